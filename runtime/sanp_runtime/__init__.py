@@ -1,0 +1,1 @@
+"""Load a compiled bundle and run it: `engine = load("bundle"); result = engine(x)`."""
