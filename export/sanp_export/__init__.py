@@ -1,0 +1,1 @@
+"""PyTorch to gated ONNX: lowering, graph passes, the file that runs everywhere."""

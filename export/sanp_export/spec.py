@@ -1,0 +1,70 @@
+"""What a PyTorch module must tell the exporter to become a gated convolution in ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SpmGate:
+    """A learned gate, decided per sample: w1 [h, Ci], b1 [h], w2 [Co, h], b2 [Co]; see `SanpChannelGate`.
+
+    A channel is open when its saliency exceeds `threshold` and, for k > 0, the k+1-th largest saliency of the layer.
+    """
+
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+    threshold: float = 0.0
+    k: int = 0
+
+
+@dataclass(frozen=True)
+class StaticGate:
+    """A gate that is the same for every sample: scale [Co], 0 = closed."""
+
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class GatedConvSpec:
+    """A convolution with batch norm folded in, and its gate.
+
+    weight [Co, Ci/groups, kh, kw], bias [Co]; pads are (top, left, bottom, right).
+    """
+
+    weight: Tensor
+    bias: Tensor
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilations: tuple[int, int]
+    groups: int
+    gate: SpmGate | StaticGate
+
+
+@runtime_checkable
+class ExportsGatedConv(Protocol):
+    """A module that computes gate(x) * norm(conv(x)) and can describe itself for export."""
+
+    def gated_conv_spec(self) -> GatedConvSpec:
+        """Evaluation-mode parameters of this layer, batch norm folded."""
+        ...
+
+
+def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the single convolution that equals norm(conv(x)) in evaluation mode.
+
+    Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding per filter that L1 validation would see.
+    """
+    weight = conv.weight.detach().double()
+    offset = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
+    gamma = torch.ones(conv.out_channels) if norm.weight is None else norm.weight.detach()
+    beta = torch.zeros(conv.out_channels) if norm.bias is None else norm.bias.detach()
+    factor = gamma.double().to(weight.device) / torch.sqrt(norm.running_var.double() + norm.eps)
+    bias = (offset.double().to(weight.device) - norm.running_mean.double()) * factor + beta.double().to(weight.device)
+    return (weight * factor[:, None, None, None]).float(), bias.float()
