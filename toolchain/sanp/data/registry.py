@@ -1,0 +1,40 @@
+"""`load`: from a name to a data set."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sanp.data.dataset import Dataset
+from sanp.data.digits import load_digits
+from sanp_targets.errors import ConfigError
+
+_LOADERS: dict[str, Callable[..., Dataset]] = {
+    "digits": load_digits,
+}
+NAMES = tuple(_LOADERS)
+
+
+def load(name: str, root: str | Path | None = None, image_size: int = 32, **options: Any) -> Dataset:
+    """The data set `name` with images of image_size x image_size pixels.
+
+    root: folder of the files for data sets that are not generated or bundled. options: the knobs of the data set.
+    Raises ConfigError for an unknown name or option or a missing root, InputError for damaged files.
+    """
+    if name not in _LOADERS:
+        raise ConfigError(f"data set {name!r} is not known, expected one of {', '.join(NAMES)}; correct the name")
+    loader = _LOADERS[name]
+    accepted = set(inspect.signature(loader).parameters) - {"root", "image_size"}
+    unknown = sorted(set(options) - accepted)
+    if unknown:
+        raise ConfigError(
+            f"data set {name} has no option {', '.join(unknown)}, expected {', '.join(sorted(accepted)) or 'none'}; "
+            "remove it"
+        )
+    if "root" not in inspect.signature(loader).parameters:
+        return loader(image_size=image_size, **options)
+    if root is None:
+        raise ConfigError(f"data set {name} needs a local folder and none was given; pass its path as the data root")
+    return loader(root=Path(root), image_size=image_size, **options)

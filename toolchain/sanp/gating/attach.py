@@ -1,0 +1,130 @@
+"""Give every convolution with batch norm of a network its channel gate."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from sanp.gating.gated_conv import GatedConv
+from sanp.gating.policies import POLICIES, GatePolicy
+from sanp.gating.trace import trace
+from sanp_targets.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SkippedLayer:
+    """A convolution that got no gate, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GatingReport:
+    """What `gate` did: kept as `model.gating` and written into checkpoints."""
+
+    policy: str
+    options: dict[str, Any] = field(default_factory=dict)
+    gated: tuple[str, ...] = ()
+    skipped: tuple[SkippedLayer, ...] = ()
+
+
+def gate(model: nn.Module, example_input: Tensor, policy: str = "sanp", **options: Any) -> nn.Module:
+    """A copy of `model` in which every Conv2d that only a BatchNorm2d reads is a GatedConv; `model` is not changed.
+
+    example_input: a tensor [N, C, H, W] that the network accepts. policy: one of `sanp.gating.POLICIES`; options go to
+    it (reduction, hidden_min, noise, threshold, standardise; density for fixed-k and random; num_modes for oracle).
+    The layer names are the module paths of the convolutions. `model.gating` lists the gated and the skipped layers.
+    Grouped and depthwise convolutions are gated like any other.
+    Raises ConfigError for an unknown policy or option, a network that torch.fx cannot trace, or one with nothing to gate.
+    """
+    kind = _policy(policy, options)
+    gated = copy.deepcopy(model)
+    if any(isinstance(module, GatedConv) for module in gated.modules()):
+        raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
+    pairs, skipped = find_pairs(gated, example_input)
+    if not pairs:
+        reasons = "; ".join(f"{row.name}: {row.reason}" for row in skipped[:3]) or "it has no Conv2d"
+        raise ConfigError(
+            f"{type(model).__name__} has no layer to gate ({reasons}), expected Conv2d modules that are followed by "
+            "BatchNorm2d alone; add batch norm or split the shared output"
+        )
+    for conv_name, norm_name in pairs.items():
+        conv, norm = gated.get_submodule(conv_name), gated.get_submodule(norm_name)
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        layer = GatedConv(conv, norm, kind(conv.in_channels, conv.out_channels, **options))
+        layer.to(conv.weight.device).train(conv.training)
+        gated.set_submodule(conv_name, layer)
+        gated.set_submodule(norm_name, nn.Identity())
+    gated.gating = GatingReport(policy, dict(options), tuple(pairs), tuple(skipped))  # type: ignore[assignment]
+    return gated
+
+
+def gated_layers(model: nn.Module) -> dict[str, GatedConv]:
+    """Layer name -> gated convolution, in module order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, GatedConv)}
+
+
+def find_pairs(model: nn.Module, example_input: Tensor) -> tuple[dict[str, str], list[SkippedLayer]]:
+    """Convolution -> batch norm module paths in execution order, and the convolutions that cannot be gated."""
+    traced = trace(model, example_input)
+    calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
+    pairs: dict[str, str] = {}
+    skipped: dict[str, SkippedLayer] = {}
+    for node in traced.graph.nodes:
+        if node.op != "call_module" or not isinstance(traced.get_submodule(str(node.target)), nn.Conv2d):
+            continue
+        name = str(node.target)
+        reason = _obstacle(traced, node, calls)
+        if reason is None:
+            pairs[name] = str(next(iter(node.users)).target)
+        else:
+            skipped[name] = SkippedLayer(name, reason)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and not calls[name]:
+            own = type(module) is not nn.Conv2d
+            reason = "it is a subclass with its own forward pass" if own else "the forward pass does not use it"
+            skipped[name] = SkippedLayer(name, reason)
+    return pairs, list(skipped.values())
+
+
+def _obstacle(traced: fx.GraphModule, node: fx.Node, calls: Counter[str]) -> str | None:
+    """Why this convolution cannot be gated, or None."""
+    conv = traced.get_submodule(str(node.target))
+    assert isinstance(conv, nn.Conv2d)
+    if calls[str(node.target)] > 1:
+        return f"it is used {calls[str(node.target)]} times with shared weights"
+    if conv.padding_mode != "zeros":
+        return f"its padding mode is {conv.padding_mode!r}; only zero padding can be exported"
+    if len(node.users) != 1:
+        return f"its output is read by {len(node.users)} operations, not by one batch norm"
+    user = next(iter(node.users))
+    norm = traced.get_submodule(str(user.target)) if user.op == "call_module" else None
+    if not isinstance(norm, nn.BatchNorm2d):
+        return "its output does not go into a BatchNorm2d module"
+    if calls[str(user.target)] > 1:
+        return f"its batch norm {user.target} is used {calls[str(user.target)]} times"
+    if not norm.track_running_stats or norm.running_mean is None:
+        return f"its batch norm {user.target} keeps no running statistics and cannot be folded"
+    return None
+
+
+def _policy(policy: str, options: dict[str, Any]) -> type[GatePolicy]:
+    if policy not in POLICIES:
+        raise ConfigError(f"policy {policy!r} is not known, expected one of {', '.join(POLICIES)}; correct the name")
+    accepted: set[str] = set()
+    for base in POLICIES[policy].__mro__:
+        if "__init__" in vars(base) and issubclass(base, GatePolicy):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            accepted |= {row.name for row in parameters if row.kind is inspect.Parameter.KEYWORD_ONLY}
+    unknown = sorted(set(options) - accepted)
+    if unknown:
+        raise ConfigError(
+            f"policy {policy} has no option {', '.join(unknown)}, expected {', '.join(sorted(accepted))}; remove it"
+        )
+    return POLICIES[policy]

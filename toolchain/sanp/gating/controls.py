@@ -1,0 +1,28 @@
+"""Switches that act on every gate of a network at once: densities, thresholds and mode labels."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sanp.gating.policies import FixedKGate, OracleGate, RandomGate, SanpGate
+
+
+def set_density(model: nn.Module, density: float) -> None:
+    """Set the share of open channels of every fixed-k and random gate."""
+    for module in model.modules():
+        if isinstance(module, (FixedKGate, RandomGate)):
+            module.set_density(density)
+
+
+def set_threshold(model: nn.Module, threshold: float) -> None:
+    """A channel is open in evaluation when its saliency exceeds this value, in every layer."""
+    for module in model.modules():
+        if isinstance(module, SanpGate):
+            module.threshold.fill_(threshold)
+
+
+def tell_modes(model: nn.Module, modes: Tensor) -> None:
+    """Give mode labels, int64 [N], to every oracle gate for the next forward pass."""
+    for module in model.modules():
+        if isinstance(module, OracleGate):
+            module.modes = modes

@@ -1,0 +1,86 @@
+"""A convolution whose output channels are switched and scaled per sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from sanp.gating.policies import Decision, GatePolicy
+from sanp_export.spec import GatedConvSpec, fold_batch_norm
+
+
+class GatedConv(nn.Module):
+    """y = scale(x)[:, :, None, None] * norm(conv(x)) (arXiv 1910.08906 eq. 3).
+
+    The activation stays where the backbone has it. A closed channel is exactly zero, because the offset of the batch
+    norm is inside the gate. In training every channel is computed; skipping is the device's business.
+
+    `decision` is what the gate said in the last forward pass (None before the first); in training it holds the graph.
+    """
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, gate: GatePolicy) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = norm
+        self.gate = gate
+        self.decision: Decision | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C_in, H, W] -> [N, C_out, H', W']."""
+        decision = self.gate(x)
+        self.decision = decision
+        y = self.norm(self.conv(x))
+        return y * decision.scale[:, :, None, None].to(y.dtype)
+
+    def _last(self) -> Decision:
+        if self.decision is None:
+            raise RuntimeError("the gated layer has not run yet; pass a batch through the network first")
+        return self.decision
+
+    @property
+    def u(self) -> Tensor:
+        """Saliency before its ReLU in the last forward pass, [N, C_out]."""
+        return self._last().u
+
+    @property
+    def saliency(self) -> Tensor:
+        """relu(u) of the last forward pass, [N, C_out]."""
+        return self._last().s
+
+    @property
+    def scale(self) -> Tensor:
+        """The factor applied in the last forward pass, [N, C_out]."""
+        return self._last().scale
+
+    @property
+    def code(self) -> Tensor:
+        """Hard, noise-free 0/1 code of the last forward pass, [N, C_out]."""
+        return self._last().code
+
+    def gated_conv_spec(self) -> GatedConvSpec:
+        """Evaluation-mode parameters for the exporter, batch norm folded; detached copies."""
+        weight, bias = fold_batch_norm(self.conv, self.norm)
+        return GatedConvSpec(
+            weight=weight,
+            bias=bias,
+            strides=_pair(self.conv.stride),
+            pads=_pads(self.conv),
+            dilations=_pair(self.conv.dilation),
+            groups=self.conv.groups,
+            gate=self.gate.export(),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The decision belongs to one forward pass; tensors inside an autograd graph cannot be copied.
+        return {**self.__dict__, "decision": None}
+
+
+def _pair(value: tuple[int, ...]) -> tuple[int, int]:
+    return value[0], value[1]
+
+
+def _pads(conv: nn.Conv2d) -> tuple[int, int, int, int]:
+    # PyTorch resolves "same" and "valid" into this list, (left, right, top, bottom), with the odd pixel at the end.
+    left, right, top, bottom = conv._reversed_padding_repeated_twice
+    return top, left, bottom, right

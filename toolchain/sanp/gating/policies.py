@@ -1,0 +1,223 @@
+"""Gate policies: what decides, per sample or for good, which output channels of a convolution are computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sanp.gating.saliency import SaliencyNet, pooled, semantic_hash, straight_through_relu
+from sanp_export.spec import SpmGate, StaticGate
+from sanp_targets.errors import ConfigError, ExportError
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a gate said in one forward pass; all tensors are [N, C_out] float32.
+
+    u: saliency before its ReLU. s: relu(u). scale: the factor really applied (with noise while training).
+    code: hard, noise-free 0/1, detached; cost and statistics are counted from it.
+    """
+
+    u: Tensor
+    s: Tensor
+    scale: Tensor
+    code: Tensor
+
+
+class GatePolicy(nn.Module):
+    """Base: maps the input of a convolution to a Decision. `spm_hidden` is the hidden width that inference pays for."""
+
+    spm_hidden = 0
+    penalised = False  # whether the cost loss applies to this policy
+
+    def forward(self, x: Tensor) -> Decision:
+        """x [N, C_in, H, W] -> Decision with tensors [N, C_out]."""
+        raise NotImplementedError
+
+    def export(self) -> SpmGate | StaticGate:
+        """The evaluation-mode gate for the exporter; ExportError if it cannot be described."""
+        raise NotImplementedError
+
+
+class SanpGate(GatePolicy):
+    """The learned per-sample gate of SANP: pooled input, two layers, semantic hashing (arXiv 1910.08906 eq. 5 to 8).
+
+    reduction, hidden_min: hidden width = max(hidden_min, C_in // reduction). noise: standard deviation while training.
+    threshold: a channel is open in evaluation when s > threshold.
+    """
+
+    penalised = True
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        *,
+        reduction: int = 16,
+        hidden_min: int = 4,
+        noise: float = 0.5,
+        threshold: float = 0.0,
+        standardise: bool = True,
+    ) -> None:
+        super().__init__()
+        if reduction < 1 or hidden_min < 1 or noise < 0 or threshold < 0:
+            raise ConfigError(
+                f"gate options reduction={reduction}, hidden_min={hidden_min}, noise={noise}, threshold={threshold}: "
+                "expected reduction and hidden_min of at least 1, noise and threshold of at least 0; correct them"
+            )
+        self.hidden = max(hidden_min, c_in // reduction)
+        self.noise = noise
+        # A buffer, because calibration moves it after training and checkpoints must carry it.
+        self.register_buffer("threshold", torch.tensor(float(threshold)))
+        self.net = SaliencyNet(c_in, c_out, self.hidden, standardise)
+
+    @property
+    def spm_hidden(self) -> int:  # type: ignore[override]
+        """Hidden width of the saliency module."""
+        return self.hidden
+
+    def saliency(self, x: Tensor) -> Tensor:
+        """u [N, C_out] in float32; autocast is switched off because gates must not depend on half precision."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.net(pooled(x))
+
+    def forward(self, x: Tensor) -> Decision:
+        """x [N, C_in, H, W] -> Decision; noisy and half soft in training, hard and noise-free in evaluation."""
+        u = self.saliency(x)
+        s = F.relu(u)
+        code = (s > self.threshold).to(s.dtype).detach()
+        if not self.training:
+            return Decision(u, s, s * code, code)
+        through = straight_through_relu(u)
+        return Decision(u, s, semantic_hash(through, self.noise) * through, code)
+
+    def export(self) -> SpmGate:
+        """Weights of the saliency network on the raw pooled input, and the threshold."""
+        w1, b1, w2, b2 = self.net.folded()
+        return SpmGate(w1, b1, w2, b2, threshold=float(self.threshold))
+
+
+class StaticPolicy(SanpGate):
+    """SANP with a learned constant in place of the sample: the same channels for every input (STATIC ablation)."""
+
+    def __init__(self, c_in: int, c_out: int, **options: float) -> None:
+        super().__init__(c_in, c_out, **{**options, "standardise": False})  # type: ignore[arg-type]
+        self.descriptor = nn.Parameter(torch.ones(1, c_in))
+
+    @property
+    def spm_hidden(self) -> int:  # type: ignore[override]
+        """0: the decision is a constant, inference computes nothing for it."""
+        return 0
+
+    def saliency(self, x: Tensor) -> Tensor:
+        """u [N, C_out], all rows equal."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.net(self.descriptor).expand(x.shape[0], -1)
+
+    def export(self) -> StaticGate:  # type: ignore[override]
+        """The constant scale, 0 where closed."""
+        s = F.relu(self.net(self.descriptor))[0]
+        return StaticGate((s * (s > self.threshold)).detach().clone())
+
+
+class FixedKGate(SanpGate):
+    """The k = ceil(density * C_out) largest saliencies of each sample stay open (FIXED K ablation).
+
+    The k+1-th largest value is the threshold and must be exceeded, so ties close. The gradient flows through the
+    saliency of open channels; there is neither noise nor a cost loss.
+    """
+
+    penalised = False
+
+    def __init__(self, c_in: int, c_out: int, *, density: float = 0.5, **options: float) -> None:
+        super().__init__(c_in, c_out, **options)  # type: ignore[arg-type]
+        if not 0 < density <= 1:
+            raise ConfigError(f"density is {density}, expected a share of channels in (0, 1]; correct it")
+        self.c_out = c_out
+        self.set_density(density)
+
+    def set_density(self, density: float) -> None:
+        """Keep ceil(density * C_out) channels from now on; the small offset keeps 0.3 * 10 at 3."""
+        self.k = max(1, math.ceil(density * self.c_out - 1e-9))
+
+    def forward(self, x: Tensor) -> Decision:
+        """x [N, C_in, H, W] -> Decision with at most k open channels per sample."""
+        u = self.saliency(x)
+        s = F.relu(u)
+        limit = self.threshold.expand(s.shape[0], 1)
+        if self.k < self.c_out:
+            limit = torch.maximum(limit, s.topk(self.k + 1, dim=1).values[:, -1:])
+        code = (s > limit).to(s.dtype).detach()
+        return Decision(u, s, s * code, code)
+
+    def export(self) -> SpmGate:
+        """As SANP, with k (0 when every channel may stay open)."""
+        spm = super().export()
+        return SpmGate(spm.w1, spm.b1, spm.w2, spm.b2, spm.threshold, self.k if self.k < self.c_out else 0)
+
+
+class RandomGate(GatePolicy):
+    """Control: every channel of every sample is open with probability `density`, also in evaluation."""
+
+    def __init__(self, c_in: int, c_out: int, *, density: float = 0.5) -> None:
+        super().__init__()
+        if not 0 < density <= 1:
+            raise ConfigError(f"density is {density}, expected a probability in (0, 1]; correct it")
+        self.c_out, self.density = c_out, density
+
+    def set_density(self, density: float) -> None:
+        """Open channels with this probability from now on."""
+        self.density = density
+
+    def forward(self, x: Tensor) -> Decision:
+        """x [N, C_in, H, W] -> Decision with a fresh random code."""
+        code = (torch.rand(x.shape[0], self.c_out, device=x.device) < self.density).float()
+        return Decision(torch.ones_like(code), torch.ones_like(code), code, code)
+
+    def export(self) -> SpmGate | StaticGate:
+        """Always raises: a random draw has no ONNX form here."""
+        raise ExportError(
+            "a random gate has no exported form, expected a learned or static gate; "
+            "export with the gates as mask inputs and feed random masks"
+        )
+
+
+class OracleGate(SanpGate):
+    """Control: the gate is told the mode of each sample (one-hot) instead of looking at it; an upper bound.
+
+    Set `modes`, int64 [N], before each forward pass, `sanp.gating.controls.tell_modes` does it for a whole network.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, num_modes: int = 4, **options: float) -> None:
+        super().__init__(num_modes, c_out, **{**options, "standardise": False})  # type: ignore[arg-type]
+        self.num_modes = num_modes
+        self.modes: Tensor | None = None
+
+    @property
+    def spm_hidden(self) -> int:  # type: ignore[override]
+        """0: a table look-up."""
+        return 0
+
+    def saliency(self, x: Tensor) -> Tensor:
+        """u [N, C_out] from the modes; ConfigError if they were not set for this batch."""
+        if self.modes is None or self.modes.shape[0] != x.shape[0]:
+            found = "none" if self.modes is None else f"{self.modes.shape[0]}"
+            raise ConfigError(f"oracle gate got {found} mode labels for {x.shape[0]} samples; call tell_modes first")
+        return self.net(F.one_hot(self.modes.to(x.device), self.num_modes).float())
+
+    def export(self) -> SpmGate | StaticGate:  # type: ignore[override]
+        """Always raises: the device does not know the mode."""
+        raise ExportError("an oracle gate needs mode labels that a device does not have; export another policy")
+
+
+POLICIES: dict[str, type[GatePolicy]] = {
+    "sanp": SanpGate,
+    "fixed-k": FixedKGate,
+    "static": StaticPolicy,
+    "random": RandomGate,
+    "oracle": OracleGate,
+}

@@ -1,0 +1,76 @@
+"""torch.fx graphs with shapes: the one way this package looks inside a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
+
+from sanp.gating.gated_conv import GatedConv
+from sanp_targets.errors import ConfigError
+
+
+class _Tracer(fx.Tracer):
+    """Gated convolutions are leaves: their inside is not part of the network's wiring."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, GatedConv) or super().is_leaf_module(m, module_qualified_name)
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; restores each submodule's own mode afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def trace(model: nn.Module, example_input: Tensor) -> fx.GraphModule:
+    """The network's graph in evaluation mode, every node with its output shape; weights are shared with `model`.
+
+    Raises ConfigError with the reason if the forward pass depends on data or does not accept the example.
+    """
+    name = type(model).__name__
+    with evaluation(model):
+        try:
+            graph = _Tracer().trace(model)
+        except Exception as error:
+            raise ConfigError(
+                f"{name} cannot be traced by torch.fx ({_first_line(error)}), expected a forward pass whose control "
+                "flow does not depend on the data; rewrite that branch or wrap it in a module that fx treats as a leaf"
+            ) from error
+        module = fx.GraphModule(model, graph)
+        module.eval()
+        try:
+            ShapeProp(module).propagate(example_input)
+        except Exception as error:
+            raise ConfigError(
+                f"{name} does not accept the example input {tuple(example_input.shape)} ({_first_line(error)}); "
+                "pass an input of the shape and type that the network is used with"
+            ) from error
+    return module
+
+
+def shape_of(node: Any) -> tuple[int, ...] | None:
+    """Output shape of a node if it is one tensor, else None (also for the node's non-node arguments)."""
+    meta = node.meta.get("tensor_meta") if isinstance(node, fx.Node) else None
+    return tuple(meta.shape) if isinstance(meta, TensorMetadata) else None
+
+
+def first_input(node: fx.Node) -> Any:
+    """The tensor that a node works on, passed by position or as `input=`."""
+    return node.args[0] if node.args else node.kwargs.get("input")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

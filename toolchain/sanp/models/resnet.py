@@ -1,0 +1,66 @@
+"""ResNet-18 in its CIFAR form: 3x3 stem, four stages, projection shortcuts of 1x1 convolution and batch norm (type B)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sanp.models.widths import scaled
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut; the ReLU comes after the addition."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(c_out)
+        self.act1 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c_out)
+        self.act2 = nn.ReLU(inplace=True)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or c_in != c_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride=stride, bias=False), nn.BatchNorm2d(c_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, c_in, H, W] -> [N, c_out, H / stride, W / stride]."""
+        y = self.act1(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return self.act2(y + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """Stem, four stages of basic blocks, global average pool, linear head."""
+
+    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, width: float, in_channels: int) -> None:
+        super().__init__()
+        channels = scaled(64, width)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.act1 = nn.ReLU(inplace=True)
+        for stage, count in enumerate(blocks):
+            c_out = scaled(64 * 2**stage, width)
+            rows = []
+            for index in range(count):
+                rows.append(BasicBlock(channels, c_out, stride=2 if stage and not index else 1))
+                channels = c_out
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(channels, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [N, in_channels, H, W] -> logits [N, num_classes]."""
+        x = self.act1(self.bn1(self.conv1(x)))
+        for stage in range(4):
+            x = self.get_submodule(f"layer{stage + 1}")(x)
+        return self.head(self.pool(x).flatten(1))
+
+
+def resnet18(num_classes: int = 10, width: float = 1.0, in_channels: int = 3) -> ResNet:
+    """ResNet-18, 555,417,600 convolution MACs at width 1 and 32x32 (the 501M of the paper cannot be reproduced)."""
+    return ResNet((2, 2, 2, 2), num_classes, width, in_channels)
