@@ -1,0 +1,135 @@
+"""From a gated PyTorch network to the one ONNX file that runs everywhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+import onnx_graphsurgeon as gs
+import torch
+from torch import Tensor, nn
+
+from sanp_export.functions import OPSET
+from sanp_export.graph import SCHEMA_VERSION, to_graph, to_model
+from sanp_export.layer_table import layer_table
+from sanp_export.lower import lower
+from sanp_export.passes.connect_active import connect_active
+from sanp_export.passes.count_macs import count_macs
+from sanp_export.passes.drop_learned_gates import drop_learned_gates
+from sanp_export.passes.expand_static_gates import expand_static_gates
+from sanp_export.passes.expose_gates import expose_gates
+from sanp_export.passes.fuse_activations import fuse_activations
+from sanp_export.passes.fuse_residuals import fuse_residuals
+from sanp_export.passes.name_layers import name_layers
+from sanp_targets.errors import ExportError
+
+INPUT = "input"
+LOGITS = "logits"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """gates: "learned" keeps the saliency modules, "mask" lets the mask inputs alone decide (mask = scale).
+
+    gate_outputs lists `gate.<layer>` as outputs; macs_output adds `macs` [N].
+    """
+
+    gates: Literal["learned", "mask"] = "learned"
+    gate_outputs: bool = True
+    macs_output: bool = False
+
+
+def export(
+    model: nn.Module,
+    example_input: Tensor,
+    options: ExportOptions | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Export a gated network; the batch is dynamic, the image size that of `example_input` [N, C, H, W] float32.
+
+    The result has the input `input`, one overridable input `mask.<layer>` [1 or N, Co] per gated layer with default
+    ones, and the outputs `logits` and `gate.<layer>`. Raises ExportError for a model without gated layers or one that
+    torch.export cannot trace.
+    """
+    choice = options or ExportOptions()
+    graph = to_graph(_trace(model, example_input))
+    _prepare(graph)
+    order = [name for name, _ in model.named_modules()]  # the graph is sorted by depth, people read by module
+    layers = sorted(layer_table(graph), key=lambda layer: order.index(layer.name))
+    if choice.gates == "mask":
+        drop_learned_gates(graph)
+    connect_active(graph)
+    if choice.macs_output:
+        count_macs(graph, layers)
+    if choice.gate_outputs:
+        expose_gates(graph)
+    properties = {
+        "sanp.schema": str(SCHEMA_VERSION),
+        "sanp.layers": json.dumps([layer.to_json() for layer in layers]),
+        "sanp.gates": choice.gates,
+        **(metadata or {}),
+    }
+    return to_model(graph, properties)
+
+
+def _prepare(graph: gs.Graph) -> None:
+    """The passes that every export needs, in an order that matters: names first, residuals before activations."""
+    name_layers(graph)
+    expand_static_gates(graph)
+    fuse_residuals(graph)
+    graph.cleanup().toposort()
+    fuse_activations(graph)
+    graph.cleanup().toposort()
+    for tensor in graph.tensors().values():
+        if isinstance(tensor, gs.Variable) and tensor.shape is not None:
+            tensor.shape = ["N" if isinstance(size, str) else size for size in tensor.shape]
+
+
+def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
+    if example_input.dim() != 4 or example_input.dtype != torch.float32:
+        raise ExportError(
+            f"the example input has shape {tuple(example_input.shape)} and type {example_input.dtype}, "
+            "expected float32 [N, C, H, W]"
+        )
+    lowered, _ = lower(model)
+    # A batch of one would be specialised to the constant 1.
+    example = example_input.detach().cpu()
+    example = example if example.shape[0] > 1 else example.repeat(2, 1, 1, 1)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                lowered,
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[LOGITS],
+                dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+                verbose=False,
+            )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(
+            f"{type(model).__name__}: torch.export could not trace the network ({reason}); "
+            "data-dependent Python control flow in forward() must go; run again with --debug for the full trace"
+        ) from error
+    return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence torch's notes about itself (missing torchvision, internal deprecations): nothing the user can act on."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,120 @@
+"""Replace gated layers by export twins whose forward emits the two custom operators."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from sanp_export.functions import DOMAIN
+from sanp_export.spec import ExportsGatedConv, GatedConvSpec, SpmGate, StaticGate
+from sanp_targets.errors import ExportError
+
+
+class LoweredGatedConv(nn.Module):
+    """Export twin of a gated convolution: one gate node and one convolution node, batch norm folded.
+
+    A static gate is written as `SanpStaticGate(scale, bias, mask)`, which a pass expands into standard operators.
+    Both nodes carry the layer's name in the attribute `layer`, because the exporter merges equal constants and their
+    names. `in_active` and `residual` start as constants (all active, none) and are wired by passes on the whole graph.
+    """
+
+    def __init__(self, layer: str, spec: GatedConvSpec) -> None:
+        super().__init__()
+        self.layer = layer
+        self.strides, self.pads = spec.strides, spec.pads
+        self.dilations, self.groups = spec.dilations, spec.groups
+        self.register_buffer("weight", spec.weight.contiguous())
+        self.register_buffer("bias", spec.bias.contiguous())
+        self.register_buffer("mask", torch.ones(1, spec.weight.shape[0]))
+        self.register_buffer("in_active", torch.ones(1, spec.weight.shape[1] * spec.groups))
+        self.register_buffer("residual", torch.zeros(1))
+        self.gate = spec.gate
+        for name, value in vars(spec.gate).items():
+            if isinstance(value, Tensor):
+                self.register_buffer(f"gate_{name}", value.detach().float().contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Emit the nodes; x [N, Ci, H, W] -> [N, Co, H', W']."""
+        scale, shift = self._emit_gate(x)
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::SanpGatedConv",
+            (x, self.weight, scale, shift, self.in_active, self.residual),
+            {
+                "layer": self.layer,
+                "strides": list(self.strides),
+                "pads": list(self.pads),
+                "dilations": list(self.dilations),
+                "group": self.groups,
+                "act_min": -math.inf,
+                "act_max": math.inf,
+            },
+            dtype=x.dtype,
+            shape=(x.shape[0], self.weight.shape[0], *self._output_hw(x)),
+            version=1,
+        )
+
+    def _emit_gate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (x.shape[0], self.weight.shape[0])
+        if isinstance(self.gate, StaticGate):
+            inputs, attributes, name = (self.gate_scale, self.bias, self.mask), {"layer": self.layer}, "SanpStaticGate"
+        else:
+            inputs = (x, self.gate_w1, self.gate_b1, self.gate_w2, self.gate_b2, self.bias, self.mask)
+            attributes = {"layer": self.layer, "threshold": float(self.gate.threshold), "k": int(self.gate.k)}
+            name = "SanpChannelGate"
+        return torch.onnx.ops.symbolic_multi_out(
+            f"{DOMAIN}::{name}", inputs, attributes, dtypes=(x.dtype, x.dtype), shapes=(shape, shape), version=1
+        )
+
+    def _output_hw(self, x: Tensor) -> tuple[int, int]:
+        top, left, bottom, right = self.pads
+        size = []
+        for axis, pad in ((0, top + bottom), (1, left + right)):
+            reach = self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
+            size.append((x.shape[2 + axis] + pad - reach) // self.strides[axis] + 1)
+        return size[0], size[1]
+
+
+def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
+    """A copy of `model` in evaluation mode with every gated layer lowered, and the specs by layer name.
+
+    Raises ExportError if the model has no gated layer or mixes top-k and threshold gates.
+    """
+    lowered = copy.deepcopy(model).cpu().eval()
+    specs: dict[str, GatedConvSpec] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, ExportsGatedConv):
+            spec = module.gated_conv_spec()
+            _check_finite(name, spec)
+            specs[name] = spec
+            _replace(lowered, name, LoweredGatedConv(name, spec))
+    if not specs:
+        raise ExportError(
+            f"{type(model).__name__} has no gated layer, so there is nothing that masks could skip; "
+            "gate it first with sanp.gate(model, example_input)"
+        )
+    kinds = {spec.gate.k > 0 for spec in specs.values() if isinstance(spec.gate, SpmGate)}
+    if len(kinds) > 1:
+        raise ExportError(
+            "the model mixes top-k and threshold gates, and one ONNX file can hold the function body of one kind only; "
+            "use the same gate policy in every layer"
+        )
+    return lowered, specs
+
+
+def _check_finite(name: str, spec: GatedConvSpec) -> None:
+    for what, value in {**vars(spec), **vars(spec.gate)}.items():
+        if isinstance(value, Tensor) and not torch.isfinite(value).all():
+            raise ExportError(
+                f"layer {name}: {what} holds NaN or infinity, expected finite numbers; "
+                "the checkpoint comes from a diverged run: train again from the last good one"
+            )
+    if isinstance(spec.gate, StaticGate) and (spec.gate.scale < 0).any():
+        raise ExportError(f"layer {name}: its static gate has a negative scale; scales must be zero or positive")
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)

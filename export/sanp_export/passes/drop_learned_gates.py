@@ -1,0 +1,30 @@
+"""Let the mask alone decide: the graph for `--gates mask`, for benchmarks and for replay."""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from sanp_export.passes.expand_static_gates import emit_mask_gate
+from sanp_export.passes.patterns import GATE_BIAS, GATE_MASK, SCALE, channel_gates, gated_convs, layer_of
+
+
+def drop_learned_gates(graph: gs.Graph) -> int:
+    """Replace every gate by its mask input: scale = mask, shift = mask * bias.
+
+    A mask is then the scale itself, so that a recorded saliency can be replayed exactly. Handles learned gates and
+    static ones (`scale = mask * constant` from expand_static_gates).
+    """
+    changes = 0
+    for gate in channel_gates(graph):
+        outputs = tuple(gate.outputs)
+        gate.outputs.clear()
+        emit_mask_gate(graph, layer_of(gate), gate.inputs[GATE_MASK], gate.inputs[GATE_BIAS], outputs, None)
+        gate.inputs.clear()
+        changes += 1
+    for conv in gated_convs(graph):
+        producer = conv.inputs[SCALE].inputs[0]
+        if producer.op == "Mul" and producer.name.endswith("/gate/scale"):
+            producer.op = "Identity"
+            producer.inputs = [producer.inputs[0]]
+            changes += 1
+    return changes

@@ -1,0 +1,54 @@
+"""Give every gated layer nodes and constants of its own, named after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from sanp_export.graph import GATE_PREFIX, MASK_PREFIX
+from sanp_export.passes.patterns import (
+    CONV_SUFFIX,
+    GATE_SUFFIX,
+    IN_ACTIVE,
+    RESIDUAL,
+    SCALE,
+    WEIGHT,
+    float_constant,
+)
+
+_OWN_CONSTANTS = {
+    "SanpChannelGate": {1: "{}.gate.w1", 2: "{}.gate.b1", 3: "{}.gate.w2", 4: "{}.gate.b2", 5: "{}.bias"},
+    "SanpStaticGate": {0: "{}.gate.scale", 1: "{}.bias"},
+    "SanpGatedConv": {WEIGHT: "{}.weight"},
+}
+_MASK_INPUT = {"SanpChannelGate": 6, "SanpStaticGate": 2}
+
+
+def name_layers(graph: gs.Graph) -> int:
+    """Turn the attribute `layer` into names.
+
+    1. Nodes become `<layer>/conv` and `<layer>/gate`, the scale `gate.<layer>`.
+    2. Weights become `<layer>.weight` and so on, each layer with its own copy: the exporter merges equal constants, so
+       two layers could share one mask, and overriding it would switch channels off in both.
+    3. The mask becomes `mask.<layer>`; `in_active` and `residual` become constants shared by shape.
+    """
+    shared: dict[str, gs.Constant] = {"none": float_constant("sanp.no_residual", np.zeros(1))}
+    changes = 0
+    for node in [node for node in graph.nodes if "layer" in node.attrs]:
+        layer = node.attrs.pop("layer")
+        for index, pattern in _OWN_CONSTANTS[node.op].items():
+            node.inputs[index] = float_constant(pattern.format(layer), node.inputs[index].values)
+        if node.op == "SanpGatedConv":
+            node.name = layer + CONV_SUFFIX
+            node.inputs[SCALE].name = GATE_PREFIX + layer
+            node.inputs[SCALE + 1].name = f"{layer}.shift"
+            channels = node.inputs[WEIGHT].shape[1] * node.attrs["group"]
+            ones = float_constant(f"sanp.all_active.{channels}", np.ones((1, channels)))
+            node.inputs[IN_ACTIVE] = shared.setdefault(ones.name, ones)
+            node.inputs[RESIDUAL] = shared["none"]
+        else:
+            node.name = layer + GATE_SUFFIX
+            mask = node.inputs[_MASK_INPUT[node.op]]
+            node.inputs[_MASK_INPUT[node.op]] = float_constant(MASK_PREFIX + layer, mask.values)
+        changes += 1
+    return changes

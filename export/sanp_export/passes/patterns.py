@@ -1,0 +1,57 @@
+"""What passes ask of a graph: gated nodes, constants, single consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+CONV_SUFFIX = "/conv"
+GATE_SUFFIX = "/gate"
+
+# Positions in the operator contract (docs/operators.md).
+X, WEIGHT, SCALE, SHIFT, IN_ACTIVE, RESIDUAL = range(6)
+GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = 3, 4, 5, 6
+
+
+def gated_convs(graph: gs.Graph) -> Iterator[gs.Node]:
+    """Every SanpGatedConv, in graph order; a snapshot, so that callers may change the graph."""
+    yield from [node for node in graph.nodes if node.op == "SanpGatedConv"]
+
+
+def channel_gates(graph: gs.Graph) -> Iterator[gs.Node]:
+    """Every SanpChannelGate, in graph order; a snapshot."""
+    yield from [node for node in graph.nodes if node.op == "SanpChannelGate"]
+
+
+def layer_of(node: gs.Node) -> str:
+    """Layer that a named gated node belongs to: "conv1" for "conv1/conv"."""
+    return node.name.rpartition("/")[0]
+
+
+def only_consumer(tensor: gs.Tensor, graph: gs.Graph) -> gs.Node | None:
+    """The node that alone reads `tensor`, or None if there are several or it is a graph output."""
+    if len(tensor.outputs) != 1 or any(tensor is output for output in graph.outputs):
+        return None
+    return tensor.outputs[0]
+
+
+def constant(tensor: gs.Tensor) -> np.ndarray | None:
+    """Value of a constant tensor, also when it comes out of a Constant node; None for anything computed."""
+    if isinstance(tensor, gs.Constant):
+        return tensor.values
+    if len(tensor.inputs) == 1 and tensor.inputs[0].op == "Constant":
+        value = tensor.inputs[0].attrs["value"]
+        return value.values if isinstance(value, gs.Constant) else np.asarray(value)
+    return None
+
+
+def has_residual(conv: gs.Node) -> bool:
+    """True if the residual input is a feature map and not the single element that means "none"."""
+    return constant(conv.inputs[RESIDUAL]) is None
+
+
+def float_constant(name: str, values: np.ndarray) -> gs.Constant:
+    """A float32 constant that owns its memory."""
+    return gs.Constant(name, np.array(values, dtype=np.float32, order="C"))

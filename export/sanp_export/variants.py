@@ -1,0 +1,79 @@
+"""The four graphs of a bundle, made from one exported model, with one shared copy of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import external_data_helper
+
+from sanp_export.graph import GATE_PREFIX, metadata_of, seal, to_graph, to_model
+from sanp_export.passes.densify import densify
+from sanp_export.passes.drop_learned_gates import drop_learned_gates
+from sanp_export.passes.open_gates import open_gates
+from sanp_targets.errors import ExportError
+
+WEIGHTS_FILE = "weights.bin"
+
+# Below this size a tensor stays in its graph: an entry in the shared file costs about as much.
+_EXTERNAL_BYTES = 1024
+
+# ONNX Runtime maps external data; page alignment lets it do so without a copy, and cache lines never straddle tensors.
+_ALIGNMENT = 4096
+
+
+def variants(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
+    """The gated `model` itself, `open` (gates computed, all open), `replay` (mask = scale) and `dense` (no gates).
+
+    Raises ExportError for a model exported with gates="mask": it has no learned gates to compare with.
+    """
+    if metadata_of(model).get("sanp.gates") != "learned":
+        raise ExportError(
+            "the model was exported with --gates mask and has no learned gates; "
+            "export it with --gates learned to compile it"
+        )
+    graphs = {"model": model}
+    for name, rewrite in (("open", open_gates), ("replay", drop_learned_gates), ("dense", densify)):
+        graphs[name] = _rewritten(model, rewrite, dense=name == "dense")
+    return graphs
+
+
+def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int], dense: bool) -> onnx.ModelProto:
+    graph = to_graph(model)
+    rewrite(graph)
+    if dense:
+        graph.outputs = [output for output in graph.outputs if not _is_diagnostic(output.name)]
+    return to_model(graph, {key: value for key, value in metadata_of(model).items() if key != "sanp.sha256"})
+
+
+def _is_diagnostic(name: str) -> bool:
+    return name.startswith(GATE_PREFIX) or name == "macs"
+
+
+def share_weights(graphs: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], bytes]:
+    """Serialised graphs that refer to one weights file, and the content of that file.
+
+    Equal tensors (by content) are stored once, so that four graphs take the space of one. The small constants and all
+    masks stay in the graphs.
+    """
+    blob = bytearray()
+    offsets: dict[bytes, int] = {}
+    files = {}
+    for name, model in graphs.items():
+        light = onnx.ModelProto()
+        light.CopyFrom(model)
+        for tensor in light.graph.initializer:
+            raw = onnx.numpy_helper.to_array(tensor).tobytes()
+            if len(raw) < _EXTERNAL_BYTES:
+                continue
+            if raw not in offsets:
+                blob.extend(bytes(-len(blob) % _ALIGNMENT))
+                offsets[raw] = len(blob)
+                blob.extend(raw)
+            tensor.raw_data = raw
+            external_data_helper.set_external_data(tensor, WEIGHTS_FILE, offset=offsets[raw], length=len(raw))
+            tensor.ClearField("raw_data")
+        seal(light)
+        files[name] = light.SerializeToString(deterministic=True)
+    return files, bytes(blob)

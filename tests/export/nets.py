@@ -1,0 +1,125 @@
+"""Small gated networks written by hand: an oracle for the exporter that shares no code with the product's gating."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sanp_export.spec import GatedConvSpec, SpmGate, StaticGate, fold_batch_norm
+
+
+class HandGated(nn.Module):
+    """gate(x) * norm(conv(x)) with a saliency module, a top-k rule or a constant scale."""
+
+    def __init__(self, c_in, c_out, kernel=3, stride=1, padding=None, dilation=1, groups=1, k=0, static=None):
+        super().__init__()
+        padding = dilation * (kernel // 2) if padding is None else padding
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)
+        self.norm = nn.BatchNorm2d(c_out)
+        nn.init.uniform_(self.norm.running_mean, -0.3, 0.3)
+        nn.init.uniform_(self.norm.running_var, 0.5, 2.0)
+        nn.init.uniform_(self.norm.weight, 0.5, 1.5)
+        nn.init.uniform_(self.norm.bias, -0.5, 0.5)
+        self.squeeze = nn.Linear(c_in, 5)
+        self.excite = nn.Linear(5, c_out)
+        nn.init.normal_(self.squeeze.weight, std=2.0)
+        nn.init.normal_(self.excite.weight, std=2.0)
+        self.k, self.static = k, static
+        self.mask = torch.ones(1, c_out)
+        self.scale = None
+
+    def forward(self, x):
+        if self.static is not None:
+            scale = self.static.expand(x.shape[0], -1)
+        else:
+            saliency = self.excite(self.squeeze(x.mean((2, 3))).relu()).relu()
+            bound = torch.zeros(())
+            if self.k:
+                bound = saliency.sort(dim=1, descending=True).values[:, self.k : self.k + 1]
+            scale = saliency * (saliency > bound)
+        self.scale = scale * self.mask
+        return self.scale[:, :, None, None] * self.norm(self.conv(x))
+
+    def gated_conv_spec(self):
+        weight, bias = fold_batch_norm(self.conv, self.norm)
+        top, left = self.conv.padding
+        gate = StaticGate(self.static)
+        if self.static is None:
+            gate = SpmGate(self.squeeze.weight, self.squeeze.bias, self.excite.weight, self.excite.bias, k=self.k)
+        geometry = (self.conv.stride, (top, left, top, left), self.conv.dilation, self.conv.groups)
+        return GatedConvSpec(weight, bias, *geometry, gate)
+
+
+class Plain(nn.Module):
+    def __init__(self, **gate):
+        super().__init__()
+        self.a = HandGated(3, 12, padding=0, **gate)
+        self.b = HandGated(12, 16, stride=2, **gate)
+        self.c = HandGated(16, 12, kernel=5, dilation=2, **gate)
+        self.head = nn.Conv2d(12, 10, 1)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.a(x).relu(), 2)
+        x = self.c(self.b(x).clamp(0, 6)).relu()
+        return self.head(F.adaptive_avg_pool2d(x, 1)).flatten(1)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = HandGated(3, 8)
+        self.a1, self.a2 = HandGated(8, 8), HandGated(8, 8)
+        self.b1, self.b2 = HandGated(8, 16, stride=2), HandGated(16, 16)
+        self.short = HandGated(8, 16, kernel=1, stride=2)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        x = (self.a2(self.a1(x).relu()) + x).relu()
+        x = (self.b2(self.b1(x).relu()) + self.short(x)).relu()
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Concatenating(nn.Module):
+    """Dense connections with an ungated branch, grouped and depthwise convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = HandGated(3, 8)
+        self.plain = nn.Conv2d(3, 4, 3, padding=1)
+        self.b = HandGated(12, 12, groups=3)
+        self.depthwise = HandGated(24, 24, groups=24)
+        self.c = HandGated(24, 8, kernel=1)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = torch.cat([self.a(x).relu(), self.plain(x)], 1)
+        x = torch.cat([x, self.b(x).relu()], 1)
+        x = self.c(self.depthwise(x).relu())
+        return self.fc(x.mean((2, 3)))
+
+
+class Static(Plain):
+    def __init__(self):
+        super().__init__()
+        for module in self.children():
+            if isinstance(module, HandGated):
+                scale = torch.rand(module.conv.out_channels)
+                module.static = scale * (scale > 0.4)
+
+
+NETS = {
+    "plain": Plain,
+    "residual": Residual,
+    "concatenating": Concatenating,
+    "static": Static,
+    "top-k": lambda: Plain(k=5),
+}
+
+
+def make(kind, seed=0):
+    torch.manual_seed(seed)
+    return NETS[kind]().eval()
+
+
+def gated_layers(net):
+    return {name: module for name, module in net.named_modules() if isinstance(module, HandGated)}

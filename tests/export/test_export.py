@@ -1,0 +1,183 @@
+"""The exported file against PyTorch: logits, gates, control inputs and cost, in plain ONNX Runtime."""
+
+import re
+
+import nets
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from sanp_export.exporter import ExportOptions, export
+from sanp_export.graph import layers_of
+from sanp_runtime.cost import sample_macs
+from sanp_targets.errors import ExportError
+
+ort.set_default_logger_severity(3)
+IMAGE = torch.randn(7, 3, 17, 15, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module", params=list(nets.NETS))
+def exported(request):
+    net = nets.make(request.param)
+    return net, export(net, IMAGE, ExportOptions(macs_output=True))
+
+
+def run(model, x, **masks):
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {"input": x.numpy(), **{f"mask.{name}": mask for name, mask in masks.items()}}
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, feeds), strict=True))
+
+
+def reference(net, x, masks=None):
+    for name, module in nets.gated_layers(net).items():
+        mask = (masks or {}).get(name)
+        module.mask = torch.ones(1, module.conv.out_channels) if mask is None else torch.from_numpy(mask)
+    with torch.no_grad():
+        logits = net(x).numpy()
+    return logits, {name: module.scale.numpy() for name, module in nets.gated_layers(net).items()}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_logits_and_gates_equal_pytorch_at_any_batch(exported, batch):
+    net, model = exported
+    logits, scales = reference(net, IMAGE[:batch])
+    outputs = run(model, IMAGE[:batch])
+    np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-5)
+    for name, scale in scales.items():
+        actual = np.broadcast_to(outputs[f"gate.{name}"], scale.shape)
+        np.testing.assert_array_equal(actual > 0, scale > 0, err_msg=name)
+        np.testing.assert_allclose(actual, scale, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_masks_force_channels_off_per_model_or_per_sample(exported, rows):
+    net, model = exported
+    rng = np.random.default_rng(rows)
+    masks = {
+        name: (rng.random((rows, module.conv.out_channels)) > 0.4).astype("f")
+        for name, module in nets.gated_layers(net).items()
+    }
+    logits, scales = reference(net, IMAGE, masks)
+    outputs = run(model, IMAGE, **masks)
+    np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-4, atol=1e-5)
+    for name, mask in masks.items():
+        assert not outputs[f"gate.{name}"][np.broadcast_to(mask == 0, outputs[f"gate.{name}"].shape)].any()
+        np.testing.assert_allclose(
+            np.broadcast_to(outputs[f"gate.{name}"], scales[name].shape), scales[name], rtol=1e-4
+        )
+    reference(net, IMAGE)
+
+
+def test_overriding_one_mask_leaves_the_other_layers_alone(exported):
+    """The exporter merges equal initialisers: masks of equal width must not have become one."""
+    net, model = exported
+    first = next(iter(nets.gated_layers(net)))
+    width = nets.gated_layers(net)[first].conv.out_channels
+    outputs = run(model, IMAGE, **{first: np.zeros((1, width), "f")})
+    for name in nets.gated_layers(net):
+        expected_off = name == first
+        assert (not outputs[f"gate.{name}"].any()) == expected_off or name != first
+
+
+def test_macs_output_equals_the_runtime_and_brute_force(exported):
+    net, model = exported
+    outputs = run(model, IMAGE)
+    codes = {
+        name.removeprefix("gate."): np.broadcast_to(v, (7, v.shape[1]))
+        for name, v in outputs.items()
+        if "gate." in name
+    }
+    expected = sample_macs(layers_of(model), codes)
+    assert outputs["macs"].shape == (7,)
+    np.testing.assert_allclose(outputs["macs"], expected, rtol=1e-6)
+    assert len(set(expected)) > 1 or all(layer.static is not None for layer in nets.gated_layers(net).values())
+
+
+def test_support_covers_every_channel_that_is_really_nonzero(exported):
+    """Feed the true activity of each input as the oracle: no channel outside `in_active` may be nonzero."""
+    net, model = exported
+    seen = {}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, args, name=name: seen.__setitem__(name, args[0]))
+        for name, module in nets.gated_layers(net).items()
+    ]
+    reference(net, IMAGE)
+    for hook in hooks:
+        hook.remove()
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    inputs = {
+        node.name.removesuffix("/conv"): node.input[4] for node in model.graph.node if node.op_type == "SanpGatedConv"
+    }
+    known = {output.name for output in probe.graph.output} | {item.name for item in probe.graph.initializer}
+    for name in set(inputs.values()) - known:
+        probe.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    values = run(probe, IMAGE) | {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
+    skipped = 0
+    for layer, x in seen.items():
+        really = x.abs().amax((2, 3)).numpy() > 0
+        active = np.broadcast_to(values[inputs[layer]] != 0, really.shape)
+        assert not (really & ~active).any(), layer
+        skipped += (~active).sum()
+    assert skipped > 0
+
+
+def test_mask_export_lets_the_mask_alone_decide():
+    net = nets.make("residual")
+    _, scales = reference(net, IMAGE)
+    model = export(net, IMAGE, ExportOptions(gates="mask"))
+    assert not any(node.op_type == "SanpChannelGate" for node in model.graph.node)
+    np.testing.assert_allclose(run(model, IMAGE, **scales)["logits"], reference(net, IMAGE)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_file_is_clean(exported):
+    net, model = exported
+    onnx.checker.check_model(model, full_check=True)
+    assert model.ir_version <= 9
+    text = str(model)
+    assert not re.search(r"(/[\w.-]+){2,}\.py", text), "no source paths of the exporting machine"
+    assert "Relu" not in {node.op_type for node in model.graph.node}, "activations are fused"
+    gated = [node for node in model.graph.node if node.op_type == "SanpGatedConv"]
+    assert {node.name for node in gated} == {f"{name}/conv" for name in nets.gated_layers(net)}
+    overridable = {value.name for value in model.graph.input} - {"input"}
+    assert overridable == {f"mask.{name}" for name in nets.gated_layers(net)}
+
+
+def test_residual_additions_are_fused():
+    model = export(nets.make("residual"), IMAGE)
+    residuals = [
+        node for node in model.graph.node if node.op_type == "SanpGatedConv" and "no_residual" not in node.input[5]
+    ]
+    assert len(residuals) == 2
+    assert [node.op_type for node in model.graph.node].count("Add") <= 2, "only in_active sums remain"
+
+
+def test_a_network_without_gates_is_refused():
+    with pytest.raises(ExportError, match="no gated layer"):
+        export(torch.nn.Conv2d(3, 4, 3), IMAGE)
+
+
+def test_nan_weights_are_refused():
+    net = nets.make("plain")
+    net.b.conv.weight.data[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ExportError, match="layer b: weight holds NaN"):
+        export(net, IMAGE)
+
+
+def test_untraceable_networks_are_refused_in_one_sentence():
+    class Branching(nets.Plain):
+        def forward(self, x):
+            return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+    with pytest.raises(ExportError, match="could not trace"):
+        export(Branching().eval(), IMAGE)
+
+
+def test_mixed_gate_rules_are_refused():
+    net = nets.make("plain")
+    net.b.k = 3
+    with pytest.raises(ExportError, match="mixes top-k and threshold"):
+        export(net, IMAGE)
