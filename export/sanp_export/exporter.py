@@ -60,8 +60,9 @@ def export(
     choice = options or ExportOptions()
     graph = to_graph(_trace(model, example_input))
     _prepare(graph)
-    order = [name for name, _ in model.named_modules()]  # the graph is sorted by depth, people read by module
-    layers = sorted(layer_table(graph), key=lambda layer: order.index(layer.name))
+    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
+    # The graph is sorted by depth, people read by module; a layer made outside any module comes last.
+    layers = sorted(layer_table(graph), key=lambda layer: order.get(layer.name, len(order)))
     if choice.gates == "mask":
         drop_learned_gates(graph)
     connect_active(graph)

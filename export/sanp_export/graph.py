@@ -107,11 +107,21 @@ def read(path: Path, allow_modified: bool = False) -> onnx.ModelProto:
     `allow_modified`).
     """
     try:
-        model = onnx.load_model_from_string(Path(path).read_bytes())
+        content = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an exported model") from error
-    except Exception as error:
-        raise InputError(f"{path}: is not a readable ONNX file (truncated or damaged); export it again") from error
+    try:
+        model = onnx.load_model_from_string(content)
+        _verify(path, model, allow_modified)
+    except InputError:
+        raise
+    except Exception as error:  # protobuf, UTF-8, checker: many types, one meaning
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: is not a readable ONNX file ({reason}); export it again") from error
+    return model
+
+
+def _verify(path: Path, model: onnx.ModelProto, allow_modified: bool) -> None:
     found = metadata_of(model).get("sanp.schema")
     if found != str(SCHEMA_VERSION):
         raise InputError(
@@ -123,15 +133,8 @@ def read(path: Path, allow_modified: bool = False) -> onnx.ModelProto:
             f"{path}: does not match its own checksum: it was damaged or edited after export; "
             "export it again, or pass --allow-modified if the edit was yours"
         )
-    try:
-        onnx.checker.check_model(model, full_check=True)
-        layers_of(model)
-    except InputError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not a valid ONNX model ({reason}); export it again") from error
-    return model
+    onnx.checker.check_model(model, full_check=True)
+    layers_of(model)
 
 
 def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
