@@ -1,0 +1,212 @@
+"""The manifest of a bundle: what the files are, what they compute, where they come from; JSON, checked on reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from sanp_runtime.cost import Layer, dense_macs
+from sanp_runtime.support import AnyOf, Concat, Dense, Gate, Support
+from sanp_targets.errors import InputError
+
+SCHEMA_VERSION = 1
+GRAPHS = ("model", "open", "replay", "dense")
+MANIFEST_FILE = "manifest.json"
+LIBRARY_FILE = "libsanp_ops.so"
+GOLDEN_FILE = "golden.npz"
+
+# One path component, no leading dot: a manifest can never name anything outside its own directory.
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CHECKSUM = "manifest_sha256"
+_REPAIR = "copy the bundle again or compile it again"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and sha256 (hex) of one file of the bundle."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about a bundle that is not weights.
+
+    `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
+    the caller has done to x; the engine does not do it. `files` is filled by BundleWriter. Free-form dictionaries
+    (`made_by`, `device`, `policy`, `source`, `options`) are carried and shown, never interpreted.
+    """
+
+    name: str
+    created: str
+    target: Mapping[str, str]
+    graphs: Mapping[str, str]
+    input: Mapping[str, Any]
+    outputs: Tuple[str, ...]
+    layers: Tuple[Layer, ...]
+    gated: Tuple[str, ...]
+    dense_macs: int
+    classes: int
+    dataset: str = ""
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    device: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def layer(self, name: str) -> Layer:
+        """The row of one layer; KeyError if there is none."""
+        return {row.name: row for row in self.layers}[name]
+
+    def names(self) -> Tuple[str, ...]:
+        """Names of all layers in execution order."""
+        return tuple(row.name for row in self.layers)
+
+    def with_files(self, files: Mapping[str, FileEntry]) -> "Manifest":
+        """A copy that lists these files."""
+        return replace(self, files=dict(files))
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON, the inverse of `from_json`, with a checksum of its own."""
+        row: Dict[str, Any] = dict(self.__dict__)
+        row["layers"] = [layer.to_json() for layer in self.layers]
+        row["files"] = {name: dict(entry.__dict__) for name, entry in sorted(self.files.items())}
+        row.update(outputs=list(self.outputs), gated=list(self.gated))
+        row[_CHECKSUM] = _checksum(row)
+        return row
+
+    def dumps(self) -> str:
+        """The text of manifest.json."""
+        return json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def loads(text: str) -> Manifest:
+    """Parse and check the text of a manifest.
+
+    Raises InputError if it is not JSON, of another schema, damaged (its checksum differs) or inconsistent.
+    """
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{MANIFEST_FILE} is not valid JSON ({error}); {_REPAIR}") from error
+    try:
+        return from_json(row)
+    except RecursionError as error:
+        raise InputError(f"{MANIFEST_FILE} is nested too deeply to be a manifest; {_REPAIR}") from error
+
+
+def from_json(row: Any) -> Manifest:
+    """Manifest of a parsed JSON object; the checks of `loads`."""
+    if not isinstance(row, dict):
+        raise InputError(f"{MANIFEST_FILE} holds a {type(row).__name__}, expected a JSON object; {_REPAIR}")
+    version = row.get("schema_version")
+    if version != SCHEMA_VERSION or type(version) is not int:
+        raise InputError(
+            f"{MANIFEST_FILE} has schema version {version!r}, this runtime reads {SCHEMA_VERSION}; "
+            "install a matching sanp-toolchain or compile the bundle again"
+        )
+    content = {key: value for key, value in row.items() if key != _CHECKSUM}
+    if row.get(_CHECKSUM) != _checksum(content):
+        raise InputError(f"{MANIFEST_FILE} does not match its own checksum, so it was damaged or edited; {_REPAIR}")
+    _check_fields(content)
+    content["layers"] = tuple(Layer.from_json(item) for item in content["layers"])
+    content["files"] = {name: _file_entry(name, item) for name, item in content["files"].items()}
+    content.update(outputs=tuple(content["outputs"]), gated=tuple(content["gated"]))
+    manifest = Manifest(**content)
+    check(manifest)
+    return manifest
+
+
+def check(manifest: Manifest) -> None:
+    """Raise InputError if the parts of a manifest contradict each other."""
+    if sorted(manifest.graphs) != sorted(GRAPHS):
+        _fail("graphs", sorted(manifest.graphs), sorted(GRAPHS))
+    for name in list(manifest.graphs.values()) + list(manifest.files):
+        if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
+            _fail("files", name, "plain file names without a folder")
+    missing = sorted(set(manifest.graphs.values()) - set(manifest.files))
+    if missing:
+        _fail("files", sorted(manifest.files), f"also the graph files {missing}")
+    _check_input(manifest.input)
+    for key in ("name", "backend", "arch"):
+        if not isinstance(manifest.target.get(key), str):
+            _fail(f"target.{key}", manifest.target.get(key), "a string")
+    gated = tuple(row.name for row in manifest.layers if row.gated)
+    if manifest.gated != gated:
+        _fail("gated", list(manifest.gated), f"the gated layers of the table, {list(gated)}")
+    if len(set(manifest.names())) != len(manifest.layers):
+        _fail("layers", list(manifest.names()), "every layer name once")
+    widths = {row.name: row.c_out for row in manifest.layers if row.gated}
+    for row in manifest.layers:
+        if _width(row.support, widths) != row.c_in or row.c_in % row.groups or row.c_out % row.groups:
+            _fail(f"layers.{row.name}", f"{row.c_in} -> {row.c_out} channels", "widths that fit support and groups")
+    if manifest.dense_macs != dense_macs(manifest.layers):
+        _fail("dense_macs", manifest.dense_macs, f"{dense_macs(manifest.layers)}, the sum over the layer table")
+
+
+def _check_fields(row: Mapping[str, Any]) -> None:
+    kinds = {
+        key: kind
+        for kind, keys in (
+            (str, "name created dataset"),
+            (dict, "target graphs input made_by device policy source options files"),
+            (list, "outputs layers gated"),
+            (int, "dense_macs classes schema_version"),
+        )
+        for key in keys.split()
+    }
+    if set(row) != set(kinds):
+        wrong = sorted(set(row) ^ set(kinds))
+        _fail("fields", wrong, f"exactly {sorted(kinds)}")
+    for key, kind in kinds.items():
+        if type(row[key]) is not kind:
+            _fail(key, row[key], f"a value of type {kind.__name__}")
+    if row["classes"] < 1 or not all(isinstance(name, str) for name in row["outputs"] + row["gated"]):
+        _fail("classes, outputs, gated", [row["classes"], row["outputs"], row["gated"]], "a positive count and names")
+
+
+def _check_input(spec: Mapping[str, Any]) -> None:
+    shape = spec.get("shape")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(v) is int and v > 0 for v in shape)):
+        _fail("input.shape", shape, "three positive integers [C, H, W]")
+    if spec.get("dtype") != "float32" or not isinstance(spec.get("name"), str):
+        _fail("input", [spec.get("name"), spec.get("dtype")], "a name and the dtype float32")
+
+
+def _file_entry(name: str, item: Any) -> FileEntry:
+    ok = isinstance(item, dict) and set(item) == {"size", "sha256"} and type(item["size"]) is int
+    if not (ok and item["size"] >= 0 and isinstance(item["sha256"], str) and _SHA256.fullmatch(item["sha256"])):
+        _fail(f"files.{name}", item, "size and sha256")
+    return FileEntry(item["size"], item["sha256"])
+
+
+def _width(support: Support, widths: Mapping[str, int]) -> Optional[int]:
+    """Channels of an expression; None if it names an unknown gate or its operands disagree."""
+    if isinstance(support, Dense):
+        return support.channels
+    if isinstance(support, Gate):
+        return widths.get(support.layer)
+    parts = [_width(part, widths) for part in support.parts]
+    if None in parts:
+        return None
+    if isinstance(support, Concat):
+        return sum(part for part in parts if part is not None)
+    assert isinstance(support, AnyOf)
+    return parts[0] if len(set(parts)) == 1 else None
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    """Hash of the values, not of the text: white space and the order of keys do not matter."""
+    text = json.dumps({key: row[key] for key in row if key != _CHECKSUM}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _fail(key: str, found: Any, expected: str) -> None:
+    raise InputError(f"{MANIFEST_FILE}: {key} is {found!r:.300}, expected {expected}; {_REPAIR}")
