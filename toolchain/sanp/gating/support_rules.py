@@ -106,9 +106,7 @@ def _keeps_channels(node: fx.Node) -> bool:
     return all(isinstance(axis, int) and axis % len(before) >= 2 for axis in listed)
 
 
-def _combine(
-    node: fx.Node, table: dict[Any, Support], join: Callable[[list[Support]], Support]
-) -> Support | None:
+def _combine(node: fx.Node, table: dict[Any, Support], join: Callable[[list[Support]], Support]) -> Support | None:
     """Join the operands' supports; None when a plain number other than 0 is added or the shapes broadcast channels."""
     width = shape_of(node)
     parts: list[Support] = []

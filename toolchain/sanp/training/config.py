@@ -1,0 +1,93 @@
+"""Every knob of a training run, with its bounds and what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sanp_targets.errors import ConfigError
+
+DEMO: dict[str, Any] = {"width": 0.25, "pretrain_epochs": 16, "warmup_epochs": 4, "joint_epochs": 30}
+
+
+class TrainConfig(BaseModel):
+    """Configuration of `train`; immutable, unknown keys are errors. The defaults suit small images on a CPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("m-cifarnet", description="backbone, one of sanp.models.NAMES")
+    width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
+    dataset: str = Field("digits", description="data set, one of sanp.data.NAMES")
+    data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
+    data_options: dict[str, int | float | str | bool] = Field(
+        default_factory=dict, description="knobs of the data set, such as modes, cue and leak of mixcues"
+    )
+    image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
+
+    policy: Literal["sanp", "fixed-k", "static", "random", "oracle"] = Field("sanp", description="what decides")
+    budget: float = Field(0.35, gt=0, le=1, description="mean MACs to reach, as a share of the dense network")
+    reduction: int = Field(16, ge=1, le=256, description="input channels per hidden unit of a saliency module")
+    hidden_min: int = Field(4, ge=1, le=256, description="smallest hidden width of a saliency module")
+    noise: float = Field(0.5, ge=0, le=4, description="standard deviation of the gate noise while training")
+    standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
+
+    pretrain_epochs: int = Field(16, ge=0, le=10000, description="epochs of the backbone alone")
+    warmup_epochs: int = Field(4, ge=0, le=10000, description="epochs of the gates alone, backbone frozen")
+    joint_epochs: int = Field(30, ge=0, le=10000, description="epochs of everything, against the budget")
+    batch_size: int = Field(64, ge=2, le=65536, description="samples per step, over all processes")
+    lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of pretraining")
+    warmup_lr: float = Field(0.01, gt=0, le=10, description="peak learning rate of the warm-up")
+    joint_lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of the joint stage")
+    gate_lr_scale: float = Field(1.0, gt=0, le=100, description="factor on the joint rate for gate parameters")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Nesterov)")
+    weight_decay: float = Field(5e-4, ge=0, le=1, description="weight decay of the backbone; gates have none")
+    clip_norm: float = Field(5.0, gt=0, description="largest norm of the gradient")
+    augment: bool = Field(True, description="random shifts, and mirroring where the data set allows it")
+
+    cost_gain: float = Field(0.3, ge=0, le=100, description="lambda per unit of cost above the target")
+    cost_integral: float = Field(0.0, ge=0, le=100, description="lambda per unit of cost above the target and epoch")
+    lambda_min: float = Field(-0.05, ge=-10, le=0, description="smallest weight of the cost loss")
+    lambda_max: float = Field(1.0, ge=0, le=100, description="largest weight of the cost loss")
+    ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
+    window: int = Field(20, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+    calibrate: bool = Field(True, description="raise the gate threshold at the end if the cost is above the budget")
+
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
+    log_every: int = Field(10, ge=1, le=100000, description="steps between controller updates and checks of the loss")
+    save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
+
+    @classmethod
+    def checked(cls, **values: Any) -> TrainConfig:
+        """As the constructor, but raises ConfigError with one sentence instead of pydantic's report."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "configuration"
+            raise ConfigError(
+                f"training option {key} is {first.get('input')!r}: {first['msg']}; see the option's description"
+            ) from error
+
+    @classmethod
+    def demo(cls, **values: Any) -> TrainConfig:
+        """M-CifarNet x0.25 on digits at 32x32: all three stages in about two minutes on two cores."""
+        return cls.checked(**{**DEMO, **values})
+
+    @classmethod
+    def published(cls, **values: Any) -> TrainConfig:
+        """The published schedule for CIFAR: 300 epochs, batch 256, rate 0.1 (arXiv 1910.08906 section 4)."""
+        schedule = {"pretrain_epochs": 300, "warmup_epochs": 20, "joint_epochs": 300, "batch_size": 256, "lr": 0.1}
+        return cls.checked(**{**schedule, "joint_lr": 0.1, "window": 50, "dataset": "cifar10", **values})
+
+    def gate_options(self) -> dict[str, Any]:
+        """Keyword options for `sanp.gate` that belong to the policy."""
+        options: dict[str, Any] = {"reduction": self.reduction, "hidden_min": self.hidden_min, "noise": self.noise}
+        if self.policy in ("sanp", "fixed-k"):
+            options["standardise"] = self.standardise
+        if self.policy == "oracle":
+            options["num_modes"] = int(self.data_options.get("modes", 4))
+        return {} if self.policy == "random" else options

@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM during training: finish the step, save, leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from sanp_targets.errors import SanpError
+
+
+class TrainingInterrupted(SanpError):
+    """Training was stopped by a signal after its state was saved (exit code 130)."""
+
+    exit_code = 130
+
+
+class StopRequest:
+    """Set by the first signal; a second SIGINT or SIGTERM acts as usual."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a request that the loop reads between steps; no effect outside the main thread."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    previous = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        request.signal = signal.Signals(number)
+        for kind in kinds:
+            signal.signal(kind, previous[kind])
+
+    for kind in kinds:
+        signal.signal(kind, ask)
+    try:
+        yield request
+    finally:
+        for kind in kinds:
+            signal.signal(kind, previous[kind])
