@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from onnx_graphsurgeon.logger import G_LOGGER
 
 from sanp_export.functions import DOMAIN, DOMAIN_VERSION, OPSET, channel_gate_function, gated_conv_function
 from sanp_runtime.cost import Layer
-from sanp_targets.errors import ConfigError, InputError
+from sanp_runtime.files import write_atomically
+from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
 MASK_PREFIX = "mask."
@@ -144,21 +143,5 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model so that the path holds either the old file or the complete new one.
-
-    Raises ConfigError if the folder is missing or not writable.
-    """
-    path = Path(path)
-    try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose a writable folder with -o") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(model.SerializeToString(deterministic=True))
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); choose a writable folder with -o") from error
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    """Write a model so that the path holds either the old file or the complete new one; ConfigError if it cannot."""
+    write_atomically(Path(path), model.SerializeToString(deterministic=True))

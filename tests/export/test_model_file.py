@@ -70,6 +70,7 @@ def test_an_edit_is_allowed_only_on_request(content, tmp_path):
 
 
 def test_unwritable_folder_leaves_nothing(content, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ConfigError, match="choose a writable folder"):
-        write(onnx.load_model_from_string(content), tmp_path / "absent" / "model.onnx")
-    assert list(tmp_path.iterdir()) == []
+        write(onnx.load_model_from_string(content), tmp_path / "file" / "model.onnx")
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]

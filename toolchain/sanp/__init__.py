@@ -1,0 +1,39 @@
+"""Train channel-gated networks, export them to ONNX, compile them for a device.
+
+    import sanp
+    network = sanp.gate(backbone, example_input)          # attach saliency modules to your own CNN
+    result = sanp.train(sanp.TrainConfig.demo(), output="runs/demo")
+    sanp.export(result.checkpoint, "model.onnx")
+    sanp.compile("model.onnx", "model.sanp")
+
+Heavy packages are imported at the first use of a function, so `import sanp` also works where torch is absent.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sanp.gating.attach import gate as gate
+    from sanp.pipeline.compiling import compile_model as compile  # noqa: A004
+    from sanp.pipeline.exporting import export as export
+    from sanp.training import TrainConfig as TrainConfig
+    from sanp.training import train as train
+
+_PUBLIC = {
+    "TrainConfig": ("sanp.training", "TrainConfig"),
+    "compile": ("sanp.pipeline.compiling", "compile_model"),
+    "export": ("sanp.pipeline.exporting", "export"),
+    "gate": ("sanp.gating.attach", "gate"),
+    "train": ("sanp.training", "train"),
+}
+__all__ = ["TrainConfig", "compile", "export", "gate", "train"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sanp' has no attribute {name!r}, expected one of {', '.join(__all__)}")
+    module, attribute = _PUBLIC[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""The steps behind the commands: checkpoint to ONNX, ONNX to bundle, bundle against PyTorch. Plain functions."""

@@ -1,0 +1,129 @@
+"""`sanp export`: a checkpoint or a gated network to one ONNX file, with PyTorch's answers beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sanp import checkpoint, data
+from sanp.pipeline.reference import pytorch_answers
+from sanp_export import graph
+from sanp_export.exporter import ExportOptions
+from sanp_export.exporter import export as export_onnx
+from sanp_runtime.cost import Layer, dense_macs
+from sanp_runtime.files import write_atomically
+from sanp_runtime.golden import Golden
+from sanp_targets.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table."""
+
+    path: Path
+    golden: Path | None
+    layers: tuple[Layer, ...]
+
+    @property
+    def dense_macs(self) -> int:
+        """MACs of the network without gates."""
+        return dense_macs(self.layers)
+
+
+def golden_path(path: Path) -> Path:
+    """Where the answers of a model are kept: `model.golden.npz` beside `model.onnx`."""
+    return path.with_name(f"{path.stem}.golden.npz")
+
+
+def export(
+    source: str | Path | nn.Module,
+    path: str | Path,
+    *,
+    gates: Literal["learned", "mask"] = "learned",
+    macs: bool = False,
+    samples: int = 64,
+    example_input: Tensor | None = None,
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    data_root: Path | None = None,
+) -> Exported:
+    """Export a checkpoint (its path) or a gated network to `path`.
+
+    samples: how many test images (spread evenly over the test split) go into the answers file, 0 for none; a bundle
+    needs them for its self-test and for profiling on real data. For a network of your own pass `example_input`
+    [N, C, H, W] and, for the answers, `images` (float32, normalised) and `labels` (int64).
+    Raises InputError for a damaged checkpoint, ExportError for a network that cannot be exported, ConfigError for a
+    folder that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
+    if isinstance(source, nn.Module):
+        if example_input is None:
+            raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
+        model, example, properties = source, example_input, {"name": type(source).__name__}
+    else:
+        loaded = checkpoint.load(source)
+        model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
+        if samples and loaded.dataset_name != "custom":
+            images, labels = test_samples(loaded, samples, data_root)
+    answers = None
+    if images is not None and labels is not None and gates == "learned":
+        answers = pytorch_answers(model, images, labels)
+    return _write(path, model, example, ExportOptions(gates=gates, macs_output=macs), properties, answers)
+
+
+def test_samples(
+    loaded: checkpoint.Checkpoint, count: int | None, data_root: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of the test split a checkpoint was made for: all, or `count` spread evenly over it."""
+    root = data_root or (loaded.config.data_root if loaded.config else None)
+    split = data.load(loaded.dataset_name, root, loaded.image_size, **loaded.dataset_options).test
+    if count is None or count >= len(split):
+        return split.images, split.labels
+    rows = np.linspace(0, len(split) - 1, count).round().astype(int)
+    return split.images[rows], split.labels[rows]
+
+
+def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
+    config = loaded.config
+    gating = getattr(loaded.model, "gating", None)
+    return {
+        "name": f"{config.model} x{config.width:g}" if config else type(loaded.model).__name__,
+        "dataset": loaded.dataset_name,
+        "policy": {"name": gating.policy, "options": gating.options} if gating is not None else {},
+        "normalisation": loaded.metadata.get("normalisation", {}),
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def _write(
+    path: Path,
+    model: nn.Module,
+    example: Tensor,
+    options: ExportOptions,
+    properties: dict[str, Any],
+    answers: Golden | None,
+) -> Exported:
+    """Write the answers first and the model last: a model always finds the answers that its metadata names."""
+    beside = golden_path(path)
+    content = answers.dumps() if answers is not None else None
+    with torch.no_grad():
+        classes = int(model.cpu().eval()(example.cpu()).shape[-1])
+    properties = {
+        **properties,
+        "classes": classes,
+        "golden_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
+    }
+    proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
+    if content is not None:
+        write_atomically(beside, content)
+    graph.write(proto, path)
+    return Exported(path, beside if content is not None else None, graph.layers_of(proto))
