@@ -56,7 +56,7 @@ class Golden:
     def dumps(self) -> bytes:
         """Content of golden.npz; equal samples give equal bytes."""
         buffer = io.BytesIO()
-        np.savez(buffer, **self.arrays())
+        np.savez(buffer, **self.arrays())  # type: ignore[arg-type]
         return buffer.getvalue()
 
 

@@ -208,5 +208,5 @@ def _checksum(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _fail(key: str, found: Any, expected: str) -> None:
+def _fail(key: str, found: Any, expected: Any) -> None:
     raise InputError(f"{MANIFEST_FILE}: {key} is {found!r:.300}, expected {expected}; {_REPAIR}")

@@ -56,7 +56,7 @@ SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask) => (scale, shift)
 }"""
 
 
-def weights(seed: int = 0) -> dict[str, np.ndarray]:
+def weights(seed: int = 3) -> dict[str, np.ndarray]:
     """Weights by name, about half of the gates open."""
     rng = np.random.default_rng(seed)
 
@@ -71,7 +71,7 @@ def weights(seed: int = 0) -> dict[str, np.ndarray]:
         result[f"{layer.name}.gate.w1"] = draw(HIDDEN, layer.c_in)
         result[f"{layer.name}.gate.b1"] = np.abs(draw(HIDDEN))
         result[f"{layer.name}.gate.w2"] = draw(layer.c_out, HIDDEN)
-        result[f"{layer.name}.gate.b2"] = draw(layer.c_out) * np.float32(0.5)
+        result[f"{layer.name}.gate.b2"] = draw(layer.c_out)
     return result
 
 
