@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Dict, Optional, Type
+from typing import Callable, Dict, Optional, Type
 
 from sanp_runtime import manifest as manifests
 from sanp_runtime.bundle import Bundle, PathLike, hash_file
@@ -76,9 +76,10 @@ class BundleWriter:
         self._golden = golden
         self.add_bytes(GOLDEN_FILE, golden.dumps())
 
-    def finish(self, manifest: Manifest) -> Bundle:
-        """Write the manifest (its `files` are filled in here) and move everything into place.
+    def finish(self, manifest: Manifest, check: Optional[Callable[[Bundle], object]] = None) -> Bundle:
+        """Write the manifest (its `files` are filled in here), run `check`, and move everything into place.
 
+        check gets the complete bundle under its temporary name; whatever it raises leaves the place as it was.
         Raises InputError if the manifest does not describe the files.
         """
         if self._folder is None:
@@ -91,6 +92,8 @@ class BundleWriter:
             for item in self._folder.iterdir():
                 _flush(item)
             self._folder.chmod(0o755)
+            if check is not None:
+                check(Bundle(self._folder, manifest))
             _move(self._folder, self.path, self._replace)
         except OSError as error:
             raise _not_writable(self.path, error) from error
