@@ -17,10 +17,11 @@ from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
 from sanp_runtime.bundle import Bundle
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import dense_macs
+from sanp_runtime.engine import load_bundle
 from sanp_runtime.golden import Golden, read_golden
 from sanp_runtime.library import find_library
 from sanp_runtime.manifest import LIBRARY_FILE, Manifest
-from sanp_runtime.proof import prove
+from sanp_runtime.proof import Proof
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import InputError, TargetError
 from sanp_targets.targets import Target, host_arch, resolve
@@ -62,12 +63,18 @@ def compile_model(
         return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
 
 
+def prove(bundle: Bundle) -> Proof:
+    """Run the gated graph of a bundle once and tell which layers ran in our kernels."""
+    with load_bundle(bundle) as engine:
+        return engine.proof()
+
+
 def _library_for(target: Target) -> Path:
     """The operator library for a target; it is native code, so only that of this machine is at hand."""
     if target.arch != host_arch():
         raise TargetError(
             f"target {target.name} needs an operator library for {target.arch} and this machine is {host_arch()}; "
-            f"install sanp-toolchain on the {target.arch} device and run `sanp compile` there, the ONNX file is the same"
+            f"install sanp-toolchain on the {target.arch} device and run `sanp compile` there on the same ONNX file"
         )
     return find_library()
 

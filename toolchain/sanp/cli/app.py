@@ -1,0 +1,99 @@
+"""The `sanp` command: one verb per file, errors as one sentence, exit codes that a script can rely on."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sanp import __version__
+from sanp.cli import (
+    compile_command,
+    demo_command,
+    doctor_command,
+    export_command,
+    inspect_command,
+    profile_command,
+    report_command,
+    train_command,
+    validate_command,
+)
+from sanp.cli.console import err
+from sanp_targets.errors import SanpError
+
+EXIT_CODES = (
+    "Exit codes: 0 pass, 1 a check failed, 2 usage or bad input, 3 target or backend not available, "
+    "4 measurement not valid."
+)
+_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a bug, and none of the documented outcomes
+
+app = typer.Typer(
+    name="sanp",
+    help="Train channel-gated CNNs, export them to ONNX, compile them for a device, and prove that they got faster.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (
+    train_command.train,
+    export_command.export,
+    compile_command.compile_,
+    validate_command.validate,
+    profile_command.profile,
+    inspect_command.inspect,
+    report_command.report,
+    doctor_command.doctor,
+    demo_command.demo,
+):
+    app.command(name=command.__name__.rstrip("_"))(command)
+
+
+def _version(requested: bool) -> None:
+    if requested:
+        print(f"sanp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the full trace of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Entry point: run a verb and turn errors into one line and an exit code."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")  # accepted anywhere on the line, because it is added after something failed
+    try:
+        app()
+    except SanpError as error:
+        if debug:
+            raise
+        err.print(f"[bold red]error:[/] {_plain(str(error))}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as error:
+        if debug:
+            raise
+        err.print(
+            f"[bold red]internal error:[/] {type(error).__name__}: {_plain(str(error))}; "
+            "this is a bug: run the same command with --debug and report the trace"
+        )
+        sys.exit(_INTERNAL)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

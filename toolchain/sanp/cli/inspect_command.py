@@ -1,0 +1,51 @@
+"""`sanp inspect`: look into a checkpoint, a model or a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sanp.cli.console import out, print_json, table
+from sanp.cli.options import Json
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors), model (.onnx) or bundle (directory).")],
+    json_: Json = False,
+) -> None:
+    """Show layers, gates, MACs, inputs and outputs of a file.
+
+    Example: sanp inspect model.sanp
+    """
+    from sanp.pipeline.inspecting import inspect as run
+
+    found = run(file)
+    if json_:
+        print_json(found)
+        return
+    out.print(f"[bold]{found['kind']}[/] {found['name']}")
+    columns = [("layer", "left"), ("channels", "right"), ("kernel", "right"), ("output", "right"), ("gate", "left")]
+    columns += [("MACs", "right"), ("gate MACs", "right"), ("input channels from", "left")]
+    rows = [
+        [
+            row["name"],
+            f"{row['channels'][0]} -> {row['channels'][1]}",
+            "x".join(map(str, row["kernel"])) + (f" /{row['groups']}" if row["groups"] > 1 else ""),
+            "x".join(map(str, row["output"])),
+            "yes" if row["gated"] else "",
+            f"{row['macs']:,}",
+            f"{row['gate_macs']:,}" if row["gate_macs"] else "",
+            " | ".join(row["input_gates"]),
+        ]
+        for row in found["layers"]
+    ]
+    out.print(table("", columns, rows))
+    out.print(f"{found['gated_layers']} gated layers, {found['dense_macs']:,} dense MACs, ", end="")
+    out.print(f"{found['gate_macs']:,} MACs of gates ({found['gate_macs'] / found['dense_macs']:.3%})")
+    for name, shape in found["inputs"].items():
+        out.print(f"input   {name} {shape}", markup=False)
+    out.print(f"output  {', '.join(found['outputs'])}", markup=False)
+    for key, value in found["about"].items():
+        out.print(f"{key}: {value}", markup=False)

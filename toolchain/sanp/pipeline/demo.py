@@ -1,0 +1,60 @@
+"""`sanp demo`: the whole pipeline on real digits, from an empty folder to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sanp.pipeline.compiling import compile_model
+from sanp.pipeline.exporting import export
+from sanp.pipeline.profiling import headline, profile_bundle
+from sanp.pipeline.validating import validate
+from sanp.report import write_report
+from sanp.settings import ProfileSettings
+from sanp.training import TrainConfig, train
+from sanp_targets.errors import ValidationError
+
+
+def demo(
+    folder: str | Path, *, duration: float = 10.0, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """Train, export, compile, validate, profile and report into `folder`; returns the results of all steps.
+
+    say is called with one sentence before each step. Raises ValidationError, after the report has been written, if a
+    validation level failed; a noisy machine is reported in the verdict and is not an error.
+    """
+    folder = Path(folder)
+    config = TrainConfig.demo()
+    say(f"training {config.model} x{config.width:g} on {config.dataset} to {config.budget:.0%} of its MACs")
+    trained = train(config, output=folder / "training")
+    say("exporting the gated ONNX model")
+    model = folder / "model.onnx"
+    export(trained.checkpoint, model)
+    say("compiling for this machine and proving that every gated layer runs in our kernel")
+    bundle = compile_model(model, folder / "model.sanp", replace=True)
+    say("validating against PyTorch: kernels (L0), gates (L1), accuracy (L2)")
+    validation = validate(bundle.path, trained.checkpoint)
+    say(f"measuring dense, all-open and gated engines for {duration:g} s")
+    profile = profile_bundle(bundle.path, ProfileSettings(duration=duration), folder / "profile.json")
+    results = {
+        "training": {
+            "dense_accuracy": trained.dense_accuracy,
+            "accuracy": trained.accuracy,
+            "cost": trained.cost,
+            "config": config.model_dump(mode="json"),
+        },
+        "validation": validation.to_json(),
+        "profile": profile,
+        "bundle": bundle.manifest.to_json(),
+    }
+    page = write_report(results, folder)
+    if not validation.passed:
+        failed = [level for level, report in validation.levels().items() if not report.passed]
+        raise ValidationError(f"{', '.join(failed)} failed, expected all levels to pass; see {page}")
+    return {**results, "page": page, "headline": headline(profile), "summaries": _summaries(validation)}
+
+
+def _summaries(validation: Any) -> list[str]:
+    lines = [f"{level}: PASS  {report.summary()}" for level, report in validation.levels().items()]
+    return [validation.proof.summary(), *lines]

@@ -1,0 +1,96 @@
+"""`sanp doctor`: what this machine can and cannot do, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sanp_runtime.library import OpLibrary, find_library
+from sanp_targets.device import fingerprint
+from sanp_targets.errors import SanpError
+from sanp_targets.targets import TARGETS, host_arch
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor: state is "ok", "missing" (something cannot be done) or "note"."""
+
+    what: str
+    state: str
+    detail: str
+    cure: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look at packages, the operator library, the targets and the measuring conditions of this machine."""
+    findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}")]
+    findings += [_package(*row) for row in _NEEDS]
+    findings += [_try("operator library", _library), _try("kernels in ONNX Runtime", _kernels)]
+    findings += [_target(name) for name in TARGETS]
+    findings += _measuring()
+    return findings
+
+
+_NEEDS = (
+    ("onnxruntime", "run bundles", "pip install sanp-toolchain"),
+    ("torch", "train and export", "pip install 'sanp-toolchain[train,export]'"),
+    ("scikit-learn", "the digits data set", "pip install 'sanp-toolchain[train]'"),
+    ("onnx", "export and compile", "pip install 'sanp-toolchain[export]'"),
+    ("onnx-graphsurgeon", "export and compile", "pip install 'sanp-toolchain[export]'"),
+    ("onnxscript", "export", "pip install 'sanp-toolchain[export]'"),
+    ("jinja2", "write reports", "pip install 'sanp-toolchain[report]'"),
+)
+
+
+def _package(name: str, purpose: str, cure: str) -> Finding:
+    try:
+        return Finding(name, "ok", importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "missing", f"not installed; needed to {purpose}", cure)
+
+
+def _try(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, "ok", look())
+    except SanpError as error:
+        return Finding(what, "missing", str(error), "see the message")
+    except Exception as error:
+        return Finding(
+            what, "missing", f"{type(error).__name__}: {error}", "pip install --force-reinstall sanp-toolchain"
+        )
+
+
+def _library() -> str:
+    library = OpLibrary(find_library())
+    return f"version {library.version}, instruction set {library.isa}, {library.path}"
+
+
+def _kernels() -> str:
+    """Register the library with the installed ONNX Runtime: the one thing that a version check cannot tell."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.register_custom_ops_library(str(find_library()))
+    return f"library registers with ONNX Runtime {onnxruntime.__version__}"
+
+
+def _target(name: str) -> Finding:
+    target = TARGETS[name]
+    if target.arch == host_arch():
+        return Finding(f"target {name}", "ok", "compile, run and profile here")
+    cure = f"install sanp-toolchain on the {target.arch} device and compile there"
+    return Finding(f"target {name}", "note", f"needs a {target.arch} machine, this is {host_arch()}", cure)
+
+
+def _measuring() -> list[Finding]:
+    device: dict[str, Any] = fingerprint()
+    cpu = f"{device.get('cpu_model') or 'unknown CPU'}, {device.get('cores') or '?'} cores"
+    findings = [Finding("cpu", "ok", cpu)]
+    governor = device.get("governor")
+    if governor != "performance":
+        detail = f"frequency governor is {governor or 'not readable'}; latencies carry the verdict UNPINNED"
+        findings.append(Finding("clock", "note", detail, "sudo cpupower frequency-set -g performance, on bare metal"))
+    return findings

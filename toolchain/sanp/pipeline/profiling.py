@@ -1,0 +1,47 @@
+"""`sanp profile`: run the device-side profiler and say in words what it found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sanp.settings import ProfileSettings
+from sanp_runtime.bundle import open_bundle
+from sanp_runtime.files import write_atomically
+from sanp_runtime.profile import profile
+
+ENGINES = ("dense", "open", "gated")
+
+
+def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path | None = None) -> dict[str, Any]:
+    """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile` for its content."""
+    result = profile(open_bundle(bundle), threads=settings.threads, duration_s=settings.duration, batch=settings.batch)
+    if output is not None:
+        write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
+    return result
+
+
+def latency_rows(result: dict[str, Any]) -> list[list[str]]:
+    """One row per engine for a table: name, p50, p90, p99, mean in milliseconds, number of calls."""
+    rows = []
+    for name in ENGINES:
+        stats = result["engines"][name]["latency"]
+        p99 = "-" if stats["p99"] is None else f"{stats['p99']:.3f}"
+        rows.append(
+            [name, f"{stats['p50']:.3f}", f"{stats['p90']:.3f}", p99, f"{stats['mean']:.3f}", str(stats["count"])]
+        )
+    return rows
+
+
+def headline(result: dict[str, Any]) -> str:
+    """What was gained, in one sentence that is also true when nothing was."""
+    ratios = result["ratios"]
+    speedup, ideal, realised = ratios["measured"], ratios["theoretical"], ratios["realised"]
+    verb = "faster" if speedup >= 1 else "SLOWER"
+    factor = speedup if speedup >= 1 else 1 / speedup
+    return (
+        f"The gated engine is {factor:.2f}x {verb} than the dense one at {1 / ideal:.1%} of its MACs "
+        f"({ideal:.2f}x fewer): {realised:.0%} of the saved work became saved time. "
+        f"All gates open it takes {ratios['tax']:.2f}x the dense time."
+    )
