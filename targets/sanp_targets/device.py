@@ -1,0 +1,75 @@
+"""Fingerprint of the machine: what has to be the same before two latencies may be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from typing import Any, Dict, List, Mapping, Optional
+
+from sanp_targets.processor import frequency_policies, is_virtual, processor
+from sanp_targets.pseudo_files import Root, read
+
+
+def fingerprint(root: Root = "/") -> Dict[str, Any]:
+    """Describe this machine (or a fake tree) as plain JSON; what the system does not tell is None or empty."""
+    return {
+        "arch": platform.machine(),
+        "board": board(root),
+        "cpu": processor(root),
+        "memory_mb": _memory_mb(root),
+        "affinity": affinity(),
+        "frequency": frequency_policies(root),
+        "power_mode": read(root, "var/lib/nvpmodel/status"),
+        "virtual": is_virtual(root),
+        "kernel": read(root, "proc/sys/kernel/osrelease"),
+        "os": _os_name(root),
+        "bsp": read(root, "etc/nv_tegra_release"),
+    }
+
+
+def device_id(device: Mapping[str, Any]) -> str:
+    """Short name of a machine: equal for two fingerprints of one machine, whatever its load, clocks and kernel."""
+    identity = {key: device.get(key) for key in ("arch", "board", "cpu")}
+    identity["memory_gb"] = round((device.get("memory_mb") or 0) / 1024)  # kernels reserve varying megabytes
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def describe(device: Mapping[str, Any]) -> str:
+    """One line for a person."""
+    cpu = device.get("cpu") or {}
+    model = cpu.get("model") or f"unknown {device.get('arch')} processor"
+    parts = [device["board"]] if device.get("board") else []
+    parts.append(f"{model}, {cpu.get('logical_cores') or '?'} logical cores")
+    if device.get("virtual"):
+        parts.append(str(device["virtual"]))
+    return ", ".join(parts)
+
+
+def board(root: Root = "/") -> Optional[str]:
+    """Board model from the device tree (ARM) or the firmware (x86), or None."""
+    return read(root, "proc/device-tree/model") or read(root, "sys/firmware/devicetree/base/model")
+
+
+def affinity() -> Optional[List[int]]:
+    """Logical processors that this process may use; None where the system does not tell."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return sorted(os.sched_getaffinity(0))
+
+
+def _memory_mb(root: Root) -> Optional[int]:
+    for line in (read(root, "proc/meminfo") or "").splitlines():
+        fields = line.split()
+        if fields[:1] == ["MemTotal:"] and len(fields) > 1 and fields[1].isdigit():
+            return int(fields[1]) // 1024
+    return None
+
+
+def _os_name(root: Root) -> Optional[str]:
+    for line in (read(root, "etc/os-release") or "").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.split("=", 1)[1].strip('"')
+    return None
