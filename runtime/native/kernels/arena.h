@@ -1,0 +1,42 @@
+// Scratch memory of one thread: grows, is reused by the next call, never throws.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+namespace sanp {
+
+class Arena {
+ public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena() { free(data_); }
+
+  // At least `bytes`, 64-byte aligned, contents undefined; null when memory is short. Ends the previous loan.
+  void* get(size_t bytes) {
+    if (bytes <= size_) return data_;
+    free(data_);
+    size_ = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    data_ = aligned_alloc(64, size_);
+    if (data_ == nullptr) size_ = 0;
+    return data_;
+  }
+
+ private:
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Two loans can be live on one thread: the lists of a sample, and pixels packed by it or by a task it runs.
+inline Arena& list_arena() {
+  static thread_local Arena arena;
+  return arena;
+}
+inline Arena& pixel_arena() {
+  static thread_local Arena arena;
+  return arena;
+}
+
+}  // namespace sanp

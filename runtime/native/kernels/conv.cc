@@ -1,0 +1,325 @@
+// Runs a plan: packs the active input channels, then computes blocks of output rows times tiles of pixels.
+#include "conv.h"
+
+#include <string.h>
+
+#include <atomic>
+
+#include "arena.h"
+#include "sample.h"
+
+namespace sanp {
+namespace {
+
+// Vector multiply-adds per task: about 20 us, a hundred times what handing a task to a pool costs.
+constexpr int64_t kTaskWork = 60000;
+// Pixels expanded at once; larger panels are built and used in chunks of tiles.
+constexpr int64_t kPanelFloats = int64_t{1} << 20;
+// Batches at least this large are split by sample: no barriers inside a sample, and the pool is as busy.
+constexpr int64_t kSplitBatch = 4;
+
+size_t task_count(int64_t work, int64_t limit) {
+  int64_t n = work / kTaskWork;
+  n = n > 64 ? 64 : n;
+  n = n > limit ? limit : n;
+  return static_cast<size_t>(n < 1 ? 1 : n);
+}
+
+// The active rows and channels of one group.
+struct GroupRun {
+  const Sample& s;
+  int64_t group;
+  int32_t row0, n_rows;
+  const Step* steps;
+  int32_t n_steps;
+
+  GroupRun(const Sample& sample, int64_t g)
+      : s(sample),
+        group(g),
+        row0(s.row_begin[g]),
+        n_rows(s.row_begin[g + 1] - row0),
+        steps(s.steps + s.step_begin[g]),
+        n_steps(s.step_begin[g + 1] - s.step_begin[g]) {}
+
+  const float* channel(int32_t step) const {
+    const ConvShape& shape = s.plan->shape;
+    return s.x + (group * s.plan->group_in + steps[step].x_index) * shape.height * shape.width;
+  }
+};
+
+void gather_channel(const Plan& plan, const float* channel, const Tile& tile, float* dst) {
+  const ConvShape& s = plan.shape;
+  const int64_t lanes = static_cast<int64_t>(tile.nr) * plan.isa->lanes;
+  const int64_t first = static_cast<int64_t>(tile.first_vec) * plan.isa->lanes;
+  for (int64_t ky = 0; ky < s.kernel_h; ++ky)
+    for (int64_t kx = 0; kx < s.kernel_w; ++kx)
+      for (int64_t p = first; p < first + lanes; ++p) {
+        const int64_t y = p / plan.out_w * s.stride_y - s.pad_top + ky * s.dilation_y;
+        const int64_t x = p % plan.out_w * s.stride_x - s.pad_left + kx * s.dilation_x;
+        const bool inside = p < plan.pixels && y >= 0 && y < s.height && x >= 0 && x < s.width;
+        *dst++ = inside ? channel[y * s.width + x] : 0.0f;
+      }
+}
+
+// Tiles [tile0, tile1) of one group from packed (or untouched) pixels.
+struct TileRun {
+  const GroupRun& g;
+  const float* x;    // plane of channel x_index 0, or the panel of tile0
+  ptrdiff_t x_step;  // 0 for panels: their step depends on the tile
+  int64_t tile0, tile1;
+  const Step* steps;
+
+  int64_t blocks() const { return (g.n_rows + g.s.plan->max_mr - 1) / g.s.plan->max_mr; }
+  int64_t work() const {
+    int64_t vecs = 0;
+    for (int64_t t = tile0; t < tile1; ++t) vecs += g.s.plan->tiles[t].nr;
+    return vecs * g.s.plan->n_taps * g.n_steps * g.n_rows;
+  }
+
+  void compute(int64_t tile_index, int64_t block) const {
+    const Plan& plan = *g.s.plan;
+    const Tile& tile = plan.tiles[tile_index];
+    const int64_t n_blocks = blocks();
+    const int32_t begin = static_cast<int32_t>(g.n_rows * block / n_blocks);
+    const int32_t end = static_cast<int32_t>(g.n_rows * (block + 1) / n_blocks);
+    const Rows& rows = g.s.rows;
+    const int32_t m = g.row0 + begin;
+    TileCall c;
+    if (x_step != 0) {
+      c.x = x + plan.vecs[tile.first_vec].x;
+      c.x_step = x_step;
+      c.taps = plan.plane_taps.data();
+    } else {
+      c.x = x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps;
+      c.x_step = plan.n_taps * tile.nr * plan.isa->lanes;
+      c.taps = plan.panel_taps[tile.nr].data();
+    }
+    c.steps = steps;
+    c.n_steps = g.n_steps;
+    c.n_taps = static_cast<int32_t>(plan.n_taps);
+    c.vecs = &plan.vecs[tile.first_vec];
+    c.pieces = plan.pieces.data();
+    c.w = rows.w + m;
+    c.scale = rows.scale + m;
+    c.shift = rows.shift + m;
+    c.y = rows.y + m;
+    c.residual = g.s.residual ? rows.residual + m : nullptr;
+    c.act_min = g.s.call->act_min;
+    c.act_max = g.s.call->act_max;
+    plan.isa->tile[plan.taps_kind][tile.nr][end - begin](c);
+  }
+
+  // Tiles outside, blocks inside: the pixels of a tile stay in the first-level cache for all blocks.
+  void run(const Pool& pool, bool fill) const {
+    const int64_t n_blocks = blocks(), jobs = (tile1 - tile0) * n_blocks;
+    const size_t tasks = task_count(work(), jobs);
+    auto task = [&](size_t index) {
+      if (fill) fill_masked(g.s, index, tasks);
+      const int64_t end = jobs * static_cast<int64_t>(index + 1) / static_cast<int64_t>(tasks);
+      for (int64_t j = jobs * static_cast<int64_t>(index) / static_cast<int64_t>(tasks); j < end; ++j)
+        compute(tile0 + j / n_blocks, j % n_blocks);
+    };
+    parallel_for(pool, tasks, task);
+  }
+};
+
+// The steps of packed pixels count packed channels instead of input channels. Carved behind the pixels.
+const Step* packed_steps(const GroupRun& g, float* memory) {
+  Step* out = reinterpret_cast<Step*>(memory);
+  for (int32_t a = 0; a < g.n_steps; ++a) out[a] = {a, g.steps[a].w_offset};
+  return out;
+}
+
+float* pixel_floats(int64_t n, int64_t steps) {
+  return static_cast<float*>(pixel_arena().get(static_cast<size_t>(n) * sizeof(float) + steps * sizeof(Step)));
+}
+
+bool run_in_place(const GroupRun& g, const Pool& pool, bool fill) {
+  const Plan& plan = *g.s.plan;
+  const int64_t plane = plan.shape.height * plan.shape.width;
+  TileRun run{g, g.s.x + g.group * plan.group_in * plane, plane, 0, static_cast<int64_t>(plan.tiles.size()), g.steps};
+  run.run(pool, fill);
+  return true;
+}
+
+bool run_shift(const GroupRun& g, const Pool& pool, bool fill) {
+  const Plan& plan = *g.s.plan;
+  const int64_t channel = plan.plane.channel_floats;
+  const int64_t slack = plan.isa->lanes;  // the last vector of a plane may read past it
+  const int64_t floats = g.n_steps * channel + slack;
+  float* const x = pixel_floats(floats, g.n_steps);
+  if (x == nullptr) return false;
+  for (int64_t j = 0; j < slack; ++j) x[floats - slack + j] = 0.0f;
+  const Step* const steps = packed_steps(g, x + floats);
+
+  const size_t tasks = task_count(g.n_steps * channel / 8, g.n_steps > 0 ? g.n_steps : 1);
+  auto pack = [&](size_t index) {
+    const int32_t end = static_cast<int32_t>(g.n_steps * (index + 1) / tasks);
+    for (int32_t a = static_cast<int32_t>(g.n_steps * index / tasks); a < end; ++a)
+      plan.isa->pack_plane(plan.plane, g.channel(a), x + a * channel);
+  };
+  parallel_for(pool, tasks, pack);
+  TileRun run{g, x, channel, 0, static_cast<int64_t>(plan.tiles.size()), steps};
+  run.run(pool, fill);
+  return true;
+}
+
+// Tiles [tile0, tile1) of channel a, each at [tile][channel][tap][lanes].
+void pack_tiles(const GroupRun& g, int64_t tile0, int64_t tile1, int32_t a, float* plane, float* x) {
+  const Plan& plan = *g.s.plan;
+  const PanelLayout layout{plan.panel_vecs.data(), plan.panel_pieces.data(), plan.plane_taps.data(),
+                           static_cast<int32_t>(plan.n_taps)};
+  if (plan.family == Family::kPanel) plan.isa->pack_plane(plan.plane, g.channel(a), plane);
+  for (int64_t t = tile0; t < tile1; ++t) {
+    const Tile& tile = plan.tiles[t];
+    float* const dst = x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps +
+                       a * plan.n_taps * tile.nr * plan.isa->lanes;
+    if (plan.family == Family::kPanel)
+      plan.isa->pack_panel(layout, plane, tile.first_vec, tile.nr, dst);
+    else
+      gather_channel(plan, g.channel(a), tile, dst);
+  }
+}
+
+bool run_panel(const GroupRun& g, const Pool& pool, bool fill) {
+  const Plan& plan = *g.s.plan;
+  const int64_t n_tiles = static_cast<int64_t>(plan.tiles.size());
+  const int64_t plane_floats = plan.family == Family::kPanel ? plan.plane.channel_floats + plan.isa->lanes : 0;
+  for (int64_t tile0 = 0; tile0 < n_tiles;) {
+    int64_t tile1 = tile0 + 1;
+    auto floats = [&](int64_t end) {
+      const int64_t all = end == n_tiles ? plan.panel_floats : plan.tiles[end].panel;
+      return (all - plan.tiles[tile0].panel) * g.n_steps;
+    };
+    while (tile1 < n_tiles && floats(tile1 + 1) <= kPanelFloats) ++tile1;
+
+    const size_t tasks = task_count(floats(tile1) / 4, g.n_steps > 0 ? g.n_steps : 1);
+    const int64_t panel = floats(tile1), planes = plane_floats * static_cast<int64_t>(tasks);
+    float* const x = pixel_floats(panel + planes, g.n_steps);
+    if (x == nullptr) return false;
+    const Step* const steps = packed_steps(g, x + panel + planes);
+    auto pack = [&](size_t index) {
+      float* const plane = x + panel + plane_floats * static_cast<int64_t>(index);
+      for (int64_t j = 0; j < plane_floats; ++j) plane[j] = 0.0f;
+      const int32_t end = static_cast<int32_t>(g.n_steps * (index + 1) / tasks);
+      for (int32_t a = static_cast<int32_t>(g.n_steps * index / tasks); a < end; ++a)
+        pack_tiles(g, tile0, tile1, a, plane, x);
+    };
+    parallel_for(pool, tasks, pack);
+    TileRun run{g, x, 0, tile0, tile1, steps};
+    run.run(pool, fill && tile0 == 0);
+    tile0 = tile1;
+  }
+  return true;
+}
+
+// x expanded to [pixel][channel][tap], zero where the channel is inactive or the tap is outside.
+void expand_pixels(const GroupRun& g, ptrdiff_t step, float* x) {
+  const Plan& plan = *g.s.plan;
+  const ConvShape& s = plan.shape;
+  memset(x, 0, static_cast<size_t>(step * plan.pixels) * sizeof(float));
+  for (int64_t p = 0; p < plan.pixels; ++p, x += step) {
+    const int64_t top = p / plan.out_w * s.stride_y - s.pad_top, left = p % plan.out_w * s.stride_x - s.pad_left;
+    for (int64_t ky = 0; ky < s.kernel_h; ++ky)
+      for (int64_t kx = 0; kx < s.kernel_w; ++kx) {
+        const int64_t row = top + ky * s.dilation_y, col = left + kx * s.dilation_x;
+        if (row < 0 || row >= s.height || col < 0 || col >= s.width) continue;
+        for (int32_t a = 0; a < g.n_steps; ++a)
+          x[g.steps[a].w_offset + ky * s.kernel_w + kx] = g.channel(a)[row * s.width + col];
+      }
+  }
+}
+
+bool run_dot(const GroupRun& g, const Pool& pool, bool fill) {
+  const Plan& plan = *g.s.plan;
+  const int64_t k = plan.group_in * plan.n_taps;
+  const ptrdiff_t step = (k + plan.isa->lanes - 1) / plan.isa->lanes * plan.isa->lanes;
+  float* const x = pixel_floats(step * plan.pixels, 0);
+  if (x == nullptr) return false;
+  expand_pixels(g, step, x);
+
+  const size_t tasks = task_count(g.n_rows * plan.pixels * step / plan.isa->lanes, (g.n_rows + 3) / 4);
+  auto task = [&](size_t index) {
+    if (fill) fill_masked(g.s, index, tasks);
+    const Rows& rows = g.s.rows;
+    const int32_t end = g.row0 + static_cast<int32_t>(g.n_rows * (index + 1) / tasks);
+    for (int32_t m = g.row0 + static_cast<int32_t>(g.n_rows * index / tasks); m < end;) {
+      const int n = end - m >= kDotRows ? kDotRows : 1;
+      DotCall c;
+      c.x = x;
+      c.x_step = step;
+      c.k = k;
+      c.w = rows.w + m;
+      c.scale = rows.scale + m;
+      c.shift = rows.shift + m;
+      c.y = rows.y + m;
+      c.residual = g.s.residual ? rows.residual + m : nullptr;
+      c.act_min = g.s.call->act_min;
+      c.act_max = g.s.call->act_max;
+      plan.isa->dot[n][plan.pixels](c);
+      m += n;
+    }
+  };
+  parallel_for(pool, tasks, task);
+  return true;
+}
+
+bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
+  if (g.n_rows == 0) {
+    if (fill) fill_masked(g.s, 0, 1);
+    return true;
+  }
+  switch (g.s.plan->family) {
+    case Family::kInPlace: return run_in_place(g, pool, fill);
+    case Family::kShift: return run_shift(g, pool, fill);
+    case Family::kPanel:
+    case Family::kGather: return run_panel(g, pool, fill);
+    case Family::kDot: return run_dot(g, pool, fill);
+  }
+  return false;
+}
+
+// Grouped and depthwise: a task takes whole groups, packing included.
+bool run_groups(const Sample& s, const Pool& pool) {
+  const Plan& plan = *s.plan;
+  const int64_t groups = plan.shape.group;
+  const int64_t work = s.row_begin[groups] * plan.n_taps * plan.group_in * plan.pixels / plan.isa->lanes;
+  const size_t tasks = task_count(2 * work, groups);
+  std::atomic<bool> ok{true};
+  auto task = [&](size_t index) {
+    const Pool here{nullptr, nullptr};
+    fill_masked(s, index, tasks);
+    const int64_t end = groups * static_cast<int64_t>(index + 1) / static_cast<int64_t>(tasks);
+    for (int64_t i = groups * static_cast<int64_t>(index) / static_cast<int64_t>(tasks); i < end; ++i)
+      if (!run_group(GroupRun(s, i), here, false)) ok.store(false, std::memory_order_relaxed);
+  };
+  parallel_for(pool, tasks, task);
+  return ok.load(std::memory_order_relaxed);
+}
+
+bool run_sample(const Plan& plan, const ConvCall& call, int64_t n, const Pool& pool) {
+  void* const memory = list_arena().get(sample_bytes(plan));
+  if (memory == nullptr) return false;
+  Sample s;
+  list_sample(plan, call, n, memory, &s);
+  return plan.shape.group == 1 ? run_group(GroupRun(s, 0), pool, true) : run_groups(s, pool);
+}
+
+}  // namespace
+
+bool run_conv(const Plan& plan, const ConvCall& call, const Pool& pool) {
+  if (call.batch < kSplitBatch) {
+    for (int64_t n = 0; n < call.batch; ++n)
+      if (!run_sample(plan, call, n, pool)) return false;
+    return true;
+  }
+  std::atomic<bool> ok{true};
+  auto task = [&](size_t n) {
+    const Pool here{nullptr, nullptr};
+    if (!run_sample(plan, call, static_cast<int64_t>(n), here)) ok.store(false, std::memory_order_relaxed);
+  };
+  parallel_for(pool, static_cast<size_t>(call.batch), task);
+  return ok.load(std::memory_order_relaxed);
+}
+
+}  // namespace sanp

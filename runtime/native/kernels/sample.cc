@@ -1,0 +1,103 @@
+// Builds the lists of one sample and fills its masked channels.
+#include "sample.h"
+
+namespace sanp {
+namespace {
+
+// Bump allocator over the caller's block; every array starts on a cache line.
+struct Carver {
+  char* at;
+  template <class T>
+  T* take(int64_t n) {
+    T* p = reinterpret_cast<T*>(at);
+    at += (n * sizeof(T) + 63) / 64 * 64;
+    return p;
+  }
+};
+
+Carver carve(const Plan& plan, void* memory, Sample* s) {
+  const int64_t co = plan.shape.channels_out, groups = plan.shape.group;
+  Carver c{static_cast<char*>(memory)};
+  s->rows.w = c.take<const float*>(co);
+  s->rows.y = c.take<float*>(co);
+  s->rows.residual = c.take<const float*>(co);
+  s->rows.scale = c.take<float>(co);
+  s->rows.shift = c.take<float>(co);
+  s->masked = c.take<int32_t>(co);
+  s->row_begin = c.take<int32_t>(groups + 1);
+  s->step_begin = c.take<int32_t>(groups + 1);
+  s->steps = c.take<Step>(plan.shape.channels_in);
+  return c;
+}
+
+float clamp(float v, float low, float high) {
+  v = v < low ? low : v;
+  return v > high ? high : v;
+}
+
+}  // namespace
+
+size_t sample_bytes(const Plan& plan) {
+  Sample s;
+  return static_cast<size_t>(carve(plan, nullptr, &s).at - static_cast<char*>(nullptr));
+}
+
+void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory, Sample* s) {
+  carve(plan, memory, s);
+  const ConvShape& shape = plan.shape;
+  const float* const scale = call.scale + n * call.scale_step;
+  const float* const active = call.in_active + n * call.in_active_step;
+  const int64_t out_floats = shape.channels_out * plan.pixels;
+  const int64_t row_floats = plan.group_in * plan.n_taps;
+  s->plan = &plan;
+  s->call = &call;
+  s->x = call.x + n * shape.channels_in * shape.height * shape.width;
+  s->shift = call.shift + n * call.shift_step;
+  s->y = call.y + n * out_floats;
+  s->residual = call.residual_is_map ? call.residual + n * out_floats : nullptr;
+  s->residual_value = call.residual_is_map ? 0.0f : call.residual[0];
+  s->n_masked = 0;
+
+  int32_t rows = 0, steps = 0;
+  for (int64_t g = 0; g < shape.group; ++g) {
+    s->row_begin[g] = rows;
+    for (int64_t o = g * plan.group_out; o < (g + 1) * plan.group_out; ++o) {
+      if (scale[o] == 0.0f) {
+        s->masked[s->n_masked++] = static_cast<int32_t>(o);
+        continue;
+      }
+      s->rows.w[rows] = call.w + o * row_floats;
+      s->rows.y[rows] = s->y + o * plan.pixels;
+      s->rows.residual[rows] = s->residual ? s->residual + o * plan.pixels : nullptr;
+      s->rows.scale[rows] = scale[o];
+      s->rows.shift[rows] = s->shift[o] + s->residual_value;
+      ++rows;
+    }
+    s->step_begin[g] = steps;
+    for (int64_t i = 0; i < plan.group_in; ++i)
+      if (active[g * plan.group_in + i] != 0.0f)
+        s->steps[steps++] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.n_taps)};
+  }
+  s->row_begin[shape.group] = rows;
+  s->step_begin[shape.group] = steps;
+}
+
+void fill_masked(const Sample& s, size_t index, size_t count) {
+  const int64_t pixels = s.plan->pixels;
+  const float low = s.call->act_min, high = s.call->act_max;
+  const int64_t end = static_cast<int64_t>(s.n_masked * (index + 1) / count);
+  for (int64_t j = static_cast<int64_t>(s.n_masked * index / count); j < end; ++j) {
+    const int64_t o = s.masked[j];
+    float* const y = s.y + o * pixels;
+    const float base = s.shift[o] + s.residual_value;
+    if (s.residual) {
+      const float* const r = s.residual + o * pixels;
+      for (int64_t p = 0; p < pixels; ++p) y[p] = clamp(base + r[p], low, high);
+    } else {
+      const float value = clamp(base, low, high);
+      for (int64_t p = 0; p < pixels; ++p) y[p] = value;
+    }
+  }
+}
+
+}  // namespace sanp

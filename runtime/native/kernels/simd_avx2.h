@@ -1,0 +1,46 @@
+// SIMD wrapper: AVX2 with FMA, 8 float lanes.
+#pragma once
+
+#include <immintrin.h>
+
+namespace sanp {
+
+struct Avx2 {
+  using F = __m256;
+  static constexpr int kLanes = 8;
+
+  static F zero() { return _mm256_setzero_ps(); }
+  static F set1(float v) { return _mm256_set1_ps(v); }
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, F v) { _mm256_storeu_ps(p, v); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  // The second operand comes back when either is NaN, so a NaN in `v` survives max(low, v) and min(high, v).
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
+
+  static __m256i mask(int first, int count) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(first - 1)),
+                            _mm256_cmpgt_epi32(_mm256_set1_epi32(first + count), lane));
+  }
+  // Lanes outside [first, first + count) are zero and are not touched in memory; p is the address of lane 0.
+  static F load_part(const float* p, int first, int count) { return _mm256_maskload_ps(p, mask(first, count)); }
+  static void store_part(float* p, int first, int count, F v) { _mm256_maskstore_ps(p, mask(first, count), v); }
+  // Joins vectors whose non-zero lanes do not overlap.
+  static F join(F a, F b) { return _mm256_or_ps(a, b); }
+  // p[0], p[2], ... p[14]; reads 15 floats.
+  static F load_even(const float* p) {
+    const __m256 low = _mm256_loadu_ps(p), high = _mm256_loadu_ps(p + 7);
+    const __m256 mixed = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 2, 0));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), _MM_SHUFFLE(3, 1, 2, 0)));
+  }
+  static float sum(F v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+};
+
+}  // namespace sanp

@@ -1,0 +1,31 @@
+// The functions of one instruction set, as data. One constant object per set; chosen by isa.h.
+#pragma once
+
+#include "dot.h"
+#include "plane.h"
+#include "tile.h"
+
+namespace sanp {
+
+constexpr int kMaxMr = 8;
+constexpr int kMaxNr = 4;
+
+struct IsaKernels {
+  const char* name;
+  int lanes;
+  int max_nr;              // largest NR worth using
+  int max_mr[kMaxNr + 1];  // by NR; 0 where there is no such tile
+  TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
+  DotFn dot[kDotRows + 1][kDotMaxPixels + 1];  // by rows (1 or kDotRows) and pixels
+  void (*pack_plane)(const Plane&, const float* channel, float* dst);
+  void (*pack_panel)(const PanelLayout&, const float* plane, int first_vec, int nr, float* dst);
+  void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);
+  void (*dense_relu)(const float* w, const float* b, const float* v, ptrdiff_t rows, ptrdiff_t cols, float* out);
+};
+
+const IsaKernels& avx512_kernels();
+const IsaKernels& avx2_kernels();
+const IsaKernels& neon_kernels();
+const IsaKernels& portable_kernels();
+
+}  // namespace sanp

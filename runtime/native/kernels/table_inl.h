@@ -1,0 +1,46 @@
+// Fills an IsaKernels from a SIMD wrapper. Included by one file per instruction set, compiled with its flags.
+//
+// Those files must not use inline functions or templates of the standard library: the linker keeps one copy of each,
+// and it could keep the one compiled for AVX-512. Everything here carries the wrapper as a template parameter instead.
+#pragma once
+
+#include "dot_inl.h"
+#include "gate_inl.h"
+#include "pack_inl.h"
+#include "table.h"
+#include "tile_inl.h"
+
+namespace sanp {
+
+template <class V, int MR, int NR>
+constexpr void add_tile(IsaKernels& k) {
+  k.tile[kTaps1][NR][MR] = tile<V, MR, NR, 1>;
+  k.tile[kTaps9][NR][MR] = tile<V, MR, NR, 9>;
+  k.tile[kTapsAny][NR][MR] = tile<V, MR, NR, 0>;
+  if (k.max_mr[NR] < MR) k.max_mr[NR] = MR;
+}
+
+template <class V, int P>
+constexpr void add_dot(IsaKernels& k) {
+  k.dot[1][P] = dot_rows<V, 1, P>;
+  k.dot[kDotRows][P] = dot_rows<V, kDotRows, P>;
+}
+
+template <class V>
+constexpr IsaKernels common_kernels(const char* name, int max_nr) {
+  IsaKernels k{};
+  k.name = name;
+  k.lanes = V::kLanes;
+  k.max_nr = max_nr;
+  add_dot<V, 1>(k);
+  add_dot<V, 2>(k);
+  add_dot<V, 3>(k);
+  add_dot<V, 4>(k);
+  k.pack_plane = pack_plane<V>;
+  k.pack_panel = pack_panel<V>;
+  k.channel_means = channel_means<V>;
+  k.dense_relu = dense_relu<V>;
+  return k;
+}
+
+}  // namespace sanp

@@ -1,0 +1,53 @@
+// What one call of a convolution micro-kernel is told: MR output channels times NR vectors of output pixels.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace sanp {
+
+// One active input channel. Its taps start at w[w_offset] in every weight row and at x[x_index * x_step] in the pixels.
+struct Step {
+  int32_t x_index;
+  int32_t w_offset;
+};
+
+// A run of lanes of one vector that lies in one row: lane j (first <= j < first + count) belongs to element offset + j.
+struct Piece {
+  int32_t offset;
+  int16_t first;
+  int16_t count;
+};
+
+// One vector of output pixels. `x` is where its first lane reads, relative to the tap; pieces say where it is written.
+struct Vec {
+  int32_t x;
+  int32_t piece;
+  int32_t n_pieces;
+};
+
+// Output rows are parallel arrays of length MR; the pointers already stand at the first row of the block.
+struct TileCall {
+  const float* x;  // where lane 0 of vecs[0] reads for tap offset 0
+  ptrdiff_t x_step;
+  const Step* steps;
+  ptrdiff_t n_steps;
+  const int32_t* taps;  // offset of each tap in x
+  int32_t n_taps;
+  const Vec* vecs;  // NR of them
+  const Piece* pieces;
+  const float* const* w;
+  const float* scale;
+  const float* shift;
+  float* const* y;
+  const float* const* residual;  // null: none
+  float act_min;
+  float act_max;
+};
+
+using TileFn = void (*)(const TileCall&);
+
+// Tap counts with unrolled code. Everything else takes the loop.
+enum Taps { kTaps1, kTaps9, kTapsAny, kTapsKinds };
+
+}  // namespace sanp

@@ -1,0 +1,41 @@
+// SanpGatedConv as an ONNX Runtime operator: attributes, shape checks, shape inference, plan cache.
+#pragma once
+
+#include <atomic>
+
+#include "../kernels/conv.h"
+#include "op_base.h"
+
+namespace sanp {
+
+struct GatedConvAttributes {
+  int64_t strides[2], pads[4], dilations[2], group;
+  float act_min, act_max;
+};
+
+class GatedConvKernel {
+ public:
+  GatedConvKernel(const OrtApi* api, const OrtKernelInfo* info);
+  ~GatedConvKernel();
+  void compute(OrtKernelContext* context) const;
+
+  const OrtApi* const api;
+
+ private:
+  struct CachedPlan;
+  const Plan& plan_for(const ConvShape& shape, CachedPlan** own) const;
+
+  GatedConvAttributes attributes_;
+  const IsaKernels* isa_;
+  // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
+  mutable std::atomic<CachedPlan*> plans_{nullptr};
+};
+
+struct GatedConvOp {
+  using Kernel = GatedConvKernel;
+  static constexpr const char* kName = "SanpGatedConv";
+  static constexpr size_t kInputs = 6, kOutputs = 1;
+  static void infer(OrtShapeInferContext* context);
+};
+
+}  // namespace sanp
