@@ -33,6 +33,7 @@ app = typer.Typer(
     help="Train channel-gated CNNs, export them to ONNX, compile them for a device, and prove that they got faster.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

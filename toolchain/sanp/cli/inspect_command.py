@@ -41,7 +41,7 @@ def inspect(
         ]
         for row in found["layers"]
     ]
-    out.print(table("", columns, rows))
+    out.print(table(None, columns, rows))
     out.print(f"{found['gated_layers']} gated layers, {found['dense_macs']:,} dense MACs, ", end="")
     out.print(f"{found['gate_macs']:,} MACs of gates ({found['gate_macs'] / found['dense_macs']:.3%})")
     for name, shape in found["inputs"].items():
