@@ -22,8 +22,8 @@ class Golden:
     """n samples and the reference answers.
 
     x float32 [n, C, H, W]; labels int64 [n]; logits float32 [n, classes]; scales: gated layer -> float32 [n, Co], 0 =
-    closed; saliency: layer with a learned gate -> float32 [n, Co], the value before the ReLU (its distance from the
-    threshold is the margin of the decision). A layer without a learned gate has no saliency.
+    closed; saliency: layer with a learned gate -> float32 [n, Co], the margin of each decision, which is the saliency
+    before its ReLU minus the bound that it must exceed: positive = open. A layer without a learned gate has none.
     """
 
     x: np.ndarray

@@ -14,13 +14,16 @@ from sanp_targets.pseudo_files import Root, read
 
 def fingerprint(root: Root = "/") -> Dict[str, Any]:
     """Describe this machine (or a fake tree) as plain JSON; what the system does not tell is None or empty."""
+    policies = frequency_policies(root)
+    governors = sorted({row["governor"] for row in policies if row["governor"]})
     return {
         "arch": platform.machine(),
         "board": board(root),
-        "cpu": processor(root),
+        **processor(root),
         "memory_mb": _memory_mb(root),
         "affinity": affinity(),
-        "frequency": frequency_policies(root),
+        "governor": "+".join(governors) or None,
+        "frequency": policies,
         "power_mode": read(root, "var/lib/nvpmodel/status"),
         "virtual": is_virtual(root),
         "kernel": read(root, "proc/sys/kernel/osrelease"),
@@ -31,7 +34,7 @@ def fingerprint(root: Root = "/") -> Dict[str, Any]:
 
 def device_id(device: Mapping[str, Any]) -> str:
     """Short name of a machine: equal for two fingerprints of one machine, whatever its load, clocks and kernel."""
-    identity = {key: device.get(key) for key in ("arch", "board", "cpu")}
+    identity = {key: device.get(key) for key in ("arch", "board", "cpu_model", "cores", "isa", "caches")}
     identity["memory_gb"] = round((device.get("memory_mb") or 0) / 1024)  # kernels reserve varying megabytes
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -39,10 +42,9 @@ def device_id(device: Mapping[str, Any]) -> str:
 
 def describe(device: Mapping[str, Any]) -> str:
     """One line for a person."""
-    cpu = device.get("cpu") or {}
-    model = cpu.get("model") or f"unknown {device.get('arch')} processor"
+    model = device.get("cpu_model") or f"unknown {device.get('arch')} processor"
     parts = [device["board"]] if device.get("board") else []
-    parts.append(f"{model}, {cpu.get('logical_cores') or '?'} logical cores")
+    parts.append(f"{model}, {device.get('cores') or '?'} logical cores")
     if device.get("virtual"):
         parts.append(str(device["virtual"]))
     return ", ".join(parts)

@@ -34,14 +34,14 @@ _ARM_PARTS = {
 
 
 def processor(root: Root = "/") -> Dict[str, Any]:
-    """model, vendor, logical_cores, physical_cores, isa (list), caches (level -> size); None for what is not known."""
+    """cpu_model, cpu_vendor, cores, physical_cores, isa (list), caches (level -> size); None for what is not known."""
     blocks = cpuinfo(root)
     first = blocks[0] if blocks else {}
     flags = set((first.get("flags") or first.get("Features") or "").split())
     return {
-        "model": _model(blocks),
-        "vendor": first.get("vendor_id") or first.get("CPU implementer"),
-        "logical_cores": len(blocks) or None,
+        "cpu_model": _model(blocks),
+        "cpu_vendor": first.get("vendor_id") or first.get("CPU implementer"),
+        "cores": len(blocks) or None,
         "physical_cores": _physical_cores(blocks),
         "isa": [flag for flag in _ISA_FLAGS if flag in flags],
         "caches": _caches(root),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import platform
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
 from sanp_targets.errors import TargetError
 
@@ -26,29 +26,29 @@ class Target:
         return dict(self.__dict__)
 
 
-TARGETS: Tuple[Target, ...] = (
+_ROWS = (
     Target("x86-cpu", "onnxruntime", "x86_64", "64-bit x86 processor; AVX-512 or AVX2 kernels are chosen at run time"),
     Target(
         "arm64-cpu", "onnxruntime", "aarch64", "64-bit ARM processor with NEON: boards, phones, the CPU of a Jetson"
     ),
 )
+TARGETS: Mapping[str, Target] = {target.name: target for target in _ROWS}
 
 # Other spellings that systems use for the same machine.
 _ARCH_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def names() -> Tuple[str, ...]:
-    """Names that `find` accepts, `host` last."""
-    return (*(target.name for target in TARGETS), HOST)
+    """Names that `resolve` accepts, `host` last."""
+    return (*TARGETS, HOST)
 
 
-def find(name: str) -> Target:
+def resolve(name: str) -> Target:
     """Target of this name; "host" is the machine that asks. TargetError listing the names if there is none."""
     if name == HOST:
         return host()
-    for target in TARGETS:
-        if target.name == name:
-            return target
+    if name in TARGETS:
+        return TARGETS[name]
     near = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "choose one of them"
     raise TargetError(f"there is no target {name!r}, expected one of {', '.join(names())}; {hint}")
@@ -56,18 +56,23 @@ def find(name: str) -> Target:
 
 def host(machine: Optional[str] = None) -> Target:
     """Target of this machine (or of a given machine name); TargetError if no target fits it."""
-    found = (machine or platform.machine()).lower()
-    arch = _ARCH_NAMES.get(found, found)
-    for target in TARGETS:
+    arch = host_arch(machine)
+    for target in TARGETS.values():
         if target.arch == arch:
             return target
-    known = ", ".join(target.arch for target in TARGETS)
-    raise TargetError(f"this machine is {found!r}, expected one of {known}; name the target of your board explicitly")
+    known = ", ".join(target.arch for target in TARGETS.values())
+    raise TargetError(f"this machine is {arch!r}, expected one of {known}; name the target of your board explicitly")
+
+
+def host_arch(machine: Optional[str] = None) -> str:
+    """Architecture of this machine (or of a given machine name) in the spelling of `Target.arch`."""
+    found = (machine or platform.machine()).lower()
+    return _ARCH_NAMES.get(found, found)
 
 
 def check_runs_here(target: Target) -> None:
     """Raise TargetError if this machine has another architecture than the target."""
     if host() != target:
         raise TargetError(
-            f"target {target.name} needs {target.arch}, but this machine is {platform.machine()}; run it on the device"
+            f"target {target.name} needs {target.arch}, but this machine is {host_arch()}; run it on the device"
         )

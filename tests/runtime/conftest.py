@@ -52,7 +52,7 @@ def make_golden(n: int = 6) -> Golden:
         labels=answers["logits"].argmax(1).astype(np.int64),
         logits=answers["logits"],
         scales={layer: answers[f"scale/{layer}"] for layer in tiny_net.GATED},
-        saliency={layer: answers[f"saliency/{layer}"] for layer in tiny_net.GATED},
+        saliency={layer: answers[f"saliency/{layer}"] - np.float32(tiny_net.THRESHOLD) for layer in tiny_net.GATED},
     )
 
 

@@ -15,16 +15,17 @@ from sanp_targets.sensors import Reading, clock_drop, read_sensors, throttle_eve
 def test_jetson_fingerprint(jetson):
     device = fingerprint(jetson)
     assert device["board"] == "NVIDIA Jetson Orin Nano Developer Kit"
-    assert device["cpu"]["model"] == "Cortex-A78AE"
-    assert device["cpu"]["logical_cores"] == 6
-    assert device["cpu"]["isa"] == ["asimd", "asimdhp", "asimddp"]
-    assert device["cpu"]["caches"] == {"L1d": "64K", "L3": "2048K"}
+    assert device["cpu_model"] == "Cortex-A78AE"
+    assert device["cores"] == 6
+    assert device["isa"] == ["asimd", "asimdhp", "asimddp"]
+    assert device["caches"] == {"L1d": "64K", "L3": "2048K"}
     assert device["memory_mb"] == 7620
     assert device["power_mode"] == "pmode:0000"
     assert device["bsp"].startswith("# R36")
     assert device["os"] == "Ubuntu 22.04.4 LTS"
     assert device["virtual"] is None
     assert [row["governor"] for row in device["frequency"]] == ["schedutil", "performance"]
+    assert device["governor"] == "performance+schedutil"
     assert device["frequency"][1]["min_mhz"] is None
     assert "Jetson Orin Nano" in describe(device)
     json.dumps(device, allow_nan=False)
@@ -41,8 +42,8 @@ def test_jetson_sensors(jetson):
 
 def test_desktop(desktop):
     device, reading = fingerprint(desktop), read_sensors(desktop)
-    assert device["cpu"]["model"] == "Example 9000"
-    assert (device["cpu"]["logical_cores"], device["cpu"]["physical_cores"]) == (4, 2)
+    assert device["cpu_model"] == "Example 9000"
+    assert (device["cores"], device["physical_cores"]) == (4, 2)
     assert reading.clock_mhz["cpu3"] == 3003.5
     assert reading.temperature_c == {"coretemp/temp1": 41.0}
     assert reading.throttle == {"cpu0/core_throttle_count": 11, "cpu1/package_throttle_count": 0}
@@ -57,7 +58,7 @@ def test_virtual_machine_has_no_clock(desktop):
 
 def test_nothing_known_is_none_and_missing(tmp_path):
     device, reading = fingerprint(tmp_path), read_sensors(tmp_path)
-    assert device["cpu"]["model"] is None and device["memory_mb"] is None and device["board"] is None
+    assert device["cpu_model"] is None and device["memory_mb"] is None and device["board"] is None
     assert reading == Reading(missing=("clock_mhz", "temperature_c", "throttle"))
     assert "unknown" in describe(device)
 
@@ -69,12 +70,12 @@ def test_garbage_in_sensors(jetson):
     (jetson / "proc/stat").write_text("cpu 1 2\n")
     assert read_sensors(jetson).clock_mhz == {"policy4": 729.6}
     assert read_sensors(jetson).steal_ticks is None
-    assert fingerprint(jetson)["cpu"]["logical_cores"] is None
+    assert fingerprint(jetson)["cores"] is None
 
 
 def test_this_machine():
     device = fingerprint()
-    assert device["cpu"]["logical_cores"]
+    assert device["cores"]
     json.dumps(read_sensors().to_json(), allow_nan=False)
 
 

@@ -8,24 +8,24 @@ from sanp_targets import targets
 from sanp_targets.errors import TargetError
 
 
-def test_find():
-    assert targets.find("x86-cpu").arch == "x86_64"
-    assert targets.find("arm64-cpu").to_json()["backend"] == "onnxruntime"
-    assert targets.find("host") == targets.host()
-    assert len({target.name for target in targets.TARGETS}) == len(targets.TARGETS)
+def test_resolve():
+    assert targets.resolve("x86-cpu").arch == "x86_64"
+    assert targets.resolve("arm64-cpu").to_json()["backend"] == "onnxruntime"
+    assert targets.resolve("host") == targets.host()
+    assert all(name == target.name for name, target in targets.TARGETS.items())
 
 
 @pytest.mark.parametrize(("name", "near"), [("x86", "x86-cpu"), ("arm-cpu", "arm64-cpu"), ("hots", "host")])
 def test_near_matches(name, near):
     with pytest.raises(TargetError, match=f"expected one of .*did you mean '{near}'") as error:
-        targets.find(name)
+        targets.resolve(name)
     assert error.value.exit_code == 3
 
 
 @pytest.mark.parametrize("name", ["", "quantum", "X" * 1000])
 def test_unknown(name):
     with pytest.raises(TargetError, match="x86-cpu, arm64-cpu, host"):
-        targets.find(name)
+        targets.resolve(name)
 
 
 @pytest.mark.parametrize(("machine", "name"), [("AMD64", "x86-cpu"), ("arm64", "arm64-cpu"), ("aarch64", "arm64-cpu")])
@@ -40,6 +40,6 @@ def test_unsupported_machine():
 
 def test_wrong_architecture(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    targets.check_runs_here(targets.find("x86-cpu"))
+    targets.check_runs_here(targets.resolve("x86-cpu"))
     with pytest.raises(TargetError, match="run it on the device"):
-        targets.check_runs_here(targets.find("arm64-cpu"))
+        targets.check_runs_here(targets.resolve("arm64-cpu"))
