@@ -1,0 +1,47 @@
+"""How far two correct float32 evaluations of one network may lie apart.
+
+Two correct kernels add the same products in another order. The classical bound on the error of a sum of K products is
+K * eps relative to the sum of the magnitudes; it is attained only if every rounding error has the same sign. Rounding
+errors behave like independent variables of mean zero, and then the error stays below c * sqrt(K) * eps except with a
+probability of 2 K exp(-c^2 / 2) (Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM J.
+Sci. Comput. 41, 2019); c = 8 makes that 3e-14 per product. A network adds such errors layer by layer, and each layer
+passes on what came in with a gain of about one in relation to its largest output, so the budgets of the layers are
+summed. What is compared is therefore
+
+    |engine - reference| <= c * eps * sum over layers of sqrt(K_l) * largest magnitude in the sample
+
+with K_l = kh * kw * c_in / groups. It is a yardstick and not a theorem, because a network may amplify errors by more:
+every report therefore says which share of the tolerance was used.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Sequence
+
+import numpy as np
+
+from sanp_runtime.cost import Layer
+
+CONFIDENCE = 8.0
+EPS = float(np.finfo(np.float32).eps)
+
+
+def fan_in(layer: Layer) -> int:
+    """Products per output element of a layer: kh * kw * c_in / groups."""
+    return layer.kernel[0] * layer.kernel[1] * layer.c_in // layer.groups
+
+
+def relative_tolerance(layers: Sequence[Layer]) -> float:
+    """c * eps * sum of sqrt(fan-in) over these layers, to be multiplied by the largest magnitude."""
+    return CONFIDENCE * EPS * sum(math.sqrt(fan_in(layer)) for layer in layers)
+
+
+def gate_tolerance(layers: Sequence[Layer], index: int) -> float:
+    """Relative tolerance of the saliency of layer `index`: the layers before it, and the three sums of its own module.
+
+    The module averages the input map (about as large as the output map), then adds c_in and spm_hidden products.
+    """
+    layer = layers[index]
+    own = math.sqrt(layer.out_hw[0] * layer.out_hw[1]) + math.sqrt(layer.c_in) + math.sqrt(max(layer.spm_hidden, 1))
+    return relative_tolerance(layers[:index]) + CONFIDENCE * EPS * own
