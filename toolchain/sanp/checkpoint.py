@@ -22,8 +22,8 @@ _VERSION = 1
 class Checkpoint:
     """A network in evaluation mode on the CPU, and what is known about it.
 
-    model: gated, or the plain backbone for a checkpoint of the pretraining stage. config: how it was trained, None for a
-    network that was not trained here. metadata: JSON, such as accuracy, cost and normalisation constants.
+    model: gated, or the plain backbone for a checkpoint of the pretraining stage. config: how it was trained, None for
+    a network that was not trained here. metadata: JSON, such as accuracy, cost and normalisation constants.
     """
 
     model: nn.Module

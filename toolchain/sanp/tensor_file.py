@@ -22,8 +22,8 @@ _HEADER_LIMIT = 64 * 1024 * 1024  # bytes of JSON; a damaged length field must n
 def write(path: Path, kind: str, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write atomically: a temporary file in the same folder, flushed to disk, then renamed.
 
-    kind names what the file is ("checkpoint", "training-state"); description must be JSON. The digest over both and over
-    every tensor's name, type, shape and bytes goes into the file's metadata. ConfigError if the folder cannot be written.
+    kind names what the file is ("checkpoint", "training-state"); description must be JSON. The digest over both and
+    over every tensor's name, type, shape and bytes goes into the metadata. ConfigError if the folder cannot be written.
     """
     from safetensors.torch import save
 

@@ -14,7 +14,7 @@ from sanp_targets.errors import InputError
 class Split:
     """Images and labels of one part of a data set.
 
-    raw: uint8 (0 to 255) or float32 (0 to 1) [N, 3, H, W]. labels: int64 [N]. mean, std: float32 [3], of values in 0..1.
+    raw: uint8 (0 to 255) or float32 (0 to 1) [N, 3, H, W]. labels: int64 [N]. mean, std: float32 [3] on 0..1.
     extra: further int64 or float32 arrays [N], such as the mode and the difficulty of a MixCues image.
     """
 
@@ -47,7 +47,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A named data set. flip: whether a mirrored image keeps its label; shift: pixels that a random crop may move it."""
+    """A named data set. flip: a mirrored image keeps its label. shift: pixels a random crop may move it."""
 
     name: str
     num_classes: int

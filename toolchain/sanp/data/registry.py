@@ -9,10 +9,12 @@ from typing import Any
 
 from sanp.data.dataset import Dataset
 from sanp.data.digits import load_digits
+from sanp.data.mixcues import load_mixcues
 from sanp_targets.errors import ConfigError
 
 _LOADERS: dict[str, Callable[..., Dataset]] = {
     "digits": load_digits,
+    "mixcues": load_mixcues,
 }
 NAMES = tuple(_LOADERS)
 

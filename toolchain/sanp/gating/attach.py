@@ -41,7 +41,7 @@ def gate(model: nn.Module, example_input: Tensor, policy: str = "sanp", **option
     it (reduction, hidden_min, noise, threshold, standardise; density for fixed-k and random; num_modes for oracle).
     The layer names are the module paths of the convolutions. `model.gating` lists the gated and the skipped layers.
     Grouped and depthwise convolutions are gated like any other.
-    Raises ConfigError for an unknown policy or option, a network that torch.fx cannot trace, or one with nothing to gate.
+    Raises ConfigError for an unknown policy or option, a network that torch.fx cannot trace, or nothing to gate.
     """
     kind = _policy(policy, options)
     gated = copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""ResNet-18 in its CIFAR form: 3x3 stem, four stages, projection shortcuts of 1x1 convolution and batch norm (type B)."""
+"""ResNet-18 in its CIFAR form: 3x3 stem, four stages, projection shortcuts (1x1 convolution, type B)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sanp_targets.errors import ConfigError
 
-DEMO: dict[str, Any] = {"width": 0.25, "pretrain_epochs": 16, "warmup_epochs": 4, "joint_epochs": 30}
+DEMO: dict[str, Any] = {"width": 0.25, "pretrain_epochs": 16, "warmup_epochs": 4, "joint_epochs": 60}
 
 
 class TrainConfig(BaseModel):
@@ -30,34 +30,33 @@ class TrainConfig(BaseModel):
     budget: float = Field(0.35, gt=0, le=1, description="mean MACs to reach, as a share of the dense network")
     reduction: int = Field(16, ge=1, le=256, description="input channels per hidden unit of a saliency module")
     hidden_min: int = Field(4, ge=1, le=256, description="smallest hidden width of a saliency module")
-    noise: float = Field(0.5, ge=0, le=4, description="standard deviation of the gate noise while training")
+    noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
     standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
 
     pretrain_epochs: int = Field(16, ge=0, le=10000, description="epochs of the backbone alone")
     warmup_epochs: int = Field(4, ge=0, le=10000, description="epochs of the gates alone, backbone frozen")
-    joint_epochs: int = Field(30, ge=0, le=10000, description="epochs of everything, against the budget")
+    joint_epochs: int = Field(60, ge=0, le=10000, description="epochs of everything, against the budget")
     batch_size: int = Field(64, ge=2, le=65536, description="samples per step, over all processes")
     lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of pretraining")
     warmup_lr: float = Field(0.01, gt=0, le=10, description="peak learning rate of the warm-up")
-    joint_lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of the joint stage")
+    joint_lr: float = Field(0.1, gt=0, le=10, description="peak learning rate of the joint stage")
     gate_lr_scale: float = Field(1.0, gt=0, le=100, description="factor on the joint rate for gate parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Nesterov)")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="weight decay of the backbone; gates have none")
     clip_norm: float = Field(5.0, gt=0, description="largest norm of the gradient")
     augment: bool = Field(True, description="random shifts, and mirroring where the data set allows it")
 
-    cost_gain: float = Field(0.3, ge=0, le=100, description="lambda per unit of cost above the target")
-    cost_integral: float = Field(0.0, ge=0, le=100, description="lambda per unit of cost above the target and epoch")
+    cost_gain: float = Field(0.1, ge=0, le=100, description="lambda per unit of cost above the target")
     lambda_min: float = Field(-0.05, ge=-10, le=0, description="smallest weight of the cost loss")
     lambda_max: float = Field(1.0, ge=0, le=100, description="largest weight of the cost loss")
     ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
-    window: int = Field(20, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+    window: int = Field(5, ge=1, le=10000, description="steps over which the measured cost is smoothed")
     calibrate: bool = Field(True, description="raise the gate threshold at the end if the cost is above the budget")
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
-    log_every: int = Field(10, ge=1, le=100000, description="steps between controller updates and checks of the loss")
+    log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
 
     @classmethod
@@ -81,7 +80,7 @@ class TrainConfig(BaseModel):
     def published(cls, **values: Any) -> TrainConfig:
         """The published schedule for CIFAR: 300 epochs, batch 256, rate 0.1 (arXiv 1910.08906 section 4)."""
         schedule = {"pretrain_epochs": 300, "warmup_epochs": 20, "joint_epochs": 300, "batch_size": 256, "lr": 0.1}
-        return cls.checked(**{**schedule, "joint_lr": 0.1, "window": 50, "dataset": "cifar10", **values})
+        return cls.checked(**{**schedule, "joint_lr": 0.1, "dataset": "cifar10", **values})
 
     def gate_options(self) -> dict[str, Any]:
         """Keyword options for `sanp.gate` that belong to the policy."""

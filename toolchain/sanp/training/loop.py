@@ -52,9 +52,8 @@ class Loop:
             totals += self._step(stage, model, called, rows, position)
             stage.after_step(position.epoch * self.batches.steps + position.step)
             position.step += 1
-            if position.step % self.config.log_every == 0 or position.step == self.batches.steps:
-                self._checkpoint(stage, position, totals, pause)
-            elif self.team.world == 1 and self.stop.signal is not None:
+            due = position.step % self.config.log_every == 0 or position.step == self.batches.steps
+            if due or (self.team.world == 1 and self.stop.signal is not None):
                 self._checkpoint(stage, position, totals, pause)
         seconds, count = time.perf_counter() - started, position.step * self.batches.batch_size
         loss, hits = self.team.mean(totals).tolist()

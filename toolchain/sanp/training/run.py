@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class TrainResult:
     accuracy: float
     cost: float
     evaluation: Evaluation
+    uncalibrated: Evaluation  # before the gate threshold was raised to meet the budget
     history: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
@@ -60,9 +62,11 @@ def train(config: TrainConfig, *, output: Path, progress: bool = True, resume: b
             (output / "metrics.jsonl").write_text("", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write into {output} ({error.strerror}); choose another output folder") from error
-    with torch.random.fork_rng(), stop_on_signal() as stop, workers(config.device) as team:
-        with Journal(output, show=progress and team.first, write=team.first) as journal:
-            return _Run(config, dataset, output, team, stop, journal, resume).finish()
+    with ExitStack() as scope:
+        scope.enter_context(torch.random.fork_rng())
+        stop, team = scope.enter_context(stop_on_signal()), scope.enter_context(workers(config.device))
+        journal = scope.enter_context(Journal(output, show=progress and team.first, write=team.first))
+        return _Run(config, dataset, output, team, stop, journal, resume).finish()
 
 
 class _Run:
@@ -87,7 +91,7 @@ class _Run:
                 "per step, batch norm needs at least 2; raise the batch size"
             )
         self.loop = Loop(config, dataset, self.batches, team, stop)
-        self.controller = BudgetController(config)
+        self.controller = BudgetController(config, team.device)
         self.position = state.Position()
         self.epochs = (config.pretrain_epochs, config.warmup_epochs, config.joint_epochs)
         self.saved_at = time.monotonic()
@@ -130,7 +134,7 @@ class _Run:
         while position.epoch < stage.epochs:
             row = self.loop.epoch(stage, self.model, called, position, pause)
             if isinstance(stage, Joint):
-                row.update(cost=self.controller.measured, weight=self.controller.weight)
+                row.update(cost=float(self.controller.cost), weight=float(self.controller.weight))
             position.history.append(row)
             position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
             self.journal.epoch(row)
@@ -176,16 +180,25 @@ class _Run:
         config, tracker = self.config, CostTracker(self.model, self.example)
         apply_density(self.model, tracker, config.budget)
         self._recalibrate()
+        uncalibrated = evaluate(self.model, self.test, tracker)
         if config.calibrate and calibrate_threshold(self.model, tracker, self.batches, config.budget) > 0:
             self._recalibrate()
         final = evaluate(self.model, self.test, tracker)
-        path = self._write_checkpoint("checkpoint.safetensors", final, tracker)
+        path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
         dense = self.position.dense["accuracy"] if self.position.dense else 0.0
-        return TrainResult(path, dense, final.accuracy, final.cost, final, tuple(self.position.history))
+        history = tuple(self.position.history)
+        return TrainResult(path, dense, final.accuracy, final.cost, final, uncalibrated, history)
 
-    def _write_checkpoint(self, name: str, result: Evaluation, tracker: CostTracker | None = None) -> Path:
+    def _write_checkpoint(
+        self,
+        name: str,
+        result: Evaluation,
+        tracker: CostTracker | None = None,
+        uncalibrated: Evaluation | None = None,
+    ) -> Path:
         metadata = {
             "test": asdict(result),
+            "uncalibrated": asdict(uncalibrated) if uncalibrated else None,
             "dense_accuracy": self.position.dense["accuracy"] if self.position.dense else None,
             "dense_macs": tracker.dense_macs if tracker else None,
             "mean": self.dataset.train.mean.tolist(),
@@ -220,7 +233,7 @@ class _Run:
         if self.position.stage > 0:
             self._attach()
         self.model.load_state_dict(saved.model)
-        self.controller.restore(saved.controller, self.team.device)
+        self.controller.restore(saved.controller)
         if saved.scaler:
             self.loop.scaler.load_state_dict(saved.scaler)
         self._momentum = saved.momentum

@@ -107,14 +107,15 @@ class Joint(Stage):
         1; the reward has no other bound.
         """
         loss = F.cross_entropy(logits, labels)
-        weight = self.controller.weight
-        if not self.penalised or weight == 0:
+        if not self.penalised:
             return loss
-        terms = []
+        penalty, reward = loss.new_zeros(()), loss.new_zeros(())
         for name, layer in self.layers.items():
-            saliency = layer.saliency if weight > 0 else layer.saliency.clamp(max=1.0)
-            terms.append((saliency.mean(0) * self.weights[name]).sum())
-        return loss + weight * torch.stack(terms).sum()
+            saliency, weights = layer.saliency, self.weights[name]
+            penalty = penalty + saliency.mean(0) @ weights
+            reward = reward + saliency.clamp(max=1.0).mean(0) @ weights
+        weight = self.controller.weight
+        return loss + weight.clamp(min=0) * penalty + weight.clamp(max=0) * reward
 
     def before_epoch(self, epoch: int) -> None:
         """Fixed-k and random gates follow the falling target by their density."""
@@ -122,10 +123,9 @@ class Joint(Stage):
             apply_density(self.model, self.tracker, self.controller.target((epoch + 1) / self.epochs))
 
     def after_step(self, step: int) -> None:
-        """Observe the cost; every few steps set lambda."""
-        self.controller.observe(self.team.mean((self.tracker.sample_macs() / self.tracker.dense_macs).mean()))
-        if (step + 1) % self.config.log_every == 0:
-            self.controller.update((step + 1) / self.total, self.config.log_every / self.steps)
+        """Observe the cost and set lambda."""
+        cost = (self.tracker.sample_macs() / self.tracker.dense_macs).mean()
+        self.controller.observe(self.team.mean(cost), (step + 1) / self.total)
 
 
 def gate_parameters(model: nn.Module) -> Iterable[nn.Parameter]:

@@ -1,0 +1,185 @@
+"""Gate policies against their equations, written out a second time in NumPy."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sanp.gating import GatedConv
+from sanp.gating.controls import set_threshold, tell_modes
+from sanp.gating.policies import FixedKGate, OracleGate, RandomGate, SanpGate, StaticPolicy
+from sanp.gating.saliency import saturating_sigmoid, semantic_hash, straight_through_relu
+from sanp_export.spec import ExportsGatedConv
+from sanp_targets.errors import ConfigError, ExportError
+
+
+def trained(gate, seed=0):
+    """The gate with weights and statistics that are not those of a fresh one."""
+    torch.manual_seed(seed)
+    for parameter in gate.parameters():
+        parameter.data = torch.randn_like(parameter)
+    for module in gate.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean = torch.randn_like(module.running_mean)
+            module.running_var = torch.rand_like(module.running_var) + 0.1
+    return gate.eval()
+
+
+def contract(x, spec):
+    """`SanpChannelGate` of docs/operators.md without bias and mask, in float64."""
+    z = x.double().numpy().mean((2, 3))
+    w1, b1, w2, b2 = (t.double().numpy() for t in (spec.w1, spec.b1, spec.w2, spec.b2))
+    s = np.maximum(np.maximum(z @ w1.T + b1, 0) @ w2.T + b2, 0)
+    limit = np.full((len(s), 1), spec.threshold)
+    if 0 < spec.k < s.shape[1]:
+        limit = np.maximum(limit, np.sort(s, 1)[:, ::-1][:, spec.k : spec.k + 1])
+    return s * (s > limit)
+
+
+@pytest.mark.parametrize("kind", [SanpGate, FixedKGate])
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("threshold", [0.0, 0.7])
+def test_export_says_what_evaluation_does(kind, standardise, threshold):
+    gate = trained(kind(9, 14, standardise=standardise, threshold=threshold))
+    x = torch.randn(6, 9, 5, 5)
+    decision = gate(x)
+    np.testing.assert_allclose(decision.scale.detach().numpy(), contract(x, gate.export()), rtol=2e-5, atol=1e-5)
+    assert 0 < decision.code.mean() < 1
+    assert torch.equal(decision.code, (decision.scale > 0).float())
+
+
+def test_zero_saliency_is_closed():
+    gate = trained(SanpGate(3, 4))
+    gate.net.fc2.weight.data.zero_()
+    gate.net.fc2.bias.data = torch.tensor([0.0, -1.0, 1e-6, 1.0])
+    assert gate(torch.ones(1, 3, 2, 2)).code.tolist() == [[0, 0, 1, 1]]
+
+
+def test_semantic_hash_forward_and_gradient():
+    s = torch.tensor([[0.0, 0.5, 1.0, 3.0]], requires_grad=True)
+    soft = semantic_hash(s, 0.0, torch.zeros(1, 4))
+    expected = np.clip(1.2 / (1 + np.exp(-s.detach().numpy())) - 0.1, 0, 1)
+    np.testing.assert_allclose(soft.detach().numpy(), expected, rtol=1e-6)
+    hard = semantic_hash(s, 0.0, torch.ones(1, 4))
+    assert hard.tolist() == [[0, 1, 1, 1]]
+    slope = torch.autograd.grad(saturating_sigmoid(s).sum(), s)[0]
+    for gate in (soft, hard):
+        assert torch.equal(torch.autograd.grad(gate.sum(), s)[0], slope)
+    assert slope[0, 3] == 0  # saturated: 1.2 * sigmoid(3) - 0.1 > 1
+
+
+def test_semantic_hash_mixes_halves_and_adds_noise():
+    torch.manual_seed(0)
+    gate = semantic_hash(torch.full((20000,), 0.3), 1.0)
+    hard = ((gate == 0) | (gate == 1)).float().mean()
+    saturated = 2 * 0.0093  # P(|s + n| beyond the clip) on either side is below 2 %
+    assert hard == pytest.approx(0.5, abs=0.02 + saturated)
+    assert (gate[(gate == 0) | (gate == 1)]).mean() == pytest.approx(0.618, abs=0.02)  # P(n > -0.3)
+
+
+def test_closed_gates_receive_a_gradient():
+    u = torch.tensor([-2.0, 3.0], requires_grad=True)
+    out = straight_through_relu(u)
+    assert out.tolist() == [0, 3]
+    out.sum().backward()
+    assert u.grad.tolist() == [1, 1]
+
+
+def test_evaluation_is_deterministic_and_training_is_not():
+    gate = trained(SanpGate(3, 32, noise=1.0))
+    x = torch.randn(4, 3, 4, 4)
+    assert torch.equal(gate(x).scale, gate(x).scale)
+    gate.train()
+    first, second = gate(x), gate(x)
+    assert not torch.equal(first.scale, second.scale)
+    assert torch.equal(first.code, (first.u > 0).float())
+
+
+def test_fixed_k_count_is_exact_and_ties_close():
+    gate = trained(FixedKGate(3, 10, density=0.3))
+    gate.net.fc2.bias.data += 50  # all saliencies positive and distinct
+    assert gate.k == 3
+    assert gate(torch.randn(5, 3, 4, 4)).code.sum(1).tolist() == [3] * 5
+    gate.net.fc2.weight.data.zero_()
+    gate.net.fc2.bias.data = torch.tensor([5.0, 4, 4, 4, 1, 1, 1, 1, 1, 1])
+    assert gate(torch.randn(1, 3, 4, 4)).code.tolist() == [[1] + [0] * 9]  # the fourth equals the second and third
+    gate.set_density(1.0)
+    assert gate(torch.randn(1, 3, 4, 4)).code.sum() == 10
+    assert gate.export().k == 0
+
+
+def test_static_code_is_the_same_for_all_samples_and_exports_as_a_constant():
+    gate = trained(StaticPolicy(6, 20))
+    decision = gate(torch.randn(7, 6, 3, 3))
+    assert (decision.scale == decision.scale[0]).all()
+    assert torch.equal(gate.export().scale, decision.scale[0].detach())
+    assert gate.spm_hidden == 0
+
+
+def test_random_gate_has_its_density_and_cannot_be_exported():
+    torch.manual_seed(0)
+    gate = RandomGate(3, 500, density=0.3).eval()
+    assert gate(torch.zeros(40, 3, 2, 2)).code.mean() == pytest.approx(0.3, abs=0.01)
+    with pytest.raises(ExportError, match="mask"):
+        gate.export()
+
+
+def test_oracle_depends_on_the_mode_alone():
+    gate = trained(OracleGate(3, 16, num_modes=3))
+    with pytest.raises(ConfigError, match="none mode labels"):
+        gate(torch.zeros(2, 3, 4, 4))
+    tell_modes(gate, torch.tensor([0, 1, 0]))
+    scale = gate(torch.randn(3, 3, 4, 4)).scale
+    assert torch.equal(scale[0], scale[2])
+    assert not torch.equal(scale[0], scale[1])
+
+
+@pytest.mark.parametrize("padding", [(1, 2), "same", "valid"])
+def test_gated_conv_spec_reproduces_the_layer(padding):
+    torch.manual_seed(1)
+    stride = 1 if padding == "same" else (2, 1)
+    conv = nn.Conv2d(4, 6, (3, 2), stride=stride, padding=padding, dilation=(1, 2), groups=2)
+    norm = nn.BatchNorm2d(6)
+    norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2), norm.weight.data.normal_(), norm.bias.data.normal_()
+    layer = GatedConv(conv, norm, trained(SanpGate(4, 6))).eval()
+    assert isinstance(layer, ExportsGatedConv)
+    x = torch.randn(3, 4, 7, 8)
+    spec = layer.gated_conv_spec()
+    top, left, bottom, right = spec.pads
+    padded = nn.functional.pad(x, (left, right, top, bottom))
+    y = nn.functional.conv2d(padded, spec.weight, None, spec.strides, 0, spec.dilations, spec.groups)
+    scale = torch.from_numpy(contract(x, spec.gate)).float()[:, :, None, None]
+    expected = scale * y + (scale * spec.bias[:, None, None])
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+    assert (layer(x)[layer.code == 0] == 0).all()
+
+
+def test_layers_can_be_copied_after_a_training_step():
+    layer = GatedConv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), SanpGate(3, 4))
+    layer(torch.randn(2, 3, 8, 8)).sum().backward()
+    assert copy.deepcopy(layer).decision is None
+    assert layer.code.shape == (2, 4)
+
+
+def test_threshold_reaches_every_gate():
+    layer = GatedConv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), SanpGate(3, 4))
+    set_threshold(layer, 0.25)
+    assert layer.eval().gate.export().threshold == 0.25
+    assert "gate.threshold" in layer.state_dict()
+
+
+@pytest.mark.parametrize("options", [{"reduction": 0}, {"noise": -1}, {"threshold": -0.1}, {"hidden_min": 0}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        SanpGate(3, 4, **options)
+
+
+@pytest.mark.parametrize("density", [0, 1.5])
+def test_impossible_densities_are_refused(density):
+    for kind in (FixedKGate, RandomGate):
+        with pytest.raises(ConfigError, match="density"):
+            kind(3, 4, density=density)
