@@ -21,7 +21,7 @@ from sanp_targets.errors import InputError
 SCHEMA_VERSION = 1
 MASK_PREFIX = "mask."
 GATE_PREFIX = "gate."
-_CHECKSUM_KEY = "sanp.sha256"
+CHECKSUM_KEY = "sanp.sha256"
 
 # Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
 G_LOGGER.severity = G_LOGGER.ERROR
@@ -79,19 +79,19 @@ def _functions_for(nodes: Sequence[onnx.NodeProto]) -> list[onnx.FunctionProto]:
 
 def seal(model: onnx.ModelProto) -> None:
     """Store the checksum of everything else in the model's metadata."""
-    props = {item.key: item.value for item in model.metadata_props if item.key != _CHECKSUM_KEY}
+    props = {item.key: item.value for item in model.metadata_props if item.key != CHECKSUM_KEY}
     helper.set_model_props(model, props)
-    props[_CHECKSUM_KEY] = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    props[CHECKSUM_KEY] = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     helper.set_model_props(model, props)
 
 
 def is_sealed(model: onnx.ModelProto) -> bool:
     """True if the model still is what `seal` saw; a flipped bit or an edit makes it False."""
-    stored = metadata_of(model).get(_CHECKSUM_KEY)
+    stored = metadata_of(model).get(CHECKSUM_KEY)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     seal(copy)
-    return stored == metadata_of(copy)[_CHECKSUM_KEY]
+    return stored == metadata_of(copy)[CHECKSUM_KEY]
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:

@@ -8,7 +8,8 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import external_data_helper
 
-from sanp_export.graph import GATE_PREFIX, metadata_of, seal, to_graph, to_model
+from sanp_export.graph import CHECKSUM_KEY, GATE_PREFIX, metadata_of, seal, to_graph, to_model
+from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.open_gates import open_gates
@@ -33,22 +34,18 @@ def variants(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
             "the model was exported with --gates mask and has no learned gates; "
             "export it with --gates learned to compile it"
         )
-    graphs = {"model": model}
-    for name, rewrite in (("open", open_gates), ("replay", drop_learned_gates), ("dense", densify)):
-        graphs[name] = _rewritten(model, rewrite, dense=name == "dense")
-    return graphs
+    rewrites = {"model": None, "open": open_gates, "replay": drop_learned_gates, "dense": densify}
+    return {name: _rewritten(model, rewrite) for name, rewrite in rewrites.items()}
 
 
-def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int], dense: bool) -> onnx.ModelProto:
+def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int] | None) -> onnx.ModelProto:
     graph = to_graph(model)
-    rewrite(graph)
-    if dense:
-        graph.outputs = [output for output in graph.outputs if not _is_diagnostic(output.name)]
-    return to_model(graph, {key: value for key, value in metadata_of(model).items() if key != "sanp.sha256"})
-
-
-def _is_diagnostic(name: str) -> bool:
-    return name.startswith(GATE_PREFIX) or name == "macs"
+    if rewrite is not None:
+        rewrite(graph)
+    # The runtime counts MACs from the gates itself; nodes that count would only be measured with the rest.
+    unwanted = (GATE_PREFIX, MACS_OUTPUT) if rewrite is densify else (MACS_OUTPUT,)
+    graph.outputs = [output for output in graph.outputs if not output.name.startswith(unwanted)]
+    return to_model(graph, {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY})
 
 
 def share_weights(graphs: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], bytes]:

@@ -72,7 +72,9 @@ class Engine:
         """
         feeds = self._feeds(x, masks)
         values = self._open().run(self._outputs, feeds)
-        gates = {name: values[index] for index, name in enumerate(self.gated, start=1)}
+        # A static gate has one row for all samples; callers see one row per sample whatever decides.
+        shapes = {name: (len(x), self.manifest.layer(name).c_out) for name in self.gated}
+        gates = {name: np.broadcast_to(values[i], shapes[name]) for i, name in enumerate(self.gated, start=1)}
         return Result(values[0], gates, self.manifest.layers)
 
     def bind(self, x: np.ndarray, masks: Optional[Mapping[str, np.ndarray]] = None) -> Callable[[], np.ndarray]:

@@ -51,7 +51,7 @@ def compile_model(
     library = _library_for(chosen)
     files, weights = share_weights(graphs)
     options = {"target": target, "allow_modified": allow_modified}
-    manifest = _manifest(model, proto, chosen, options)
+    manifest = _manifest(model, graphs["model"], chosen, options)
     answers = _answers(model, proto, golden, manifest)
     with BundleWriter(bundle, replace=replace) as writer:
         for name, content in files.items():

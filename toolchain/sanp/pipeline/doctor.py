@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sanp_runtime.library import OpLibrary, find_library
-from sanp_targets.device import fingerprint
+from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import SanpError
 from sanp_targets.targets import TARGETS, host_arch
 
@@ -87,8 +87,7 @@ def _target(name: str) -> Finding:
 
 def _measuring() -> list[Finding]:
     device: dict[str, Any] = fingerprint()
-    cpu = f"{device.get('cpu_model') or 'unknown CPU'}, {device.get('cores') or '?'} cores"
-    findings = [Finding("cpu", "ok", cpu)]
+    findings = [Finding("machine", "ok", describe(device))]
     governor = device.get("governor")
     if governor != "performance":
         detail = f"frequency governor is {governor or 'not readable'}; latencies carry the verdict UNPINNED"
