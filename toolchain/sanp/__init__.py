@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sanp.gating.attach import gate as gate
-    from sanp.pipeline.compiling import compile_model as compile  # noqa: A004
+    from sanp.pipeline.compiling import compile_model as compile
     from sanp.pipeline.exporting import export as export
     from sanp.training import TrainConfig as TrainConfig
     from sanp.training import train as train
