@@ -59,10 +59,8 @@ def export(
     """
     choice = options or ExportOptions()
     graph = to_graph(_trace(model, example_input))
-    _prepare(graph)
-    order = {name: index for index, (name, _) in enumerate(model.named_modules())}
-    # The graph is sorted by depth, people read by module; a layer made outside any module comes last.
-    layers = sorted(layer_table(graph), key=lambda layer: order.get(layer.name, len(order)))
+    execution_order = _prepare(graph)
+    layers = sorted(layer_table(graph), key=lambda layer: execution_order.index(layer.name))
     if choice.gates == "mask":
         drop_learned_gates(graph)
     connect_active(graph)
@@ -79,9 +77,14 @@ def export(
     return to_model(graph, properties)
 
 
-def _prepare(graph: gs.Graph) -> None:
-    """The passes that every export needs, in an order that matters: names first, residuals before activations."""
+def _prepare(graph: gs.Graph) -> list[str]:
+    """The passes that every export needs, in an order that matters: names first, residuals before activations.
+
+    Returns the layers in the order in which PyTorch executed them; sorting a graph by depth loses it, and validation
+    needs it to tell the first gate that differs from those in its wake.
+    """
     name_layers(graph)
+    execution_order = [layer.name for layer in layer_table(graph)]
     expand_static_gates(graph)
     fuse_residuals(graph)
     graph.cleanup().toposort()
@@ -90,6 +93,7 @@ def _prepare(graph: gs.Graph) -> None:
     for tensor in graph.tensors().values():
         if isinstance(tensor, gs.Variable) and tensor.shape is not None:
             tensor.shape = ["N" if isinstance(size, str) else size for size in tensor.shape]
+    return execution_order
 
 
 def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
