@@ -17,16 +17,28 @@ if TYPE_CHECKING:
 
 _SUFFIX = "_kernel_time"
 
+Shapes = Tuple[Tuple[int, ...], ...]
+
 
 @dataclass(frozen=True)
 class NodeTime:
-    """One executed node: its name after graph optimisation, operator, provider, calls, and total time in ms."""
+    """One executed node: its name after graph optimisation, operator, provider, calls, and total time in ms.
+
+    input_shapes, output_shapes: as ONNX Runtime saw them in the first call, constants included.
+    """
 
     name: str
     op: str
     provider: str
     calls: int
     total_ms: float
+    input_shapes: Shapes = ()
+    output_shapes: Shapes = ()
+
+    @property
+    def mean_ms(self) -> float:
+        """Time per call."""
+        return self.total_ms / max(self.calls, 1)
 
 
 def node_times(engine: "Engine", batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
@@ -56,9 +68,20 @@ def _events(path: Path) -> List[Dict[str, Any]]:
 
 
 def _aggregate(events: Sequence[Dict[str, Any]], skip: int) -> List[NodeTime]:
-    totals: Dict[Tuple[str, str, str], List[float]] = {}
+    groups: Dict[Tuple[str, str, str], List[Dict[str, Any]]] = {}
     for event in events:
         args = event.get("args", {})
         key = (event["name"][: -len(_SUFFIX)], str(args.get("op_name", "")), str(args.get("provider", "")))
-        totals.setdefault(key, []).append(float(event["dur"]) / 1000.0)
-    return [NodeTime(*key, len(values[skip:]), sum(values[skip:])) for key, values in totals.items()]
+        groups.setdefault(key, []).append(event)
+    rows = []
+    for key, group in groups.items():
+        times = [float(event["dur"]) / 1000.0 for event in group[skip:]]
+        args = group[0].get("args", {})
+        shapes = [_shapes(args.get(name)) for name in ("input_type_shape", "output_type_shape")]
+        rows.append(NodeTime(*key, len(times), sum(times), *shapes))
+    return rows
+
+
+def _shapes(value: Any) -> Shapes:
+    """[{"float": [1, 3, 8, 8]}, ...] -> ((1, 3, 8, 8), ...)."""
+    return tuple(tuple(shape) for item in value or () for shape in item.values())
