@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import fill, make_golden, make_manifest
+from tiny_bundle import fill, make_golden, make_manifest
 
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.bundle_writer import BundleWriter

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_net
-from conftest import make_golden, make_manifest
+from tiny_bundle import make_golden, make_manifest
 
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import Layer, sample_macs

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import tiny_net
-from conftest import make_golden
+from tiny_bundle import make_golden
 
 from sanp_runtime import load
 from sanp_runtime.golden import Golden
@@ -225,7 +225,7 @@ def test_task_arguments():
 
 
 def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
-    from conftest import make_manifest
+    from tiny_bundle import make_manifest
 
     from sanp_runtime.bundle_writer import BundleWriter
     from sanp_runtime.manifest import GRAPHS

@@ -1,0 +1,133 @@
+"""`python -m sanp_runtime`: exit codes, JSON on standard output and nothing else, messages on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_net
+
+from sanp_runtime.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(capsys, *arguments: object) -> tuple[int, str, str]:
+    code = main([str(item) for item in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_self_test_passes_and_speaks_json(capsys, pristine):
+    code, out, err = call(capsys, "self-test", pristine, "--plain", "--json")
+    assert (code, err) == (0, "") and json.loads(out)["passed"] is True
+    assert call(capsys, "self-test", pristine, "--plain")[1].count("PASS") == 3
+
+
+def test_native_self_test(capsys, native_path):
+    code, out, _ = call(capsys, "self-test", native_path)
+    assert code == 0 and "6 of 6 gated nodes" in out
+
+
+def test_missing_library_is_3(capsys, pristine):
+    code, out, err = call(capsys, "self-test", pristine)
+    assert code == 3 and out == "" and err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_damage_is_2(capsys, bundle_path):
+    (bundle_path / "weights.bin").write_bytes(b"")
+    for command in ("info", "run", "self-test", "profile"):
+        code, out, err = call(capsys, command, bundle_path)
+        assert code == 2 and out == "" and "weights.bin" in err, command
+        assert "Traceback" not in err
+
+
+def test_failed_level_is_1(capsys, tmp_path):
+    from tiny_bundle import make_golden, make_manifest
+
+    from sanp_runtime.bundle_writer import BundleWriter
+    from sanp_runtime.manifest import GRAPHS
+
+    blob, offsets, weights = bytearray(), {}, tiny_net.weights(seed=4)
+    with BundleWriter(tmp_path / "b.sanp") as writer:
+        for kind in GRAPHS:
+            writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
+        writer.add_bytes("weights.bin", bytes(blob))
+        writer.add_golden(make_golden())
+        writer.finish(make_manifest())
+    code, out, err = call(capsys, "self-test", tmp_path / "b.sanp", "--plain")
+    assert code == 1 and "FAIL" in out and "self-test failed" in err
+
+
+def test_invalid_measurement_is_4(capsys, pristine, tmp_path, monkeypatch):
+    monkeypatch.setattr("sanp_runtime.verdict.MAX_SPREAD", -1.0)
+    output = tmp_path / "new" / "profile.json"
+    code, out, err = call(capsys, "profile", pristine, "--plain", "--duration", "0.01", "-o", output, "--json")
+    assert code == 4 and "NOISY" in err
+    assert json.loads(out)["validity"]["verdict"] == "NOISY"
+    assert json.loads(output.read_text()) == json.loads(out)
+    code, out, _ = call(capsys, "profile", pristine, "--plain", "--duration", "0.01", "--allow-invalid")
+    assert code == 0 and "gated" in out and "NOISY" in out
+
+
+def test_run(capsys, pristine, tmp_path):
+    x = tiny_net.samples(2)
+    np.save(tmp_path / "x.npy", x)
+    code, out, _ = call(
+        capsys, "run", pristine, "--plain", "--json", "--input", tmp_path / "x.npy", "-o", tmp_path / "y.npz"
+    )
+    expected = tiny_net.reference(tiny_net.weights(), x)
+    row = json.loads(out)
+    assert code == 0 and row["classes"] == expected["logits"].argmax(1).tolist()
+    with np.load(tmp_path / "y.npz", allow_pickle=False) as archive:
+        np.testing.assert_allclose(archive["logits"], expected["logits"], rtol=1e-4, atol=1e-4)
+        assert set(archive.files) == {"logits", "macs", "gate/stem", "gate/block.a", "gate/block.b"}
+    assert call(capsys, "run", pristine, "--graph", "dense")[1].count("100.0% of the dense MACs") == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"not numpy", b"\x93NUMPY\x01\x00", b"PK\x03\x04"])
+def test_bad_input_files_are_2(capsys, pristine, tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    code, _, err = call(capsys, "run", pristine, "--plain", "--input", tmp_path / "x.npy")
+    assert code == 2 and "x.npy" in err
+
+
+def test_pickles_are_never_loaded(capsys, pristine, tmp_path):
+    np.save(tmp_path / "x.npy", np.array([print], dtype=object))
+    assert call(capsys, "run", pristine, "--plain", "--input", tmp_path / "x.npy")[0] == 2
+    np.savez(tmp_path / "x.npz", a=np.zeros(1))
+    code, _, err = call(capsys, "run", pristine, "--plain", "--input", tmp_path / "x.npz")
+    assert code == 2 and "several arrays" in err
+
+
+def test_info(capsys, pristine):
+    row = json.loads(call(capsys, "info", pristine, "--json")[1])
+    assert row["manifest"]["name"] == "tiny" and row["device"]["cores"]
+    assert "3 gated of 4 layers" in call(capsys, "info", pristine)[1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run"], ["profile", "x", "--threads", "many"]])
+def test_usage_is_2(arguments):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+
+
+def test_interrupt(capsys, pristine, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sanp_runtime.cli.open_bundle", interrupted)
+    assert call(capsys, "info", pristine)[0] == 130
+
+
+def test_as_a_module(pristine):
+    path = os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "targets")])
+    command = [sys.executable, "-m", "sanp_runtime", "info", str(pristine)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.startswith("tiny:"), done.stderr
