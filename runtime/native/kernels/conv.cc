@@ -64,8 +64,8 @@ void gather_channel(const Plan& plan, const float* channel, const Tile& tile, fl
 // Tiles [tile0, tile1) of one group from packed (or untouched) pixels.
 struct TileRun {
   const GroupRun& g;
-  const float* x;    // plane of channel x_index 0, or the panel of tile0
-  ptrdiff_t x_step;  // 0 for panels: their step depends on the tile
+  const float* x;    // channel x_index 0, or the panel of tile0
+  ptrdiff_t x_step;  // 0 for kGather: there the step depends on the tile
   int64_t tile0, tile1;
   const Step* steps;
 
@@ -88,7 +88,7 @@ struct TileRun {
     if (x_step != 0) {
       c.x = x + plan.vecs[tile.first_vec].x;
       c.x_step = x_step;
-      c.taps = plan.plane_taps.data();
+      c.taps = plan.taps.data();
     } else {
       c.x = x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps;
       c.x_step = plan.n_taps * tile.nr * plan.isa->lanes;
@@ -98,7 +98,6 @@ struct TileRun {
     c.n_steps = g.n_steps;
     c.n_taps = static_cast<int32_t>(plan.n_taps);
     c.vecs = &plan.vecs[tile.first_vec];
-    c.pieces = plan.pieces.data();
     c.w = rows.w + m;
     c.scale = rows.scale + m;
     c.shift = rows.shift + m;
@@ -117,7 +116,10 @@ struct TileRun {
       if (fill) fill_masked(g.s, index, tasks);
       const int64_t end = jobs * static_cast<int64_t>(index + 1) / static_cast<int64_t>(tasks);
       for (int64_t j = jobs * static_cast<int64_t>(index) / static_cast<int64_t>(tasks); j < end; ++j)
-        compute(tile0 + j / n_blocks, j % n_blocks);
+        if (g.s.plan->rows_outside)
+          compute(tile0 + j % (tile1 - tile0), j / (tile1 - tile0));
+        else
+          compute(tile0 + j / n_blocks, j % n_blocks);
     };
     parallel_for(pool, tasks, task);
   }
@@ -142,7 +144,7 @@ bool run_in_place(const GroupRun& g, const Pool& pool, bool fill) {
   return true;
 }
 
-bool run_shift(const GroupRun& g, const Pool& pool, bool fill) {
+bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
   const int64_t channel = plan.plane.channel_floats;
   const int64_t slack = plan.isa->lanes;  // the last vector of a plane may read past it
@@ -164,51 +166,33 @@ bool run_shift(const GroupRun& g, const Pool& pool, bool fill) {
   return true;
 }
 
-// Tiles [tile0, tile1) of channel a, each at [tile][channel][tap][lanes].
-void pack_tiles(const GroupRun& g, int64_t tile0, int64_t tile1, int32_t a, float* plane, float* x) {
-  const Plan& plan = *g.s.plan;
-  const PanelLayout layout{plan.panel_vecs.data(), plan.panel_pieces.data(), plan.plane_taps.data(),
-                           static_cast<int32_t>(plan.n_taps)};
-  if (plan.family == Family::kPanel) plan.isa->pack_plane(plan.plane, g.channel(a), plane);
-  for (int64_t t = tile0; t < tile1; ++t) {
-    const Tile& tile = plan.tiles[t];
-    float* const dst = x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps +
-                       a * plan.n_taps * tile.nr * plan.isa->lanes;
-    if (plan.family == Family::kPanel)
-      plan.isa->pack_panel(layout, plane, tile.first_vec, tile.nr, dst);
-    else
-      gather_channel(plan, g.channel(a), tile, dst);
-  }
-}
-
-bool run_panel(const GroupRun& g, const Pool& pool, bool fill) {
+bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
   const int64_t n_tiles = static_cast<int64_t>(plan.tiles.size());
-  const int64_t plane_floats = plan.family == Family::kPanel ? plan.plane.channel_floats + plan.isa->lanes : 0;
-  for (int64_t tile0 = 0; tile0 < n_tiles;) {
-    int64_t tile1 = tile0 + 1;
+  for (int64_t tile0 = 0, tile1; tile0 < n_tiles; tile0 = tile1) {
     auto floats = [&](int64_t end) {
       const int64_t all = end == n_tiles ? plan.panel_floats : plan.tiles[end].panel;
       return (all - plan.tiles[tile0].panel) * g.n_steps;
     };
-    while (tile1 < n_tiles && floats(tile1 + 1) <= kPanelFloats) ++tile1;
-
-    const size_t tasks = task_count(floats(tile1) / 4, g.n_steps > 0 ? g.n_steps : 1);
-    const int64_t panel = floats(tile1), planes = plane_floats * static_cast<int64_t>(tasks);
-    float* const x = pixel_floats(panel + planes, g.n_steps);
+    for (tile1 = tile0 + 1; tile1 < n_tiles && floats(tile1 + 1) <= kPanelFloats;) ++tile1;
+    float* const x = pixel_floats(floats(tile1), g.n_steps);
     if (x == nullptr) return false;
-    const Step* const steps = packed_steps(g, x + panel + planes);
+    const Step* const steps = packed_steps(g, x + floats(tile1));
+
+    const size_t tasks = task_count(floats(tile1), g.n_steps > 0 ? g.n_steps : 1);
     auto pack = [&](size_t index) {
-      float* const plane = x + panel + plane_floats * static_cast<int64_t>(index);
-      for (int64_t j = 0; j < plane_floats; ++j) plane[j] = 0.0f;
       const int32_t end = static_cast<int32_t>(g.n_steps * (index + 1) / tasks);
       for (int32_t a = static_cast<int32_t>(g.n_steps * index / tasks); a < end; ++a)
-        pack_tiles(g, tile0, tile1, a, plane, x);
+        for (int64_t t = tile0; t < tile1; ++t) {
+          const Tile& tile = plan.tiles[t];
+          gather_channel(plan, g.channel(a), tile,
+                         x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps +
+                             a * plan.n_taps * tile.nr * plan.isa->lanes);
+        }
     };
     parallel_for(pool, tasks, pack);
     TileRun run{g, x, 0, tile0, tile1, steps};
     run.run(pool, fill && tile0 == 0);
-    tile0 = tile1;
   }
   return true;
 }
@@ -271,9 +255,9 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
   }
   switch (g.s.plan->family) {
     case Family::kInPlace: return run_in_place(g, pool, fill);
-    case Family::kShift: return run_shift(g, pool, fill);
-    case Family::kPanel:
-    case Family::kGather: return run_panel(g, pool, fill);
+    case Family::kRows:
+    case Family::kColumns: return run_planes(g, pool, fill);
+    case Family::kGather: return run_gather(g, pool, fill);
     case Family::kDot: return run_dot(g, pool, fill);
   }
   return false;

@@ -31,7 +31,7 @@ void dot_rows(const DotCall& c) {
   }
   if (full < c.k) {
     for (int m = 0; m < MR; ++m) {
-      const F weight = V::load_part(w[m] + full, 0, static_cast<int>(c.k - full));
+      const F weight = V::load_part(w[m] + full, V::mask(0, static_cast<int>(c.k - full)));
       for (int p = 0; p < P; ++p) acc[m][p] = V::fma(weight, V::load(c.x + p * c.x_step + full), acc[m][p]);
     }
   }

@@ -44,7 +44,7 @@ void channel_means(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* 
   for (ptrdiff_t c = 0; c < channels; ++c, x += pixels) {
     GateSum<V> sum;
     for_gate_lanes<V>(pixels, [&](int v, ptrdiff_t j, int lanes) {
-      sum.part[v] = V::add(sum.part[v], lanes == V::kLanes ? V::load(x + j) : V::load_part(x + j, 0, lanes));
+      sum.part[v] = V::add(sum.part[v], lanes == V::kLanes ? V::load(x + j) : V::load_part(x + j, V::mask(0, lanes)));
     });
     z[c] = sum.fold() / static_cast<float>(pixels);
   }
@@ -57,8 +57,8 @@ void dense_relu(const float* w, const float* b, const float* v, ptrdiff_t rows, 
     GateSum<V> sum;
     for_gate_lanes<V>(cols, [&](int i, ptrdiff_t j, int lanes) {
       const bool full = lanes == V::kLanes;
-      const typename V::F a = full ? V::load(w + j) : V::load_part(w + j, 0, lanes);
-      const typename V::F x = full ? V::load(v + j) : V::load_part(v + j, 0, lanes);
+      const typename V::F a = full ? V::load(w + j) : V::load_part(w + j, V::mask(0, lanes));
+      const typename V::F x = full ? V::load(v + j) : V::load_part(v + j, V::mask(0, lanes));
       sum.part[i] = V::add(sum.part[i], V::mul(a, x));
     });
     const float u = sum.fold() + b[r];

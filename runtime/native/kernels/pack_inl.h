@@ -1,4 +1,4 @@
-// Copies one active input channel into the form the micro-kernels read: a bordered plane, or a tap-expanded panel.
+// Copies one active input channel into the zero-bordered planes the micro-kernels read.
 #pragma once
 
 #include "plane.h"
@@ -6,59 +6,59 @@
 
 namespace sanp {
 
-inline void zero_floats(float* p, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; ++i) p[i] = 0.0f;
+// Whole vectors, up to kLanes - 1 floats too many; the caller overwrites those next or owns them.
+template <class V>
+inline void zero_over(float* p, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i += V::kLanes) V::store(p + i, V::zero());
 }
 
+// Copies n floats, then zeros up to the vector end. Reads exactly n floats.
 template <class V>
-inline void copy_row(const float* src, float* dst, ptrdiff_t n) {
+inline void copy_over(const float* src, float* dst, ptrdiff_t n, typename V::Mask tail) {
   ptrdiff_t j = 0;
   for (; j + V::kLanes <= n; j += V::kLanes) V::store(dst + j, V::load(src + j));
-  if (j < n) V::store_part(dst + j, 0, static_cast<int>(n - j), V::load_part(src + j, 0, static_cast<int>(n - j)));
+  if (j < n) V::store(dst + j, V::load_part(src + j, tail));
 }
 
-// Never reads past src[(n - 1) * stride].
+// As copy_over for every stride-th float; reads nothing past src[(n - 1) * stride].
 template <class V>
-inline void copy_strided_row(const float* src, float* dst, ptrdiff_t n, ptrdiff_t stride) {
+inline void copy_strided(const float* src, float* dst, ptrdiff_t n, ptrdiff_t stride) {
   ptrdiff_t j = 0;
-  if (stride == 2)
+  if (stride == 2) {
     for (; j + V::kLanes <= n; j += V::kLanes) V::store(dst + j, V::load_even(src + 2 * j));
+    if (j < n) V::store(dst + j, V::load_even_part(src + 2 * j, static_cast<int>(n - j)));
+    return;
+  }
   for (; j < n; ++j) dst[j] = src[j * stride];
 }
 
+// Rows are written left to right and top to bottom with whole vectors: each border store runs into the next row, which
+// is written after it. Exact scalar borders took as long as the copy itself at 32 x 32. The last row runs into the
+// vector of slack that ends every channel.
 template <class V>
 void pack_plane(const Plane& g, const float* channel, float* dst) {
-  for (int p = 0; p < g.n_phases; ++p, dst += g.phase_floats) {
-    const Phase& phase = g.phases[p];
-    const ptrdiff_t n = phase.col_end - phase.col_begin;
-    zero_floats(dst, static_cast<ptrdiff_t>(phase.row_begin) * g.pitch);
-    const float* src = channel + phase.source;
-    float* row = dst + static_cast<ptrdiff_t>(phase.row_begin) * g.pitch;
-    for (int r = phase.row_begin; r < phase.row_end; ++r, row += g.pitch, src += g.width * g.stride_y) {
-      zero_floats(row, phase.col_begin);
+  for (int p = 0; p < g.n_parts; ++p, dst += g.part_floats) {
+    const PlanePart& part = g.parts[p];
+    const ptrdiff_t n = part.col_end - part.col_begin;
+    const typename V::Mask tail = V::mask(0, static_cast<int>(n % V::kLanes));
+    const float* src = channel + part.source;
+    float* row = dst + static_cast<ptrdiff_t>(part.row_begin) * g.pitch + part.col_begin;
+    zero_over<V>(dst, row - dst);
+    // Floats of a row that copy_over leaves for the border: less than nothing where its last vector covers it.
+    const ptrdiff_t written = g.stride_x <= 2 ? (n + V::kLanes - 1) / V::kLanes * V::kLanes : n;
+    for (int r = part.row_begin; r < part.row_end; ++r, row += g.pitch, src += g.source_step) {
       if (g.stride_x == 1)
-        copy_row<V>(src, row + phase.col_begin, n);
+        copy_over<V>(src, row, n, tail);
       else
-        copy_strided_row<V>(src, row + phase.col_begin, n, g.stride_x);
-      zero_floats(row + phase.col_end, g.cols - phase.col_end);
+        copy_strided<V>(src, row, n, g.stride_x);
+      if (r + 1 < part.row_end) {
+        if (written < g.pitch) zero_over<V>(row + written, g.pitch - written);
+      } else {
+        const ptrdiff_t rest = dst + g.part_floats - (row + written);
+        if (rest > 0) zero_over<V>(row + written, rest);
+      }
     }
-    zero_floats(row, dst + g.phase_floats - row);
-  }
-}
-
-// One channel of one tile, [tap][nr][lanes], from its plane.
-template <class V>
-void pack_panel(const PanelLayout& layout, const float* plane, int first_vec, int nr, float* dst) {
-  for (int t = 0; t < layout.n_taps; ++t) {
-    const float* const tap = plane + layout.taps[t];
-    for (int v = first_vec; v < first_vec + nr; ++v, dst += V::kLanes) {
-      const Vec& vec = layout.vecs[v];
-      const Piece* piece = layout.pieces + vec.piece;
-      typename V::F pixels = V::load_part(tap + piece->offset, piece->first, piece->count);
-      for (int i = 1; i < vec.n_pieces; ++i)
-        pixels = V::join(pixels, V::load_part(tap + piece[i].offset, piece[i].first, piece[i].count));
-      V::store(dst, pixels);
-    }
+    if (part.row_begin == part.row_end) zero_over<V>(dst, g.part_floats);
   }
 }
 

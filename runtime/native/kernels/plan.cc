@@ -27,17 +27,31 @@ bool extent(int64_t size, int64_t begin, int64_t end, int64_t kernel, int64_t st
 // One axis of the phase split: which phases the taps touch and which shifts they need.
 struct Axis {
   int64_t stride, pad, dilation, kernel, size, out;
-  int64_t shift(int64_t k) const { return floor_div(k * dilation - pad, stride); }
-  int64_t phase(int64_t k) const { return k * dilation - pad - shift(k) * stride; }
+
+  int64_t offset(int64_t k) const { return k * dilation - pad; }
+  int64_t shift(int64_t k) const { return floor_div(offset(k), stride); }
+  int64_t phase(int64_t k) const { return offset(k) - shift(k) * stride; }
   int64_t first_shift() const { return shift(0); }
   int64_t length() const { return out + shift(kernel - 1) - shift(0); }
-  // Elements of the plane of phase r that exist in the input: [begin, end).
-  void valid(int64_t r, int64_t* begin, int64_t* end) const {
-    const int64_t low = ceil_div(-r, stride) - first_shift();
-    const int64_t high = floor_div(size - 1 - r, stride) - first_shift() + 1;
-    const int64_t n = length();
+
+  // Of n elements that read first, first + stride, ...: those inside the input, [begin, end).
+  void inside(int64_t first, int64_t n, int64_t* begin, int64_t* end) const {
+    const int64_t low = ceil_div(-first, stride), high = floor_div(size - 1 - first, stride) + 1;
     *begin = low < 0 ? 0 : (low > n ? n : low);
     *end = high < *begin ? *begin : (high > n ? n : high);
+  }
+
+  std::vector<int64_t> phases() const {  // distinct, in order of first use
+    std::vector<int64_t> list;
+    for (int64_t k = 0; k < kernel; ++k)
+      if (index_of(list, phase(k)) == static_cast<int64_t>(list.size())) list.push_back(phase(k));
+    return list;
+  }
+
+  static int64_t index_of(const std::vector<int64_t>& list, int64_t value) {
+    int64_t i = 0;
+    while (i < static_cast<int64_t>(list.size()) && list[i] != value) ++i;
+    return i;
   }
 };
 
@@ -53,8 +67,8 @@ Axis x_axis(const ConvShape& s, int64_t out) {
 const char* family_name(Family family) {
   switch (family) {
     case Family::kInPlace: return "in-place";
-    case Family::kShift: return "shift";
-    case Family::kPanel: return "panel";
+    case Family::kRows: return "rows";
+    case Family::kColumns: return "columns";
     case Family::kGather: return "gather";
     case Family::kDot: return "dot";
   }
@@ -80,17 +94,13 @@ bool ConvShape::output_size(int64_t* out_h, int64_t* out_w) const {
 
 Plan::Plan(const ConvShape& s, const IsaKernels& kernels) {
   init(s, kernels);
-  const bool plane_fits = build_plane();
-  if (plane_fits)
-    choose_family();
-  else
-    family = Family::kGather;
+  family = choose_family();
   lay_out();
 }
 
 Plan::Plan(const ConvShape& s, const IsaKernels& kernels, Family wanted) {
   init(s, kernels);
-  family = build_plane() || wanted == Family::kDot ? wanted : Family::kGather;
+  family = possible(wanted) ? wanted : Family::kGather;
   lay_out();
 }
 
@@ -103,160 +113,104 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   group_out = s.channels_out / s.group;
   n_taps = s.kernel_h * s.kernel_w;
   taps_kind = n_taps == 1 ? kTaps1 : n_taps == 9 ? kTaps9 : kTapsAny;
-  panel_floats = 0;
-}
-
-// False when bordered planes would be far larger than the map itself (huge pads or dilations).
-bool Plan::build_plane() {
-  const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
-  std::vector<int64_t> ry, rx;  // distinct phases in order of first use
-  auto phase_index = [](std::vector<int64_t>& list, int64_t r) {
-    for (size_t i = 0; i < list.size(); ++i)
-      if (list[i] == r) return i;
-    list.push_back(r);
-    return list.size() - 1;
-  };
-  for (int64_t k = 0; k < shape.kernel_h; ++k) phase_index(ry, ay.phase(k));
-  for (int64_t k = 0; k < shape.kernel_w; ++k) phase_index(rx, ax.phase(k));
-  const int64_t rows = ay.length(), cols = ax.length();
-  const int64_t planes = static_cast<int64_t>(ry.size() * rx.size());
-  const int64_t room = 8 * (shape.height * shape.width + pixels) + 65536;
-  if (rows > kMaxExtent || cols > kMaxExtent || rows * cols > room / planes || rows * cols * planes > kMaxOffset)
-    return false;
-
   plane = Plane{};
-  plane.rows = static_cast<int32_t>(rows);
-  plane.cols = static_cast<int32_t>(cols);
-  plane.stride_y = static_cast<int32_t>(shape.stride_y);
-  plane.stride_x = static_cast<int32_t>(shape.stride_x);
-  plane.height = shape.height;
-  plane.width = shape.width;
-  // Zeros at the right end of a row can serve as the left border of the next row: fewer lanes wasted on borders.
-  int64_t left = cols, right = cols;
-  for (int64_t y : ry)
-    for (int64_t x : rx) {
-      int64_t r0, r1, c0, c1;
-      ay.valid(y, &r0, &r1);
-      ax.valid(x, &c0, &c1);
-      phases.push_back({static_cast<int32_t>(r0), static_cast<int32_t>(r1), static_cast<int32_t>(c0),
-                        static_cast<int32_t>(c1),
-                        ((r0 + ay.first_shift()) * shape.stride_y + y) * shape.width +
-                            (c0 + ax.first_shift()) * shape.stride_x + x});
-      left = c0 < left ? c0 : left;
-      right = cols - c1 < right ? cols - c1 : right;
-    }
-  flat_pitch_ = static_cast<int32_t>(cols - (left < right ? left : right));
-  if (flat_pitch_ < out_w) flat_pitch_ = static_cast<int32_t>(out_w);
-  plane.pitch = plane.cols;
-  plane.phases = phases.data();
-  plane.n_phases = static_cast<int32_t>(phases.size());
-  return true;
+  panel_floats = 0;
+  max_mr = 1;
+  rows_outside = false;
 }
 
 int64_t Plan::row_vecs() const { return out_h * ceil_div(out_w, isa->lanes); }
-int64_t Plan::flat_vecs() const { return ceil_div((out_h - 1) * flat_pitch_ + out_w, isa->lanes); }
-int64_t Plan::panel_vec_count() const { return ceil_div(pixels, isa->lanes); }
+int64_t Plan::packed_vecs() const { return ceil_div(pixels, isa->lanes); }
 
-void Plan::choose_family() {
-  const bool pointwise = n_taps == 1 && shape.stride_y == 1 && shape.stride_x == 1 && shape.pad_top == 0 &&
-                         shape.pad_left == 0 && shape.pad_bottom == 0 && shape.pad_right == 0;
-  if (pointwise && pixels % isa->lanes == 0) {
-    family = Family::kInPlace;
-  } else if (pixels <= kDotMaxPixels && group_in * n_taps >= isa->lanes) {
-    family = Family::kDot;
-  } else {
-    // A panel vector costs about two vector copies per tap, spread over the output channels that share it.
-    const double shift = static_cast<double>(row_vecs() < flat_vecs() ? row_vecs() : flat_vecs());
-    const double panel = static_cast<double>(panel_vec_count()) * (1.0 + 4.0 / static_cast<double>(group_out));
-    family = shift <= panel ? Family::kShift : Family::kPanel;
-  }
+bool Plan::pointwise() const {
+  return n_taps == 1 && shape.stride_y == 1 && shape.stride_x == 1 && shape.pad_top == 0 && shape.pad_left == 0 &&
+         shape.pad_bottom == 0 && shape.pad_right == 0;
+}
+
+bool Plan::possible(Family f) const {
+  if (f == Family::kGather) return true;
+  if (f == Family::kInPlace) return pointwise() && pixels % isa->lanes == 0;
+  if (f == Family::kDot) return pixels <= kDotMaxPixels;
+  // Bordered planes must not be far larger than the map itself (huge pads or dilations).
+  const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
+  const bool columns = f == Family::kColumns;
+  const int64_t rows = ay.length(), cols = columns ? out_w : ax.length();
+  if (rows > kMaxExtent || cols > kMaxExtent) return false;
+  const int64_t copies =
+      static_cast<int64_t>(ay.phases().size()) * (columns ? shape.kernel_w : static_cast<int64_t>(ax.phases().size()));
+  const int64_t room = 8 * copies * (shape.height * shape.width + pixels) + 65536;
+  return rows * cols <= room / copies && rows * cols <= kMaxOffset / copies;
+}
+
+Family Plan::choose_family() const {
+  if (possible(Family::kInPlace)) return Family::kInPlace;
+  if (possible(Family::kDot) && group_in * n_taps >= isa->lanes) return Family::kDot;
+  const bool rows = possible(Family::kRows), columns = possible(Family::kColumns);
+  if (!rows || !columns) return rows ? Family::kRows : columns ? Family::kColumns : Family::kGather;
+  // Copying a vector costs about three multiply-adds of a vector; kColumns copies kernel_w times as much.
+  const double per_copy = 6.0 / static_cast<double>(n_taps * group_out);
+  const double row_cost = static_cast<double>(row_vecs()) * (1.0 + per_copy);
+  const double column_cost =
+      static_cast<double>(packed_vecs()) * (1.0 + per_copy * static_cast<double>(shape.kernel_w));
+  return row_cost <= column_cost ? Family::kRows : Family::kColumns;
 }
 
 void Plan::lay_out() {
   if (family == Family::kDot) return;
-  if (family == Family::kShift) {
-    if (row_vecs() <= flat_vecs())
-      lay_out_rows();
-    else
-      lay_out_flat();
-  } else {
-    lay_out_panel();
-  }
+  if (family == Family::kRows || family == Family::kColumns) lay_out_planes();
+  if (family == Family::kInPlace) taps.push_back(0);
+  lay_out_vecs();
   split_tiles();
-  if (family == Family::kGather) return;
+}
 
-  plane.phase_floats = static_cast<int64_t>(plane.rows - 1) * plane.pitch + plane.cols;
-  plane.channel_floats = plane.phase_floats * plane.n_phases;
-  // Channels a multiple of 4 kB apart would share cache sets: at 32x32 that halves the speed.
-  plane.channel_floats = ceil_div(plane.channel_floats, 16) * 16;
+void Plan::lay_out_planes() {
+  const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
+  const bool columns = family == Family::kColumns;
+  const std::vector<int64_t> row_phases = ay.phases(), col_phases = ax.phases();
+  const int64_t rows = ay.length(), cols = columns ? out_w : ax.length();
+  const int64_t copies = columns ? shape.kernel_w : static_cast<int64_t>(col_phases.size());
+  for (int64_t phase : row_phases)
+    for (int64_t i = 0; i < copies; ++i) {
+      const int64_t first_row = ay.first_shift() * shape.stride_y + phase;
+      const int64_t first_col = columns ? ax.offset(i) : ax.first_shift() * shape.stride_x + col_phases[i];
+      int64_t r0, r1, c0, c1;
+      ay.inside(first_row, rows, &r0, &r1);
+      ax.inside(first_col, cols, &c0, &c1);
+      if (c0 == c1) r1 = r0;  // nothing of the input in it: an all-zero plane
+      parts.push_back({static_cast<int32_t>(r0), static_cast<int32_t>(r1), static_cast<int32_t>(c0),
+                       static_cast<int32_t>(c1),
+                       (first_row + r0 * shape.stride_y) * shape.width + first_col + c0 * shape.stride_x});
+    }
+  plane.parts = parts.data();
+  plane.n_parts = static_cast<int32_t>(parts.size());
+  plane.pitch = static_cast<int32_t>(cols);
+  plane.part_floats = rows * cols;
+  plane.source_step = shape.width * shape.stride_y;
+  plane.stride_x = static_cast<int32_t>(shape.stride_x);
+  // Slack for whole-vector stores. Channels a multiple of 4 kB apart would share cache sets: at 32x32 that halves the
+  // speed.
+  plane.channel_floats = ceil_div(plane.part_floats * plane.n_parts + isa->lanes, 16) * 16;
   if (plane.channel_floats % 1024 == 0) plane.channel_floats += 16;
 
-  const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
-  std::vector<int64_t> ry, rx;
-  auto phase_index = [](std::vector<int64_t>& list, int64_t r) {
-    for (size_t i = 0; i < list.size(); ++i)
-      if (list[i] == r) return static_cast<int64_t>(i);
-    list.push_back(r);
-    return static_cast<int64_t>(list.size()) - 1;
-  };
-  for (int64_t k = 0; k < shape.kernel_w; ++k) phase_index(rx, ax.phase(k));
   for (int64_t y = 0; y < shape.kernel_h; ++y)
     for (int64_t x = 0; x < shape.kernel_w; ++x) {
-      const int64_t p = phase_index(ry, ay.phase(y)) * static_cast<int64_t>(rx.size()) + phase_index(rx, ax.phase(x));
-      plane_taps.push_back(static_cast<int32_t>(p * plane.phase_floats +
-                                                (ay.shift(y) - ay.first_shift()) * plane.pitch +
-                                                (ax.shift(x) - ax.first_shift())));
+      const int64_t copy = columns ? x : Axis::index_of(col_phases, ax.phase(x));
+      const int64_t part = Axis::index_of(row_phases, ay.phase(y)) * copies + copy;
+      const int64_t shift = columns ? 0 : ax.shift(x) - ax.first_shift();
+      taps.push_back(static_cast<int32_t>(part * plane.part_floats + (ay.shift(y) - ay.first_shift()) * cols + shift));
     }
 }
 
-// Vectors never cross an output row; the last one of a row may be partial.
-void Plan::lay_out_rows() {
-  for (int64_t y = 0; y < out_h; ++y)
-    for (int64_t x = 0; x < out_w; x += isa->lanes) {
-      const int64_t n = out_w - x < isa->lanes ? out_w - x : isa->lanes;
-      vecs.push_back({static_cast<int32_t>(y * plane.pitch + x), static_cast<int32_t>(pieces.size()), 1});
-      pieces.push_back({static_cast<int32_t>(y * out_w + x), 0, static_cast<int16_t>(n)});
+void Plan::lay_out_vecs() {
+  const int64_t lanes = isa->lanes;
+  const bool by_row = family == Family::kRows;
+  const int64_t rows = by_row ? out_h : 1, cols = by_row ? out_w : pixels, pitch = by_row ? plane.pitch : 0;
+  for (int64_t y = 0; y < rows; ++y)
+    for (int64_t x = 0; x < cols; x += lanes) {
+      const int64_t count = cols - x < lanes ? cols - x : lanes;
+      vecs.push_back({static_cast<int32_t>(y * pitch + x), static_cast<int32_t>(y * cols + x),
+                      static_cast<int32_t>(count)});
     }
-}
-
-// Appends the runs of [begin, begin + lanes) that fall on `cols` columns of rows `pitch` apart.
-static void add_runs(int64_t begin, int lanes, int64_t pitch, int64_t cols, int64_t rows, int64_t other_pitch,
-                     std::vector<Piece>* pieces) {
-  int64_t lane = 0;
-  while (lane < lanes) {
-    const int64_t row = (begin + lane) / pitch, col = (begin + lane) % pitch;
-    if (row >= rows) break;
-    const int64_t n = cols - col < lanes - lane ? cols - col : lanes - lane;
-    if (n > 0)
-      pieces->push_back({static_cast<int32_t>(row * other_pitch + col - lane), static_cast<int16_t>(lane),
-                         static_cast<int16_t>(n)});
-    lane += pitch - col;
-  }
-}
-
-// Vectors run through the bordered plane; lanes on a border are computed and dropped.
-void Plan::lay_out_flat() {
-  plane.pitch = flat_pitch_;
-  const int64_t n = flat_vecs();
-  for (int64_t v = 0; v < n; ++v) {
-    const int32_t first = static_cast<int32_t>(pieces.size());
-    add_runs(v * isa->lanes, isa->lanes, flat_pitch_, out_w, out_h, out_w, &pieces);
-    vecs.push_back({static_cast<int32_t>(v * isa->lanes), first, static_cast<int32_t>(pieces.size()) - first});
-  }
-}
-
-void Plan::lay_out_panel() {
-  const int64_t n = panel_vec_count();
-  for (int64_t v = 0; v < n; ++v) {
-    const int64_t begin = v * isa->lanes;
-    const int64_t count = pixels - begin < isa->lanes ? pixels - begin : isa->lanes;
-    vecs.push_back({static_cast<int32_t>(begin), static_cast<int32_t>(pieces.size()), 1});
-    pieces.push_back({static_cast<int32_t>(begin), 0, static_cast<int16_t>(count)});
-    if (family != Family::kPanel) continue;
-    const int32_t first = static_cast<int32_t>(panel_pieces.size());
-    add_runs(begin, isa->lanes, out_w, out_w, out_h, plane.pitch, &panel_pieces);
-    panel_vecs.push_back({0, first, static_cast<int32_t>(panel_pieces.size()) - first});
-  }
 }
 
 // Even split: 15 vectors become 4 + 4 + 4 + 3, and every NR has a kernel, so nothing is padded.
@@ -272,7 +226,7 @@ void Plan::split_tiles() {
     panel_floats += n_taps * nr * isa->lanes;
   }
   max_mr = isa->max_mr[widest];
-  if (family != Family::kPanel && family != Family::kGather) return;
+  if (family != Family::kGather) return;
   for (int nr = 1; nr <= isa->max_nr; ++nr)
     for (int64_t t = 0; t < n_taps; ++t) panel_taps[nr].push_back(static_cast<int32_t>(t * nr * isa->lanes));
 }

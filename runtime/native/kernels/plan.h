@@ -26,9 +26,9 @@ struct ConvShape {
 
 enum class Family {
   kInPlace,  // 1x1, whole vectors: the input planes are read where they are
-  kShift,    // active channels copied once into bordered planes, taps are shifted loads
-  kPanel,    // taps expanded per tile: maps too small or too odd for shifted loads
-  kGather,   // as kPanel, pixel by pixel: paddings or dilations whose bordered planes would not fit
+  kRows,     // one bordered copy per stride phase; vectors do not cross output rows
+  kColumns,  // one copy per kernel column without borders; vectors run over row ends: no lane is lost on narrow maps
+  kGather,   // taps expanded pixel by pixel: paddings or dilations whose bordered planes would not fit
   kDot,      // up to four output pixels: lanes run along the weights
 };
 const char* family_name(Family family);
@@ -36,7 +36,7 @@ const char* family_name(Family family);
 struct Tile {
   int32_t first_vec;
   int32_t nr;
-  int64_t panel;  // floats per active channel before this tile, kPanel and kGather
+  int64_t panel;  // kGather: floats per active channel before this tile
 };
 
 struct Plan {
@@ -48,37 +48,34 @@ struct Plan {
   int64_t n_taps;
   Taps taps_kind;
 
-  std::vector<Phase> phases;
-  Plane plane;  // points into phases
-  std::vector<int32_t> plane_taps;
+  std::vector<PlanePart> parts;
+  Plane plane;  // points into parts
+  std::vector<int32_t> taps;                     // offsets in the plane; kInPlace: a single 0
+  std::vector<int32_t> panel_taps[kMaxNr + 1];  // kGather: by tile width
 
-  std::vector<Vec> vecs;  // read at vec.x, written at its pieces
-  std::vector<Piece> pieces;
-  std::vector<Vec> panel_vecs;  // kPanel: gathered from its pieces
-  std::vector<Piece> panel_pieces;
-  std::vector<int32_t> panel_taps[kMaxNr + 1];
+  std::vector<Vec> vecs;
   std::vector<Tile> tiles;
-  int64_t panel_floats;  // per active channel, all tiles
+  int64_t panel_floats;  // kGather: per active channel, all tiles
   int max_mr;
+  bool rows_outside;  // loop order: all tiles of one block of output rows before the next block
 
   Plan(const ConvShape& s, const IsaKernels& kernels);
+  // Prefers `wanted`; falls back to kGather where that family cannot hold the shape.
   Plan(const ConvShape& s, const IsaKernels& kernels, Family wanted);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
  private:
   void init(const ConvShape& s, const IsaKernels& kernels);
-  bool build_plane();
-  void choose_family();
+  bool pointwise() const;
+  bool possible(Family f) const;
+  Family choose_family() const;
   void lay_out();
-  void lay_out_rows();
-  void lay_out_flat();
-  void lay_out_panel();
+  void lay_out_planes();
+  void lay_out_vecs();
   void split_tiles();
   int64_t row_vecs() const;
-  int64_t flat_vecs() const;
-  int64_t panel_vec_count() const;
-  int32_t flat_pitch_;
+  int64_t packed_vecs() const;
 };
 
 }  // namespace sanp

@@ -16,22 +16,35 @@ struct Avx512 {
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators around,
+  // up to two register moves a multiply-add and spills in the 6 x 4 tile; the instruction itself cannot be rewritten.
+  static void accumulate(F& acc, F a, F b) { asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b)); }
+  // acc += x * *w with the broadcast inside the instruction: where a weight is used once, a separate broadcast costs
+  // a quarter of the speed (8 x 1 tile: 69 % of the FMA ceiling against 92 %).
+  static void accumulate_weight(F& acc, F x, const float* w) {
+    asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*w));
+  }
   // The second operand comes back when either is NaN, so a NaN in `v` survives max(low, v) and min(high, v).
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F min(F a, F b) { return _mm512_min_ps(a, b); }
 
-  static __mmask16 mask(int first, int count) { return static_cast<__mmask16>(((1u << count) - 1u) << first); }
-  // Lanes outside [first, first + count) are zero and are not touched in memory; p is the address of lane 0.
-  static F load_part(const float* p, int first, int count) { return _mm512_maskz_loadu_ps(mask(first, count), p); }
-  static void store_part(float* p, int first, int count, F v) { _mm512_mask_storeu_ps(p, mask(first, count), v); }
-  // Joins vectors whose non-zero lanes do not overlap.
-  static F join(F a, F b) {
-    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a), _mm512_castps_si512(b)));
-  }
+  using Mask = __mmask16;
+  static Mask mask(int first, int count) { return static_cast<Mask>(((1u << count) - 1u) << first); }
+  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero or keep `v`.
+  static F load_part(const float* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
+  static F merge_part(F v, const float* p, Mask m) { return _mm512_mask_loadu_ps(v, m, p); }
+  static void store_part(float* p, Mask m, F v) { _mm512_mask_storeu_ps(p, m, v); }
   // p[0], p[2], ... p[30]; reads 31 floats.
   static F load_even(const float* p) {
     const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm512_permutex2var_ps(_mm512_loadu_ps(p), pick, _mm512_loadu_ps(p + 15));
+  }
+  // Lanes from `count` on are zero; reads 2 * count - 1 floats.
+  static F load_even_part(const float* p, int count) {
+    const int n = 2 * count - 1;
+    const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+    const F low = load_part(p, mask(0, n < 16 ? n : 16)), high = load_part(p + 15, mask(0, n < 16 ? 0 : n - 15));
+    return _mm512_maskz_permutex2var_ps(mask(0, count), low, pick, high);
   }
   static float sum(F v) { return _mm512_reduce_add_ps(v); }
 };

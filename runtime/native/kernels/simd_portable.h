@@ -20,26 +20,33 @@ struct Portable {
   static F add(F a, F b) { return a + b; }
   static F mul(F a, F b) { return a * b; }
   static F fma(F a, F b, F c) { return a * b + c; }
+  static void accumulate(F& acc, F a, F b) { acc = a * b + acc; }
+  static void accumulate_weight(F& acc, F x, const float* w) { accumulate(acc, set1(*w), x); }
   // The second operand comes back when either is NaN, so a NaN in `v` survives max(low, v) and min(high, v).
   static F max(F a, F b) { return a > b ? a : b; }
   static F min(F a, F b) { return a < b ? a : b; }
 
-  // Lanes outside [first, first + count) are zero and are not touched in memory; p is the address of lane 0.
-  static F load_part(const float* p, int first, int count) {
-    F v = zero();
-    for (int j = first; j < first + count; ++j) v[j] = p[j];
+  struct Mask {
+    int first, end;
+  };
+  static Mask mask(int first, int count) { return {first, first + count}; }
+  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero or keep `v`.
+  static F load_part(const float* p, Mask m) { return merge_part(zero(), p, m); }
+  static F merge_part(F v, const float* p, Mask m) {
+    for (int j = m.first; j < m.end; ++j) v[j] = p[j];
     return v;
   }
-  static void store_part(float* p, int first, int count, F v) {
-    for (int j = first; j < first + count; ++j) p[j] = v[j];
-  }
-  // Joins vectors whose non-zero lanes do not overlap. Bitwise: an addition would turn -0 into +0.
-  static F join(F a, F b) {
-    typedef int I __attribute__((vector_size(16)));
-    return (F)((I)a | (I)b);
+  static void store_part(float* p, Mask m, F v) {
+    for (int j = m.first; j < m.end; ++j) p[j] = v[j];
   }
   // p[0], p[2], p[4], p[6]; reads 7 floats.
   static F load_even(const float* p) { return F{p[0], p[2], p[4], p[6]}; }
+  // Lanes from `count` on are zero; reads 2 * count - 1 floats.
+  static F load_even_part(const float* p, int count) {
+    F v = zero();
+    for (int j = 0; j < count; ++j) v[j] = p[2 * j];
+    return v;
+  }
   static float sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 };
 

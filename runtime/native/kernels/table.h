@@ -18,7 +18,6 @@ struct IsaKernels {
   TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
   DotFn dot[kDotRows + 1][kDotMaxPixels + 1];  // by rows (1 or kDotRows) and pixels
   void (*pack_plane)(const Plane&, const float* channel, float* dst);
-  void (*pack_panel)(const PanelLayout&, const float* plane, int first_vec, int nr, float* dst);
   void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);
   void (*dense_relu)(const float* w, const float* b, const float* v, ptrdiff_t rows, ptrdiff_t cols, float* out);
 };

@@ -37,7 +37,6 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   add_dot<V, 3>(k);
   add_dot<V, 4>(k);
   k.pack_plane = pack_plane<V>;
-  k.pack_panel = pack_panel<V>;
   k.channel_means = channel_means<V>;
   k.dense_relu = dense_relu<V>;
   return k;

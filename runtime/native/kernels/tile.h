@@ -12,18 +12,11 @@ struct Step {
   int32_t w_offset;
 };
 
-// A run of lanes of one vector that lies in one row: lane j (first <= j < first + count) belongs to element offset + j.
-struct Piece {
-  int32_t offset;
-  int16_t first;
-  int16_t count;
-};
-
-// One vector of output pixels. `x` is where its first lane reads, relative to the tap; pieces say where it is written.
+// One vector of output pixels: its first lane reads at x + tap and is written at y; lanes from `count` on are dropped.
 struct Vec {
   int32_t x;
-  int32_t piece;
-  int32_t n_pieces;
+  int32_t y;
+  int32_t count;
 };
 
 // Output rows are parallel arrays of length MR; the pointers already stand at the first row of the block.
@@ -35,7 +28,6 @@ struct TileCall {
   const int32_t* taps;  // offset of each tap in x
   int32_t n_taps;
   const Vec* vecs;  // NR of them
-  const Piece* pieces;
   const float* const* w;
   const float* scale;
   const float* shift;

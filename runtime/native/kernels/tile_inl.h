@@ -8,21 +8,21 @@
 
 namespace sanp {
 
-template <class V>
-inline void store_pixels(const TileCall& c, const Vec& vec, int m, typename V::F sum) {
+// Scale, shift, residual, clamp and store of one vector of pixels for MR output rows.
+template <class V, int MR, bool kWhole>
+inline void store_pixels(const TileCall& c, const Vec& vec, typename V::F* const acc, int stride) {
   using F = typename V::F;
   const F low = V::set1(c.act_min), high = V::set1(c.act_max);
-  F out = V::fma(sum, V::set1(c.scale[m]), V::set1(c.shift[m]));
-  for (int i = 0; i < vec.n_pieces; ++i) {
-    const Piece& p = c.pieces[vec.piece + i];
-    if (p.count == V::kLanes) {
-      if (c.residual) out = V::add(out, V::load(c.residual[m] + p.offset));
-      V::store(c.y[m] + p.offset, V::min(high, V::max(low, out)));
-      continue;
-    }
-    F part = out;
-    if (c.residual) part = V::add(part, V::load_part(c.residual[m] + p.offset, p.first, p.count));
-    V::store_part(c.y[m] + p.offset, p.first, p.count, V::min(high, V::max(low, part)));
+  const typename V::Mask mask = V::mask(0, kWhole ? 0 : vec.count);
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m) {
+    F out = V::fma(acc[m * stride], V::set1(c.scale[m]), V::set1(c.shift[m]));
+    if (c.residual) out = V::add(out, kWhole ? V::load(c.residual[m] + vec.y) : V::load_part(c.residual[m] + vec.y, mask));
+    out = V::min(high, V::max(low, out));
+    if (kWhole)
+      V::store(c.y[m] + vec.y, out);
+    else
+      V::store_part(c.y[m] + vec.y, mask, out);
   }
 }
 
@@ -57,16 +57,23 @@ void tile(const TileCall& c) {
       for (int v = 0; v < NR; ++v) x[v] = V::load(xt + (v ? at[v] : 0));
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
+        if (NR == 1) {
+          V::accumulate_weight(acc[m][0], x[0], w[m] + ws + t);
+          continue;
+        }
         const F weight = V::set1(w[m][ws + t]);
 #pragma GCC unroll 16
-        for (int v = 0; v < NR; ++v) acc[m][v] = V::fma(weight, x[v], acc[m][v]);
+        for (int v = 0; v < NR; ++v) V::accumulate(acc[m][v], weight, x[v]);
       }
     }
   }
 #pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m)
-#pragma GCC unroll 16
-    for (int v = 0; v < NR; ++v) store_pixels<V>(c, c.vecs[v], m, acc[m][v]);
+  for (int v = 0; v < NR; ++v) {
+    if (c.vecs[v].count == V::kLanes)
+      store_pixels<V, MR, true>(c, c.vecs[v], &acc[0][v], NR);
+    else
+      store_pixels<V, MR, false>(c, c.vecs[v], &acc[0][v], NR);
+  }
 }
 
 }  // namespace sanp

@@ -1,0 +1,221 @@
+"""Time the gated kernels against ONNX Runtime's dense convolution, layer by layer and over whole networks.
+
+    python benchmarks/kernels.py                     # all layers and networks, table on stdout
+    python benchmarks/kernels.py networks --json out.json
+    python benchmarks/kernels.py layers --only resnet18 --isa avx2
+
+Both sides run in one process on one thread, interleaved, and are compared before they are timed. The yardstick is the
+multiply-add rate of this core, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import math
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import kernels_models as models
+import numpy as np
+import onnxruntime as ort
+
+ROOT = Path(__file__).resolve().parents[1]
+KEEPS = (1.0, 0.7, 0.5, 0.3)
+# Cost of the pruned network as a fraction of the dense one: the operating points of the SANP paper.
+OPERATING_POINTS = {"resnet18": 0.325, "vgg19": 0.336, "m-cifarnet": 0.225}
+
+
+def find_library() -> Path:
+    """The operator library: the installed one, or the one in the source tree."""
+    try:
+        from sanp_runtime.library import find_library as find
+
+        return Path(find())
+    except ImportError:
+        return ROOT / "runtime/sanp_runtime/_native/libsanp_ops.so"
+
+
+def measure_ceiling(isa: str) -> float:
+    """GFLOP/s of register-only multiply-adds on this core, from the yardstick library built on the spot."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "ceiling.so"
+        source = ROOT / "runtime/native/tests/ceiling.cc"
+        subprocess.run(["c++", "-O3", "-std=c++17", "-shared", "-fPIC", source, "-o", library], check=True)
+        function = ctypes.CDLL(str(library)).sanp_fma_ceiling
+        function.restype = ctypes.c_double
+        return float(function(isa.encode()))
+
+
+def session(model: bytes, library: Path | None, threads: int = 1) -> ort.InferenceSession:
+    """A CPU session with a fixed number of threads, with or without the operator library."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if library is not None:
+        options.register_custom_ops_library(str(library))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def interleaved_seconds(runs: list, rounds: int, threads: int = 1, batch_seconds: float = 4e-3) -> list[list[float]]:
+    """Seconds per call of each function, in rounds that visit all of them, so that drift hits them alike.
+
+    On one thread the clock is the processor time of that thread: another process on the core does not count.
+    """
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    repeats = []
+    for run in runs:
+        run()
+        begin = clock()
+        run()
+        repeats.append(max(1, math.ceil(batch_seconds / max(clock() - begin, 1e-7))))
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for run, repeat, kept in zip(runs, repeats, times):
+            begin = clock()
+            for _ in range(repeat):
+                run()
+            kept.append((clock() - begin) / repeat)
+    return times
+
+
+def spread(times: list[float]) -> dict:
+    """Median and quartiles in microseconds."""
+    q1, median, q3 = statistics.quantiles(times, n=4)
+    return {"median_us": median * 1e6, "q1_us": q1 * 1e6, "q3_us": q3 * 1e6, "n": len(times)}
+
+
+def require_equal(name: str, ours: np.ndarray, reference: np.ndarray) -> None:
+    """Refuse to time a kernel that is wrong."""
+    error = float(np.abs(ours - reference).max()) / max(1.0, float(np.abs(reference).max()))
+    if not error < 1e-4:
+        raise SystemExit(f"{name}: relative error {error:.2e} against the dense result; expected < 1e-4")
+
+
+def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int) -> dict:
+    """One layer: dense, and gated at every kept fraction."""
+    rng = np.random.default_rng(1)
+    weights = models.random_weights(layer, rng)
+    dense = session(models.dense_layer(layer, weights), None)
+    gated = session(models.gated_layer(layer, weights), library)
+    x = rng.standard_normal((1, layer.ci, layer.size, layer.size), dtype=np.float32)
+    runs, kept_macs = [lambda: dense.run(None, {"x": x})], [layer.macs]
+    for keep in KEEPS:
+        scale = models.random_mask(layer.co, keep, rng)
+        active = models.random_mask(layer.ci, keep if layer.ci > 3 else 1.0, rng)
+        feeds = {"x": x * active[:, :, None, None], "scale": scale, "shift": np.zeros_like(scale), "active": active}
+        reference = dense.run(None, {"x": feeds["x"]})[0] * scale[:, :, None, None]
+        require_equal(f"{layer.name} keep {keep}", gated.run(None, feeds)[0], reference)
+        runs.append(lambda feeds=feeds: gated.run(None, feeds))
+        kept_macs.append(layer.macs * scale.mean() * active.mean())
+    times = interleaved_seconds(runs, rounds)
+    result = {"name": layer.name, "networks": layer.networks, "macs": layer.macs, "dense": spread(times[0]), "gated": []}
+    for keep, macs, measured in zip(KEEPS, kept_macs[1:], times[1:]):
+        seconds = statistics.median(measured)
+        ratio = statistics.median(times[0]) / seconds
+        rate = 2e-9 * macs / seconds
+        result["gated"].append(
+            {"keep": keep, **spread(measured), "gflops": rate, "of_ceiling": rate / ceiling, "speedup": ratio,
+             "realised": ratio * macs / layer.macs}
+        )  # fmt: skip
+    return result
+
+
+def bench_network(name: str, library: Path, rounds: int, threads: int) -> dict:
+    """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
+    network = models.NETWORKS[name]()
+    rng = np.random.default_rng(1)
+    dense = session(models.dense_network(network, np.random.default_rng(2)), None, threads)
+    gated = session(models.gated_network(network, np.random.default_rng(2)), library, threads)
+    x = rng.standard_normal((1, 3, network.size, network.size), dtype=np.float32)
+    open_feeds = {"x": x, **models.network_masks(network, 1.0, rng)}
+    require_equal(name, gated.run(None, open_feeds)[0], dense.run(None, {"x": x})[0])
+
+    keep = models.keep_for_cost(network, OPERATING_POINTS[name])
+    samples = [{"x": x, **models.network_masks(network, keep, rng)} for _ in range(8)]
+    cost = float(np.mean([models.network_cost(network, s) for s in samples]))
+    turn = iter(range(1 << 62))
+    times = interleaved_seconds(
+        [
+            lambda: dense.run(None, {"x": x}),
+            lambda: gated.run(None, open_feeds),
+            lambda: gated.run(None, samples[next(turn) % len(samples)]),
+        ],
+        rounds,
+        threads,
+    )
+    medians = [statistics.median(t) for t in times]
+    return {
+        "name": name, "threads": threads, "macs": network.macs, "keep": keep, "cost": cost,
+        "dense": spread(times[0]), "open": spread(times[1]), "gated": spread(times[2]),
+        "open_over_dense": medians[1] / medians[0], "speedup": medians[0] / medians[2],
+        "realised": medians[0] / medians[2] * cost,
+    }  # fmt: skip
+
+
+def print_layer(r: dict) -> None:
+    """One line of the layer table."""
+    cells = "  ".join(
+        f"{g['keep']:.1f} {g['median_us']:7.1f} us {g['gflops']:5.1f} {g['of_ceiling']:4.0%} {g['speedup']:5.2f}x"
+        for g in r["gated"]
+    )
+    print(f"{r['name']:<22} dense {r['dense']['median_us']:7.1f} us | {cells}", flush=True)
+
+
+def print_network(r: dict) -> None:
+    """One line of the network table."""
+    print(
+        f"{r['name']:<12} {r['threads']} thread(s)  dense {r['dense']['median_us'] / 1e3:6.2f} ms"
+        f"  all open {r['open']['median_us'] / 1e3:6.2f} ms ({r['open_over_dense'] - 1:+.1%})"
+        f"  at {r['cost']:.1%} of the MACs {r['gated']['median_us'] / 1e3:6.2f} ms"
+        f"  = {r['speedup']:.2f}x of {1 / r['cost']:.2f}x ({r['realised']:.0%})",
+        flush=True,
+    )
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["all", "layers", "networks"], default="all")
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the network runs; layers use one")
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--json", type=Path, help="write all results here")
+    args = parser.parse_args()
+
+    library = find_library()
+    ops = ctypes.CDLL(str(library))
+    ops.sanp_ops_isa.restype = ops.sanp_ops_version.restype = ctypes.c_char_p
+    if ops.sanp_ops_force_isa(args.isa.encode()) != 0:
+        parser.error(f"instruction set '{args.isa}' is not available on this CPU")
+    isa = ops.sanp_ops_isa().decode()
+    ceiling = measure_ceiling(isa)
+    report = {
+        "isa": isa, "ceiling_gflops": ceiling, "onnxruntime": ort.__version__, "machine": platform.machine(),
+        "library": ops.sanp_ops_version().decode(), "layers": [], "networks": [],
+    }  # fmt: skip
+    print(f"{isa}, FMA ceiling {ceiling:.1f} GFLOP/s on one core, onnxruntime {ort.__version__}")
+    if args.what in ("all", "layers"):
+        for layer in models.layers():
+            if any(args.only in n for n in layer.networks):
+                report["layers"].append(bench_layer(layer, library, ceiling, args.rounds))
+                print_layer(report["layers"][-1])
+    if args.what in ("all", "networks"):
+        for name in models.NETWORKS:
+            if args.only in name:
+                report["networks"].append(bench_network(name, library, args.rounds, args.threads))
+                print_network(report["networks"][-1])
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
