@@ -12,7 +12,7 @@ from torch import nn
 from sanp.gating import GatedConv
 from sanp.gating.controls import set_threshold, tell_modes
 from sanp.gating.policies import FixedKGate, OracleGate, RandomGate, SanpGate, StaticPolicy
-from sanp.gating.saliency import saturating_sigmoid, semantic_hash, straight_through_relu
+from sanp.gating.saliency import hashed_scale, saturating_sigmoid
 from sanp_export.spec import ExportsGatedConv
 from sanp_targets.errors import ConfigError, ExportError
 
@@ -59,34 +59,36 @@ def test_zero_saliency_is_closed():
     assert gate(torch.ones(1, 3, 2, 2)).code.tolist() == [[0, 0, 1, 1]]
 
 
-def test_semantic_hash_forward_and_gradient():
-    s = torch.tensor([[0.0, 0.5, 1.0, 3.0]], requires_grad=True)
-    soft = semantic_hash(s, 0.0, torch.zeros(1, 4))
-    expected = np.clip(1.2 / (1 + np.exp(-s.detach().numpy())) - 0.1, 0, 1)
-    np.testing.assert_allclose(soft.detach().numpy(), expected, rtol=1e-6)
-    hard = semantic_hash(s, 0.0, torch.ones(1, 4))
-    assert hard.tolist() == [[0, 1, 1, 1]]
-    slope = torch.autograd.grad(saturating_sigmoid(s).sum(), s)[0]
-    for gate in (soft, hard):
-        assert torch.equal(torch.autograd.grad(gate.sum(), s)[0], slope)
-    assert slope[0, 3] == 0  # saturated: 1.2 * sigmoid(3) - 0.1 > 1
-
-
-def test_semantic_hash_mixes_halves_and_adds_noise():
-    torch.manual_seed(0)
-    gate = semantic_hash(torch.full((20000,), 0.3), 1.0)
-    hard = ((gate == 0) | (gate == 1)).float().mean()
-    saturated = 2 * 0.0093  # P(|s + n| beyond the clip) on either side is below 2 %
-    assert hard == pytest.approx(0.5, abs=0.02 + saturated)
-    assert (gate[(gate == 0) | (gate == 1)]).mean() == pytest.approx(0.618, abs=0.02)  # P(n > -0.3)
+def test_hashed_scale_forward_and_gradient():
+    """Soft and hard choices against the equations; the gradient against autograd of soft(s) * s, also at u < 0."""
+    u = torch.tensor([[-1.5, 0.0, 0.5, 1.0, 3.0]], requires_grad=True)
+    s = torch.relu(u.detach()).requires_grad_()
+    v = saturating_sigmoid(s)
+    np.testing.assert_allclose(v.detach(), np.clip(1.2 / (1 + np.exp(-s.detach().numpy())) - 0.1, 0, 1), rtol=1e-6)
+    soft = hashed_scale(u, 0.0, torch.zeros(1, 5))
+    torch.testing.assert_close(soft, v * s)
+    hard = hashed_scale(u, 0.0, torch.ones(1, 5))
+    assert hard.tolist() == [[0, 0, 0.5, 1, 3]]
+    slope = torch.autograd.grad(v.sum(), s)[0]
+    assert slope[0, 4] == 0  # saturated: 1.2 * sigmoid(3) - 0.1 > 1
+    assert torch.allclose(torch.autograd.grad(soft.sum(), u)[0], v.detach() + s.detach() * slope)
+    closed_gate_is_zero = torch.tensor([[0.0, 0, 1, 1, 1]])
+    assert torch.allclose(torch.autograd.grad(hard.sum(), u)[0], closed_gate_is_zero + s.detach() * slope)
 
 
 def test_closed_gates_receive_a_gradient():
-    u = torch.tensor([-2.0, 3.0], requires_grad=True)
-    out = straight_through_relu(u)
-    assert out.tolist() == [0, 3]
-    out.sum().backward()
-    assert u.grad.tolist() == [1, 1]
+    u = torch.tensor([-2.0], requires_grad=True)
+    hashed_scale(u, 0.0, torch.zeros(1)).backward()
+    assert u.grad.item() == pytest.approx(0.5)  # the soft gate at s = 0
+
+
+def test_hashed_scale_mixes_halves_and_adds_noise():
+    torch.manual_seed(0)
+    gate = hashed_scale(torch.full((20000,), 0.3), 1.0) / 0.3
+    extreme = (gate == 0) | (gate > 0.999999)
+    saturated = 0.02  # P(soft gate clipped to 0 or 1) at s = 0.3 and sigma = 1
+    assert extreme.float().mean() == pytest.approx(0.5, abs=0.02 + saturated)
+    assert (gate[extreme] > 0.5).float().mean() == pytest.approx(0.618, abs=0.02)  # P(n > -0.3)
 
 
 def test_evaluation_is_deterministic_and_training_is_not():

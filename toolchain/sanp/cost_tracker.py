@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from sanp.gating.attach import gated_layers
+from sanp.gating.controls import tell_modes
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.support_rules import supports
 from sanp.gating.trace import first_input, shape_of, trace
@@ -26,6 +27,7 @@ class CostTracker:
     """
 
     def __init__(self, gated_model: nn.Module, example_input: Tensor) -> None:
+        tell_modes(gated_model, torch.zeros(example_input.shape[0], dtype=torch.int64))  # oracle gates need some mode
         traced = trace(gated_model, example_input)
         self.layers: tuple[Layer, ...] = layer_table(traced)
         self.dense_macs: int = dense_macs(self.layers)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.gating.saliency import SaliencyNet, pooled, semantic_hash, straight_through_relu
+from sanp.gating.saliency import SaliencyNet, hashed_scale, pooled
 from sanp_export.spec import SpmGate, StaticGate
 from sanp_targets.errors import ConfigError, ExportError
+
+
+def _full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Switches autocast off around a gate: decisions must not depend on half precision."""
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,8 @@ class SanpGate(GatePolicy):
         return self.hidden
 
     def saliency(self, x: Tensor) -> Tensor:
-        """u [N, C_out] in float32; autocast is switched off because gates must not depend on half precision."""
-        with torch.autocast(x.device.type, enabled=False):
+        """u [N, C_out] in float32."""
+        with _full_precision(x):
             return self.net(pooled(x))
 
     def forward(self, x: Tensor) -> Decision:
@@ -92,8 +100,7 @@ class SanpGate(GatePolicy):
         code = (s > self.threshold).to(s.dtype).detach()
         if not self.training:
             return Decision(u, s, s * code, code)
-        through = straight_through_relu(u)
-        return Decision(u, s, semantic_hash(through, self.noise) * through, code)
+        return Decision(u, s, hashed_scale(u, self.noise), code)
 
     def export(self) -> SpmGate:
         """Weights of the saliency network on the raw pooled input, and the threshold."""
@@ -115,7 +122,7 @@ class StaticPolicy(SanpGate):
 
     def saliency(self, x: Tensor) -> Tensor:
         """u [N, C_out], all rows equal."""
-        with torch.autocast(x.device.type, enabled=False):
+        with _full_precision(x):
             return self.net(self.descriptor).expand(x.shape[0], -1)
 
     def export(self) -> StaticGate:  # type: ignore[override]
@@ -207,7 +214,8 @@ class OracleGate(SanpGate):
         if self.modes is None or self.modes.shape[0] != x.shape[0]:
             found = "none" if self.modes is None else f"{self.modes.shape[0]}"
             raise ConfigError(f"oracle gate got {found} mode labels for {x.shape[0]} samples; call tell_modes first")
-        return self.net(F.one_hot(self.modes.to(x.device), self.num_modes).float())
+        with _full_precision(x):
+            return self.net(F.one_hot(self.modes.to(x.device), self.num_modes).float())
 
     def export(self) -> SpmGate | StaticGate:  # type: ignore[override]
         """Always raises: the device does not know the mode."""

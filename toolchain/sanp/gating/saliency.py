@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -52,28 +54,45 @@ def saturating_sigmoid(x: Tensor) -> Tensor:
     return torch.clamp(_STRETCH * torch.sigmoid(x) - _SHIFT, 0.0, 1.0)
 
 
-def semantic_hash(s: Tensor, noise: float, uniform: Tensor | None = None) -> Tensor:
-    """Training gate of improved semantic hashing, [N, C] in [0, 1] (arXiv 1910.08906 eq. 7 and 8).
+class _HashedScale(torch.autograd.Function):
+    """gate * s with its gradient in closed form: one saved tensor and one product instead of twenty small nodes.
 
-    Per element the value is soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0], each half of the time; the
-    gradient is always that of v. `uniform` fixes the coin (below 0.5 = soft) for tests.
+    Written with autograd the gates made a joint step of M-CifarNet x0.25 at 16x16 1.45 times as long as a dense one.
     """
-    noisy = s + noise * torch.randn_like(s) if noise else s
-    soft = saturating_sigmoid(noisy)
-    coin = torch.rand_like(s) if uniform is None else uniform
-    chosen = torch.where(coin < 0.5, soft, (noisy > 0).to(soft.dtype))
-    return soft + (chosen - soft).detach()
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, noise: Tensor, coin: Tensor) -> Tensor:
+        s = F.relu(u)
+        noisy = s + noise
+        sigmoid = torch.sigmoid(noisy)
+        stretched = _STRETCH * sigmoid - _SHIFT
+        soft = stretched.clamp(0.0, 1.0)
+        gate = torch.where(coin < 0.5, soft, (noisy > 0).to(soft.dtype))
+        slope = _STRETCH * sigmoid * (1 - sigmoid) * (stretched == soft)
+        ctx.save_for_backward(gate + s * slope)
+        return gate * s
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None, None
 
 
-def straight_through_relu(u: Tensor) -> Tensor:
-    """relu(u) whose gradient is 1 everywhere.
+def hashed_scale(u: Tensor, noise: float, coin: Tensor | None = None) -> Tensor:
+    """Training scale g * s of improved semantic hashing, [N, C] (arXiv 1910.08906 eq. 3, 6, 7 and 8), s = relu(u).
 
-    With the true gradient a gate that closes on every sample never learns again: in our pilot such runs stayed at 0.51
-    of the dense cost and 30 % accuracy, with the straight-through gradient they reached the budget and 97 %.
+    g is per element soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0], each half of the time; the gradient is
+    always that of v * s. It passes straight through the ReLU: with the true gradient a gate that closes on every sample
+    never learns again, and such pilot runs stayed at 0.51 of the dense cost and 30 % accuracy, where runs with the
+    straight-through gradient reached the budget and 97 %. `coin` fixes the choice (below 0.5 = soft) for tests.
     """
-    return u - (u - F.relu(u)).detach()
+    drawn = noise * torch.randn_like(u) if noise else torch.zeros_like(u)
+    return _HashedScale.apply(u, drawn, torch.rand_like(u) if coin is None else coin)
 
 
 def pooled(x: Tensor) -> Tensor:
-    """Global average pool of [N, C, H, W] in float32, also under autocast: gates are compared across machines."""
-    return x.float().mean(dim=(2, 3))
+    """Global average pool of [N, C, H, W] in float32, also under autocast: gates are compared across machines.
+
+    Sum and quotient instead of mean: its gradient is a view, that of mean a full-size tensor.
+    """
+    return x.float().sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])

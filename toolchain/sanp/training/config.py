@@ -33,6 +33,7 @@ class TrainConfig(BaseModel):
     noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
     standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
 
+    pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
     pretrain_epochs: int = Field(16, ge=0, le=10000, description="epochs of the backbone alone")
     warmup_epochs: int = Field(4, ge=0, le=10000, description="epochs of the gates alone, backbone frozen")
     joint_epochs: int = Field(60, ge=0, le=10000, description="epochs of everything, against the budget")

@@ -42,8 +42,8 @@ class Loop:
         Raises InputError if the loss is not finite.
         """
         started, first = time.perf_counter(), position.step
-        totals = torch.zeros(2, device=self.team.device, dtype=torch.float64)
-        totals += torch.tensor([position.sums.get(key, 0.0) for key in ("loss", "hits")], device=self.team.device)
+        sums = [position.sums.get(key, 0.0) for key in ("loss", "hits")]
+        totals = torch.tensor(sums, device=self.team.device, dtype=torch.float64)
         seed = seed_for(self.config.seed, stage.name, position.epoch)
         model.train()
         stage.before_epoch(position.epoch)

@@ -107,7 +107,10 @@ class _Run:
     def finish(self) -> TrainResult:
         """Run what is left of the stages, then the final recalibration and evaluation."""
         while self.position.stage < len(self.epochs):
-            self._stage()
+            if self.position.stage == 0 and self.config.pretrained is not None:
+                self._load_backbone(self.config.pretrained)
+            else:
+                self._stage()
             if self.position.stage == 0:
                 self._end_of_pretraining()
             self.position.stage += 1
@@ -149,6 +152,17 @@ class _Run:
             return WarmUp(config, self.model, epochs, steps, config.warmup_lr)
         tracker = CostTracker(self.model, self.example)
         return Joint(config, self.model, epochs, steps, config.joint_lr, tracker, self.controller, self.team)
+
+    def _load_backbone(self, path: Path) -> None:
+        """Take the weights of a dense checkpoint in place of pretraining."""
+        found = checkpoint.load(path).model.state_dict()
+        shapes = {name: tuple(value.shape) for name, value in found.items()}
+        if shapes != {name: tuple(value.shape) for name, value in self.model.state_dict().items()}:
+            raise ConfigError(
+                f"{path} does not hold a dense {self.config.model} of width {self.config.width} for "
+                f"{self.dataset.num_classes} classes; pass the dense.safetensors of a run with the same backbone"
+            )
+        self.model.load_state_dict(found)
 
     def _end_of_pretraining(self) -> None:
         """Evaluate and keep the backbone, then attach the gates."""

@@ -1,0 +1,91 @@
+"""Do the default settings meet their budget, and does a per-sample gate beat its controls? One command, one JSON.
+
+    python benchmarks/training/pilot.py --output benchmarks/training/results
+
+For each data set and seed one backbone is pretrained; every budget and policy starts from it with the same number of
+epochs. No option is tuned per budget, data set or seed. Rows are written as they finish, so that a run can be stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from sanp.training import TrainConfig, train
+
+BUDGETS = (0.35, 0.5, 0.25, 0.67)
+CONTROLS = ("static", "fixed-k", "random")
+SETTINGS = {
+    "digits": {"width": 0.25, "image_size": 16, "joint_epochs": 60},
+    "mixcues": {
+        "width": 0.25,
+        "image_size": 16,
+        "augment": False,  # a shift changes the phase of gratings only, but strokes would leave the image
+        "warmup_epochs": 2,
+        "joint_epochs": 30,
+        "data_options": {"modes": 4, "train_size": 5000, "val_size": 1000, "test_size": 4000},
+    },
+}
+
+
+def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
+    """Train once; one row of the result file."""
+    started = time.perf_counter()
+    result = train(config, output=scratch / "run", progress=False)
+    joint = [row["seconds"] for row in result.history if row["stage"] == "joint"]
+    return {
+        "dataset": config.dataset,
+        "seed": config.seed,
+        "policy": config.policy,
+        "budget": config.budget,
+        "dense_accuracy": result.dense_accuracy,
+        "accuracy": result.accuracy,
+        **{key: value for key, value in result.evaluation.to_json().items() if key != "accuracy"},
+        "uncalibrated": {"accuracy": result.uncalibrated.accuracy, "cost": result.uncalibrated.cost},
+        "joint_epoch_s": sorted(joint)[len(joint) // 2] if joint else None,
+        "seconds": time.perf_counter() - started,
+        "config": config.model_dump(mode="json", exclude={"pretrained"}),
+    }
+
+
+def main() -> None:
+    """Run the grid and write <output>/pilot-<dataset>.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in arguments.datasets}
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        for seed in arguments.seeds:
+            for name in arguments.datasets:
+                options = {"dataset": name, "seed": seed, **SETTINGS[name]}
+                train(
+                    TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0}),
+                    output=scratch / "dense",
+                    progress=False,
+                )
+                options["pretrained"] = scratch / "dense" / "dense.safetensors"
+                plan = [("sanp", budget) for budget in BUDGETS] + [(policy, BUDGETS[0]) for policy in CONTROLS]
+                for policy, budget in plan:
+                    row = run(TrainConfig.checked(**options, policy=policy, budget=budget), scratch)
+                    rows[name].append(row)
+                    print(
+                        f"{name} seed {seed} {policy:<8} budget {budget:.2f}: accuracy {row['accuracy']:.4f} "
+                        f"(dense {row['dense_accuracy']:.4f}), cost {row['cost']:.4f}, dynamic {row['dynamic']:.3f}",
+                        flush=True,
+                    )
+                    text = json.dumps({"torch": torch.__version__, "rows": rows[name]}, indent=1)
+                    (arguments.output / f"pilot-{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Whole training runs on a tiny network: files, resuming bit for bit, signals, broken losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from sanp import checkpoint, tensor_file
+from sanp.training import TrainConfig, TrainingInterrupted, train
+from sanp.training.progress import Journal
+from sanp_targets.errors import ConfigError, InputError
+
+TINY = TrainConfig(
+    width=0.1, dataset="mixcues", data_options={"modes": 2, "train_size": 400, "val_size": 10, "test_size": 100},
+    image_size=16, batch_size=50, pretrain_epochs=2, warmup_epochs=1, joint_epochs=3, log_every=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """One uninterrupted run."""
+    torch.set_num_threads(1)
+    output = tmp_path_factory.mktemp("whole")
+    return train(TINY, output=output, progress=False), output
+
+
+def weights(folder):
+    return tensor_file.read(folder / "checkpoint.safetensors", "checkpoint")[1]
+
+
+def interrupt_at(monkeypatch, number, stage, step):
+    """Send a real signal when a stage reaches a step (the journal is told about every check)."""
+    plain = Journal.step
+
+    def watched(self, name, done, total, note=""):
+        plain(self, name, done, total, note)
+        if (name, done) == (stage, step):
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Journal, "step", watched)
+
+
+def test_files_result_and_metrics(whole):
+    result, output = whole
+    assert {item.name for item in output.iterdir()} >= {
+        "checkpoint.safetensors", "dense.safetensors", "state.safetensors", "metrics.jsonl", "tensorboard",
+    }  # fmt: skip
+    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [row["stage"] for row in rows] == ["pretrain"] * 2 + ["warmup"] + ["joint"] * 3
+    assert rows[-1]["cost"] < 1 and rows[-1]["samples_per_s"] > 0
+    found = checkpoint.load(result.checkpoint)
+    assert found.metadata["test"]["accuracy"] == result.accuracy
+    assert found.metadata["dense_accuracy"] == result.dense_accuracy
+    dense = checkpoint.load(output / "dense.safetensors")
+    assert getattr(dense.model, "gating", None) is None and dense.config == TINY
+
+
+def test_same_seed_same_bits_other_seed_other_bits(whole, tmp_path):
+    train(TINY, output=tmp_path / "again", progress=False)
+    again = weights(tmp_path / "again")
+    assert all(torch.equal(value, again[name]) for name, value in weights(whole[1]).items())
+    train(TINY.model_copy(update={"seed": 1}), output=tmp_path / "other", progress=False)
+    assert not torch.equal(again["head.weight"], weights(tmp_path / "other")["head.weight"])
+
+
+def test_training_leaves_the_callers_random_state_alone(tmp_path):
+    config = TINY.model_copy(update={"pretrain_epochs": 1, "warmup_epochs": 0, "joint_epochs": 0})
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train(config, output=tmp_path, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("number", "stage", "step"),
+    [(signal.SIGINT, "pretrain", 4), (signal.SIGTERM, "warmup", 8), (signal.SIGINT, "joint", 12)],
+)
+def test_resuming_after_a_signal_changes_no_bit(number, stage, step, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, number, stage, step)
+        with pytest.raises(TrainingInterrupted, match=f"stage {stage}") as stopped:
+            train(TINY, output=tmp_path, progress=False)
+    assert stopped.value.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+    result = train(TINY, output=tmp_path, progress=False, resume=True)
+    resumed = weights(tmp_path)
+    assert all(torch.equal(value, resumed[name]) for name, value in weights(whole[1]).items())
+    plain = [{k: v for k, v in row.items() if k not in ("seconds", "samples_per_s")} for row in whole[0].history]
+    again = [{k: v for k, v in row.items() if k not in ("seconds", "samples_per_s")} for row in result.history]
+    assert again == plain
+
+
+def test_resuming_a_finished_run_returns_its_result(whole):
+    again = train(TINY, output=whole[1], progress=False, resume=True)
+    assert (again.accuracy, again.cost) == (whole[0].accuracy, whole[0].cost)
+
+
+def test_resuming_with_another_configuration_is_refused(whole):
+    with pytest.raises(ConfigError, match=r"budget = 0\.35 and the configuration says 0\.5"):
+        train(TINY.model_copy(update={"budget": 0.5}), output=whole[1], progress=False, resume=True)
+
+
+def test_resuming_without_or_from_a_damaged_state(whole, tmp_path):
+    with pytest.raises(InputError, match=r"state\.safetensors"):
+        train(TINY, output=tmp_path, progress=False, resume=True)
+    data = bytearray((whole[1] / "state.safetensors").read_bytes())
+    data[len(data) // 2] ^= 4
+    (tmp_path / "state.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match="sha256"):
+        train(TINY, output=tmp_path, progress=False, resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+    from sanp.training.stages import WarmUp
+
+    real = WarmUp.loss
+    monkeypatch.setattr(WarmUp, "loss", lambda self, logits, labels: real(self, logits, labels) * float("nan"))
+    with pytest.raises(InputError, match="loss became nan in stage warmup, epoch 1"):
+        train(TINY, output=tmp_path, progress=False)
+    description, tensors = tensor_file.read(tmp_path / "state.safetensors", "training-state")
+    assert description["position"]["stage"] == 1
+    assert all(torch.isfinite(value.double()).all() for value in tensors.values())
+    monkeypatch.undo()
+    train(TINY, output=tmp_path, progress=False, resume=True)
+
+
+def test_a_pretrained_backbone_replaces_the_first_stage(whole, tmp_path):
+    config = TINY.model_copy(update={"pretrained": whole[1] / "dense.safetensors"})
+    result = train(config, output=tmp_path, progress=False)
+    assert [row["stage"] for row in result.history] == ["warmup"] + ["joint"] * 3
+    same = weights(tmp_path)
+    assert all(torch.equal(value, same[name]) for name, value in weights(whole[1]).items())
+    with pytest.raises(ConfigError, match="does not hold a dense m-cifarnet of width 0.2"):
+        train(config.model_copy(update={"width": 0.2}), output=tmp_path / "b", progress=False)
+
+
+@pytest.mark.parametrize("policy", ["static", "fixed-k", "random"])
+def test_other_policies_run(policy, tmp_path):
+    config = TINY.model_copy(update={"policy": policy, "pretrain_epochs": 1, "joint_epochs": 2, "budget": 0.5})
+    result = train(config, output=tmp_path, progress=False)
+    assert result.cost == pytest.approx(0.5, abs=0.1)
+    if policy == "static":
+        assert result.evaluation.dynamic == 0
+    else:
+        assert result.evaluation.dynamic > 0.3
+
+
+def test_oracle_needs_a_data_set_with_modes(tmp_path):
+    quick = {"pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 1, "policy": "oracle"}
+    with pytest.raises(ConfigError, match="mode labels"):
+        train(
+            TINY.model_copy(update={**quick, "dataset": "digits", "data_options": {}}), output=tmp_path, progress=False
+        )
+    config = TINY.model_copy(update=quick)
+    assert train(config, output=tmp_path, progress=False).cost <= 1.1
+
+
+@pytest.mark.parametrize("precision", ["bfloat16"])
+def test_mixed_precision_keeps_gates_in_float32(precision, tmp_path):
+    config = TINY.model_copy(update={"precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
+    assert train(config, output=tmp_path, progress=False).accuracy > 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"budgett": 0.3}, "budgett"), ({"budget": 0}, "budget is 0"), ({"policy": "magic"}, "policy is 'magic'"),
+        ({"lr": -1}, "lr is -1"), ({"pretrain_epochs": 1.5}, "pretrain_epochs"),
+    ],
+)  # fmt: skip
+def test_wrong_configurations_name_the_key(change, says):
+    with pytest.raises(ConfigError, match=says):
+        TrainConfig.checked(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"device": "tpu"}, "tpu"), ({"device": "cuda:99"}, "CUDA devices"), ({"dataset": "mnist"}, "digits"),
+        ({"model": "lenet"}, "m-cifarnet"), ({"data_options": {"hue": 1}}, "no option hue"),
+    ],
+)  # fmt: skip
+def test_runs_that_cannot_start_say_why(change, says, tmp_path):
+    with pytest.raises(ConfigError, match=says):
+        train(TINY.model_copy(update=change), output=tmp_path, progress=False)
+
+
+def test_every_option_has_a_description():
+    assert all(field.description for field in TrainConfig.model_fields.values())
