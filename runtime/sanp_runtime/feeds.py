@@ -66,4 +66,7 @@ def _mask(name: Any, value: Any, manifest: Manifest, n: int) -> np.ndarray:
         raise InputError(f"the mask of {name!r} has shape {list(value.shape)}, expected {expected}; reshape it")
     if not np.isfinite(value).all():
         raise InputError(f"the mask of {name!r} holds NaN or infinity, expected finite values; 1 lets the gate decide")
+    if (value < 0).any():
+        # Active inputs are found by adding scales; a negative one could cancel a positive one and hide a live channel.
+        raise InputError(f"the mask of {name!r} holds negative values, expected 0 (off) or above; correct it")
     return np.ascontiguousarray(value)

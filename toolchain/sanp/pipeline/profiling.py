@@ -42,6 +42,6 @@ def headline(result: dict[str, Any]) -> str:
     factor = speedup if speedup >= 1 else 1 / speedup
     return (
         f"The gated engine is {factor:.2f}x {verb} than the dense one at {1 / ideal:.1%} of its MACs "
-        f"({ideal:.2f}x fewer): {realised:.0%} of the saved work became saved time. "
+        f"({ideal:.2f}x fewer): {realised:.0%} of the theoretical speed-up is real. "
         f"All gates open it takes {ratios['tax']:.2f}x the dense time."
     )
