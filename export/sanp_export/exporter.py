@@ -124,6 +124,7 @@ def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
             f"{type(model).__name__}: torch.export could not trace the network ({reason}); "
             "data-dependent Python control flow in forward() must go; run again with --debug for the full trace"
         ) from error
+    assert program is not None  # only the legacy exporter returns None
     return program.model_proto
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from sanp_export.functions import DOMAIN
 from sanp_export.spec import ExportsGatedConv, GatedConvSpec, SpmGate, StaticGate
 from sanp_targets.errors import ExportError
+
+_GATE_OPERANDS: dict[type, tuple[str, ...]] = {SpmGate: ("w1", "b1", "w2", "b2"), StaticGate: ("scale",)}
 
 
 class LoweredGatedConv(nn.Module):
@@ -20,6 +23,12 @@ class LoweredGatedConv(nn.Module):
     Both nodes carry the layer's name in the attribute `layer`, because the exporter merges equal constants and their
     names. `in_active` and `residual` start as constants (all active, none) and are wired by passes on the whole graph.
     """
+
+    weight: Tensor
+    bias: Tensor
+    mask: Tensor
+    in_active: Tensor
+    residual: Tensor
 
     def __init__(self, layer: str, spec: GatedConvSpec) -> None:
         super().__init__()
@@ -32,9 +41,8 @@ class LoweredGatedConv(nn.Module):
         self.register_buffer("in_active", torch.ones(1, spec.weight.shape[1] * spec.groups))
         self.register_buffer("residual", torch.zeros(1))
         self.gate = spec.gate
-        for name, value in vars(spec.gate).items():
-            if isinstance(value, Tensor):
-                self.register_buffer(f"gate_{name}", value.detach().float().contiguous())
+        for name in _GATE_OPERANDS[type(spec.gate)]:
+            self.register_buffer(f"gate_{name}", getattr(spec.gate, name).detach().float().contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
         """Emit the nodes; x [N, Ci, H, W] -> [N, Co, H', W']."""
@@ -57,22 +65,24 @@ class LoweredGatedConv(nn.Module):
         )
 
     def _emit_gate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (x.shape[0], self.weight.shape[0])
+        operands = [getattr(self, f"gate_{name}") for name in _GATE_OPERANDS[type(self.gate)]]
+        attributes: dict[str, Any] = {"layer": self.layer}
         if isinstance(self.gate, StaticGate):
-            inputs, attributes, name = (self.gate_scale, self.bias, self.mask), {"layer": self.layer}, "SanpStaticGate"
+            name, inputs = "SanpStaticGate", [*operands, self.bias, self.mask]
         else:
-            inputs = (x, self.gate_w1, self.gate_b1, self.gate_w2, self.gate_b2, self.bias, self.mask)
-            attributes = {"layer": self.layer, "threshold": float(self.gate.threshold), "k": int(self.gate.k)}
-            name = "SanpChannelGate"
-        return torch.onnx.ops.symbolic_multi_out(
+            name, inputs = "SanpChannelGate", [x, *operands, self.bias, self.mask]
+            attributes.update(threshold=float(self.gate.threshold), k=int(self.gate.k))
+        shape = (x.shape[0], int(self.weight.shape[0]))
+        scale, shift = torch.onnx.ops.symbolic_multi_out(
             f"{DOMAIN}::{name}", inputs, attributes, dtypes=(x.dtype, x.dtype), shapes=(shape, shape), version=1
         )
+        return scale, shift
 
     def _output_hw(self, x: Tensor) -> tuple[int, int]:
         top, left, bottom, right = self.pads
-        size = []
+        size: list[int] = []
         for axis, pad in ((0, top + bottom), (1, left + right)):
-            reach = self.dilations[axis] * (self.weight.shape[2 + axis] - 1) + 1
+            reach = self.dilations[axis] * (int(self.weight.shape[2 + axis]) - 1) + 1
             size.append((x.shape[2 + axis] + pad - reach) // self.strides[axis] + 1)
         return size[0], size[1]
 

@@ -61,6 +61,7 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tens
 
     Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding per filter that L1 validation would see.
     """
+    assert norm.running_mean is not None and norm.running_var is not None, "batch norm without running statistics"
     weight = conv.weight.detach().double()
     offset = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
     gamma = torch.ones(conv.out_channels) if norm.weight is None else norm.weight.detach()

@@ -77,7 +77,8 @@ def _is_zero_clip(node: gs.Node) -> bool:
     if node.op != "Clip":
         return False
     bounds = [constant(item) for item in node.inputs[1:] if not item.is_empty()]
-    return len(bounds) == 2 and all(bound is not None for bound in bounds) and bounds[0] <= 0 <= bounds[1]
+    values = [float(bound) for bound in bounds if bound is not None]
+    return len(bounds) == len(values) == 2 and values[0] <= 0 <= values[1]
 
 
 def _is_spatial_mean(node: gs.Node) -> bool:

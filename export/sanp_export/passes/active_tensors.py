@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_graphsurgeon as gs
 
@@ -61,12 +63,12 @@ class ActiveTensors:
         op: str,
         inputs: list[gs.Tensor],
         channels: int | None = None,
-        attributes: dict[str, object] | None = None,
+        attributes: Mapping[str, object] | None = None,
         dtype: type = np.float32,
     ) -> gs.Tensor:
         """Append one standard node and return its output, of shape [active_N, channels] if channels are given."""
         name = f"sanp.active/{len(self._graph.nodes)}"
         shape = ["active_N", channels] if channels is not None else None
         output = gs.Variable(name, dtype, shape)
-        self._graph.nodes.append(gs.Node(op, name, attributes or {}, inputs, [output]))
+        self._graph.nodes.append(gs.Node(op, name, dict(attributes or {}), inputs, [output]))
         return output

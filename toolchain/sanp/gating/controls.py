@@ -21,6 +21,13 @@ def set_threshold(model: nn.Module, threshold: float) -> None:
             module.threshold.fill_(threshold)
 
 
+def set_relief(model: nn.Module, relief: float) -> None:
+    """Scale the training noise and the share of soft gates of every learned gate: 1 = as configured, 0 = hard."""
+    for module in model.modules():
+        if isinstance(module, SanpGate):
+            module.relief = relief
+
+
 def tell_modes(model: nn.Module, modes: Tensor) -> None:
     """Give mode labels, int64 [N], to every oracle gate for the next forward pass."""
     for module in model.modules():

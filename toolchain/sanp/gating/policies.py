@@ -59,6 +59,7 @@ class SanpGate(GatePolicy):
     """
 
     penalised = True
+    threshold: Tensor
 
     def __init__(
         self,
@@ -67,18 +68,21 @@ class SanpGate(GatePolicy):
         *,
         reduction: int = 16,
         hidden_min: int = 4,
-        noise: float = 0.5,
+        noise: float = 0.2,
+        soft_share: float = 0.5,
         threshold: float = 0.0,
         standardise: bool = True,
     ) -> None:
         super().__init__()
-        if reduction < 1 or hidden_min < 1 or noise < 0 or threshold < 0:
+        if reduction < 1 or hidden_min < 1 or noise < 0 or threshold < 0 or not 0 <= soft_share <= 1:
             raise ConfigError(
-                f"gate options reduction={reduction}, hidden_min={hidden_min}, noise={noise}, threshold={threshold}: "
-                "expected reduction and hidden_min of at least 1, noise and threshold of at least 0; correct them"
+                f"gate options reduction={reduction}, hidden_min={hidden_min}, noise={noise}, threshold={threshold}, "
+                f"soft_share={soft_share}: expected reduction and hidden_min of at least 1, noise and threshold of at "
+                "least 0 and a share of at most 1; correct them"
             )
         self.hidden = max(hidden_min, c_in // reduction)
-        self.noise = noise
+        self.noise, self.soft_share = noise, soft_share
+        self.relief = 1.0  # factor on noise and soft share; training lowers it so that it ends as evaluation does
         # A buffer, because calibration moves it after training and checkpoints must carry it.
         self.register_buffer("threshold", torch.tensor(float(threshold)))
         self.net = SaliencyNet(c_in, c_out, self.hidden, standardise)
@@ -100,7 +104,7 @@ class SanpGate(GatePolicy):
         code = (s > self.threshold).to(s.dtype).detach()
         if not self.training:
             return Decision(u, s, s * code, code)
-        return Decision(u, s, hashed_scale(u, self.noise), code)
+        return Decision(u, s, hashed_scale(u, self.noise * self.relief, self.soft_share * self.relief), code)
 
     def export(self) -> SpmGate:
         """Weights of the saliency network on the raw pooled input, and the threshold."""

@@ -61,33 +61,33 @@ class _HashedScale(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, u: Tensor, noise: Tensor, coin: Tensor) -> Tensor:
+    def forward(ctx: Any, u: Tensor, noise: Tensor, is_soft: Tensor) -> Tensor:
         s = F.relu(u)
         noisy = s + noise
         sigmoid = torch.sigmoid(noisy)
         stretched = _STRETCH * sigmoid - _SHIFT
         soft = stretched.clamp(0.0, 1.0)
-        gate = torch.where(coin < 0.5, soft, (noisy > 0).to(soft.dtype))
+        gate = torch.where(is_soft, soft, (noisy > 0).to(soft.dtype))
         slope = _STRETCH * sigmoid * (1 - sigmoid) * (stretched == soft)
         ctx.save_for_backward(gate + s * slope)
         return gate * s
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return grad * slope, None, None
 
 
-def hashed_scale(u: Tensor, noise: float, coin: Tensor | None = None) -> Tensor:
+def hashed_scale(u: Tensor, noise: float, soft_share: float = 0.5) -> Tensor:
     """Training scale g * s of improved semantic hashing, [N, C] (arXiv 1910.08906 eq. 3, 6, 7 and 8), s = relu(u).
 
-    g is per element soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0], each half of the time; the gradient is
-    always that of v * s. It passes straight through the ReLU: with the true gradient a gate that closes on every sample
-    never learns again, and such pilot runs stayed at 0.51 of the dense cost and 30 % accuracy, where runs with the
-    straight-through gradient reached the budget and 97 %. `coin` fixes the choice (below 0.5 = soft) for tests.
+    g is per element soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0]; soft with probability soft_share (one
+    half as published). The gradient is always that of v * s. It passes straight through the ReLU: with the true gradient
+    a gate that closes on every sample never learns again, and such pilot runs stayed at 0.51 of the dense cost and 30 %
+    accuracy, where runs with the straight-through gradient reached the budget and 97 %.
     """
     drawn = noise * torch.randn_like(u) if noise else torch.zeros_like(u)
-    return _HashedScale.apply(u, drawn, torch.rand_like(u) if coin is None else coin)
+    return _HashedScale.apply(u, drawn, torch.rand_like(u) < soft_share)
 
 
 def pooled(x: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class TrainConfig(BaseModel):
     reduction: int = Field(16, ge=1, le=256, description="input channels per hidden unit of a saliency module")
     hidden_min: int = Field(4, ge=1, le=256, description="smallest hidden width of a saliency module")
     noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
+    soft_share: float = Field(0.5, ge=0, le=1, description="share of gates that are soft in a training step")
+    anneal: float = Field(0.0, ge=0, le=1, description="share of the joint stage over which noise and soft gates fade; 0 = off")
     standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
@@ -85,7 +87,12 @@ class TrainConfig(BaseModel):
 
     def gate_options(self) -> dict[str, Any]:
         """Keyword options for `sanp.gate` that belong to the policy."""
-        options: dict[str, Any] = {"reduction": self.reduction, "hidden_min": self.hidden_min, "noise": self.noise}
+        options: dict[str, Any] = {
+            "reduction": self.reduction,
+            "hidden_min": self.hidden_min,
+            "noise": self.noise,
+            "soft_share": self.soft_share,
+        }
         if self.policy in ("sanp", "fixed-k"):
             options["standardise"] = self.standardise
         if self.policy == "oracle":

@@ -44,7 +44,7 @@ class Journal:
         """Move a stage's bar to `done` of `total` steps; an empty note keeps the last one."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total, note="")
-        fields = {"note": note} if note else {}
+        fields: dict[str, Any] = {"note": note} if note else {}
         self._progress.update(self._tasks[stage], completed=done, **fields)
 
     def epoch(self, row: dict[str, Any]) -> None:

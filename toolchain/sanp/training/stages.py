@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sanp.cost_tracker import CostTracker
 from sanp.gating.attach import gated_layers
+from sanp.gating.controls import set_relief
 from sanp.training.calibration import apply_density
 from sanp.training.config import TrainConfig
 from sanp.training.controller import BudgetController
@@ -118,7 +119,9 @@ class Joint(Stage):
         return loss + weight.clamp(min=0) * penalty + weight.clamp(max=0) * reward
 
     def before_epoch(self, epoch: int) -> None:
-        """Fixed-k and random gates follow the falling target by their density."""
+        """Fade the noise; fixed-k and random gates follow the falling target by their density."""
+        if self.config.anneal:
+            set_relief(self.model, max(0.0, 1 - epoch / (self.config.anneal * self.epochs)))
         if not self.penalised:
             apply_density(self.model, self.tracker, self.controller.target((epoch + 1) / self.epochs))
 
