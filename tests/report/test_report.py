@@ -1,0 +1,208 @@
+"""The report: one file, nothing fetched, nothing injected, honest in every case."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from sanp.report import write_report
+from sanp.report.svg import Plot, ticks
+from sanp.report.words import break_even, headline, macs, ms, percent
+from sanp_targets.errors import ConfigError, InputError
+
+_VOID = {"meta", "br", "circle", "line", "polyline", "polygon"}
+
+
+class Outline(HTMLParser):
+    """Collects tags and checks that they nest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+        self.attributes += attrs
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def page_of(results, folder) -> str:
+    return write_report(results, folder).read_text(encoding="utf-8")
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    assert parser.open == [], "every element is closed"
+    return parser
+
+
+def test_report_is_one_self_contained_page(results, tmp_path):
+    path = write_report(results, tmp_path / "new" / "folder")
+    assert path.name == "report.html" and sorted(item.name for item in path.parent.iterdir()) == [
+        "report.html",
+        "report.json",
+    ]
+    page = path.read_text(encoding="utf-8")
+    found = outline(page)
+    assert found.seen.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "base", "form"})
+    assert not [name for name, _ in found.attributes if name in ("src", "href", "srcset") or name.startswith("on")]
+    assert "@import" not in page and "url(" not in page and "http" not in page
+    assert "prefers-color-scheme: dark" in page
+    assert json.loads((path.parent / "report.json").read_text()) == results
+
+
+def test_every_part_is_there(results, tmp_path):
+    page = page_of(results, tmp_path)
+    for words in ("L0 replay", "L1 gates", "L2 task", "Proof of acceleration", "block.a", "sanp profile"):
+        assert words in page, words
+    assert results["profile"]["validity"]["verdict"] in page
+    assert results["profile"]["bundle"]["digest"] in page
+    for reason in results["profile"]["validity"]["reasons"]:
+        assert reason.split(" (")[0] in page
+    assert page.count("<svg") >= 3
+
+
+def test_names_are_escaped(results, tmp_path):
+    evil = "<script>alert(1)</script>"
+    results["bundle"]["name"] = results["bundle"]["dataset"] = evil
+    results["profile"]["layers"][0]["name"] = evil
+    results["profile"]["device_name"] = f'"{evil}'
+    results["profile"]["validity"]["reasons"].append(evil)
+    results["validation"]["L1"]["summary"] = evil
+    page = page_of(results, tmp_path)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    outline(page)
+
+
+def test_nothing_but_a_profile(results, tmp_path):
+    results["validation"] = results["training"] = None
+    page = page_of(results, tmp_path)
+    assert "nobody has compared" in page and "<h2>Training</h2>" not in page
+    outline(page)
+
+
+def test_failures_are_shown(results, tmp_path):
+    results["validation"]["L1"].update(passed=False, summary="1 not explained by rounding; first in block.a")
+    results["validation"]["L1"]["listed"] = [
+        {
+            "sample": 1,
+            "layer": "block.a",
+            "channel": 2,
+            "opened": True,
+            "margin": None,
+            "tolerance": 0.0,
+            "kind": "mismatch",
+        }
+    ]
+    results["profile"]["validity"]["verdict"] = "THROTTLED"
+    page = page_of(results, tmp_path)
+    assert "FAIL" in page and "mismatch" in page and "do not quote" in page
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"),
+    [(2.04, "2.04× faster than"), (1.01, "No faster than"), (0.5, "2.00× slower than")],
+)
+def test_headline_is_honest(results, speed, words):
+    results["profile"]["ratios"]["measured"] = speed
+    assert headline(results["profile"]).startswith(words)
+
+
+def test_break_even(results):
+    profile = results["profile"]
+    profile["ratios"]["theoretical"] = 4.0
+
+    def sentence(dense, opened, gated):
+        for name, value in (("dense", dense), ("open", opened), ("gated", gated)):
+            profile["engines"][name]["typical_ms"] = value
+        return break_even(profile)
+
+    assert "below about 75%" in sentence(1.0, 1.2, 0.6)
+    assert "any share" in sentence(1.0, 0.9, 0.5)
+    assert "no share" in sentence(0.1, 1.2, 1.0)
+    assert sentence(1.0, 1.2, 1.3) is None
+
+
+def test_equal_costs_and_missing_layer_times(results, tmp_path):
+    for row in results["profile"]["samples"]:
+        row["macs"] = 1000.0
+    results["profile"]["correlation"] = None
+    for row in results["profile"]["layers"]:
+        row.update(dense_ms=None, open_ms=None, gated_ms=None)
+    page = page_of(results, tmp_path)
+    assert "statically pruned" in page
+    outline(page)
+
+
+def test_one_sample_and_one_call(results, tmp_path):
+    profile = results["profile"]
+    profile["samples"] = profile["samples"][:1]
+    for engine in profile["engines"].values():
+        engine["latency"].update(values=[0.5], count=1, p50=0.5, p90=0.5, p95=0.5, min=0.5, max=0.5, stdev=None)
+    outline(page_of(results, tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda results: results.update(profile=None),
+        lambda results: results.update(profile=[]),
+        lambda results: results.update(bundle=None),
+        lambda results: results["profile"].update(kind="training"),
+        lambda results: results["profile"].update(schema_version=2),
+        lambda results: results["profile"].pop("ratios"),
+        lambda results: results["profile"]["engines"].pop("open"),
+        lambda results: results["profile"]["validity"].update(verdict="GREAT"),
+        lambda results: results["profile"]["ratios"].update(measured=float("nan")),
+        lambda results: results["profile"]["ratios"].update(measured="fast"),
+        lambda results: results["profile"].update(layers=[]),
+        lambda results: results["validation"].pop("L1"),
+    ],
+)
+def test_results_of_something_else(results, tmp_path, change):
+    change(results)
+    with pytest.raises(InputError):
+        write_report(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "nothing half-written"
+
+
+def test_unwritable_folder(results, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_report(results, tmp_path / "file")
+
+
+def test_numbers():
+    assert [ms(value) for value in (None, 0.01234, 1.234, 12.34, 1234.5)] == ["–", "0.012", "1.23", "12.3", "1234"]
+    assert [macs(value) for value in (12, 1234, 25_216_256, 5.55e9)] == ["12", "1.23 k", "25.2 M", "5.55 G"]
+    assert percent(None) == "–" and percent(0.123) == "12.3%"
+
+
+@pytest.mark.parametrize("span", [(0, 1), (0.37, 0.3851), (14.9, 15.4), (0, 44e6), (-2, 8), (1e-9, 2e-9)])
+def test_ticks(span):
+    found = ticks(*span)
+    assert 3 <= len(found) <= 12
+    assert all(span[0] - 1e-9 <= value <= span[1] * 1.0001 + 1e-9 for value in found)
+    assert ticks(1.0, 1.0) == [] == ticks(0, float("inf"))
+
+
+def test_plot_escapes_its_labels():
+    plot = Plot((0, 1), (0, 1), "<x>", '"y"', "<title>")
+    plot.text(0.5, 0.5, "<b>")
+    svg = plot.render()
+    assert "<b>" not in svg and "<x>" not in svg
+    assert re.fullmatch(r"<svg .*</svg>", svg)

@@ -1,0 +1,68 @@
+"""Write report.json, which is the truth, and report.html, which is derived from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sanp.report.view import build_view
+from sanp_runtime.files import write_atomically
+from sanp_runtime.profile import SCHEMA_VERSION
+from sanp_targets.errors import ConfigError, InputError
+
+PAGE, DATA = "report.html", "report.json"
+
+
+def write_report(results: Mapping[str, Any], folder: str | Path) -> Path:
+    """Write both files into `folder` and return the path of the page.
+
+    results: {"profile": result of `sanp profile`, "bundle": manifest, "validation": ... or None, "training": ... or
+    None}. The page is one file: no script, no font, nothing that has to be fetched. Raises InputError for results of
+    another schema or with a field missing, ConfigError if the folder cannot be written or Jinja2 is not installed.
+    """
+    content = {key: results.get(key) for key in ("training", "validation", "profile", "bundle")}
+    _check(content)
+    try:
+        data = json.dumps(content, indent=1, allow_nan=False)
+        page = render(content)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"the results cannot be shown ({type(error).__name__}: {error}), expected those of one version of the "
+            "toolchain; measure and validate again"
+        ) from error
+    target = Path(folder)
+    write_atomically(target / DATA, data.encode())
+    write_atomically(target / PAGE, page.encode())
+    return target / PAGE
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The page as text."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ConfigError(
+            "jinja2 is not installed, and reports are written with it; run `pip install 'sanp-toolchain[report]'`"
+        ) from error
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(build_view(results))
+
+
+def _check(results: Mapping[str, Any]) -> None:
+    profile, bundle = results["profile"], results["bundle"]
+    if not isinstance(profile, Mapping) or profile.get("kind") != "profile":
+        raise InputError("the results hold no profile, expected the JSON of `sanp profile`; measure the bundle first")
+    if profile.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"the profile has schema {profile.get('schema_version')!r}, expected {SCHEMA_VERSION}; measure it again"
+        )
+    if not isinstance(bundle, Mapping) or not isinstance(bundle.get("name"), str):
+        raise InputError("the results hold no bundle manifest, expected the content of manifest.json; compile again")
