@@ -61,68 +61,84 @@ void gather_channel(const Plan& plan, const float* channel, const Tile& tile, fl
       }
 }
 
-// Tiles [tile0, tile1) of one group from packed (or untouched) pixels.
-struct TileRun {
-  const GroupRun& g;
-  const float* x;    // channel x_index 0, or the panel of tile0
-  ptrdiff_t x_step;  // 0 for kGather: there the step depends on the tile
-  int64_t tile0, tile1;
-  const Step* steps;
-
-  int64_t blocks() const { return (g.n_rows + g.s.plan->max_mr - 1) / g.s.plan->max_mr; }
-  int64_t work() const {
-    int64_t vecs = 0;
-    for (int64_t t = tile0; t < tile1; ++t) vecs += g.s.plan->tiles[t].nr;
-    return vecs * g.s.plan->n_taps * g.n_steps * g.n_rows;
+// Tiles [tile0, tile1) of one group from packed (or untouched) pixels, times all blocks of its output rows.
+class TileRun {
+ public:
+  // `x` is channel x_index 0, or the panel of tile0. x_step is 0 for kGather: there it depends on the tile.
+  TileRun(const GroupRun& g, const Step* steps, const float* x, ptrdiff_t x_step, int64_t tile0, int64_t tile1)
+      : g_(g), plan_(*g.s.plan), x_(x), x_step_(x_step), tile0_(tile0), n_tiles_(tile1 - tile0) {
+    n_blocks_ = (g.n_rows + plan_.max_mr - 1) / plan_.max_mr;
+    call_.steps = steps;
+    call_.n_steps = g.n_steps;
+    call_.n_taps = static_cast<int32_t>(plan_.n_taps);
+    call_.act_min = g.s.call->act_min;
+    call_.act_max = g.s.call->act_max;
   }
 
-  void compute(int64_t tile_index, int64_t block) const {
-    const Plan& plan = *g.s.plan;
-    const Tile& tile = plan.tiles[tile_index];
-    const int64_t n_blocks = blocks();
-    const int32_t begin = static_cast<int32_t>(g.n_rows * block / n_blocks);
-    const int32_t end = static_cast<int32_t>(g.n_rows * (block + 1) / n_blocks);
-    const Rows& rows = g.s.rows;
-    const int32_t m = g.row0 + begin;
-    TileCall c;
-    if (x_step != 0) {
-      c.x = x + plan.vecs[tile.first_vec].x;
-      c.x_step = x_step;
-      c.taps = plan.taps.data();
-    } else {
-      c.x = x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps;
-      c.x_step = plan.n_taps * tile.nr * plan.isa->lanes;
-      c.taps = plan.panel_taps[tile.nr].data();
-    }
-    c.steps = steps;
-    c.n_steps = g.n_steps;
-    c.n_taps = static_cast<int32_t>(plan.n_taps);
-    c.vecs = &plan.vecs[tile.first_vec];
-    c.w = rows.w + m;
-    c.scale = rows.scale + m;
-    c.shift = rows.shift + m;
-    c.y = rows.y + m;
-    c.residual = g.s.residual ? rows.residual + m : nullptr;
-    c.act_min = g.s.call->act_min;
-    c.act_max = g.s.call->act_max;
-    plan.isa->tile[plan.taps_kind][tile.nr][end - begin](c);
-  }
-
-  // Tiles outside, blocks inside: the pixels of a tile stay in the first-level cache for all blocks.
+  // Tiles outside, blocks inside, unless the plan wants it the other way round.
   void run(const Pool& pool, bool fill) const {
-    const int64_t n_blocks = blocks(), jobs = (tile1 - tile0) * n_blocks;
+    const int64_t jobs = n_tiles_ * n_blocks_;
     const size_t tasks = task_count(work(), jobs);
     auto task = [&](size_t index) {
-      if (fill) fill_masked(g.s, index, tasks);
+      if (fill) fill_masked(g_.s, index, tasks);
+      const int64_t begin = jobs * static_cast<int64_t>(index) / static_cast<int64_t>(tasks);
       const int64_t end = jobs * static_cast<int64_t>(index + 1) / static_cast<int64_t>(tasks);
-      for (int64_t j = jobs * static_cast<int64_t>(index) / static_cast<int64_t>(tasks); j < end; ++j)
-        if (g.s.plan->rows_outside)
-          compute(tile0 + j % (tile1 - tile0), j / (tile1 - tile0));
-        else
-          compute(tile0 + j / n_blocks, j % n_blocks);
+      run_jobs(begin, end - begin);
     };
     parallel_for(pool, tasks, task);
   }
+
+ private:
+  int64_t work() const {
+    int64_t vecs = 0;
+    for (int64_t t = tile0_; t < tile0_ + n_tiles_; ++t) vecs += plan_.tiles[t].nr;
+    return vecs * plan_.n_taps * g_.n_steps * g_.n_rows;
+  }
+
+  void run_jobs(int64_t job, int64_t count) const {
+    TileCall c = call_;
+    const int64_t inner = plan_.rows_outside ? n_tiles_ : n_blocks_;
+    int64_t i = job / inner, j = job % inner;
+    for (; count > 0; --count) {
+      if (plan_.rows_outside)
+        compute(tile0_ + j, i, &c);
+      else
+        compute(tile0_ + i, j, &c);
+      if (++j == inner) ++i, j = 0;
+    }
+  }
+
+  // Blocks differ by one row at most: 19 rows of at most 8 are 7 + 6 + 6, because a padded row costs a whole row.
+  void compute(int64_t tile_index, int64_t block, TileCall* c) const {
+    const Tile& tile = plan_.tiles[tile_index];
+    const int32_t each = g_.n_rows / static_cast<int32_t>(n_blocks_), extra = g_.n_rows % static_cast<int32_t>(n_blocks_);
+    const int32_t b = static_cast<int32_t>(block);
+    const int32_t m = g_.row0 + b * each + (b < extra ? b : extra);
+    if (x_step_ != 0) {
+      c->x = x_ + plan_.vecs[tile.first_vec].x;
+      c->x_step = x_step_;
+      c->taps = plan_.taps.data();
+    } else {
+      c->x = x_ + (tile.panel - plan_.tiles[tile0_].panel) * g_.n_steps;
+      c->x_step = plan_.n_taps * tile.nr * plan_.isa->lanes;
+      c->taps = plan_.panel_taps[tile.nr].data();
+    }
+    const Rows& rows = g_.s.rows;
+    c->vecs = &plan_.vecs[tile.first_vec];
+    c->w = rows.w + m;
+    c->scale = rows.scale + m;
+    c->shift = rows.shift + m;
+    c->y = rows.y + m;
+    c->residual = g_.s.residual ? rows.residual + m : nullptr;
+    plan_.isa->tile[plan_.taps_kind][tile.nr][each + (b < extra ? 1 : 0)](*c);
+  }
+
+  const GroupRun& g_;
+  const Plan& plan_;
+  const float* x_;
+  ptrdiff_t x_step_;
+  int64_t tile0_, n_tiles_, n_blocks_;
+  TileCall call_{};
 };
 
 // The steps of packed pixels count packed channels instead of input channels. Carved behind the pixels.
@@ -139,8 +155,8 @@ float* pixel_floats(int64_t n, int64_t steps) {
 bool run_in_place(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
   const int64_t plane = plan.shape.height * plan.shape.width;
-  TileRun run{g, g.s.x + g.group * plan.group_in * plane, plane, 0, static_cast<int64_t>(plan.tiles.size()), g.steps};
-  run.run(pool, fill);
+  const float* const x = g.s.x + g.group * plan.group_in * plane;
+  TileRun(g, g.steps, x, plane, 0, static_cast<int64_t>(plan.tiles.size())).run(pool, fill);
   return true;
 }
 
@@ -161,8 +177,7 @@ bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
       plan.isa->pack_plane(plan.plane, g.channel(a), x + a * channel);
   };
   parallel_for(pool, tasks, pack);
-  TileRun run{g, x, channel, 0, static_cast<int64_t>(plan.tiles.size()), steps};
-  run.run(pool, fill);
+  TileRun(g, steps, x, channel, 0, static_cast<int64_t>(plan.tiles.size())).run(pool, fill);
   return true;
 }
 
@@ -191,8 +206,7 @@ bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
         }
     };
     parallel_for(pool, tasks, pack);
-    TileRun run{g, x, 0, tile0, tile1, steps};
-    run.run(pool, fill && tile0 == 0);
+    TileRun(g, steps, x, 0, tile0, tile1).run(pool, fill && tile0 == 0);
   }
   return true;
 }

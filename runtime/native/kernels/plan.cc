@@ -197,7 +197,8 @@ void Plan::lay_out_planes() {
       const int64_t copy = columns ? x : Axis::index_of(col_phases, ax.phase(x));
       const int64_t part = Axis::index_of(row_phases, ay.phase(y)) * copies + copy;
       const int64_t shift = columns ? 0 : ax.shift(x) - ax.first_shift();
-      taps.push_back(static_cast<int32_t>(part * plane.part_floats + (ay.shift(y) - ay.first_shift()) * cols + shift));
+      const int64_t offset = part * plane.part_floats + (ay.shift(y) - ay.first_shift()) * cols + shift;
+      taps.push_back(offset * static_cast<int64_t>(sizeof(float)));
     }
 }
 
@@ -228,7 +229,8 @@ void Plan::split_tiles() {
   max_mr = isa->max_mr[widest];
   if (family != Family::kGather) return;
   for (int nr = 1; nr <= isa->max_nr; ++nr)
-    for (int64_t t = 0; t < n_taps; ++t) panel_taps[nr].push_back(static_cast<int32_t>(t * nr * isa->lanes));
+    for (int64_t t = 0; t < n_taps; ++t) 
+      panel_taps[nr].push_back(t * nr * isa->lanes * static_cast<int64_t>(sizeof(float)));
 }
 
 }  // namespace sanp

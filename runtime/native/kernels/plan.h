@@ -50,8 +50,8 @@ struct Plan {
 
   std::vector<PlanePart> parts;
   Plane plane;  // points into parts
-  std::vector<int32_t> taps;                     // offsets in the plane; kInPlace: a single 0
-  std::vector<int32_t> panel_taps[kMaxNr + 1];  // kGather: by tile width
+  std::vector<ptrdiff_t> taps;                   // byte offsets in the plane; kInPlace: a single 0
+  std::vector<ptrdiff_t> panel_taps[kMaxNr + 1];  // kGather: by tile width
 
   std::vector<Vec> vecs;
   std::vector<Tile> tiles;

@@ -18,15 +18,15 @@ struct Carver {
 Carver carve(const Plan& plan, void* memory, Sample* s) {
   const int64_t co = plan.shape.channels_out, groups = plan.shape.group;
   Carver c{static_cast<char*>(memory)};
-  s->rows.w = c.take<const float*>(co);
-  s->rows.y = c.take<float*>(co);
-  s->rows.residual = c.take<const float*>(co);
-  s->rows.scale = c.take<float>(co);
-  s->rows.shift = c.take<float>(co);
-  s->masked = c.take<int32_t>(co);
+  s->rows.w = c.take<const float*>(co + 1);
+  s->rows.y = c.take<float*>(co + 1);
+  s->rows.residual = c.take<const float*>(co + 1);
+  s->rows.scale = c.take<float>(co + 1);
+  s->rows.shift = c.take<float>(co + 1);
+  s->masked = c.take<int32_t>(co + 1);
   s->row_begin = c.take<int32_t>(groups + 1);
   s->step_begin = c.take<int32_t>(groups + 1);
-  s->steps = c.take<Step>(plan.shape.channels_in);
+  s->steps = c.take<Step>(plan.shape.channels_in + 1);
   return c;
 }
 
@@ -58,25 +58,27 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
   s->residual_value = call.residual_is_map ? 0.0f : call.residual[0];
   s->n_masked = 0;
 
+  // Entries are written always and counted when open: random masks mispredict a branch on every second channel, which
+  // took 2 us for 512 + 512 channels. The arrays have one entry to spare for the last one.
   int32_t rows = 0, steps = 0;
   for (int64_t g = 0; g < shape.group; ++g) {
     s->row_begin[g] = rows;
     for (int64_t o = g * plan.group_out; o < (g + 1) * plan.group_out; ++o) {
-      if (scale[o] == 0.0f) {
-        s->masked[s->n_masked++] = static_cast<int32_t>(o);
-        continue;
-      }
+      const bool open = scale[o] != 0.0f;
+      s->masked[s->n_masked] = static_cast<int32_t>(o);
+      s->n_masked += !open;
       s->rows.w[rows] = call.w + o * row_floats;
       s->rows.y[rows] = s->y + o * plan.pixels;
       s->rows.residual[rows] = s->residual ? s->residual + o * plan.pixels : nullptr;
       s->rows.scale[rows] = scale[o];
       s->rows.shift[rows] = s->shift[o] + s->residual_value;
-      ++rows;
+      rows += open;
     }
     s->step_begin[g] = steps;
-    for (int64_t i = 0; i < plan.group_in; ++i)
-      if (active[g * plan.group_in + i] != 0.0f)
-        s->steps[steps++] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.n_taps)};
+    for (int64_t i = 0; i < plan.group_in; ++i) {
+      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.n_taps)};
+      steps += active[g * plan.group_in + i] != 0.0f;
+    }
   }
   s->row_begin[shape.group] = rows;
   s->step_begin[shape.group] = steps;

@@ -25,7 +25,7 @@ struct TileCall {
   ptrdiff_t x_step;
   const Step* steps;
   ptrdiff_t n_steps;
-  const int32_t* taps;  // offset of each tap in x
+  const ptrdiff_t* taps;  // offset of each tap in x, in bytes
   int32_t n_taps;
   const Vec* vecs;  // NR of them
   const float* const* w;

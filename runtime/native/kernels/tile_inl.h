@@ -39,22 +39,25 @@ void tile(const TileCall& c) {
   const float* w[MR];
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) w[m] = c.w[m];
+  // Byte offsets: with element offsets GCC 12 keeps each of these twice, scaled and not, and runs out of registers.
   ptrdiff_t at[NR];
 #pragma GCC unroll 16
-  for (int v = 0; v < NR; ++v) at[v] = c.vecs[v].x - c.vecs[0].x;
+  for (int v = 0; v < NR; ++v) at[v] = (c.vecs[v].x - c.vecs[0].x) * static_cast<ptrdiff_t>(sizeof(float));
 
-  const int32_t* const taps = c.taps;
+  const char* const x0 = reinterpret_cast<const char*>(c.x);
+  const ptrdiff_t x_step = c.x_step * static_cast<ptrdiff_t>(sizeof(float));
+  const ptrdiff_t* const taps = c.taps;
   const int n_taps = kTaps ? kTaps : c.n_taps;
   const Step* const end = c.steps + c.n_steps;
   for (const Step* s = c.steps; s != end; ++s) {
-    const float* const xs = c.x + s->x_index * c.x_step;
+    const char* const xs = x0 + s->x_index * x_step;
     const ptrdiff_t ws = s->w_offset;
 #pragma GCC unroll 9
     for (int t = 0; t < n_taps; ++t) {
-      const float* const xt = xs + taps[t];
+      const char* const xt = xs + taps[t];
       F x[NR];
 #pragma GCC unroll 16
-      for (int v = 0; v < NR; ++v) x[v] = V::load(xt + (v ? at[v] : 0));
+      for (int v = 0; v < NR; ++v) x[v] = V::load(reinterpret_cast<const float*>(xt + (v ? at[v] : 0)));
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
         if (NR == 1) {

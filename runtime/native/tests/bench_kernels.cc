@@ -98,8 +98,8 @@ void bench_tile(const IsaKernels& isa, int mr, int nr, double ceiling) {
   std::vector<float> x(kSteps * 9 * nr * lanes, 1.0f), w(mr * kSteps * 9, 1.0f), y(mr * nr * lanes), ones(mr, 1.0f);
   std::vector<Step> steps;
   for (int i = 0; i < kSteps; ++i) steps.push_back({i, i * 9});
-  std::vector<int32_t> taps;
-  for (int t = 0; t < 9; ++t) taps.push_back(t * nr * lanes);
+  std::vector<ptrdiff_t> taps;
+  for (int t = 0; t < 9; ++t) taps.push_back(t * nr * lanes * 4);
   std::vector<Vec> vecs;
   for (int v = 0; v < nr; ++v) vecs.push_back({v * lanes, v * lanes, lanes});
   std::vector<const float*> rows;
