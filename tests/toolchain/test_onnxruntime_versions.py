@@ -1,0 +1,63 @@
+"""One library and one model file on every ONNX Runtime: the oldest supported release and some on the way to the newest."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sanp.pipeline.compiling import compile_model
+from sanp.pipeline.exporting import export
+
+# 1.17 is the oldest with ParallelFor for custom operators; 1.23 the last that crashes on a hole in the input list.
+VERSIONS = {"1.17.3": "numpy==1.26.4", "1.20.1": "numpy==1.26.4", "1.23.2": "numpy==2.2.6"}
+
+CHECK = """
+import json, sys
+import numpy, onnxruntime
+from sanp_runtime import load
+from sanp_runtime.bundle import open_bundle
+from sanp_runtime.validate import self_test
+bundle = open_bundle(sys.argv[1])
+result = self_test(bundle)
+x = bundle.golden().x
+with load(sys.argv[1]) as fast, load(sys.argv[1], library=None) as slow:
+    passed = fast.proof().require().passed
+    masks = {name: numpy.zeros((1, bundle.manifest.layer(name).c_out), "f") for name in fast.gated[1:2]}
+    difference = max(float(abs(fast(x, m).logits - slow(x, m).logits).max()) for m in (None, masks))
+answer = {"self_test": result.passed, "proof": passed, "difference": difference}
+print(json.dumps({"version": onnxruntime.__version__, **answer}))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("versions")
+    export(trained, folder / "model.onnx", samples=8)
+    return compile_model(folder / "model.onnx", folder / "model.sanp")
+
+
+@pytest.mark.parametrize("version", list(VERSIONS))
+def test_bundle_runs_accelerated_on(version, bundle, tmp_path):
+    if sys.version_info[:2] > (3, 12) and version == "1.17.3":
+        pytest.skip(f"ONNX Runtime {version} has no build for Python {sys.version_info[0]}.{sys.version_info[1]}")
+    packages = [f"onnxruntime=={version}", VERSIONS[version]]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site")]
+    installed = subprocess.run([*pip, *packages], capture_output=True, text=True, timeout=300, check=False)
+    if installed.returncode:
+        pytest.skip(f"cannot install {packages}: {installed.stderr.strip().splitlines()[-1]}")
+    path = os.pathsep.join([str(tmp_path / "site"), *(item for item in sys.path if item)])
+    run = subprocess.run(
+        [sys.executable, "-c", CHECK, str(bundle.path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert answer["version"] == version, "the old release was really the one that ran"
+    assert answer["self_test"] and answer["proof"]
+    assert answer["difference"] < 1e-4
