@@ -61,7 +61,10 @@ def profile(
             name: load_bundle(opened, graph=graph, threads=threads, library=library) for name, graph in ENGINES.items()
         }
         try:
-            proof = engines["gated"].proof() if library is None else engines["gated"].proof().require()
+            proof = engines["gated"].proof()
+            if library is not None:
+                proof.require()
+                engines["open"].proof().require()
             results = {name: _run_all(engine, batches) for name, engine in engines.items()}
             _check_open(opened, results)
             calls: Dict[str, List[Callable[[], Any]]] = {

@@ -127,6 +127,7 @@ ONES = np.ones((1, 8), np.float32)
         ({"stem": ONES.astype(bool)}, "bool"),
         ({"stem": [1.0] * 8}, "list"),
         ({"stem": ONES * np.float32("nan")}, "NaN"),
+        ({"stem": -ONES}, "negative"),
     ],
 )
 def test_masks_are_checked(engine, masks, message):
