@@ -145,6 +145,8 @@ def check(manifest: Manifest) -> None:
         _fail("layers", list(manifest.names()), "every layer name once")
     widths = {row.name: row.c_out for row in manifest.layers if row.gated}
     for row in manifest.layers:
+        if min(row.c_in, row.c_out, row.groups) < 1 or row.spm_hidden < 0:
+            _fail(f"layers.{row.name}", [row.c_in, row.c_out, row.groups, row.spm_hidden], "positive counts")
         if _width(row.support, widths) != row.c_in or row.c_in % row.groups or row.c_out % row.groups:
             _fail(f"layers.{row.name}", f"{row.c_in} -> {row.c_out} channels", "widths that fit support and groups")
     if manifest.dense_macs != dense_macs(manifest.layers):
@@ -204,7 +206,11 @@ def _width(support: Support, widths: Mapping[str, int]) -> Optional[int]:
 
 def _checksum(row: Mapping[str, Any]) -> str:
     """Hash of the values, not of the text: white space and the order of keys do not matter."""
-    text = json.dumps({key: row[key] for key in row if key != _CHECKSUM}, sort_keys=True, separators=(",", ":"))
+    content = {key: value for key, value in row.items() if key != _CHECKSUM}
+    try:
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{MANIFEST_FILE} holds NaN or infinity, expected numbers that JSON has; {_REPAIR}") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -124,6 +124,8 @@ def test_graph_may_not_name_a_foreign_file(bundle_path):
         (lambda row: row["layers"].append(row["layers"][0]), "gated"),
         (lambda row: row["layers"].append(row["layers"][3]), "every layer name once"),
         (lambda row: row["layers"][1].update(c_in=9), "block.a"),
+        (lambda row: row["layers"][1].update(groups=0), "positive counts"),
+        (lambda row: row["layers"][1].update(spm_hidden=-1), "positive counts"),
         (lambda row: row["layers"][1].update(support={"gate": "nobody"}), "block.a"),
         (lambda row: row["gated"].pop(), "gated"),
         (lambda row: row["input"].update(shape=[3, 0, 8]), "input.shape"),
@@ -141,6 +143,39 @@ def test_contradictory_manifests_are_refused(bundle_path, change, message):
     edit(bundle_path, change)
     with pytest.raises(InputError, match=message):
         open_bundle(bundle_path)
+
+
+def mutate(value, rng):
+    """The same JSON with one place, at any depth, removed or replaced by something nasty."""
+    if isinstance(value, dict) and value and rng.random() < 0.85:
+        key = rng.choice(sorted(value))
+        rest = {name: item for name, item in value.items() if name != key}
+        return rest if rng.random() < 0.2 else {**rest, key: mutate(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.85:
+        place = rng.randrange(len(value))
+        return [*value[:place], mutate(value[place], rng), *value[place + 1 :]]
+    return rng.choice([None, True, -1, 0, 2**70, 1.5, "", "../x", [], {}, [[]], {"dense": 3}, {"any": [{"gate": "x"}]}])
+
+
+def test_mutated_manifests_never_crash(bundle):
+    """With a valid checksum, as an attacker would write it: accepted or InputError, nothing else."""
+    rng, refused = random.Random(11), 0
+    for _ in range(1000):
+        row = mutate(bundle.manifest.to_json(), rng)
+        if isinstance(row, dict):
+            row["manifest_sha256"] = _checksum(row)
+        try:
+            loads(json.dumps(row))
+        except InputError:
+            refused += 1
+    assert refused > 500
+
+
+def test_numbers_that_json_does_not_have(bundle):
+    for number in ("NaN", "Infinity", "-Infinity", "1e999"):
+        text = bundle.manifest.dumps().replace('"threshold": 0.25', f'"threshold": {number}')
+        with pytest.raises(InputError, match="NaN or infinity"):
+            loads(text)
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", "\x00", "{}", "[" * 100000, '{"schema_version": 1e999}'])
@@ -261,3 +296,20 @@ def test_golden_files_that_do_not_fit(tmp_path, bundle, damage):
     np.savez(tmp_path / "golden.npz", **arrays)
     with pytest.raises(InputError):
         read_golden(tmp_path / "golden.npz", bundle.manifest)
+
+
+def test_damaged_golden_files_never_crash(bundle, tmp_path):
+    """Without the hash check a flipped bit may survive in the numbers, but it must not raise anything else."""
+    from sanp_runtime.golden import read_golden
+
+    content, rng, path = make_golden().dumps(), random.Random(5), tmp_path / "golden.npz"
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        path.write_bytes(bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])]))
+        try:
+            read_golden(path, bundle.manifest)
+        except InputError:
+            refused += 1
+    assert refused > 150
