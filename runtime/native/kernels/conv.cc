@@ -126,6 +126,9 @@ class TileRun {
     const Rows& rows = g_.s.rows;
     c->vecs = &plan_.vecs[tile.first_vec];
     c->w = rows.w + m;
+    // With one tile every weight is used once per call and arrives cold: fetching the next block ahead took 256 channels
+    // at 8x8 from 82 to 86 % of the ceiling. With more tiles the weights are cached and it only costs.
+    c->next_w = n_tiles_ == 1 && b + 1 < n_blocks_ ? c->w + each + (b < extra ? 1 : 0) : nullptr;
     c->scale = rows.scale + m;
     c->shift = rows.shift + m;
     c->y = rows.y + m;
@@ -262,6 +265,34 @@ bool run_dot(const GroupRun& g, const Pool& pool, bool fill) {
   return true;
 }
 
+bool run_quad(const GroupRun& g, const Pool& pool, bool fill) {
+  const Plan& plan = *g.s.plan;
+  const int32_t inputs = static_cast<int32_t>(plan.shape.height * plan.shape.width);
+  float* const x = pixel_floats(int64_t{kQuadLanes} * g.n_steps, 0);
+  if (x == nullptr) return false;
+  for (int32_t a = 0; a < g.n_steps; ++a) {
+    const float* const channel = g.channel(a);
+    for (int32_t j = 0; j < kQuadLanes; ++j) x[a * kQuadLanes + j] = plan.quad_taps[j] < 0 ? 0.0f : channel[j % inputs];
+  }
+  const int64_t blocks = (g.n_rows + kQuadMaxRows - 1) / kQuadMaxRows;
+  const size_t tasks = task_count(int64_t{3} * g.n_rows * g.n_steps, blocks);
+  auto task = [&](size_t index) {
+    if (fill) fill_masked(g.s, index, tasks);
+    const int32_t end = g.row0 + static_cast<int32_t>(g.n_rows * (index + 1) / tasks);
+    for (int32_t m = g.row0 + static_cast<int32_t>(g.n_rows * index / tasks); m < end;) {
+      const int n = end - m >= kQuadMaxRows ? kQuadMaxRows : end - m;
+      const Rows& rows = g.s.rows;
+      const QuadCall c{x, g.steps, g.n_steps, plan.quad_taps.data(), static_cast<int32_t>(plan.n_taps), inputs,
+                       static_cast<int32_t>(plan.pixels), rows.w + m, rows.scale + m, rows.shift + m, rows.y + m,
+                       g.s.residual ? rows.residual + m : nullptr, g.s.call->act_min, g.s.call->act_max};
+      plan.isa->quad[n](c);
+      m += n;
+    }
+  };
+  parallel_for(pool, tasks, task);
+  return true;
+}
+
 bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
   if (g.n_rows == 0) {
     if (fill) fill_masked(g.s, 0, 1);
@@ -273,6 +304,7 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
     case Family::kColumns: return run_planes(g, pool, fill);
     case Family::kGather: return run_gather(g, pool, fill);
     case Family::kDot: return run_dot(g, pool, fill);
+    case Family::kQuad: return run_quad(g, pool, fill);
   }
   return false;
 }

@@ -71,6 +71,7 @@ const char* family_name(Family family) {
     case Family::kColumns: return "columns";
     case Family::kGather: return "gather";
     case Family::kDot: return "dot";
+    case Family::kQuad: return "quad";
   }
   return "?";
 }
@@ -131,6 +132,9 @@ bool Plan::possible(Family f) const {
   if (f == Family::kGather) return true;
   if (f == Family::kInPlace) return pointwise() && pixels % isa->lanes == 0;
   if (f == Family::kDot) return pixels <= kDotMaxPixels;
+  if (f == Family::kQuad)
+    return isa->quad[1] != nullptr && n_taps > 1 && n_taps <= kQuadLanes &&
+           shape.height * shape.width <= kQuadLanes / pixels;
   // Bordered planes must not be far larger than the map itself (huge pads or dilations).
   const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
   const bool columns = f == Family::kColumns;
@@ -144,6 +148,7 @@ bool Plan::possible(Family f) const {
 
 Family Plan::choose_family() const {
   if (possible(Family::kInPlace)) return Family::kInPlace;
+  if (possible(Family::kQuad)) return Family::kQuad;
   if (possible(Family::kDot) && group_in * n_taps >= isa->lanes) return Family::kDot;
   const bool rows = possible(Family::kRows), columns = possible(Family::kColumns);
   if (!rows || !columns) return rows ? Family::kRows : columns ? Family::kColumns : Family::kGather;
@@ -157,6 +162,7 @@ Family Plan::choose_family() const {
 
 void Plan::lay_out() {
   if (family == Family::kDot) return;
+  if (family == Family::kQuad) return lay_out_pairs();
   if (family == Family::kRows || family == Family::kColumns) lay_out_planes();
   if (family == Family::kInPlace) taps.push_back(0);
   lay_out_vecs();
@@ -199,6 +205,18 @@ void Plan::lay_out_planes() {
       const int64_t shift = columns ? 0 : ax.shift(x) - ax.first_shift();
       const int64_t offset = part * plane.part_floats + (ay.shift(y) - ay.first_shift()) * cols + shift;
       taps.push_back(offset * static_cast<int64_t>(sizeof(float)));
+    }
+}
+
+void Plan::lay_out_pairs() {
+  quad_taps.assign(kQuadLanes, -1);
+  const int64_t inputs = shape.height * shape.width;
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int64_t t = 0; t < n_taps; ++t) {
+      const int64_t y = p / out_w * shape.stride_y - shape.pad_top + t / shape.kernel_w * shape.dilation_y;
+      const int64_t x = p % out_w * shape.stride_x - shape.pad_left + t % shape.kernel_w * shape.dilation_x;
+      if (y < 0 || y >= shape.height || x < 0 || x >= shape.width) continue;
+      quad_taps[p * inputs + y * shape.width + x] = static_cast<int32_t>(t);
     }
 }
 

@@ -30,6 +30,7 @@ enum class Family {
   kColumns,  // one copy per kernel column without borders; vectors run over row ends: no lane is lost on narrow maps
   kGather,   // taps expanded pixel by pixel: paddings or dilations whose bordered planes would not fit
   kDot,      // up to four output pixels: lanes run along the weights
+  kQuad,     // up to 16 (output, input) pixel pairs and 16 taps: a vector holds all pairs of a channel pair
 };
 const char* family_name(Family family);
 
@@ -55,6 +56,7 @@ struct Plan {
 
   std::vector<Vec> vecs;
   std::vector<Tile> tiles;
+  std::vector<int32_t> quad_taps;  // kQuad: the tap that joins each pair, or -1
   int64_t panel_floats;  // kGather: per active channel, all tiles
   int max_mr;
   bool rows_outside;  // loop order: all tiles of one block of output rows before the next block
@@ -72,6 +74,7 @@ struct Plan {
   Family choose_family() const;
   void lay_out();
   void lay_out_planes();
+  void lay_out_pairs();
   void lay_out_vecs();
   void split_tiles();
   int64_t row_vecs() const;

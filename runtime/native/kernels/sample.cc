@@ -18,7 +18,7 @@ struct Carver {
 Carver carve(const Plan& plan, void* memory, Sample* s) {
   const int64_t co = plan.shape.channels_out, groups = plan.shape.group;
   Carver c{static_cast<char*>(memory)};
-  s->rows.w = c.take<const float*>(co + 1);
+  s->rows.w = c.take<const float*>(co + kMaxMr);  // a prefetch may look one block too far
   s->rows.y = c.take<float*>(co + 1);
   s->rows.residual = c.take<const float*>(co + 1);
   s->rows.scale = c.take<float>(co + 1);

@@ -46,6 +46,16 @@ struct Avx512 {
     const F low = load_part(p, mask(0, n < 16 ? n : 16)), high = load_part(p + 15, mask(0, n < 16 ? 0 : n - 15));
     return _mm512_maskz_permutex2var_ps(mask(0, count), low, pick, high);
   }
+  // Lane j of the result is lane taps[j] of v, or zero where taps[j] is negative.
+  struct Spread {
+    __m512i from;
+    Mask used;
+  };
+  static Spread spread(const int* taps) {
+    const __m512i from = _mm512_loadu_si512(taps);
+    return {from, _mm512_cmpge_epi32_mask(from, _mm512_setzero_si512())};
+  }
+  static F spread_taps(F v, const Spread& s) { return _mm512_maskz_permutexvar_ps(s.used, s.from, v); }
   static float sum(F v) { return _mm512_reduce_add_ps(v); }
 };
 

@@ -3,6 +3,7 @@
 
 #include "dot.h"
 #include "plane.h"
+#include "quad.h"
 #include "tile.h"
 
 namespace sanp {
@@ -17,6 +18,7 @@ struct IsaKernels {
   int max_mr[kMaxNr + 1];  // by NR; 0 where there is no such tile
   TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
   DotFn dot[kDotRows + 1][kDotMaxPixels + 1];  // by rows (1 or kDotRows) and pixels
+  QuadFn quad[kQuadMaxRows + 1];  // by rows; null where the set has no cheap permutation of 16 lanes
   void (*pack_plane)(const Plane&, const float* channel, float* dst);
   void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);
   void (*dense_relu)(const float* w, const float* b, const float* v, ptrdiff_t rows, ptrdiff_t cols, float* out);

@@ -29,6 +29,7 @@ struct TileCall {
   int32_t n_taps;
   const Vec* vecs;  // NR of them
   const float* const* w;
+  const float* const* next_w;  // MR rows to fetch into the cache meanwhile, or null
   const float* scale;
   const float* shift;
   float* const* y;

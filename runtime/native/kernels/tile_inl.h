@@ -52,6 +52,10 @@ void tile(const TileCall& c) {
   for (const Step* s = c.steps; s != end; ++s) {
     const char* const xs = x0 + s->x_index * x_step;
     const ptrdiff_t ws = s->w_offset;
+    if (kTaps == 9 && NR > 1 && c.next_w) {
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) __builtin_prefetch(c.next_w[m] + ws);
+    }
 #pragma GCC unroll 9
     for (int t = 0; t < n_taps; ++t) {
       const char* const xt = xs + taps[t];

@@ -108,7 +108,7 @@ void bench_tile(const IsaKernels& isa, int mr, int nr, double ceiling) {
     rows.push_back(&w[m * kSteps * 9]);
     out.push_back(&y[m * nr * lanes]);
   }
-  TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps, taps.data(), 9, vecs.data(), rows.data(),
+  TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps, taps.data(), 9, vecs.data(), rows.data(), nullptr,
              ones.data(), ones.data(), out.data(), nullptr, 0.0f, INFINITY};
   const double seconds = median_seconds([&] { isa.tile[kTaps9][nr][mr](c); });
   const double rate = 2e-9 * kSteps * 9 * mr * nr * lanes / seconds;
