@@ -1,4 +1,4 @@
-"""One library and one model file on every ONNX Runtime: the oldest supported release and some on the way to the newest."""
+"""One library and one model file on every ONNX Runtime: the oldest supported release and some between it and ours."""
 
 import json
 import os
