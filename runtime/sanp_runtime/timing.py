@@ -32,6 +32,8 @@ WARM_UP_CAP_MS = 2000.0
 _WINDOW_MS = 50.0
 _STABLE = 0.02
 _BLOCK = 16
+# Sensors are read between rounds; some take milliseconds, so short rounds must not read them every time.
+_SENSOR_MS = 100.0
 _MIN_ROUNDS = 2
 
 
@@ -46,7 +48,7 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Measurement:
-    """latency_ms: engine -> float64 [rounds, samples]; readings of the sensors around the rounds; elapsed time.
+    """latency_ms: engine -> float64 [rounds, samples]; readings of the sensors from start to end; elapsed time.
 
     preempted: times that the system took the processor away, None where it does not tell.
     """
@@ -90,10 +92,14 @@ def measure(
         warm = {name: warm_up(calls, clock) for name, calls in callables.items()}
         before, start = _preemptions(), clock()
         rounds: Dict[str, List[List[int]]] = {name: [] for name in callables}
-        readings = [sensors()]
-        while (done := len(readings) - 1) < _MIN_ROUNDS or clock() - start < duration_s * 1e9:
+        readings, looked, done = [sensors()], start, 0
+        while done < _MIN_ROUNDS or clock() - start < duration_s * 1e9:
             _round(callables, rounds, done, clock)
-            readings.append(sensors())
+            done += 1
+            if clock() - looked >= _SENSOR_MS * 1e6:
+                readings.append(sensors())
+                looked = clock()
+        readings.append(sensors())
         elapsed = (clock() - start) / 1e9
         after = _preemptions()
     finally:

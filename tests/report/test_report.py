@@ -143,9 +143,12 @@ def test_equal_costs_and_missing_layer_times(results, tmp_path):
     results["profile"]["correlation"] = None
     for row in results["profile"]["layers"]:
         row.update(dense_ms=None, open_ms=None, gated_ms=None)
+        row["varies"] = False if row["gated"] else None
     page = page_of(results, tmp_path)
     assert "statically pruned" in page
     outline(page)
+    results["profile"]["layers"][0]["varies"] = True
+    assert "although different channels are open" in page_of(results, tmp_path)
 
 
 def test_one_sample_and_one_call(results, tmp_path):

@@ -51,7 +51,7 @@ def test_every_sample_is_issued_equally_often_to_every_engine():
     assert result.typical_ms("dense") == pytest.approx(4.0)
     assert result.typical_ms("gated") == pytest.approx(1.95)
     rounds = result.latency_ms["dense"].shape[0]
-    assert rounds >= 2 and len(result.readings) == rounds + 1
+    assert rounds >= 2 and 2 <= len(result.readings) <= 2.0 / 0.1 + 2, "sensors are read every 100 ms at most"
     warm = sum(state.calls for state in result.warm_up.values())
     counts = Counter(machine.log[warm:])
     # Two blocks per round, each with one extra call of its first sample.

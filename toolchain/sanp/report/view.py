@@ -47,6 +47,7 @@ def build_view(results: Mapping[str, Any]) -> dict[str, Any]:
         "cost_plot": picture(plots.latency_against_cost(profile)),
         "zoom_plot": picture(plots.latency_against_cost_zoom(profile)),
         "layers": _layers(profile),
+        "decisions_vary": any(row["varies"] for row in profile["layers"]),
         "node_times": profile["node_times"],
         "levels": _levels(validation),
         "margin_plot": picture(plots.margins(validation["L1"]["histogram"]) if validation else None),
