@@ -145,6 +145,7 @@ def _report(
             name: {
                 "latency": stats(measurement.latency_ms[name]),
                 "typical_ms": measurement.typical_ms(name),
+                "spread_ms": measurement.spread_ms(name),
                 "warm_up": dict(measurement.warm_up[name].__dict__),
             }
             for name in ENGINES

@@ -67,6 +67,13 @@ class Measurement:
         """Mean over samples of the median of each: what an average sample costs when nothing disturbs it."""
         return float(self.per_sample_ms(engine).mean())
 
+    def spread_ms(self, engine: str) -> Dict[str, float]:
+        """p90 minus p10 of what the data causes (medians of the samples) and of what the machine adds to them."""
+        medians = self.per_sample_ms(engine)
+        jitter = self.latency_ms[engine] - medians
+        low, high = np.percentile(medians, (10, 90)), np.percentile(jitter, (10, 90))
+        return {"data": float(low[1] - low[0]), "machine": float(high[1] - high[0])}
+
 
 def measure(
     callables: Mapping[str, Sequence[Call]],

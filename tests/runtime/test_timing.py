@@ -161,6 +161,13 @@ def test_noise_and_drift():
     assert short.verdict == NOISY and "only 16 calls" in short.reasons[0]
 
 
+def test_spread_of_data_and_of_the_machine():
+    samples, noise = np.linspace(1, 2, 11), np.tile([-0.1, 0.0, 0.1], (11, 1)).T
+    spread = measurement(samples + noise).spread_ms("dense")
+    assert spread == {"data": pytest.approx(0.8), "machine": pytest.approx(0.2)}
+    assert measurement(np.tile(samples, (3, 1))).spread_ms("dense")["machine"] == 0
+
+
 def test_stolen_time_is_noise():
     readings = [Reading(steal_ticks=100), Reading(steal_ticks=100 + 200)]  # 2 s of 4 * 10 s
     verdict = assess(measurement(steady(), readings), FIXED)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sanp_runtime.validate.gates import Flip, GateReport, gate_check
-from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.on_device import SelfTest, self_test
+from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check
 
 __all__ = [

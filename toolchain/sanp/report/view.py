@@ -42,6 +42,7 @@ def build_view(results: Mapping[str, Any]) -> dict[str, Any]:
         "p99_missing": any(row["latency"]["p99"] is None for row in profile["engines"].values()),
         "includes": profile["includes"],
         "correlation": profile["correlation"],
+        "spread": words.spread(profile),
         "samples": profile["settings"]["samples"],
         "distribution_plot": picture(plots.distributions(profile)),
         "cost_plot": picture(plots.latency_against_cost(profile)),

@@ -79,6 +79,12 @@ def break_even(profile: Mapping[str, Any]) -> str | None:
     )
 
 
+def spread(profile: Mapping[str, Any]) -> str:
+    """Hard samples or a restless machine: where the spread of the gated latency comes from."""
+    found = profile["engines"]["gated"]["spread_ms"]
+    return f"From easy to hard samples it is {ms(found['data'])} ms, and the machine adds {ms(found['machine'])} ms."
+
+
 def accuracy(results: Mapping[str, Any]) -> str | None:
     """What the gates cost in accuracy and what the engine costs on top, as far as it was measured."""
     training, validation = results.get("training"), results.get("validation")
