@@ -20,9 +20,9 @@ def find_library() -> Path:
     if path.is_file():
         return path
     raise TargetError(
-        f"{path}: the operator library is not built, expected it beside the installed package; install a wheel of "
-        "sanp-toolchain or build it with `cmake -S runtime/native -B build -DCMAKE_BUILD_TYPE=Release && cmake --build "
-        "build && cmake --install build --prefix runtime/sanp_runtime`"
+        f"{path}: the operator library is missing, expected it inside the installed package; run `pip install .` in the "
+        "source tree, or `cmake -S runtime/native -B build/native && cmake --build build/native` and copy "
+        f"build/native/{LIBRARY_FILE} to that path"
     )
 
 

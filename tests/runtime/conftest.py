@@ -14,9 +14,8 @@ from tiny_bundle import fill
 
 from sanp_runtime.bundle import Bundle, open_bundle
 from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.manifest import LIBRARY_FILE
-
-NATIVE = Path(__file__).parents[2] / "runtime" / "sanp_runtime" / "_native" / LIBRARY_FILE
+from sanp_runtime.library import find_library
+from sanp_targets.errors import TargetError
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +40,10 @@ def bundle(pristine: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def native_library() -> Path:
-    if not NATIVE.is_file():
-        pytest.skip("the operator library has not been built")
-    return NATIVE
+    try:
+        return find_library()
+    except TargetError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

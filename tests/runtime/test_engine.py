@@ -8,6 +8,7 @@ import tiny_net
 
 from sanp_runtime import load
 from sanp_runtime.cost import dense_macs, sample_macs
+from sanp_runtime.library import find_library
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
 
 
@@ -196,6 +197,13 @@ def test_native_library_is_proved(native_path, graph):
     assert proof.passed and len(proof.accelerated) == (3 if graph == "replay" else 6)
     assert proof.isa and proof.library_version
     assert proof.to_json()["missing"] == []
+
+
+def test_missing_library_says_how_to_build_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("sanp_runtime.library.__file__", str(tmp_path / "library.py"))
+    with pytest.raises(TargetError, match=r"missing.*pip install.*cmake -S runtime/native") as error:
+        find_library()
+    assert error.value.exit_code == 3
 
 
 def test_wrong_library_is_refused(pristine):
