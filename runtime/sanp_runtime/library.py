@@ -20,8 +20,8 @@ def find_library() -> Path:
     if path.is_file():
         return path
     raise TargetError(
-        f"{path}: the operator library is missing, expected it inside the installed package; run `pip install .` in the "
-        "source tree, or `cmake -S runtime/native -B build/native && cmake --build build/native` and copy "
+        f"{path}: the operator library is missing, expected it inside the installed package; run `pip install .` in "
+        "the source tree, or `cmake -S runtime/native -B build/native && cmake --build build/native` and copy "
         f"build/native/{LIBRARY_FILE} to that path"
     )
 
