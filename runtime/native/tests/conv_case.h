@@ -1,0 +1,52 @@
+// One random problem for the gated convolution, its double-precision reference, and the check against it.
+#pragma once
+
+#include <random>
+#include <string>
+
+#include "../kernels/conv.h"
+#include "check.h"
+
+namespace sanp {
+namespace test {
+
+enum class Mask { kAll, kNone, kOne, kFirst, kLast, kHalf };
+constexpr Mask kMasks[] = {Mask::kAll, Mask::kNone, Mask::kOne, Mask::kFirst, Mask::kLast, Mask::kHalf};
+
+struct ConvOptions {
+  int64_t batch = 1;
+  Mask outputs = Mask::kHalf, inputs = Mask::kHalf;
+  bool broadcast_scale = false, broadcast_active = false;
+  bool residual_map = false;
+  float residual_value = 0.0f;
+  float act_min = 0.0f, act_max = 6.0f;
+};
+
+// Inactive channels of x and the weights of masked rows hold NaN: a result that reads them shows it. Outputs start as
+// NaN: a fill that is forgotten shows it too.
+class ConvCase {
+ public:
+  ConvCase(const ConvShape& shape, const ConvOptions& options, uint32_t seed);
+
+  // Runs the plan and compares every output element. `where` names the kernel in the message.
+  void check(const Plan& plan, const std::string& where, const Pool& pool = Pool{nullptr, nullptr}) const;
+  // Runs into `y` without comparing.
+  bool run(const Plan& plan, float* y, const Pool& pool) const;
+  size_t output_floats() const { return static_cast<size_t>(options_.batch * shape_.channels_out * out_h_ * out_w_); }
+
+ private:
+  bool masked(int64_t n, int64_t o) const;
+  bool active(int64_t n, int64_t i) const;
+  // The exact value and the sum of magnitudes that rounding errors scale with.
+  void reference(int64_t n, int64_t o, int64_t y, int64_t x, double* value, double* magnitude) const;
+
+  ConvShape shape_;
+  ConvOptions options_;
+  int64_t out_h_ = 0, out_w_ = 0;
+  GuardedFloats x_, w_, scale_, shift_, active_, residual_;
+};
+
+std::string describe(const ConvShape& s);
+
+}  // namespace test
+}  // namespace sanp

@@ -1,0 +1,64 @@
+// Concurrent runs of one plan, and a pool of threads inside a run. Built with -fsanitize=thread this proves both safe.
+#include <thread>
+
+#include "../kernels/isa.h"
+#include "conv_case.h"
+
+namespace sanp {
+namespace test {
+namespace {
+
+// A pool that starts a thread per task: slow, but every task really runs elsewhere.
+const Pool kThreads{[](void*, Pool::Task task, size_t count, void* arg) {
+                      std::vector<std::thread> threads;
+                      for (size_t i = 0; i < count; ++i) threads.emplace_back(task, arg, i);
+                      for (std::thread& t : threads) t.join();
+                    },
+                    nullptr};
+
+// Large enough to be split into several tasks.
+const ConvShape kShapes[] = {
+    {24, 32, 32, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1}, {96, 4, 4, 96, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+    {32, 32, 32, 32, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1}, {256, 2, 2, 256, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+    {32, 40, 40, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 32}, {512, 1, 1, 512, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
+};
+
+TEST_CASE(pool_of_threads) {
+  for (const ConvShape& shape : kShapes)
+    for (int64_t batch : {1, 5}) {
+      ConvOptions o;
+      o.batch = batch;
+      const ConvCase c(shape, o, seed);
+      const Plan plan(shape, current_isa());
+      std::vector<float> alone(c.output_floats()), pooled(c.output_floats());
+      if (!c.run(plan, alone.data(), Pool{nullptr, nullptr}) || !c.run(plan, pooled.data(), kThreads)) fail("memory");
+      // The split never changes the order of a sum.
+      if (memcmp(alone.data(), pooled.data(), alone.size() * sizeof(float)) != 0)
+        fail("threads change the result: " + describe(shape));
+    }
+}
+
+TEST_CASE(concurrent_runs_of_one_plan) {
+  const ConvShape shape{24, 16, 16, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  const Plan plan(shape, current_isa());
+  const ConvCase c(shape, ConvOptions{}, seed);
+  std::vector<float> expected(c.output_floats());
+  if (!c.run(plan, expected.data(), Pool{nullptr, nullptr})) fail("memory");
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      std::vector<float> y(expected.size());
+      for (int i = 0; i < 20; ++i) {
+        c.run(plan, y.data(), i % 2 ? kThreads : Pool{nullptr, nullptr});
+        wrong[t] += memcmp(y.data(), expected.data(), y.size() * sizeof(float)) != 0;
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  for (int w : wrong)
+    if (w) fail("a concurrent run gave another result");
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace sanp

@@ -1,0 +1,73 @@
+// Every micro-kernel of the list files, forced one by one with each tap count and with whole and partial vectors.
+#include "../kernels/isa.h"
+#include "conv_case.h"
+
+namespace sanp {
+namespace test {
+namespace {
+
+// `isa` with no tile wider than nr or taller than mr: a plan for mr rows of nr vectors then has one choice.
+IsaKernels restricted(const IsaKernels& isa, int mr, int nr) {
+  IsaKernels k = isa;
+  k.max_nr = nr;
+  for (int n = 1; n <= kMaxNr; ++n)
+    if (k.max_mr[n] > mr) k.max_mr[n] = mr;
+  return k;
+}
+
+void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
+  const IsaKernels* const isa = find_isa(isa_name);
+  if (isa == nullptr) return;
+  const IsaKernels kernels = restricted(*isa, mr, nr);
+  for (int kernel : {1, 3, 2})
+    for (int64_t missing : {0, 1})
+      for (int tiles : {1, 2}) {
+        const int64_t width = tiles * nr * isa->lanes - missing;
+        if (width < 1) continue;
+        const int64_t pad = kernel / 2;
+        ConvShape s{3, 2, width, 2 * mr, kernel, kernel, 1, 1, pad, pad, kernel - 1 - pad, kernel - 1 - pad, 1, 1, 1};
+        for (Family f : {Family::kRows, Family::kColumns, Family::kGather, Family::kInPlace}) {
+          const Plan plan(s, kernels, f);
+          ConvOptions o;
+          o.outputs = Mask::kAll;
+          o.residual_map = missing;
+          char where[96];
+          snprintf(where, sizeof where, "%s tile %d x %d, %d taps", isa_name, mr, nr, kernel * kernel);
+          ConvCase(s, o, seed).check(plan, where);
+        }
+      }
+}
+
+TEST_CASE(every_tile) {
+#define SANP_TILE_AVX512(mr, nr) check_tile("avx512", mr, nr, seed);
+#define SANP_TILE_AVX2(mr, nr) check_tile("avx2", mr, nr, seed);
+#define SANP_TILE_NEON(mr, nr) check_tile("neon", mr, nr, seed);
+#define SANP_TILE_PORTABLE(mr, nr) check_tile("portable", mr, nr, seed);
+#include "../kernels/kernels.inc"
+}
+
+void check_quad(const char* isa_name, int mr, uint32_t seed) {
+  const IsaKernels* const isa = find_isa(isa_name);
+  if (isa == nullptr) return;
+  const ConvShape shapes[] = {
+      {7, 2, 2, mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},      {7, 1, 1, mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+      {7, 4, 4, mr, 4, 4, 1, 1, 0, 0, 0, 0, 1, 1, 1},      {7, 2, 2, mr, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 1},
+      {7, 1, 4, mr + 8, 1, 3, 1, 1, 0, 1, 0, 1, 1, 1, 1},
+  };
+  for (const ConvShape& s : shapes) {
+    const Plan plan(s, *isa, Family::kQuad);
+    if (plan.family != Family::kQuad) fail("a quad shape was refused: " + describe(s));
+    ConvOptions o;
+    o.outputs = Mask::kAll;
+    ConvCase(s, o, seed).check(plan, std::string(isa_name) + " quad");
+  }
+}
+
+TEST_CASE(every_quad) {
+#define SANP_QUAD_AVX512(mr) check_quad("avx512", mr, seed);
+#include "../kernels/quads.inc"
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace sanp
