@@ -8,8 +8,8 @@ import random
 
 import pytest
 import torch
-
 from networks import ResNet50Style
+
 from sanp import checkpoint, models, tensor_file
 from sanp.gating import gate
 from sanp.training import TrainConfig

@@ -65,9 +65,9 @@ def test_hashed_scale_forward_and_gradient():
     s = torch.relu(u.detach()).requires_grad_()
     v = saturating_sigmoid(s)
     np.testing.assert_allclose(v.detach(), np.clip(1.2 / (1 + np.exp(-s.detach().numpy())) - 0.1, 0, 1), rtol=1e-6)
-    soft = hashed_scale(u, 0.0, torch.zeros(1, 5))
+    soft = hashed_scale(u, 0.0, 1.0)
     torch.testing.assert_close(soft, v * s)
-    hard = hashed_scale(u, 0.0, torch.ones(1, 5))
+    hard = hashed_scale(u, 0.0, 0.0)
     assert hard.tolist() == [[0, 0, 0.5, 1, 3]]
     slope = torch.autograd.grad(v.sum(), s)[0]
     assert slope[0, 4] == 0  # saturated: 1.2 * sigmoid(3) - 0.1 > 1
@@ -78,7 +78,7 @@ def test_hashed_scale_forward_and_gradient():
 
 def test_closed_gates_receive_a_gradient():
     u = torch.tensor([-2.0], requires_grad=True)
-    hashed_scale(u, 0.0, torch.zeros(1)).backward()
+    hashed_scale(u, 0.0, 1.0).backward()
     assert u.grad.item() == pytest.approx(0.5)  # the soft gate at s = 0
 
 

@@ -7,14 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sanp.data.cifar import load_cifar10, load_cifar100
 from sanp.data.dataset import Dataset
 from sanp.data.digits import load_digits
+from sanp.data.image_folder import load_image_folder
 from sanp.data.mixcues import load_mixcues
 from sanp_targets.errors import ConfigError
 
 _LOADERS: dict[str, Callable[..., Dataset]] = {
     "digits": load_digits,
     "mixcues": load_mixcues,
+    "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+    "image-folder": load_image_folder,
 }
 NAMES = tuple(_LOADERS)
 

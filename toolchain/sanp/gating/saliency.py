@@ -81,9 +81,9 @@ class _HashedScale(torch.autograd.Function):
 def hashed_scale(u: Tensor, noise: float, soft_share: float = 0.5) -> Tensor:
     """Training scale g * s of improved semantic hashing, [N, C] (arXiv 1910.08906 eq. 3, 6, 7 and 8), s = relu(u).
 
-    g is per element soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0]; soft with probability soft_share (one
-    half as published). The gradient is always that of v * s. It passes straight through the ReLU: with the true gradient
-    a gate that closes on every sample never learns again, and such pilot runs stayed at 0.51 of the dense cost and 30 %
+    g is per element soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0]; soft with probability soft_share
+    (one half as published). The gradient is always that of v * s. It passes straight through the ReLU: with the true
+    gradient a gate that closes on every sample never learns again, and such pilot runs stayed at 0.51 of the dense cost and 30 %
     accuracy, where runs with the straight-through gradient reached the budget and 97 %.
     """
     drawn = noise * torch.randn_like(u) if noise else torch.zeros_like(u)

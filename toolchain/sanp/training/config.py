@@ -32,7 +32,9 @@ class TrainConfig(BaseModel):
     hidden_min: int = Field(4, ge=1, le=256, description="smallest hidden width of a saliency module")
     noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
     soft_share: float = Field(0.5, ge=0, le=1, description="share of gates that are soft in a training step")
-    anneal: float = Field(0.0, ge=0, le=1, description="share of the joint stage over which noise and soft gates fade; 0 = off")
+    anneal: float = Field(
+        0.0, ge=0, le=1, description="share of the joint stage over which noise and soft gates fade; 0 = off"
+    )
     standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")

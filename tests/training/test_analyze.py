@@ -1,0 +1,70 @@
+"""Channel statistics against a second count, and the figures that come with them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sanp import models
+from sanp.analyze import analyze, save_figures
+from sanp.gating import gate, gated_layers
+from sanp_targets.errors import ConfigError, InputError
+
+X = torch.zeros(1, 3, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def case():
+    torch.manual_seed(0)
+    model = gate(models.build("m-cifarnet", width=0.1), X).eval()
+    for layer in gated_layers(model).values():
+        torch.nn.init.normal_(layer.gate.net.fc2.weight, std=2.0)
+        torch.nn.init.normal_(layer.gate.net.fc2.bias)
+    images = (torch.randn(50, 3, 16, 16) + 2 * torch.randn(50, 3, 1, 1)).numpy()
+    labels = np.arange(50) % 4
+    return model, images, labels
+
+
+def test_shares_are_counted_exactly(case):
+    model, images, labels = case
+    found = analyze(model, images, labels, batch_size=7)
+    with torch.no_grad():
+        model(torch.from_numpy(images))
+    total, channels = 0, 0
+    for row in found.layers:
+        code = gated_layers(model)[row.name].code.numpy()
+        share = code.mean(0)
+        assert row.never == pytest.approx((share == 0).mean())
+        assert row.always == pytest.approx((share == 1).mean())
+        assert row.never + row.sometimes + row.always == pytest.approx(1)
+        np.testing.assert_allclose(found.class_open[row.name][2], code[labels == 2].mean(0), atol=1e-6)
+        total, channels = total + code.sum(1), channels + code.shape[1]
+    np.testing.assert_allclose(found.open_share, total / channels, rtol=1e-6)
+    assert any(0 < row.sometimes < 1 for row in found.layers)
+    assert 0 < found.cost.min() <= found.cost.max() <= 1.1
+
+
+def test_json_is_plain_and_figures_are_written(case, tmp_path):
+    found = analyze(*case, class_names=("a", "b", "c", "d"))
+    text = json.loads(json.dumps(found.to_json()))
+    assert text["samples"] == 50 and sum(text["open_share_histogram"]["counts"]) == 50
+    assert text["class_names"] == ["a", "b", "c", "d"]
+    paths = save_figures(found, tmp_path / "figures")
+    assert sorted(path.name for path in paths) == ["channels.png", "classes.png", "samples.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write"):
+        save_figures(found, tmp_path / "file")
+
+
+def test_wrong_inputs_are_refused(case):
+    model, images, labels = case
+    with pytest.raises(InputError, match="at least 1"):
+        analyze(model, images[:0], labels[:0])
+    with pytest.raises(InputError, match=r"\(3,\)"):
+        analyze(model, images, labels[:3])
+    with pytest.raises(ConfigError, match="no gated layer"):
+        analyze(models.build("m-cifarnet", width=0.1), images, labels)

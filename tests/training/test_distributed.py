@@ -1,0 +1,85 @@
+"""Two processes over gloo train one network: same weights everywhere, files from the first."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sanp import tensor_file
+from sanp.training.distributed import workers
+from sanp_targets.errors import ConfigError
+
+_SCRIPT = """
+import json, sys
+from pathlib import Path
+
+import torch
+from sanp.training import TrainConfig, train
+from sanp.training.run import _Run
+torch.set_num_threads(1)
+config = TrainConfig.checked(**json.loads(sys.argv[1]))
+kept = {}
+finish = _Run._result
+def spy(self):
+    result = finish(self)
+    kept.update(model={n: v.double().sum().item() for n, v in self.model.state_dict().items()}, rank=self.team.rank)
+    return result
+_Run._result = spy
+result = train(config, output=Path(sys.argv[2]), progress=False)
+Path(sys.argv[2], f"rank{kept['rank']}.json").write_text(json.dumps({**kept, "cost": result.cost}))
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("policy", ["sanp"])
+def test_two_processes_agree(policy, tmp_path):
+    config = {
+        "width": 0.1, "dataset": "mixcues", "image_size": 16, "batch_size": 40, "policy": policy, "log_every": 2,
+        "data_options": {"modes": 2, "train_size": 200, "val_size": 10, "test_size": 60},
+        "pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 2, "device": "cpu",
+    }  # fmt: skip
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", _SCRIPT, json.dumps(config), str(tmp_path)],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [child.communicate(timeout=120)[1] for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    assert [child.returncode for child in children] == [0, 0], errors
+    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert first["model"] == second["model"] and first["cost"] == second["cost"]
+    _, tensors = tensor_file.read(tmp_path / "checkpoint.safetensors", "checkpoint")
+    assert {name: value.double().sum().item() for name, value in tensors.items()} == first["model"]
+    rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(rows) == 4  # one writer
+
+
+def test_one_process_needs_no_group():
+    with workers("cpu") as team:
+        assert (team.rank, team.world, team.device.type) == (0, 1, "cpu")
+        assert not torch.distributed.is_initialized()
+        assert team.any(True) and not team.any(False)
+        assert team.wrap(model := torch.nn.Linear(2, 2)) is model
+        assert float(team.mean(torch.tensor(3.0))) == 3
+    with pytest.raises(ConfigError, match="'gpu'"), workers("gpu"):
+        pass
