@@ -26,7 +26,7 @@ def layer_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str,
     for node in nodes:
         owner = _owner(node.name, names)
         if owner is not None:
-            times[owner] = times.get(owner, 0.0) + node.mean_ms
+            times[owner] = times.get(owner, 0.0) + node.typical_ms
         else:
             rest.append(node)
     for layer in layers:
@@ -34,7 +34,7 @@ def layer_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str,
             match = next((node for node in rest if _fits(layer, node)), None)
             if match is not None:
                 rest.remove(match)
-                times[layer.name] = match.mean_ms
+                times[layer.name] = match.typical_ms
     return times
 
 

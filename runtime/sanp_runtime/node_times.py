@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,23 +23,19 @@ Shapes = Tuple[Tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class NodeTime:
-    """One executed node: its name after graph optimisation, operator, provider, calls, and total time in ms.
+    """One executed node: its name after graph optimisation, operator, provider, calls, and median time per call in ms.
 
-    input_shapes, output_shapes: as ONNX Runtime saw them in the first call, constants included.
+    The median, because one preemption in a short run would multiply a mean. input_shapes, output_shapes: as ONNX Runtime
+    saw them in the first call, constants included.
     """
 
     name: str
     op: str
     provider: str
     calls: int
-    total_ms: float
+    typical_ms: float
     input_shapes: Shapes = ()
     output_shapes: Shapes = ()
-
-    @property
-    def mean_ms(self) -> float:
-        """Time per call."""
-        return self.total_ms / max(self.calls, 1)
 
 
 def node_times(engine: "Engine", batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
@@ -78,7 +75,7 @@ def _aggregate(events: Sequence[Dict[str, Any]], skip: int) -> List[NodeTime]:
         times = [float(event["dur"]) / 1000.0 for event in group[skip:]]
         args = group[0].get("args", {})
         shapes = [_shapes(args.get(name)) for name in ("input_type_shape", "output_type_shape")]
-        rows.append(NodeTime(*key, len(times), sum(times), *shapes))
+        rows.append(NodeTime(*key, len(times), statistics.median(times) if times else 0.0, *shapes))
     return rows
 
 

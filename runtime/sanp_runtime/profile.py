@@ -113,7 +113,7 @@ def _layer_times(engine: Engine, batches: Sequence[np.ndarray]) -> Dict[str, Any
     parts = [batches[index % len(batches)] for index in range(count)]
     nodes = node_times(engine, parts, skip=_PROFILE_WARM_UP)
     times = layer_times(engine.manifest.layers, nodes)
-    total = sum(node.mean_ms for node in nodes)
+    total = sum(node.typical_ms for node in nodes)
     return {"layers": times, "total_ms": total, "other_ms": total - sum(times.values())}
 
 

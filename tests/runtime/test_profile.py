@@ -14,7 +14,7 @@ from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import Layer, sample_macs
 from sanp_runtime.layer_times import layer_times
 from sanp_runtime.manifest import GRAPHS, LIBRARY_FILE
-from sanp_runtime.node_times import NodeTime
+from sanp_runtime.node_times import NodeTime, _aggregate
 from sanp_runtime.profile import _batches, profile
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, ValidationError
 
@@ -125,6 +125,16 @@ def test_wrong_open_graph_is_not_timed(tmp_path):
 
 def node(name: str, op: str, weight: tuple, output: tuple, ms: float) -> NodeTime:
     return NodeTime(name, op, "CPUExecutionProvider", 1, ms, ((1, 3, 8, 8), weight), (output,))
+
+
+def test_one_preemption_does_not_change_a_node_time():
+    events = [
+        {"name": "a/conv_kernel_time", "dur": dur, "args": {"op_name": "Conv", "provider": "P"}}
+        for dur in (900, 10, 11, 10, 9000, 9, 10)
+    ]
+    (row,) = _aggregate(events, skip=1)
+    assert (row.name, row.op, row.provider, row.calls, row.typical_ms) == ("a/conv", "Conv", "P", 6, 0.01)
+    assert _aggregate(events[:1], skip=4)[0].calls == 0
 
 
 def test_nodes_find_their_layers():
