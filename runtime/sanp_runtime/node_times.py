@@ -25,8 +25,8 @@ Shapes = Tuple[Tuple[int, ...], ...]
 class NodeTime:
     """One executed node: its name after graph optimisation, operator, provider, calls, and median time per call in ms.
 
-    The median, because one preemption in a short run would multiply a mean. input_shapes, output_shapes: as ONNX Runtime
-    saw them in the first call, constants included.
+    The median, because one preemption in a short run would multiply a mean. input_shapes, output_shapes: as ONNX
+    Runtime saw them in the first call, constants included.
     """
 
     name: str
