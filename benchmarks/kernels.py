@@ -115,7 +115,13 @@ def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int)
         runs.append(lambda feeds=feeds: gated.run(None, feeds))
         kept_macs.append(layer.macs * scale.mean() * active.mean())
     times = interleaved_seconds(runs, rounds)
-    result = {"name": layer.name, "networks": layer.networks, "macs": layer.macs, "dense": spread(times[0]), "gated": []}
+    result = {
+        "name": layer.name,
+        "networks": layer.networks,
+        "macs": layer.macs,
+        "dense": spread(times[0]),
+        "gated": [],
+    }
     for keep, macs, measured in zip(KEEPS, kept_macs[1:], times[1:]):
         seconds = statistics.median(measured)
         ratio = statistics.median(times[0]) / seconds

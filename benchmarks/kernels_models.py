@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,17 @@ class Layer:
 
     @property
     def out(self) -> int:
+        """Height and width of the output."""
         return (self.size + 2 * self.pad - self.kernel) // self.stride + 1
 
     @property
     def macs(self) -> int:
+        """Dense multiply-adds."""
         return self.out**2 * self.co * self.ci * self.kernel**2
 
     @property
     def name(self) -> str:
+        """Such as `64-128 3x3/2 @32`."""
         stride = f"/{self.stride}" if self.stride > 1 else ""
         return f"{self.ci}-{self.co} {self.kernel}x{self.kernel}{stride} @{self.size}"
 
@@ -54,14 +57,17 @@ class Network:
 
     @property
     def convs(self) -> dict[str, Conv]:
+        """The convolutions by output name."""
         return {name: node for name, node in self.nodes.items() if isinstance(node, Conv)}
 
     @property
     def macs(self) -> int:
+        """Dense multiply-adds of all convolutions."""
         return sum(c.layer.macs for c in self.convs.values())
 
 
 def m_cifarnet() -> Network:
+    """Eight 3x3 convolutions, the first without padding."""
     net, source = Network(32), "x"
     plan = [(3, 64, 32, 1, 0), (64, 64, 30, 1, 1), (64, 128, 30, 2, 1), (128, 128, 15, 1, 1), (128, 128, 15, 1, 1),
             (128, 192, 15, 2, 1), (192, 192, 8, 1, 1), (192, 192, 8, 1, 1)]  # fmt: skip
@@ -73,6 +79,7 @@ def m_cifarnet() -> Network:
 
 
 def vgg19() -> Network:
+    """Sixteen 3x3 convolutions with max pooling, for 32 x 32."""
     net, source, ci, size = Network(32), "x", 3, 32
     for i, co in enumerate([64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512]):
         if co == 0:
@@ -86,6 +93,7 @@ def vgg19() -> Network:
 
 
 def resnet18() -> Network:
+    """The 32 x 32 form with 1x1 projection shortcuts."""
     net = Network(32)
     net.nodes["stem"] = Conv(Layer(3, 64, 32), "x")
     source, ci, size = "stem", 64, 32
@@ -153,6 +161,7 @@ def layers() -> list[Layer]:
 
 
 def random_weights(layer: Layer, rng: np.random.Generator) -> np.ndarray:
+    """He initialisation, so that activations keep their size through the networks."""
     shape = (layer.co, layer.ci, layer.kernel, layer.kernel)
     return (rng.standard_normal(shape) * math.sqrt(2 / (layer.ci * layer.kernel**2))).astype(np.float32)
 
@@ -164,7 +173,7 @@ def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndar
     return mask
 
 
-def _gated_node(name: str, source: str, layer: Layer, active: str, residual: str, relu: bool):
+def _gated_node(name: str, source: str, layer: Layer, active: str, residual: str, relu: bool) -> NodeProto:
     return helper.make_node(
         "SanpGatedConv", [source, f"{name}.w", f"{name}.scale", f"{name}.shift", active, residual], [name],
         domain="sanp", strides=[layer.stride] * 2, pads=[layer.pad] * 4, dilations=[1, 1], group=1,
@@ -173,8 +182,8 @@ def _gated_node(name: str, source: str, layer: Layer, active: str, residual: str
 
 
 def _conv_nodes(name: str, source: str, layer: Layer, residual: str, relu: bool) -> list:
-    steps = [("Conv", [source, f"{name}.w", f"{name}.b"],
-              {"strides": [layer.stride] * 2, "pads": [layer.pad] * 4, "kernel_shape": [layer.kernel] * 2})]  # fmt: skip
+    conv = {"strides": [layer.stride] * 2, "pads": [layer.pad] * 4, "kernel_shape": [layer.kernel] * 2}
+    steps = [("Conv", [source, f"{name}.w", f"{name}.b"], conv)]
     if residual:
         steps.append(("Add", ["", residual], {}))
     if relu:
@@ -197,12 +206,14 @@ def _model(nodes: list, inputs: list, output: str, constants: dict[str, np.ndarr
 
 
 def dense_layer(layer: Layer, weights: np.ndarray) -> bytes:
+    """Conv + Relu, as ONNX Runtime fuses it."""
     constants = {"y.w": weights, "y.b": np.zeros(layer.co, np.float32)}
     nodes = _conv_nodes("y", "x", layer, "", True)
     return _model(nodes, [("x", [1, layer.ci, layer.size, layer.size])], "y", constants)
 
 
 def gated_layer(layer: Layer, weights: np.ndarray) -> bytes:
+    """One SanpGatedConv with its masks as inputs."""
     node = _gated_node("y", "x", layer, "active", "zero", True)
     node.input[2], node.input[3] = "scale", "shift"
     inputs = [("x", [1, layer.ci, layer.size, layer.size]), ("scale", [1, layer.co]), ("shift", [1, layer.co]),
@@ -218,12 +229,13 @@ def _head(network: Network, rng: np.random.Generator, constants: dict) -> list:
             helper.make_node("Gemm", ["flat", "head.w", "head.b"], ["y"], transB=1)]  # fmt: skip
 
 
-def _other(name: str, node: tuple[str, str]):
+def _other(name: str, node: tuple[str, str]) -> NodeProto:
     attributes = {"kernel_shape": [2, 2], "strides": [2, 2]} if node[0] == "MaxPool" else {}
     return helper.make_node(node[0], [node[1]], [name], **attributes)
 
 
 def dense_network(network: Network, rng: np.random.Generator) -> bytes:
+    """The network of standard operators."""
     nodes, constants = [], {}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):

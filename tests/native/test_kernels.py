@@ -1,0 +1,79 @@
+"""Builds and runs the C++ tests of the kernels; see runtime/native/tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NATIVE = ROOT / "runtime/native"
+
+
+def build(folder: Path, sanitizers: str = "") -> Path:
+    """Configure and build the test program in `folder`, which may hold an earlier build."""
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        pytest.skip("cmake or a C++ compiler is missing")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    configure = ["cmake", *generator, "-S", NATIVE, "-B", folder, "-DSANP_NATIVE_TESTS=ON",
+                 f"-DSANP_NATIVE_SANITIZE={sanitizers}"]  # fmt: skip
+    for command in (configure, ["cmake", "--build", folder, "--target", "sanp_kernel_test", "-j", "2"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return folder / "tests/sanp_kernel_test"
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """Built once into build/native-tests, so that the next run of the tests only compiles what changed."""
+    return build(ROOT / "build/native-tests")
+
+
+def cases() -> list[str]:
+    """Names of the C++ cases, read from their sources so that collection needs no build."""
+    text = "".join(p.read_text() for p in sorted((NATIVE / "tests").glob("test_*.cc")))
+    return [line.split("(")[1].split(")")[0] for line in text.splitlines() if line.startswith("TEST_CASE(")]
+
+
+@pytest.mark.parametrize("case", cases())
+def test_kernels(program, case):
+    done = subprocess.run([program, "--only", case], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_cases_are_those_of_the_program(program):
+    listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(listed) == sorted(cases())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sanitizers", "only"), [("address,undefined", ""), ("thread", "run"), ("thread", "pool")])
+def test_sanitizers(sanitizers, only):
+    """Out-of-bounds, undefined behaviour and data races; the build takes minutes."""
+    folder = ROOT / "build" / f"native-tests-{sanitizers.replace(',', '-')}"
+    done = subprocess.run([build(folder, sanitizers), "--only", only], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_library_needs_nothing_but_libc():
+    from sanp_runtime.library import find_library
+
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is missing")
+    text = subprocess.run(["readelf", "-d", find_library()], capture_output=True, text=True, check=True).stdout
+    needed = [line.split("[")[1].split("]")[0] for line in text.splitlines() if "(NEEDED)" in line]
+    assert not [n for n in needed if not n.startswith(("libc.so", "libm.so", "ld-linux", "libpthread.so"))], needed
+
+
+def test_only_the_documented_symbols_are_exported():
+    from sanp_runtime.library import find_library
+
+    if shutil.which("nm") is None:
+        pytest.skip("nm is missing")
+    command = ["nm", "-D", "--defined-only", find_library()]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert sorted(line.split()[-1] for line in text.splitlines()) == [
+        "RegisterCustomOps", "sanp_ops_force_isa", "sanp_ops_isa", "sanp_ops_version",
+    ]  # fmt: skip
