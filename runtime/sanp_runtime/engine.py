@@ -12,7 +12,7 @@ import numpy as np
 from sanp_runtime import cost
 from sanp_runtime.bundle import Bundle, PathLike, open_bundle
 from sanp_runtime.cost import Layer
-from sanp_runtime.feeds import check_images, check_masks
+from sanp_runtime.feeds import MASK_PREFIX, check_images, check_masks
 from sanp_runtime.library import OpLibrary
 from sanp_runtime.onnx_session import open_session
 from sanp_targets.errors import ConfigError, InputError
@@ -54,9 +54,10 @@ class Engine:
         self.bundle, self.manifest, self.graph, self.threads = bundle, bundle.manifest, graph, threads
         self.library = OpLibrary(library) if library is not None else None
         self._forced_isa = isa
-        self._session: Any = self.new_session()
-        self.isa = self._isa_in_force()
         self._outputs = [LOGITS] + [GATE_PREFIX + name for name in self.gated]
+        self.isa: Optional[str] = None
+        self._session: Any = self.new_session()
+        self._check_signature()
 
     @property
     def gated(self) -> Tuple[str, ...]:
@@ -109,6 +110,7 @@ class Engine:
         if self.library is None:
             return open_session(path, self.threads, None, profile_prefix)
         with self.library.forced(self._forced_isa):
+            self.isa = self.library.isa
             return open_session(path, self.threads, self.library.path, profile_prefix)
 
     def close(self) -> None:
@@ -133,8 +135,18 @@ class Engine:
         images = check_images(x, spec["shape"])
         return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.graph != "dense")}
 
-    def _isa_in_force(self) -> Optional[str]:
-        return (self._forced_isa or self.library.isa) if self.library is not None else None
+    def _check_signature(self) -> None:
+        """The graph has the inputs and outputs that the manifest promises; InputError otherwise."""
+        session = self._session
+        masks = [MASK_PREFIX + name for name in self.gated]
+        found = {item.name for item in (*session.get_inputs(), *session.get_overridable_initializers())}
+        found |= {item.name for item in session.get_outputs()}
+        missing = [name for name in (self.manifest.input["name"], *masks, *self._outputs) if name not in found]
+        if missing:
+            raise InputError(
+                f"{self.bundle.graph(self.graph)}: has no {', '.join(missing)[:200]}, expected the inputs and outputs "
+                "of its manifest; compile the bundle again"
+            )
 
 
 def load(

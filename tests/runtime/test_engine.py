@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny_net
+from tiny_bundle import make_manifest
 
 from sanp_runtime import load
+from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import dense_macs, sample_macs
 from sanp_runtime.library import find_library
+from sanp_runtime.manifest import GRAPHS
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
 
 
@@ -179,6 +182,19 @@ def test_damaged_graph_without_verification_is_an_input_error(bundle_path):
         load(bundle_path, library=None, verify=False)
 
 
+def test_graphs_without_their_masks_or_gates_are_refused(tmp_path):
+    """The dense graph in the place of the gated one: complete hashes, wrong network."""
+    blob, offsets = bytearray(), {}
+    with BundleWriter(tmp_path / "mixed.sanp") as writer:
+        for kind in GRAPHS:
+            model = tiny_net.build_graph("dense", tiny_net.weights())
+            writer.add_bytes(f"{kind}.onnx", tiny_net.external(model, offsets, blob))
+        writer.add_bytes("weights.bin", bytes(blob))
+        writer.finish(make_manifest())
+    with pytest.raises(InputError, match=r"mask\.stem.*gate\.stem"):
+        load(tmp_path / "mixed.sanp", library=None)
+
+
 def test_plain_onnxruntime_is_not_acceleration(pristine):
     with load(pristine, library=None) as engine:
         proof = engine.proof()
@@ -224,5 +240,7 @@ def test_instruction_sets(native_path):
         assert best.library.isa == best.isa, "forcing one engine must not change the next"
         for layer in tiny_net.GATED:
             np.testing.assert_array_equal(portable(x).gates[layer] != 0, best(x).gates[layer] != 0)
+    with load(native_path, isa="auto") as automatic:
+        assert automatic.isa == best.isa, "a report must name the set that was used"
     with pytest.raises(ConfigError, match="'sve9'"):
         load(native_path, isa="sve9")

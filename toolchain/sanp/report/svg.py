@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 520, 58, 14, 16, 40
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 520, 66, 14, 16, 40
 
 
 @dataclass
