@@ -14,7 +14,7 @@ from sanp.cli.app import main
 from sanp.pipeline.compiling import compile_model
 from sanp.pipeline.exporting import export
 
-VERBS = ("train", "export", "compile", "validate", "profile", "inspect", "report", "doctor", "demo")
+VERBS = ("train", "export", "compile", "validate", "profile", "inspect", "analyze", "report", "doctor", "demo")
 
 
 @dataclass

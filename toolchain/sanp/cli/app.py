@@ -9,6 +9,7 @@ import typer
 
 from sanp import __version__
 from sanp.cli import (
+    analyze_command,
     compile_command,
     demo_command,
     doctor_command,
@@ -46,6 +47,7 @@ for command in (
     validate_command.validate,
     profile_command.profile,
     inspect_command.inspect,
+    analyze_command.analyze,
     report_command.report,
     doctor_command.doctor,
     demo_command.demo,
