@@ -163,15 +163,75 @@ bool run_in_place(const GroupRun& g, const Pool& pool, bool fill) {
   return true;
 }
 
+// Output pixels [first, pixels) as dot products over whole weight rows. Up to kDotMaxPixels of them.
+class DotRun {
+ public:
+  DotRun(const GroupRun& g, int64_t first) : g_(g), plan_(*g.s.plan), first_(first) {}
+
+  ptrdiff_t step() const {
+    const int64_t k = plan_.group_in * plan_.n_taps;
+    return (k + plan_.isa->lanes - 1) / plan_.isa->lanes * plan_.isa->lanes;
+  }
+  int64_t floats() const { return step() * (plan_.pixels - first_); }
+
+  // x expanded to [pixel][channel][tap], zero where the channel is inactive or the tap is outside.
+  void expand(float* x) const {
+    const ConvShape& s = plan_.shape;
+    memset(x, 0, static_cast<size_t>(floats()) * sizeof(float));
+    for (int64_t p = first_; p < plan_.pixels; ++p, x += step()) {
+      const int64_t top = p / plan_.out_w * s.stride_y - s.pad_top, left = p % plan_.out_w * s.stride_x - s.pad_left;
+      for (int64_t ky = 0; ky < s.kernel_h; ++ky)
+        for (int64_t kx = 0; kx < s.kernel_w; ++kx) {
+          const int64_t row = top + ky * s.dilation_y, col = left + kx * s.dilation_x;
+          if (row < 0 || row >= s.height || col < 0 || col >= s.width) continue;
+          for (int32_t a = 0; a < g_.n_steps; ++a)
+            x[g_.steps[a].w_offset + ky * s.kernel_w + kx] = g_.channel(a)[row * s.width + col];
+        }
+    }
+  }
+
+  void run(const float* x, const Pool& pool, bool fill) const {
+    const size_t tasks = task_count(g_.n_rows * floats() / plan_.isa->lanes, (g_.n_rows + kDotRows - 1) / kDotRows);
+    auto task = [&](size_t index) {
+      if (fill) fill_masked(g_.s, index, tasks);
+      const int32_t end = g_.row0 + static_cast<int32_t>(g_.n_rows * (index + 1) / tasks);
+      for (int32_t m = g_.row0 + static_cast<int32_t>(g_.n_rows * index / tasks); m < end;) {
+        const int n = end - m >= kDotRows ? kDotRows : 1;
+        const Rows& rows = g_.s.rows;
+        const DotCall c{x, step(), plan_.group_in * plan_.n_taps, rows.w + m, rows.scale + m, rows.shift + m, rows.y + m,
+                        first_, g_.s.residual ? rows.residual + m : nullptr, g_.s.call->act_min, g_.s.call->act_max};
+        plan_.isa->dot[n][plan_.pixels - first_](c);
+        m += n;
+      }
+    };
+    parallel_for(pool, tasks, task);
+  }
+
+ private:
+  const GroupRun& g_;
+  const Plan& plan_;
+  int64_t first_;
+};
+
+bool run_dot(const GroupRun& g, const Pool& pool, bool fill) {
+  const DotRun run(g, 0);
+  float* const x = pixel_floats(run.floats(), 0);
+  if (x == nullptr) return false;
+  run.expand(x);
+  run.run(x, pool, fill);
+  return true;
+}
+
 bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
   const int64_t channel = plan.plane.channel_floats;
   const int64_t slack = plan.isa->lanes;  // the last vector of a plane may read past it
   const int64_t floats = g.n_steps * channel + slack;
-  float* const x = pixel_floats(floats, g.n_steps);
+  const DotRun tail(g, plan.pixels - plan.tail_pixels);
+  float* const x = pixel_floats(floats + tail.floats(), g.n_steps);
   if (x == nullptr) return false;
   for (int64_t j = 0; j < slack; ++j) x[floats - slack + j] = 0.0f;
-  const Step* const steps = packed_steps(g, x + floats);
+  const Step* const steps = packed_steps(g, x + floats + tail.floats());
 
   const size_t tasks = task_count(g.n_steps * channel / 8, g.n_steps > 0 ? g.n_steps : 1);
   auto pack = [&](size_t index) {
@@ -181,6 +241,10 @@ bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
   };
   parallel_for(pool, tasks, pack);
   TileRun(g, steps, x, channel, 0, static_cast<int64_t>(plan.tiles.size())).run(pool, fill);
+  if (plan.tail_pixels > 0) {
+    tail.expand(x + floats);
+    tail.run(x + floats, pool, false);
+  }
   return true;
 }
 
@@ -211,57 +275,6 @@ bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
     parallel_for(pool, tasks, pack);
     TileRun(g, steps, x, 0, tile0, tile1).run(pool, fill && tile0 == 0);
   }
-  return true;
-}
-
-// x expanded to [pixel][channel][tap], zero where the channel is inactive or the tap is outside.
-void expand_pixels(const GroupRun& g, ptrdiff_t step, float* x) {
-  const Plan& plan = *g.s.plan;
-  const ConvShape& s = plan.shape;
-  memset(x, 0, static_cast<size_t>(step * plan.pixels) * sizeof(float));
-  for (int64_t p = 0; p < plan.pixels; ++p, x += step) {
-    const int64_t top = p / plan.out_w * s.stride_y - s.pad_top, left = p % plan.out_w * s.stride_x - s.pad_left;
-    for (int64_t ky = 0; ky < s.kernel_h; ++ky)
-      for (int64_t kx = 0; kx < s.kernel_w; ++kx) {
-        const int64_t row = top + ky * s.dilation_y, col = left + kx * s.dilation_x;
-        if (row < 0 || row >= s.height || col < 0 || col >= s.width) continue;
-        for (int32_t a = 0; a < g.n_steps; ++a)
-          x[g.steps[a].w_offset + ky * s.kernel_w + kx] = g.channel(a)[row * s.width + col];
-      }
-  }
-}
-
-bool run_dot(const GroupRun& g, const Pool& pool, bool fill) {
-  const Plan& plan = *g.s.plan;
-  const int64_t k = plan.group_in * plan.n_taps;
-  const ptrdiff_t step = (k + plan.isa->lanes - 1) / plan.isa->lanes * plan.isa->lanes;
-  float* const x = pixel_floats(step * plan.pixels, 0);
-  if (x == nullptr) return false;
-  expand_pixels(g, step, x);
-
-  const size_t tasks = task_count(g.n_rows * plan.pixels * step / plan.isa->lanes, (g.n_rows + 3) / 4);
-  auto task = [&](size_t index) {
-    if (fill) fill_masked(g.s, index, tasks);
-    const Rows& rows = g.s.rows;
-    const int32_t end = g.row0 + static_cast<int32_t>(g.n_rows * (index + 1) / tasks);
-    for (int32_t m = g.row0 + static_cast<int32_t>(g.n_rows * index / tasks); m < end;) {
-      const int n = end - m >= kDotRows ? kDotRows : 1;
-      DotCall c;
-      c.x = x;
-      c.x_step = step;
-      c.k = k;
-      c.w = rows.w + m;
-      c.scale = rows.scale + m;
-      c.shift = rows.shift + m;
-      c.y = rows.y + m;
-      c.residual = g.s.residual ? rows.residual + m : nullptr;
-      c.act_min = g.s.call->act_min;
-      c.act_max = g.s.call->act_max;
-      plan.isa->dot[n][plan.pixels](c);
-      m += n;
-    }
-  };
-  parallel_for(pool, tasks, task);
   return true;
 }
 

@@ -17,6 +17,7 @@ struct DotCall {
   const float* scale;
   const float* shift;
   float* const* y;
+  int64_t first;  // index of the first pixel in y and residual
   const float* const* residual;  // null: none
   float act_min;
   float act_max;

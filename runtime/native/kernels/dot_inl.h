@@ -1,6 +1,6 @@
-// Convolution on maps of up to four output pixels: lanes = consecutive weights of one row, one sum per pixel.
+// Convolution for up to four output pixels: lanes = consecutive weights of one row, one sum per pixel.
 //
-// The pixel-lane tile would leave most lanes empty here. The pixels are expanded to the full row length with zeros for
+// A pixel-lane tile would leave most lanes empty here. The pixels are expanded to the full row length with zeros for
 // inactive channels, because weights arrive in cache lines of 16 floats and skipping 9 of them saves no traffic.
 #pragma once
 
@@ -38,9 +38,9 @@ void dot_rows(const DotCall& c) {
   for (int m = 0; m < MR; ++m)
     for (int p = 0; p < P; ++p) {
       float out = V::sum(acc[m][p]) * c.scale[m] + c.shift[m];
-      if (c.residual) out += c.residual[m][p];
+      if (c.residual) out += c.residual[m][c.first + p];
       out = out < c.act_min ? c.act_min : out;
-      c.y[m][p] = out > c.act_max ? c.act_max : out;
+      c.y[m][c.first + p] = out > c.act_max ? c.act_max : out;
     }
 }
 

@@ -116,12 +116,20 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   taps_kind = n_taps == 1 ? kTaps1 : n_taps == 9 ? kTaps9 : kTapsAny;
   plane = Plane{};
   panel_floats = 0;
+  tail_pixels = 0;
   max_mr = 1;
   rows_outside = false;
 }
 
 int64_t Plan::row_vecs() const { return out_h * ceil_div(out_w, isa->lanes); }
 int64_t Plan::packed_vecs() const { return ceil_div(pixels, isa->lanes); }
+
+// 7x7 is three vectors of 16 and one pixel, 15x15 fourteen and one: a fourth vector for one pixel would cost a third
+// more. Dot products over that pixel read all input channels, active or not, hence the limit of a quarter vector.
+int64_t Plan::dot_tail() const {
+  const int64_t tail = pixels % isa->lanes;
+  return pixels > isa->lanes && tail <= kDotMaxPixels && tail * 4 <= isa->lanes ? tail : 0;
+}
 
 bool Plan::pointwise() const {
   return n_taps == 1 && shape.stride_y == 1 && shape.stride_x == 1 && shape.pad_top == 0 && shape.pad_left == 0 &&
@@ -155,8 +163,8 @@ Family Plan::choose_family() const {
   // Copying a vector costs about three multiply-adds of a vector; kColumns copies kernel_w times as much.
   const double per_copy = 6.0 / static_cast<double>(n_taps * group_out);
   const double row_cost = static_cast<double>(row_vecs()) * (1.0 + per_copy);
-  const double column_cost =
-      static_cast<double>(packed_vecs()) * (1.0 + per_copy * static_cast<double>(shape.kernel_w));
+  const double vecs_in_columns = static_cast<double>(packed_vecs()) - (dot_tail() ? 0.7 : 0.0);
+  const double column_cost = vecs_in_columns * (1.0 + per_copy * static_cast<double>(shape.kernel_w));
   return row_cost <= column_cost ? Family::kRows : Family::kColumns;
 }
 
@@ -165,6 +173,7 @@ void Plan::lay_out() {
   if (family == Family::kQuad) return lay_out_pairs();
   if (family == Family::kRows || family == Family::kColumns) lay_out_planes();
   if (family == Family::kInPlace) taps.push_back(0);
+  if (family == Family::kColumns) tail_pixels = dot_tail();
   lay_out_vecs();
   split_tiles();
 }
@@ -223,7 +232,7 @@ void Plan::lay_out_pairs() {
 void Plan::lay_out_vecs() {
   const int64_t lanes = isa->lanes;
   const bool by_row = family == Family::kRows;
-  const int64_t rows = by_row ? out_h : 1, cols = by_row ? out_w : pixels, pitch = by_row ? plane.pitch : 0;
+  const int64_t rows = by_row ? out_h : 1, cols = by_row ? out_w : pixels - tail_pixels, pitch = by_row ? plane.pitch : 0;
   for (int64_t y = 0; y < rows; ++y)
     for (int64_t x = 0; x < cols; x += lanes) {
       const int64_t count = cols - x < lanes ? cols - x : lanes;

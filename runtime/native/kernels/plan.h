@@ -58,6 +58,7 @@ struct Plan {
   std::vector<Tile> tiles;
   std::vector<int32_t> quad_taps;  // kQuad: the tap that joins each pair, or -1
   int64_t panel_floats;  // kGather: per active channel, all tiles
+  int64_t tail_pixels;  // kColumns: the last pixels, too few for a vector; computed as in kDot
   int max_mr;
   bool rows_outside;  // loop order: all tiles of one block of output rows before the next block
 
@@ -79,6 +80,7 @@ struct Plan {
   void split_tiles();
   int64_t row_vecs() const;
   int64_t packed_vecs() const;
+  int64_t dot_tail() const;
 };
 
 }  // namespace sanp
