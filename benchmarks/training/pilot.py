@@ -20,6 +20,12 @@ from sanp.training import TrainConfig, train
 
 BUDGETS = (0.35, 0.5, 0.25, 0.67)
 CONTROLS = ("static", "fixed-k", "random")
+VARIANTS = {  # one decision undone at a time
+    "l1": {"sparsity": "l1", "cost_gain": 0.1, "gate_lr_scale": 1.0},
+    "raw-descriptor": {"standardise": False},
+    "no-noise": {"noise": 0.0, "soft_share": 0.0},
+    "full-gate-rate": {"gate_lr_scale": 1.0},
+}
 SETTINGS = {
     "digits": {"width": 0.25, "image_size": 16, "joint_epochs": 60},
     "mixcues": {
@@ -54,14 +60,18 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    """Run the grid and write <output>/pilot-<dataset>.json."""
+    """Run the grid and write <output>/pilot-<dataset>.json or variants-<dataset>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--variants", action="store_true", help="run the variants at 35 % instead of budgets and controls"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    kind = "variants" if arguments.variants else "pilot"
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in arguments.datasets}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -74,17 +84,20 @@ def main() -> None:
                     progress=False,
                 )
                 options["pretrained"] = scratch / "dense" / "dense.safetensors"
-                plan = [("sanp", budget) for budget in BUDGETS] + [(policy, BUDGETS[0]) for policy in CONTROLS]
-                for policy, budget in plan:
-                    row = run(TrainConfig.checked(**options, policy=policy, budget=budget), scratch)
+                plan = [("sanp", budget, {}) for budget in BUDGETS]
+                plan += [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS]
+                if arguments.variants:
+                    plan = [(variant, BUDGETS[0], changes) for variant, changes in VARIANTS.items()]
+                for label, budget, changes in plan:
+                    row = {"label": label, **run(TrainConfig.checked(**options, budget=budget, **changes), scratch)}
                     rows[name].append(row)
                     print(
-                        f"{name} seed {seed} {policy:<8} budget {budget:.2f}: accuracy {row['accuracy']:.4f} "
+                        f"{name} seed {seed} {label:<14} budget {budget:.2f}: accuracy {row['accuracy']:.4f} "
                         f"(dense {row['dense_accuracy']:.4f}), cost {row['cost']:.4f}, dynamic {row['dynamic']:.3f}",
                         flush=True,
                     )
                     text = json.dumps({"torch": torch.__version__, "rows": rows[name]}, indent=1)
-                    (arguments.output / f"pilot-{name}.json").write_text(text + "\n", encoding="utf-8")
+                    (arguments.output / f"{kind}-{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from sanp.gating.policies import FixedKGate, OracleGate, RandomGate, SanpGate
 
 
 def set_density(model: nn.Module, density: float) -> None:
-    """Set the share of open channels of every fixed-k and random gate."""
+    """Set the share of open channels of every fixed-k and random gate; noted in `model.gating` for checkpoints."""
+    report = getattr(model, "gating", None)
+    if report is not None and report.policy in ("fixed-k", "random"):
+        model.gating = replace(report, options={**report.options, "density": density})
     for module in model.modules():
         if isinstance(module, (FixedKGate, RandomGate)):
             module.set_density(density)

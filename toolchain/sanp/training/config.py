@@ -45,13 +45,16 @@ class TrainConfig(BaseModel):
     lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of pretraining")
     warmup_lr: float = Field(0.01, gt=0, le=10, description="peak learning rate of the warm-up")
     joint_lr: float = Field(0.1, gt=0, le=10, description="peak learning rate of the joint stage")
-    gate_lr_scale: float = Field(1.0, gt=0, le=100, description="factor on the joint rate for gate parameters")
+    gate_lr_scale: float = Field(0.3, gt=0, le=100, description="factor on the joint rate for gate parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Nesterov)")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="weight decay of the backbone; gates have none")
     clip_norm: float = Field(5.0, gt=0, description="largest norm of the gradient")
     augment: bool = Field(True, description="random shifts, and mirroring where the data set allows it")
 
-    cost_gain: float = Field(0.1, ge=0, le=100, description="lambda per unit of cost above the target")
+    sparsity: Literal["effective", "l1"] = Field(
+        "effective", description="form of the cost loss; l1 is the published one"
+    )
+    cost_gain: float = Field(0.3, ge=0, le=100, description="lambda per unit of cost above the target")
     lambda_min: float = Field(-0.05, ge=-10, le=0, description="smallest weight of the cost loss")
     lambda_max: float = Field(1.0, ge=0, le=100, description="largest weight of the cost loss")
     ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")

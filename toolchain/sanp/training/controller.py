@@ -12,14 +12,13 @@ class BudgetController:
     """lambda = gain * (c_hat - target), clamped (arXiv 1910.08906 eq. 10, with a moving target and a larger gain).
 
     c_hat is the share of the dense MACs that the hard, noise-free codes of the last batches cost. The target falls from
-    1 to the budget over the first part of the joint stage. Lambda is new in every step and never leaves the device: the
+    1 to the budget over the first part of the joint stage. Lambda never leaves the device. The
     gates integrate lambda (their bias moves at lr * lambda / (1 - momentum) per step), so any delay between cost and
-    lambda turns into oscillation. With a window of 20 steps and updates every 10 the cost swung by 0.3 and accuracy
-    with it; smoothing over 5 steps and updating in each does not swing.
+    lambda turns into oscillation; hence a short window, and a new lambda in every step.
 
-    It ends 1 to 5 points above the budget, because only an error holds against the cross-entropy that pulls gates open.
-    Calibration removes the rest. An integral term instead overshot by 4 points: it fills while the target falls, and
-    when it empties the learning rate is already too low to reopen gates.
+    It ends somewhat above the budget, because only an error holds against the cross-entropy that pulls gates open.
+    Calibration removes the rest. An integral term fills while the target falls, and when it empties the learning rate
+    is already too low to reopen gates: it ended below the budget.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:

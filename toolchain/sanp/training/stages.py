@@ -16,6 +16,7 @@ from sanp.training.calibration import apply_density
 from sanp.training.config import TrainConfig
 from sanp.training.controller import BudgetController
 from sanp.training.distributed import Workers
+from sanp.training.sparsity import effective_channels, weighted_l1
 
 NAMES = ("pretrain", "warmup", "joint")
 
@@ -102,21 +103,13 @@ class Joint(Stage):
         return [*rows, gates_row] if gates else rows
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy + lambda * sum of saliencies, each weighted by the MACs that closing its filter saves.
-
-        The mean weight is 1, so lambda means the same for every network. A negative lambda rewards saliency only up to
-        1; the reward has no other bound.
-        """
+        """Cross-entropy + lambda * cost loss; see `sanp.training.sparsity` for the two forms of the latter."""
         loss = F.cross_entropy(logits, labels)
         if not self.penalised:
             return loss
-        penalty, reward = loss.new_zeros(()), loss.new_zeros(())
-        for name, layer in self.layers.items():
-            saliency, weights = layer.saliency, self.weights[name]
-            penalty = penalty + saliency.mean(0) @ weights
-            reward = reward + saliency.clamp(max=1.0).mean(0) @ weights
-        weight = self.controller.weight
-        return loss + weight.clamp(min=0) * penalty + weight.clamp(max=0) * reward
+        form = effective_channels if self.config.sparsity == "effective" else weighted_l1
+        saliencies = [layer.saliency for layer in self.layers.values()]
+        return loss + form(saliencies, list(self.weights.values()), self.controller.weight)
 
     def before_epoch(self, epoch: int) -> None:
         """Fade the noise; fixed-k and random gates follow the falling target by their density."""

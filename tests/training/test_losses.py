@@ -1,0 +1,143 @@
+"""The cost loss, the controller, recalibration and calibration: signs, bounds and invariances."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sanp import models
+from sanp.cost_tracker import CostTracker
+from sanp.data import Split
+from sanp.gating import gate, gated_layers
+from sanp.gating.controls import set_density
+from sanp.training import TrainConfig, recalibrate
+from sanp.training.batches import Batches, augmented, seed_for
+from sanp.training.calibration import calibrate_threshold, density_for, mean_cost
+from sanp.training.controller import BudgetController
+from sanp.training.sparsity import effective_channels, weighted_l1
+
+ONE = torch.tensor(1.0)
+
+
+def test_effective_channels_counts_and_ignores_scale():
+    equal, single = torch.full((3, 8), 0.2), torch.zeros(3, 8)
+    single[:, 2] = 5.0
+    weights = [torch.ones(8)]
+    assert float(effective_channels([equal], weights, ONE)) == pytest.approx(8, rel=1e-3)
+    assert float(effective_channels([single], weights, ONE)) == pytest.approx(1, rel=1e-3)
+    s = torch.rand(5, 8)
+    assert float(effective_channels([s], weights, ONE)) == pytest.approx(
+        float(effective_channels([3 * s], weights, ONE)), rel=1e-4
+    )
+    assert float(effective_channels([torch.zeros(2, 8)], weights, ONE)) == 0  # and no division by zero
+
+
+def test_effective_channels_pushes_small_saliencies_down_and_large_ones_up():
+    s = torch.tensor([[0.1, 0.2, 1.0, 1.5]], requires_grad=True)
+    effective_channels([s], [torch.ones(4)], ONE).backward()
+    assert (s.grad[0, :2] > 0).all() and s.grad[0, 3] < 0  # the boundary is (sum of s^2) / (sum of s) = 1.18
+    assert float((s.grad * s.detach()).sum()) == pytest.approx(0, abs=1e-5)  # nothing to gain from the common scale
+
+
+def test_l1_is_weighted_and_its_reward_is_capped():
+    s = torch.tensor([[0.5, 2.0]], requires_grad=True)
+    weights = [torch.tensor([1.0, 3.0])]
+    assert float(weighted_l1([s], weights, ONE)) == 6.5
+    (grad,) = torch.autograd.grad(weighted_l1([s], weights, -ONE), s)
+    assert grad.tolist() == [[-1, 0]]
+
+
+def test_controller_sign_bounds_and_ramp():
+    config = TrainConfig(budget=0.4, ramp=0.5, cost_gain=10.0, lambda_min=-0.05, lambda_max=1.0, window=1)
+    controller = BudgetController(config, torch.device("cpu"))
+    assert [controller.target(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.7, 0.4, 0.4])
+    for cost, progress, weight in ((0.45, 1, 0.5), (0.9, 1, 1.0), (0.4, 1, 0.0), (0.2, 1, -0.05), (0.75, 0.25, 0.5)):
+        controller.observe(torch.tensor(cost), progress)
+        assert float(controller.weight) == pytest.approx(weight, abs=1e-5)
+    again = BudgetController(config, torch.device("cpu"))
+    again.restore(controller.state())
+    assert torch.equal(again.weight, controller.weight) and torch.equal(again.cost, controller.cost)
+
+
+def test_recalibration_finds_the_statistics_of_the_data():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), nn.Conv2d(3, 2, 1))
+    images = torch.randn(400, 3, 4, 4) * 3 + 2
+    model.train()
+    recalibrate(model, images.split(100))
+    torch.testing.assert_close(model[0].running_mean, images.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(model[0].running_var, images.var((0, 2, 3)), rtol=2e-2, atol=1e-2)
+    assert model[0].momentum == 0.1 and model.training and model[1].training
+
+
+@pytest.fixture
+def gated():
+    """A gated network with spread saliencies and a split to measure it on."""
+    torch.manual_seed(0)
+    model = gate(models.build("m-cifarnet", width=0.2), torch.zeros(1, 3, 16, 16)).eval()
+    for layer in gated_layers(model).values():
+        nn.init.normal_(layer.gate.net.fc2.bias, 0.4, 0.2)
+    images = torch.rand(64, 3, 16, 16).numpy()
+    zeros = torch.zeros(3).numpy()
+    split = Split(images, torch.zeros(64, dtype=torch.int64).numpy(), zeros, zeros + 1)
+    return model, CostTracker(model, torch.zeros(1, 3, 16, 16)), Batches(split, torch.device("cpu"), 32)
+
+
+@pytest.mark.parametrize("budget", [0.3, 0.6])
+def test_calibration_meets_the_budget_from_above(gated, budget):
+    model, tracker, batches = gated
+    before = mean_cost(model, tracker, batches)
+    assert before > budget
+    threshold = calibrate_threshold(model, tracker, batches, budget)
+    after = mean_cost(model, tracker, batches)
+    assert 0 < threshold < 1 and budget - 0.06 < after <= budget
+    assert calibrate_threshold(model, tracker, batches, 1.1) == 0
+    assert mean_cost(model, tracker, batches) == before
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("budget", [0.25, 0.67])
+def test_densities_of_fixed_k_meet_the_budget(name, budget):
+    example = torch.zeros(1, 3, 16, 16)
+    model = gate(models.build(name, width=0.5), example, "fixed-k").eval()
+    for layer in gated_layers(model).values():
+        nn.init.zeros_(layer.gate.net.fc2.weight)
+        nn.init.uniform_(layer.gate.net.fc2.bias, 0.8, 1.2)  # nothing below zero, no ties
+    tracker = CostTracker(model, example)
+    set_density(model, density_for(tracker, budget))
+    model(torch.rand(8, 3, 16, 16))
+    assert float((tracker.sample_macs() / tracker.dense_macs).mean()) == pytest.approx(budget, abs=0.04)
+
+
+def test_batches_depend_on_the_seed_and_can_start_anywhere(gated):
+    batches = gated[2]
+    whole = [rows.tolist() for rows in batches.epoch(seed_for(0, "joint", 3))]
+    assert sorted(row for rows in whole for row in rows) == list(range(64))
+    assert [rows.tolist() for rows in batches.epoch(seed_for(0, "joint", 3), skip=1)] == whole[1:]
+    assert [rows.tolist() for rows in batches.epoch(seed_for(1, "joint", 3))] != whole
+
+
+def test_shards_of_two_processes_are_disjoint():
+    zeros = torch.zeros(3).numpy()
+    split = Split(torch.rand(50, 3, 2, 2).numpy(), torch.zeros(50, dtype=torch.int64).numpy(), zeros, zeros + 1)
+    parts = [Batches(split, torch.device("cpu"), 20, rank, 2) for rank in range(2)]
+    seen = [torch.cat(list(part.epoch(7))).tolist() for part in parts]
+    assert [part.batch_size for part in parts] == [10, 10]
+    assert len(seen[0]) == len(seen[1]) == 20 and not set(seen[0]) & set(seen[1])
+
+
+def test_augmentation_moves_whole_images():
+    class Kind:
+        shift, flip = 2, True
+
+    torch.manual_seed(0)
+    image = torch.zeros(200, 1, 8, 8)
+    image[:, 0, 3, 4] = 1.0
+    found = augmented(image, Kind())
+    spots = {tuple(row[1:].tolist()) for row in found[:, 0].nonzero()}
+    assert len(found[:, 0].nonzero()) == 200  # no pixel lost or doubled
+    assert {row for row, _ in spots} == set(range(1, 6))
+    assert {column for _, column in spots} == set(range(1, 7))  # 4 +- 2 and its mirror 3 +- 2
+    Kind.shift, Kind.flip = 0, False
+    assert augmented(image, Kind()) is image
