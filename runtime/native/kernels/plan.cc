@@ -184,6 +184,7 @@ void Plan::lay_out_planes() {
   const std::vector<int64_t> row_phases = ay.phases(), col_phases = ax.phases();
   const int64_t rows = ay.length(), cols = columns ? out_w : ax.length();
   const int64_t copies = columns ? shape.kernel_w : static_cast<int64_t>(col_phases.size());
+  int64_t left_border = 0;
   for (int64_t phase : row_phases)
     for (int64_t i = 0; i < copies; ++i) {
       const int64_t first_row = ay.first_shift() * shape.stride_y + phase;
@@ -192,6 +193,7 @@ void Plan::lay_out_planes() {
       ay.inside(first_row, rows, &r0, &r1);
       ax.inside(first_col, cols, &c0, &c1);
       if (c0 == c1) r1 = r0;  // nothing of the input in it: an all-zero plane
+      left_border = c0 > left_border ? c0 : left_border;
       parts.push_back({static_cast<int32_t>(r0), static_cast<int32_t>(r1), static_cast<int32_t>(c0),
                        static_cast<int32_t>(c1),
                        (first_row + r0 * shape.stride_y) * shape.width + first_col + c0 * shape.stride_x});
@@ -202,9 +204,9 @@ void Plan::lay_out_planes() {
   plane.part_floats = rows * cols;
   plane.source_step = shape.width * shape.stride_y;
   plane.stride_x = static_cast<int32_t>(shape.stride_x);
-  // Slack for whole-vector stores. Channels a multiple of 4 kB apart would share cache sets: at 32x32 that halves the
+  // Slack: the last row is closed like the others, up to the next row's data, with whole vectors. Channels a multiple of 4 kB apart would share cache sets: at 32x32 that halves the
   // speed.
-  plane.channel_floats = ceil_div(plane.part_floats * plane.n_parts + isa->lanes, 16) * 16;
+  plane.channel_floats = ceil_div(plane.part_floats * plane.n_parts + left_border + isa->lanes, 16) * 16;
   if (plane.channel_floats % 1024 == 0) plane.channel_floats += 16;
 
   for (int64_t y = 0; y < shape.kernel_h; ++y)

@@ -22,7 +22,7 @@ struct Plane {
   int32_t n_parts;
   int32_t pitch;           // floats per row
   int64_t part_floats;     // distance between parts
-  int64_t channel_floats;  // distance between channels; at least one vector longer than the parts
+  int64_t channel_floats;  // distance between channels: the parts, the widest left border and one vector
   int64_t source_step;     // input floats from one plane row to the next
   int32_t stride_x;
 };
