@@ -1,6 +1,6 @@
 """Do the default settings meet their budget, and does a per-sample gate beat its controls? One command, one JSON.
 
-    python benchmarks/training/pilot.py --output benchmarks/training/results
+    python benchmarks/training/pilot.py --plans budgets controls
 
 For each data set and seed one backbone is pretrained; every budget and policy starts from it with the same number of
 epochs. No option is tuned per budget, data set or seed. Rows are written as they finish, so that a run can be stopped.
@@ -31,10 +31,11 @@ SETTINGS = {
     "mixcues": {
         "width": 0.25,
         "image_size": 16,
-        "augment": False,  # a shift changes the phase of gratings only, but strokes would leave the image
+        "augment": False,  # the generator moves and turns everything already
+        "pretrain_epochs": 20,
         "warmup_epochs": 2,
-        "joint_epochs": 30,
-        "data_options": {"modes": 4, "train_size": 5000, "val_size": 1000, "test_size": 4000},
+        "joint_epochs": 20,
+        "data_options": {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000},
     },
 }
 
@@ -59,37 +60,41 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
     }
 
 
+def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
+    """Label, budget and changed options of each run."""
+    plan: list[tuple[str, float, dict[str, object]]] = []
+    if "budgets" in names:
+        plan += [("sanp", budget, {}) for budget in BUDGETS]
+    if "controls" in names:
+        plan += [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS]
+    if "variants" in names:
+        plan += [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()]
+    return plan
+
+
 def main() -> None:
-    """Run the grid and write <output>/pilot-<dataset>.json or variants-<dataset>.json."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the grid and write <output>/pilot-<dataset>.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--plans", nargs="+", default=["budgets"], choices=["budgets", "controls", "variants"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--variants", action="store_true", help="run the variants at 35 % instead of budgets and controls"
-    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    kind = "variants" if arguments.variants else "pilot"
+    name_of = "-".join(["pilot", *arguments.plans])
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in arguments.datasets}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         for seed in arguments.seeds:
             for name in arguments.datasets:
                 options = {"dataset": name, "seed": seed, **SETTINGS[name]}
-                train(
-                    TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0}),
-                    output=scratch / "dense",
-                    progress=False,
-                )
+                dense = TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0})
+                train(dense, output=scratch / "dense", progress=False)
                 options["pretrained"] = scratch / "dense" / "dense.safetensors"
-                plan = [("sanp", budget, {}) for budget in BUDGETS]
-                plan += [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS]
-                if arguments.variants:
-                    plan = [(variant, BUDGETS[0], changes) for variant, changes in VARIANTS.items()]
-                for label, budget, changes in plan:
-                    row = {"label": label, **run(TrainConfig.checked(**options, budget=budget, **changes), scratch)}
+                for label, budget, changes in plan_of(arguments.plans):
+                    config = TrainConfig.checked(**{**options, "budget": budget, **changes})
+                    row = {"label": label, **run(config, scratch)}
                     rows[name].append(row)
                     print(
                         f"{name} seed {seed} {label:<14} budget {budget:.2f}: accuracy {row['accuracy']:.4f} "
@@ -97,7 +102,7 @@ def main() -> None:
                         flush=True,
                     )
                     text = json.dumps({"torch": torch.__version__, "rows": rows[name]}, indent=1)
-                    (arguments.output / f"{kind}-{name}.json").write_text(text + "\n", encoding="utf-8")
+                    (arguments.output / f"{name_of}-{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sanp import checkpoint, tensor_file
+from sanp.gating import gated_layers
 from sanp.training import TrainConfig, TrainingInterrupted, train
 from sanp.training.progress import Journal
 from sanp_targets.errors import ConfigError, InputError
@@ -145,6 +146,10 @@ def test_other_policies_run(policy, tmp_path):
     config = TINY.model_copy(update={"policy": policy, "pretrain_epochs": 1, "joint_epochs": 2, "budget": 0.5})
     result = train(config, output=tmp_path, progress=False)
     assert result.cost == pytest.approx(0.5, abs=0.1)
+    found = checkpoint.load(result.checkpoint).model
+    if policy == "fixed-k":  # the density is found while training and must come back with the file
+        assert found.gating.options["density"] == pytest.approx(0.7, abs=0.05)
+        assert [layer.gate.k for layer in gated_layers(found).values()][1:3] == [5, 10]
     if policy == "static":
         assert result.evaluation.dynamic == 0
     else:

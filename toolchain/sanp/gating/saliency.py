@@ -79,9 +79,9 @@ def hashed_scale(u: Tensor, noise: float, soft_share: float = 0.5) -> Tensor:
     """Training scale g * s of improved semantic hashing, [N, C] (arXiv 1910.08906 eq. 3, 6, 7 and 8), s = relu(u).
 
     g is per element soft, v = saturating_sigmoid(s + n), or hard, 1[s + n > 0]; soft with probability soft_share
-    (one half as published). The gradient is always that of v * s, passed straight through the ReLU of s, so that a gate
-    that is closed on every sample can hear from the loss. In a residual block it does; in a plain network the ReLU behind
-    the layer has no gradient at exactly 0 either, and gates come back through the samples on which they are open.
+    (one half as published). The gradient is always that of v * s, passed straight through the ReLU of s, so that a
+    gate that is closed on every sample can hear from the loss. In a residual block it does; in a plain network the ReLU
+    behind the layer has no gradient at 0 either, and gates come back through the samples on which they are open.
     """
     drawn = noise * torch.randn_like(u) if noise else torch.zeros_like(u)
     return _HashedScale.apply(u, drawn, torch.rand_like(u) < soft_share)
