@@ -12,13 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "runtime/native"
 
 
-def build(folder: Path, sanitizers: str = "") -> Path:
+def build(folder: Path, *options: str) -> Path:
     """Configure and build the test program in `folder`, which may hold an earlier build."""
     if shutil.which("cmake") is None or shutil.which("c++") is None:
         pytest.skip("cmake or a C++ compiler is missing")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", *generator, "-S", NATIVE, "-B", folder, "-DSANP_NATIVE_TESTS=ON",
-                 f"-DSANP_NATIVE_SANITIZE={sanitizers}"]  # fmt: skip
+    configure = ["cmake", *generator, "-S", NATIVE, "-B", folder, "-DSANP_NATIVE_TESTS=ON", *options]
     for command in (configure, ["cmake", "--build", folder, "--target", "sanp_kernel_test", "-j", "2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
@@ -53,7 +52,21 @@ def test_cases_are_those_of_the_program(program):
 def test_sanitizers(sanitizers, only):
     """Out-of-bounds, undefined behaviour and data races; the build takes minutes."""
     folder = ROOT / "build" / f"native-tests-{sanitizers.replace(',', '-')}"
-    done = subprocess.run([build(folder, sanitizers), "--only", only], capture_output=True, text=True, check=False)
+    program = build(folder, f"-DSANP_NATIVE_SANITIZE={sanitizers}")
+    done = subprocess.run([program, "--only", only], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_arm_under_emulation():
+    """The NEON kernels, cross-compiled; emulation proves the results and says nothing about speed."""
+    emulator, compiler = "qemu-aarch64-static", "aarch64-linux-gnu-g++"
+    if shutil.which(emulator) is None or shutil.which(compiler) is None:
+        pytest.skip(f"{emulator} or {compiler} is missing")
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={NATIVE / 'toolchains/aarch64-linux-gnu.cmake'}"
+    program = build(ROOT / "build/native-tests-aarch64", toolchain)
+    command = [emulator, "-L", "/usr/aarch64-linux-gnu", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -30,11 +30,8 @@ struct Avx2 {
     return _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(first - 1)),
                             _mm256_cmpgt_epi32(_mm256_set1_epi32(first + count), lane));
   }
-  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero or keep `v`.
+  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero.
   static F load_part(const float* p, Mask m) { return _mm256_maskload_ps(p, m); }
-  static F merge_part(F v, const float* p, Mask m) {
-    return _mm256_blendv_ps(v, _mm256_maskload_ps(p, m), _mm256_castsi256_ps(m));
-  }
   static void store_part(float* p, Mask m, F v) { _mm256_maskstore_ps(p, m, v); }
   // p[0], p[2], ... p[14]; reads 15 floats.
   static F load_even(const float* p) { return even(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 7)); }

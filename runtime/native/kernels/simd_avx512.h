@@ -30,9 +30,8 @@ struct Avx512 {
 
   using Mask = __mmask16;
   static Mask mask(int first, int count) { return static_cast<Mask>(((1u << count) - 1u) << first); }
-  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero or keep `v`.
+  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero.
   static F load_part(const float* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
-  static F merge_part(F v, const float* p, Mask m) { return _mm512_mask_loadu_ps(v, m, p); }
   static void store_part(float* p, Mask m, F v) { _mm512_mask_storeu_ps(p, m, v); }
   // p[0], p[2], ... p[30]; reads 31 floats.
   static F load_even(const float* p) {

@@ -30,9 +30,9 @@ struct Portable {
     int first, end;
   };
   static Mask mask(int first, int count) { return {first, first + count}; }
-  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero or keep `v`.
-  static F load_part(const float* p, Mask m) { return merge_part(zero(), p, m); }
-  static F merge_part(F v, const float* p, Mask m) {
+  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero.
+  static F load_part(const float* p, Mask m) {
+    F v = zero();
     for (int j = m.first; j < m.end; ++j) v[j] = p[j];
     return v;
   }

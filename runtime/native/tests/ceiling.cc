@@ -7,6 +7,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace sanp {
@@ -49,9 +51,23 @@ __attribute__((target("avx2,fma"))) float loop_avx2() {
   }
   return sum;
 }
+#elif defined(__aarch64__)
+float loop_neon() {
+  float32x4_t a[kChains];
+  for (int i = 0; i < kChains; ++i) a[i] = vdupq_n_f32(static_cast<float>(i));
+  float32x4_t b = vdupq_n_f32(0.999f), c = vdupq_n_f32(1e-3f);
+  for (int s = 0; s < kSteps; ++s) {
+    asm volatile("" : "+w"(b), "+w"(c));
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) a[i] = vfmaq_f32(c, a[i], b);
+  }
+  float sum = 0;
+  for (int i = 0; i < kChains; ++i) sum += vgetq_lane_f32(a[i], 0);
+  return sum;
+}
 #endif
 
-double best_rate(float (*loop)(), int lanes) {
+[[maybe_unused]] double best_rate(float (*loop)(), int lanes) {
   using Clock = std::chrono::steady_clock;
   volatile float sink = 0;
   double best = 0;
@@ -72,6 +88,8 @@ double fma_ceiling(const char* isa) {
   if (strcmp(isa, "avx512") == 0 && __builtin_cpu_supports("avx512f")) return best_rate(loop_avx512, 16);
   if (strcmp(isa, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     return best_rate(loop_avx2, 8);
+#elif defined(__aarch64__)
+  if (strcmp(isa, "neon") == 0) return best_rate(loop_neon, 4);
 #endif
   (void)isa;
   return 0;

@@ -1,0 +1,54 @@
+// SIMD wrapper: NEON on 64-bit Arm, four float lanes.
+#pragma once
+
+#include <arm_neon.h>
+
+namespace sanp {
+
+struct Neon {
+  using F = float32x4_t;
+  static constexpr int kLanes = 4;
+
+  static F zero() { return vdupq_n_f32(0); }
+  static F set1(float v) { return vdupq_n_f32(v); }
+  static F load(const float* p) { return vld1q_f32(p); }
+  static void store(float* p, F v) { vst1q_f32(p, v); }
+  static F add(F a, F b) { return vaddq_f32(a, b); }
+  static F mul(F a, F b) { return vmulq_f32(a, b); }
+  static F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+  static void accumulate(F& acc, F a, F b) { acc = vfmaq_f32(acc, a, b); }
+  static void accumulate_weight(F& acc, F x, const float* w) { acc = vfmaq_f32(acc, x, vld1q_dup_f32(w)); }
+  // FMAX and FMIN return NaN when either operand is NaN, so a NaN in the data survives the clamp.
+  static F max(F a, F b) { return vmaxq_f32(a, b); }
+  static F min(F a, F b) { return vminq_f32(a, b); }
+
+  // Without masked memory access a partial vector is moved lane by lane; it is the last of a row or a channel.
+  struct Mask {
+    int first, end;
+  };
+  static Mask mask(int first, int count) { return {first, first + count}; }
+  // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero.
+  static F load_part(const float* p, Mask m) {
+    float lanes[kLanes] = {0, 0, 0, 0};
+    for (int j = m.first; j < m.end; ++j) lanes[j] = p[j];
+    return load(lanes);
+  }
+  static void store_part(float* p, Mask m, F v) {
+    float lanes[kLanes];
+    store(lanes, v);
+    for (int j = m.first; j < m.end; ++j) p[j] = lanes[j];
+  }
+  // p[0], p[2], p[4], p[6]; reads 7 floats.
+  static F load_even(const float* p) { return vcombine_f32(even(p), even_end(p + 4)); }
+  // Lanes from `count` on are zero; reads 2 * count - 1 floats.
+  static F load_even_part(const float* p, int count) {
+    float lanes[kLanes] = {0, 0, 0, 0};
+    for (int j = 0; j < count; ++j) lanes[j] = p[2 * j];
+    return load(lanes);
+  }
+  static float32x2_t even(const float* p) { return vld2_f32(p).val[0]; }
+  static float32x2_t even_end(const float* p) { return vset_lane_f32(p[2], vdup_n_f32(p[0]), 1); }
+  static float sum(F v) { return vaddvq_f32(v); }
+};
+
+}  // namespace sanp
