@@ -49,7 +49,7 @@ def test_l1_is_weighted_and_its_reward_is_capped():
 
 
 def test_controller_sign_bounds_and_ramp():
-    config = TrainConfig(budget=0.4, ramp=0.5, cost_gain=10.0, lambda_min=-0.05, lambda_max=1.0, window=1)
+    config = TrainConfig(budget=0.4, ramp=0.5, cost_gain=10.0, lambda_min=-0.05, lambda_max=1.0, window=1, margin=0)
     controller = BudgetController(config, torch.device("cpu"))
     assert [controller.target(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.7, 0.4, 0.4])
     for cost, progress, weight in ((0.45, 1, 0.5), (0.9, 1, 1.0), (0.4, 1, 0.0), (0.2, 1, -0.05), (0.75, 0.25, 0.5)):
@@ -58,6 +58,15 @@ def test_controller_sign_bounds_and_ramp():
     again = BudgetController(config, torch.device("cpu"))
     again.restore(controller.state())
     assert torch.equal(again.weight, controller.weight) and torch.equal(again.cost, controller.cost)
+
+
+@pytest.mark.parametrize(
+    ("changes", "goal"),
+    [({}, 0.45), ({"calibrate": False}, 0.4), ({"policy": "fixed-k"}, 0.4), ({"budget": 1.0}, 1.0)],
+)
+def test_controller_aims_above_the_budget_where_calibration_follows(changes, goal):
+    config = TrainConfig(**{"budget": 0.4, "margin": 0.05, **changes})
+    assert BudgetController(config, torch.device("cpu")).target(1.0) == pytest.approx(goal)
 
 
 def test_recalibration_finds_the_statistics_of_the_data():

@@ -59,6 +59,9 @@ class TrainConfig(BaseModel):
     lambda_max: float = Field(1.0, ge=0, le=100, description="largest weight of the cost loss")
     ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
     window: int = Field(5, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+    margin: float = Field(
+        0.02, ge=0, le=0.5, description="how far above the budget joint training aims, for calibration"
+    )
     calibrate: bool = Field(True, description="raise the gate threshold at the end if the cost is above the budget")
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")

@@ -12,17 +12,19 @@ class BudgetController:
     """lambda = gain * (c_hat - target), clamped (arXiv 1910.08906 eq. 10, with a moving target and a larger gain).
 
     c_hat is the share of the dense MACs that the hard, noise-free codes of the last batches cost. The target falls from
-    1 to the budget over the first part of the joint stage. Lambda never leaves the device. The
+    1 to the budget plus a margin over the first part of the joint stage. Lambda never leaves the device. The
     gates integrate lambda (their bias moves at lr * lambda / (1 - momentum) per step), so any delay between cost and
     lambda turns into oscillation; hence a short window, and a new lambda in every step.
 
-    It ends somewhat above the budget, because only an error holds against the cross-entropy that pulls gates open.
-    Calibration removes the rest. An integral term fills while the target falls, and when it empties the learning rate
+    The margin is there because codes cost a little less in evaluation than in training, and calibration can only close
+    gates. Lambda itself ends above its target, because only an error holds against the cross-entropy that opens gates. An integral term fills while the target falls, and when it empties the learning rate
     is already too low to reopen gates: it ended below the budget.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config = config
+        learned = config.policy not in ("fixed-k", "random")
+        self.goal = min(1.0, config.budget + (config.margin if config.calibrate and learned else 0.0))
         self.cost = torch.ones((), device=device)  # smoothed
         self.weight = torch.zeros((), device=device)  # lambda
 
@@ -30,7 +32,7 @@ class BudgetController:
         """Cost to aim for at this share (0 to 1) of the joint stage."""
         config = self.config
         done = 1.0 if config.ramp <= 0 else min(1.0, progress / config.ramp)
-        return 1.0 + (config.budget - 1.0) * done
+        return 1.0 + (self.goal - 1.0) * done
 
     def observe(self, cost: Tensor, progress: float) -> None:
         """Take in the mean cost of one batch (scalar tensor) and set lambda; progress: share of the stage done."""
