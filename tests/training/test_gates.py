@@ -52,6 +52,18 @@ def test_export_says_what_evaluation_does(kind, standardise, threshold):
     assert torch.equal(decision.code, (decision.scale > 0).float())
 
 
+def test_standardised_descriptors_equal_their_definition():
+    """Batch norm of the pooled input, then the two layers, in float64 without folding."""
+    gate = trained(SanpGate(9, 14))
+    x = torch.randn(6, 9, 5, 5)
+    net = gate.net
+    z = (x.double().mean((2, 3)) - net.norm.running_mean) / torch.sqrt(net.norm.running_var.double() + net.norm.eps)
+    hidden = torch.relu(z @ net.fc1.weight.double().T + net.fc1.bias)
+    torch.testing.assert_close(
+        gate(x).u, (hidden @ net.fc2.weight.double().T + net.fc2.bias).float(), rtol=1e-4, atol=1e-5
+    )
+
+
 def test_zero_saliency_is_closed():
     gate = trained(SanpGate(3, 4))
     gate.net.fc2.weight.data.zero_()

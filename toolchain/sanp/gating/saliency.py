@@ -34,19 +34,31 @@ class SaliencyNet(nn.Module):
         nn.init.ones_(self.fc2.bias)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Descriptor float32 [N, c_in] -> u float32 [N, c_out]."""
-        if self.norm is not None:
-            z = self.norm(z)
-        return self.fc2(F.relu(self.fc1(z)))
+        """Descriptor float32 [N, c_in] -> u float32 [N, c_out].
+
+        In evaluation it uses the folded weights, so that PyTorch rounds as the exported gate does.
+        """
+        if self.norm is None:
+            hidden = self.fc1(z)
+        elif self.norm.training:
+            hidden = self.fc1(self.norm(z))
+        else:
+            hidden = F.linear(z, *self._first())
+        return self.fc2(F.relu(hidden))
+
+    def _first(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the first layer on the raw descriptor; folded in float64."""
+        if self.norm is None or self.norm.running_mean is None or self.norm.running_var is None:
+            return self.fc1.weight, self.fc1.bias
+        weight = self.fc1.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
+        bias = self.fc1.bias.double() - weight @ self.norm.running_mean.double()
+        return weight.float(), bias.float()
 
     def folded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """w1, b1, w2, b2 of the evaluation-mode network on the raw descriptor, detached float32 copies."""
-        w1, b1 = self.fc1.weight.detach().double(), self.fc1.bias.detach().double()
-        if self.norm is not None:
-            assert self.norm.running_mean is not None and self.norm.running_var is not None
-            w1 = w1 / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
-            b1 = b1 - w1 @ self.norm.running_mean.double()
-        return w1.float(), b1.float(), self.fc2.weight.detach().clone(), self.fc2.bias.detach().clone()
+        w1, b1 = self._first()
+        rows = (w1, b1, self.fc2.weight, self.fc2.bias)
+        return rows[0].detach().clone(), rows[1].detach().clone(), rows[2].detach().clone(), rows[3].detach().clone()
 
 
 def saturating_sigmoid(x: Tensor) -> Tensor:

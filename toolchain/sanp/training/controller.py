@@ -12,13 +12,14 @@ class BudgetController:
     """lambda = gain * (c_hat - target), clamped (arXiv 1910.08906 eq. 10, with a moving target and a larger gain).
 
     c_hat is the share of the dense MACs that the hard, noise-free codes of the last batches cost. The target falls from
-    1 to the budget plus a margin over the first part of the joint stage. Lambda never leaves the device. The
-    gates integrate lambda (their bias moves at lr * lambda / (1 - momentum) per step), so any delay between cost and
-    lambda turns into oscillation; hence a short window, and a new lambda in every step.
+    1 to the budget plus a margin over the first part of the joint stage. Lambda never leaves the device. The gates
+    integrate lambda (their bias moves at lr * lambda / (1 - momentum) per step), so any delay between cost and lambda
+    turns into oscillation; hence a short window, and a new lambda in every step.
 
     The margin is there because codes cost a little less in evaluation than in training, and calibration can only close
-    gates. Lambda itself ends above its target, because only an error holds against the cross-entropy that opens gates. An integral term fills while the target falls, and when it empties the learning rate
-    is already too low to reopen gates: it ended below the budget.
+    gates. Lambda itself ends above its target, because only an error holds against the cross-entropy that opens gates.
+    An integral term fills while the target falls, and when it empties the learning rate is already too low to reopen
+    gates: it ended below the budget.
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
