@@ -1,68 +1,7 @@
 // Chooses the family of a shape and lays its pixels out into vectors and tiles.
 #include "plan.h"
 
-#include <limits>
-
 namespace sanp {
-namespace {
-
-constexpr int64_t kMaxExtent = int64_t{1} << 30;   // one dimension after padding
-constexpr int64_t kMaxTaps = int64_t{1} << 24;
-constexpr int64_t kMaxOffset = (int64_t{1} << 31) - 4096;  // floats one 32-bit offset can span
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -ceil_div(-a, b); }
-
-bool extent(int64_t size, int64_t begin, int64_t end, int64_t kernel, int64_t stride, int64_t dilation, int64_t* out) {
-  if (size < 1 || kernel < 1 || stride < 1 || dilation < 1 || begin < 0 || end < 0) return false;
-  if (size > kMaxExtent || begin > kMaxExtent || end > kMaxExtent || kernel > kMaxExtent || dilation > kMaxExtent)
-    return false;
-  const int64_t reach = (kernel - 1) * dilation + 1;
-  const int64_t padded = size + begin + end;
-  if (reach > padded || padded > kMaxExtent) return false;
-  *out = (padded - reach) / stride + 1;
-  return true;
-}
-
-// One axis of the phase split: which phases the taps touch and which shifts they need.
-struct Axis {
-  int64_t stride, pad, dilation, kernel, size, out;
-
-  int64_t offset(int64_t k) const { return k * dilation - pad; }
-  int64_t shift(int64_t k) const { return floor_div(offset(k), stride); }
-  int64_t phase(int64_t k) const { return offset(k) - shift(k) * stride; }
-  int64_t first_shift() const { return shift(0); }
-  int64_t length() const { return out + shift(kernel - 1) - shift(0); }
-
-  // Of n elements that read first, first + stride, ...: those inside the input, [begin, end).
-  void inside(int64_t first, int64_t n, int64_t* begin, int64_t* end) const {
-    const int64_t low = ceil_div(-first, stride), high = floor_div(size - 1 - first, stride) + 1;
-    *begin = low < 0 ? 0 : (low > n ? n : low);
-    *end = high < *begin ? *begin : (high > n ? n : high);
-  }
-
-  std::vector<int64_t> phases() const {  // distinct, in order of first use
-    std::vector<int64_t> list;
-    for (int64_t k = 0; k < kernel; ++k)
-      if (index_of(list, phase(k)) == static_cast<int64_t>(list.size())) list.push_back(phase(k));
-    return list;
-  }
-
-  static int64_t index_of(const std::vector<int64_t>& list, int64_t value) {
-    int64_t i = 0;
-    while (i < static_cast<int64_t>(list.size()) && list[i] != value) ++i;
-    return i;
-  }
-};
-
-Axis y_axis(const ConvShape& s, int64_t out) {
-  return {s.stride_y, s.pad_top, s.dilation_y, s.kernel_h, s.height, out};
-}
-Axis x_axis(const ConvShape& s, int64_t out) {
-  return {s.stride_x, s.pad_left, s.dilation_x, s.kernel_w, s.width, out};
-}
-
-}  // namespace
 
 const char* family_name(Family family) {
   switch (family) {
@@ -74,23 +13,6 @@ const char* family_name(Family family) {
     case Family::kQuad: return "quad";
   }
   return "?";
-}
-
-bool ConvShape::operator==(const ConvShape& o) const {
-  return channels_in == o.channels_in && height == o.height && width == o.width && channels_out == o.channels_out &&
-         kernel_h == o.kernel_h && kernel_w == o.kernel_w && stride_y == o.stride_y && stride_x == o.stride_x &&
-         pad_top == o.pad_top && pad_left == o.pad_left && pad_bottom == o.pad_bottom && pad_right == o.pad_right &&
-         dilation_y == o.dilation_y && dilation_x == o.dilation_x && group == o.group;
-}
-
-bool ConvShape::output_size(int64_t* out_h, int64_t* out_w) const {
-  if (!extent(height, pad_top, pad_bottom, kernel_h, stride_y, dilation_y, out_h)) return false;
-  if (!extent(width, pad_left, pad_right, kernel_w, stride_x, dilation_x, out_w)) return false;
-  if (channels_in < 1 || channels_out < 1 || group < 1) return false;
-  if (channels_in > kMaxOffset || channels_out > kMaxOffset || kernel_h * kernel_w > kMaxTaps) return false;
-  // Every index inside one channel and one weight row is 32 bits wide.
-  return *out_h * *out_w <= kMaxOffset && height * width <= kMaxOffset &&
-         channels_in / group <= kMaxOffset / (kernel_h * kernel_w);
 }
 
 Plan::Plan(const ConvShape& s, const IsaKernels& kernels) {

@@ -6,23 +6,11 @@
 #include <vector>
 
 #include "plane.h"
+#include "shape.h"
 #include "table.h"
 #include "tile.h"
 
 namespace sanp {
-
-struct ConvShape {
-  int64_t channels_in, height, width;
-  int64_t channels_out, kernel_h, kernel_w;
-  int64_t stride_y, stride_x;
-  int64_t pad_top, pad_left, pad_bottom, pad_right;
-  int64_t dilation_y, dilation_x;
-  int64_t group;
-
-  bool operator==(const ConvShape& o) const;
-  // False when a dimension is not positive after padding or a size leaves the range of the kernels.
-  bool output_size(int64_t* out_h, int64_t* out_w) const;
-};
 
 enum class Family {
   kInPlace,  // 1x1, whole vectors: the input planes are read where they are

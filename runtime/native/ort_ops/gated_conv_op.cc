@@ -37,8 +37,9 @@ ConvShape conv_shape(const GatedConvAttributes& a, const TensorView& x, const Te
   s.channels_out = w.dims[0];
   s.kernel_h = w.dims[2];
   s.kernel_w = w.dims[3];
-  s.stride_y = a.strides[0];
-  s.stride_x = a.strides[1];
+  // Any stride past the padded input gives one output; the largest extent stands for all of them.
+  s.stride_y = a.strides[0] < kMaxExtent ? a.strides[0] : kMaxExtent;
+  s.stride_x = a.strides[1] < kMaxExtent ? a.strides[1] : kMaxExtent;
   s.pad_top = a.pads[0];
   s.pad_left = a.pads[1];
   s.pad_bottom = a.pads[2];
