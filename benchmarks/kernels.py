@@ -124,7 +124,7 @@ def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int)
         reference = dense.run(None, {"x": feeds["x"]})[0] * scale[:, :, None, None]
         require_equal(f"{layer.name} keep {keep}", gated.run(None, feeds)[0], reference)
         runs.append(bound_run(gated, feeds))
-        kept_macs.append(layer.macs * scale.mean() * active.mean())
+        kept_macs.append(layer.macs * float(scale.mean()) * float(active.mean()))
     times = interleaved_seconds(runs, rounds)
     result = {
         "name": layer.name,

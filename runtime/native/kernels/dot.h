@@ -7,7 +7,7 @@
 namespace sanp {
 
 constexpr int kDotMaxPixels = 4;
-constexpr int kDotRows = 4;
+constexpr int kDotMaxRows = 4;
 
 struct DotCall {
   const float* x;    // [pixels][x_step], zero from k to the next multiple of the lanes

@@ -12,9 +12,12 @@ template <class V, int MR, int P>
 void dot_rows(const DotCall& c) {
   using F = typename V::F;
   F acc[MR][P];
+#pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 4
     for (int p = 0; p < P; ++p) acc[m][p] = V::zero();
   const float* w[MR];
+#pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) w[m] = c.w[m];
 
   const int64_t full = c.k - c.k % V::kLanes;
@@ -26,16 +29,20 @@ void dot_rows(const DotCall& c) {
     for (int m = 0; m < MR; ++m) {
       const F weight = V::load(w[m] + k);
 #pragma GCC unroll 4
-      for (int p = 0; p < P; ++p) acc[m][p] = V::fma(weight, x[p], acc[m][p]);
+      for (int p = 0; p < P; ++p) V::accumulate(acc[m][p], weight, x[p]);
     }
   }
   if (full < c.k) {
+#pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) {
       const F weight = V::load_part(w[m] + full, V::mask(0, static_cast<int>(c.k - full)));
+#pragma GCC unroll 4
       for (int p = 0; p < P; ++p) acc[m][p] = V::fma(weight, V::load(c.x + p * c.x_step + full), acc[m][p]);
     }
   }
+#pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
       float out = V::sum(acc[m][p]) * c.scale[m] + c.shift[m];
       if (c.residual) out += c.residual[m][c.first + p];

@@ -35,12 +35,13 @@ class DotRun {
   }
 
   void run(const float* x, const Pool& pool, bool fill) const {
-    const size_t tasks = task_count(g_.n_rows * floats() / plan_.isa->lanes, (g_.n_rows + kDotRows - 1) / kDotRows);
+    const int many = plan_.isa->dot_rows[plan_.pixels - first_];
+    const size_t tasks = task_count(g_.n_rows * floats() / plan_.isa->lanes, (g_.n_rows + many - 1) / many);
     auto task = [&](size_t index) {
       if (fill) fill_masked(g_.s, index, tasks);
       const int32_t end = g_.row0 + static_cast<int32_t>(g_.n_rows * (index + 1) / tasks);
       for (int32_t m = g_.row0 + static_cast<int32_t>(g_.n_rows * index / tasks); m < end;) {
-        const int n = end - m >= kDotRows ? kDotRows : 1;
+        const int n = end - m >= many ? many : 1;
         const Rows& rows = g_.s.rows;
         const DotCall c{x, step(), plan_.group_in * plan_.n_taps, rows.w + m, rows.scale + m, rows.shift + m, rows.y + m,
                         first_, g_.s.residual ? rows.residual + m : nullptr, g_.s.call->act_min, g_.s.call->act_max};

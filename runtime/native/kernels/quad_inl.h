@@ -27,9 +27,12 @@ void quad_rows(const QuadCall& c) {
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) V::accumulate(acc[m], V::spread_taps(V::load_part(w[m] + at, taps), spread), pixels);
   }
+  // Stored by an unrolled loop: a run-time index into acc would keep all of it in memory throughout.
+  float sums[MR][kQuadLanes];
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m) V::store(sums[m], acc[m]);
   for (int m = 0; m < MR; ++m) {
-    float lanes[kQuadLanes];
-    V::store(lanes, acc[m]);
+    const float* const lanes = sums[m];
     for (int p = 0; p < c.outputs; ++p) {
       float sum = 0;
       for (int q = 0; q < c.inputs; ++q) sum += lanes[p * c.inputs + q];

@@ -8,6 +8,7 @@ namespace sanp {
 struct Avx2 {
   using F = __m256;
   static constexpr int kLanes = 8;
+  static constexpr int kRegisters = 16;
 
   static F zero() { return _mm256_setzero_ps(); }
   static F set1(float v) { return _mm256_set1_ps(v); }

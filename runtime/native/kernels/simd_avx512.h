@@ -8,6 +8,7 @@ namespace sanp {
 struct Avx512 {
   using F = __m512;
   static constexpr int kLanes = 16;
+  static constexpr int kRegisters = 32;
 
   static F zero() { return _mm512_setzero_ps(); }
   static F set1(float v) { return _mm512_set1_ps(v); }

@@ -8,6 +8,7 @@ namespace sanp {
 struct Neon {
   using F = float32x4_t;
   static constexpr int kLanes = 4;
+  static constexpr int kRegisters = 32;
 
   static F zero() { return vdupq_n_f32(0); }
   static F set1(float v) { return vdupq_n_f32(v); }

@@ -8,6 +8,7 @@ namespace sanp {
 struct Portable {
   typedef float F __attribute__((vector_size(16)));
   static constexpr int kLanes = 4;
+  static constexpr int kRegisters = 16;
 
   static F zero() { return F{0, 0, 0, 0}; }
   static F set1(float v) { return F{v, v, v, v}; }

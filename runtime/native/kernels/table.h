@@ -17,7 +17,8 @@ struct IsaKernels {
   int max_nr;              // largest NR worth using
   int max_mr[kMaxNr + 1];  // by NR; 0 where there is no such tile
   TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
-  DotFn dot[kDotRows + 1][kDotMaxPixels + 1];  // by rows (1 or kDotRows) and pixels
+  DotFn dot[kDotMaxRows + 1][kDotMaxPixels + 1];  // by rows (1 or dot_rows) and pixels
+  int dot_rows[kDotMaxPixels + 1];                // by pixels: what fits the registers
   QuadFn quad[kQuadMaxRows + 1];  // by rows; null where the set has no cheap permutation of 16 lanes
   void (*pack_plane)(const Plane&, const float* channel, float* dst);
   void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);

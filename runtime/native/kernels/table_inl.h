@@ -22,8 +22,11 @@ constexpr void add_tile(IsaKernels& k) {
 
 template <class V, int P>
 constexpr void add_dot(IsaKernels& k) {
+  // rows * P accumulators + P pixels + 1 weight
+  constexpr int rows = V::kRegisters == 32 || P <= 2 ? kDotMaxRows : 2;
+  k.dot_rows[P] = rows;
   k.dot[1][P] = dot_rows<V, 1, P>;
-  k.dot[kDotRows][P] = dot_rows<V, kDotRows, P>;
+  k.dot[rows][P] = dot_rows<V, rows, P>;
 }
 
 template <class V>
