@@ -182,6 +182,17 @@ def test_debug_shows_the_trace_and_nothing_else_does(tmp_path):
     assert_one_clear_error(Outcome(plain.returncode, plain.stdout, plain.stderr), 2, path)
 
 
+@pytest.mark.parametrize(("verb", "package"), [("export", "torch"), ("compile", "onnx")])
+def test_a_base_install_says_what_to_add(verb, package, tmp_path):
+    """The base install has neither torch nor onnx; a verb that needs them is not a bug of ours."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from sanp.cli.app import main; sys.argv = ['sanp', {verb!r}, 'in', '-o', {str(tmp_path / 'out')!r}]; main()"
+    )
+    result = in_new_process(code)
+    assert_one_clear_error(Outcome(result.returncode, result.stdout, result.stderr), 3, package, "pip install")
+
+
 @pytest.mark.parametrize(
     ("masks", "message"),
     [

@@ -21,12 +21,23 @@ from sanp.cli import (
     validate_command,
 )
 from sanp.cli.console import err
-from sanp_targets.errors import SanpError
+from sanp_targets.errors import SanpError, TargetError
 
 EXIT_CODES = (
     "Exit codes: 0 pass, 1 a check failed, 2 usage or bad input, 3 target or backend not available, "
     "4 measurement not valid."
 )
+# The base install is what a device needs; these come with extras.
+_EXTRAS = {
+    "torch": "[train,export]",
+    "sklearn": "[train]",
+    "safetensors": "[train]",
+    "onnx": "[export]",
+    "onnxscript": "[export]",
+    "onnx_graphsurgeon": "[export]",
+    "jinja2": "[report]",
+    "matplotlib": "[report]",
+}
 _INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a bug, and none of the documented outcomes
 
 app = typer.Typer(
@@ -91,11 +102,24 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        missing = _missing_package(error)
+        if missing is not None:
+            err.print(f"[bold red]error:[/] {_plain(missing)}")
+            sys.exit(TargetError.exit_code)
         err.print(
             f"[bold red]internal error:[/] {type(error).__name__}: {_plain(str(error))}; "
             "this is a bug: run the same command with --debug and report the trace"
         )
         sys.exit(_INTERNAL)
+
+
+def _missing_package(error: Exception) -> str | None:
+    """What to install, if the error is that a package of an extra is absent."""
+    package = error.name.split(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
+    if package not in _EXTRAS:
+        return None
+    extra = f"pip install 'sanp-toolchain{_EXTRAS[package]}'"
+    return f"{package} is not installed, and this verb needs it; run `{extra}`"
 
 
 def _plain(text: str) -> str:
