@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from sanp.gating import GatedConv
+from sanp.gating.control_policies import OracleGate, RandomGate
 from sanp.gating.controls import set_threshold, tell_modes
-from sanp.gating.policies import FixedKGate, OracleGate, RandomGate, SanpGate, StaticPolicy
+from sanp.gating.policies import FixedKGate, SanpGate, StaticPolicy
 from sanp.gating.saliency import hashed_scale, saturating_sigmoid
 from sanp_export.spec import ExportsGatedConv
 from sanp_targets.errors import ConfigError, ExportError

@@ -98,7 +98,12 @@ def test_resuming_after_a_signal_changes_no_bit(number, stage, step, whole, tmp_
 
 
 def test_resuming_a_finished_run_returns_its_result(whole):
+    metrics = whole[1] / "metrics.jsonl"
+    before = metrics.read_text()
+    metrics.write_text(before + before)  # epochs after the saved state, as a killed run leaves them
     again = train(TINY, output=whole[1], progress=False, resume=True)
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert rows == [json.loads(line) for line in before.splitlines()]
     assert (again.accuracy, again.cost) == (whole[0].accuracy, whole[0].cost)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sanp.gating.attach import GatingReport, SkippedLayer, gate, gated_layers
 from sanp.gating.gated_conv import GatedConv
-from sanp.gating.policies import POLICIES, Decision, GatePolicy
+from sanp.gating.policies import Decision, GatePolicy
+from sanp.gating.registry import POLICIES
 
 __all__ = [
     "POLICIES",

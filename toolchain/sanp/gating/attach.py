@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from sanp.gating.gated_conv import GatedConv
-from sanp.gating.policies import POLICIES, GatePolicy
+from sanp.gating.policies import GatePolicy
+from sanp.gating.registry import POLICIES
 from sanp.gating.trace import trace
 from sanp_targets.errors import ConfigError
 

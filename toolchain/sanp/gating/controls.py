@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from sanp.gating.policies import FixedKGate, OracleGate, RandomGate, SanpGate
+from sanp.gating.control_policies import OracleGate, RandomGate
+from sanp.gating.policies import FixedKGate, SanpGate
 
 
 def set_density(model: nn.Module, density: float) -> None:

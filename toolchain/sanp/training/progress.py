@@ -47,6 +47,11 @@ class Journal:
         fields: dict[str, Any] = {"note": note} if note else {}
         self._progress.update(self._tasks[stage], completed=done, **fields)
 
+    def restart(self, rows: list[dict[str, Any]]) -> None:
+        """Make metrics.jsonl hold exactly these rows: a killed run may have written epochs that are trained again."""
+        if self._path is not None:
+            self._path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
     def epoch(self, row: dict[str, Any]) -> None:
         """Append a row; numbers also go to TensorBoard under the stage's name."""
         if self._path is not None:

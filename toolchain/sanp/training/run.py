@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sanp.training.distributed import Workers, workers
 from sanp.training.evaluation import Evaluation, evaluate
 from sanp.training.interrupt import StopRequest, TrainingInterrupted, stop_on_signal
 from sanp.training.loop import Loop
+from sanp.training.metadata import describe
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
 from sanp.training.stages import Joint, Stage, WarmUp
@@ -58,8 +59,7 @@ def train(config: TrainConfig, *, output: Path, progress: bool = True, resume: b
     dataset = data.load(config.dataset, root=config.data_root, image_size=config.image_size, **config.data_options)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            (output / "metrics.jsonl").write_text("", encoding="utf-8")
+        (output / "metrics.jsonl").touch()
     except OSError as error:
         raise ConfigError(f"cannot write into {output} ({error.strerror}); choose another output folder") from error
     with ExitStack() as scope:
@@ -103,6 +103,7 @@ class _Run:
         self.example = torch.zeros(1, dataset.in_channels, dataset.image_size, dataset.image_size, device=team.device)
         if resume:
             self._restore()
+        journal.restart(self.position.history)
 
     def finish(self) -> TrainResult:
         """Run what is left of the stages, then the final recalibration and evaluation."""
@@ -210,16 +211,7 @@ class _Run:
         tracker: CostTracker | None = None,
         uncalibrated: Evaluation | None = None,
     ) -> Path:
-        metadata = {
-            "test": asdict(result),
-            "uncalibrated": asdict(uncalibrated) if uncalibrated else None,
-            "dense_accuracy": self.position.dense["accuracy"] if self.position.dense else None,
-            "dense_macs": tracker.dense_macs if tracker else None,
-            "mean": self.dataset.train.mean.tolist(),
-            "std": self.dataset.train.std.tolist(),
-            "class_names": list(self.dataset.class_names),
-            "torch": torch.__version__,
-        }
+        metadata = describe(self.dataset, self.position.dense, result, tracker, uncalibrated)
         path = self.output / name
         if self.team.first:
             checkpoint.save(

@@ -1,0 +1,34 @@
+"""What a checkpoint says about its training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sanp.cost_tracker import CostTracker
+from sanp.data import Dataset
+from sanp.training.evaluation import Evaluation
+
+
+def describe(
+    dataset: Dataset,
+    dense: dict[str, Any] | None,
+    test: Evaluation,
+    tracker: CostTracker | None,
+    uncalibrated: Evaluation | None,
+) -> dict[str, Any]:
+    """Plain JSON: results on the test split, dense MACs, and what an application needs to prepare its images.
+
+    dense: evaluation of the backbone before it was gated. uncalibrated: before the gate threshold was raised.
+    """
+    return {
+        "test": test.to_json(),
+        "uncalibrated": uncalibrated.to_json() if uncalibrated else None,
+        "dense_accuracy": dense["accuracy"] if dense else None,
+        "dense_macs": tracker.dense_macs if tracker else None,
+        "mean": dataset.train.mean.tolist(),
+        "std": dataset.train.std.tolist(),
+        "class_names": list(dataset.class_names),
+        "torch": torch.__version__,
+    }
