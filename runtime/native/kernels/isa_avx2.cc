@@ -9,6 +9,8 @@ constexpr IsaKernels make() {
   IsaKernels k = common_kernels<Avx2>("avx2", 2);
 #define SANP_TILE_AVX2(mr, nr) add_tile<Avx2, mr, nr>(k);
 #include "kernels.inc"
+#define SANP_QUAD_AVX2(mr) add_quad<Avx2, mr>(k);
+#include "quads.inc"
   return k;
 }
 

@@ -1,5 +1,4 @@
 // Kernels for AVX-512: 32 registers, so up to 24 accumulators.
-#include "quad_inl.h"
 #include "simd_avx512.h"
 #include "table_inl.h"
 
@@ -10,7 +9,7 @@ constexpr IsaKernels make() {
   IsaKernels k = common_kernels<Avx512>("avx512", 4);
 #define SANP_TILE_AVX512(mr, nr) add_tile<Avx512, mr, nr>(k);
 #include "kernels.inc"
-#define SANP_QUAD_AVX512(mr) k.quad[mr] = quad_rows<Avx512, mr>;
+#define SANP_QUAD_AVX512(mr) add_quad<Avx512, mr>(k);
 #include "quads.inc"
   return k;
 }

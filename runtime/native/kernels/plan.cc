@@ -63,8 +63,9 @@ bool Plan::possible(Family f) const {
   if (f == Family::kInPlace) return pointwise() && pixels % isa->lanes == 0;
   if (f == Family::kDot) return pixels <= kDotMaxPixels;
   if (f == Family::kQuad)
-    return isa->quad[1] != nullptr && n_taps > 1 && n_taps <= kQuadLanes &&
-           shape.height * shape.width <= kQuadLanes / pixels;
+    return isa->quad_fits != nullptr && n_taps > 1 && n_taps <= kQuadLanes &&
+           shape.height * shape.width <= kQuadLanes / pixels &&
+           isa->quad_fits(pair_taps().data(), static_cast<int>(n_taps));
   // Bordered planes must not be far larger than the map itself (huge pads or dilations).
   const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
   const bool columns = f == Family::kColumns;
@@ -92,7 +93,10 @@ Family Plan::choose_family() const {
 
 void Plan::lay_out() {
   if (family == Family::kDot) return;
-  if (family == Family::kQuad) return lay_out_pairs();
+  if (family == Family::kQuad) {
+    quad_taps = pair_taps();
+    return;
+  }
   if (family == Family::kRows || family == Family::kColumns) lay_out_planes();
   if (family == Family::kInPlace) taps.push_back(0);
   if (family == Family::kColumns) tail_pixels = dot_tail();
@@ -141,16 +145,17 @@ void Plan::lay_out_planes() {
     }
 }
 
-void Plan::lay_out_pairs() {
-  quad_taps.assign(kQuadLanes, -1);
+std::vector<int32_t> Plan::pair_taps() const {
+  std::vector<int32_t> taps_of_pairs(kQuadLanes, -1);
   const int64_t inputs = shape.height * shape.width;
   for (int64_t p = 0; p < pixels; ++p)
     for (int64_t t = 0; t < n_taps; ++t) {
       const int64_t y = p / out_w * shape.stride_y - shape.pad_top + t / shape.kernel_w * shape.dilation_y;
       const int64_t x = p % out_w * shape.stride_x - shape.pad_left + t % shape.kernel_w * shape.dilation_x;
       if (y < 0 || y >= shape.height || x < 0 || x >= shape.width) continue;
-      quad_taps[p * inputs + y * shape.width + x] = static_cast<int32_t>(t);
+      taps_of_pairs[p * inputs + y * shape.width + x] = static_cast<int32_t>(t);
     }
+  return taps_of_pairs;
 }
 
 void Plan::lay_out_vecs() {

@@ -63,7 +63,7 @@ struct Plan {
   Family choose_family() const;
   void lay_out();
   void lay_out_planes();
-  void lay_out_pairs();
+  std::vector<int32_t> pair_taps() const;
   void lay_out_vecs();
   void split_tiles();
   int64_t row_vecs() const;

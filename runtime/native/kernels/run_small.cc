@@ -21,13 +21,14 @@ bool run_quad(const GroupRun& g, const Pool& pool, bool fill) {
     const float* const channel = g.channel(a);
     for (int32_t j = 0; j < kQuadLanes; ++j) x[a * kQuadLanes + j] = plan.quad_taps[j] < 0 ? 0.0f : channel[j % inputs];
   }
-  const int64_t blocks = (g.n_rows + kQuadMaxRows - 1) / kQuadMaxRows;
+  const int32_t most = plan.isa->quad_max_rows;
+  const int64_t blocks = (g.n_rows + most - 1) / most;
   const size_t tasks = task_count(int64_t{3} * g.n_rows * g.n_steps, blocks);
   auto task = [&](size_t index) {
     if (fill) fill_masked(g.s, index, tasks);
     const int32_t end = g.row0 + static_cast<int32_t>(g.n_rows * (index + 1) / tasks);
     for (int32_t m = g.row0 + static_cast<int32_t>(g.n_rows * index / tasks); m < end;) {
-      const int n = end - m >= kQuadMaxRows ? kQuadMaxRows : end - m;
+      const int n = end - m >= most ? most : end - m;
       const Rows& rows = g.s.rows;
       const QuadCall c{x, g.steps, g.n_steps, plan.quad_taps.data(), static_cast<int32_t>(plan.n_taps), inputs,
                        static_cast<int32_t>(plan.pixels), rows.w + m, rows.scale + m, rows.shift + m, rows.y + m,

@@ -47,6 +47,31 @@ struct Avx2 {
     const __m256 mixed = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 2, 0));
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), _MM_SHUFFLE(3, 1, 2, 0)));
   }
+  // Lane j of load_spread is p[taps[j]], or zero where taps[j] is negative; reads no further than p[n_taps - 1]. False
+  // where the taps of these lanes are more than a vector apart.
+  struct Spread {
+    __m256i from, used, read;
+    int base;
+  };
+  static bool make_spread(const int* taps, int n_taps, Spread* s) {
+    int low = n_taps, high = 0;
+    for (int j = 0; j < kLanes; ++j) {
+      if (taps[j] < 0) continue;
+      low = taps[j] < low ? taps[j] : low;
+      high = taps[j] > high ? taps[j] : high;
+    }
+    if (low == n_taps) low = 0;
+    const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(taps));
+    s->from = _mm256_sub_epi32(from, _mm256_set1_epi32(low));
+    s->used = _mm256_cmpgt_epi32(from, _mm256_set1_epi32(-1));
+    s->read = mask(0, n_taps - low < kLanes ? n_taps - low : kLanes);
+    s->base = low;
+    return high - low < kLanes;
+  }
+  static F load_spread(const float* p, const Spread& s) {
+    const F cell = _mm256_maskload_ps(p + s.base, s.read);
+    return _mm256_and_ps(_mm256_permutevar8x32_ps(cell, s.from), _mm256_castsi256_ps(s.used));
+  }
   static float sum(F v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

@@ -46,16 +46,20 @@ struct Avx512 {
     const F low = load_part(p, mask(0, n < 16 ? n : 16)), high = load_part(p + 15, mask(0, n < 16 ? 0 : n - 15));
     return _mm512_maskz_permutex2var_ps(mask(0, count), low, pick, high);
   }
-  // Lane j of the result is lane taps[j] of v, or zero where taps[j] is negative.
+  // Lane j of load_spread is p[taps[j]], or zero where taps[j] is negative; reads p[0] to p[n_taps - 1].
   struct Spread {
     __m512i from;
-    Mask used;
+    Mask used, read;
   };
-  static Spread spread(const int* taps) {
-    const __m512i from = _mm512_loadu_si512(taps);
-    return {from, _mm512_cmpge_epi32_mask(from, _mm512_setzero_si512())};
+  static bool make_spread(const int* taps, int n_taps, Spread* s) {
+    s->from = _mm512_loadu_si512(taps);
+    s->used = _mm512_cmpge_epi32_mask(s->from, _mm512_setzero_si512());
+    s->read = mask(0, n_taps);
+    return n_taps <= kLanes;
   }
-  static F spread_taps(F v, const Spread& s) { return _mm512_maskz_permutexvar_ps(s.used, s.from, v); }
+  static F load_spread(const float* p, const Spread& s) {
+    return _mm512_maskz_permutexvar_ps(s.used, s.from, load_part(p, s.read));
+  }
   static float sum(F v) { return _mm512_reduce_add_ps(v); }
 };
 

@@ -19,7 +19,9 @@ struct IsaKernels {
   TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
   DotFn dot[kDotMaxRows + 1][kDotMaxPixels + 1];  // by rows (1 or dot_rows) and pixels
   int dot_rows[kDotMaxPixels + 1];                // by pixels: what fits the registers
-  QuadFn quad[kQuadMaxRows + 1];  // by rows; null where the set has no cheap permutation of 16 lanes
+  QuadFn quad[kQuadMaxRows + 1];  // by rows up to quad_max_rows; none where the set has no permutation across a vector
+  int quad_max_rows;
+  bool (*quad_fits)(const int32_t* taps, int n_taps);
   void (*pack_plane)(const Plane&, const float* channel, float* dst);
   void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);
   void (*dense_relu)(const float* w, const float* b, const float* v, ptrdiff_t rows, ptrdiff_t cols, float* out);

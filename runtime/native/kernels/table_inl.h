@@ -7,6 +7,7 @@
 #include "dot_inl.h"
 #include "gate_inl.h"
 #include "pack_inl.h"
+#include "quad_inl.h"
 #include "table.h"
 #include "tile_inl.h"
 
@@ -27,6 +28,13 @@ constexpr void add_dot(IsaKernels& k) {
   k.dot_rows[P] = rows;
   k.dot[1][P] = dot_rows<V, 1, P>;
   k.dot[rows][P] = dot_rows<V, rows, P>;
+}
+
+template <class V, int MR>
+constexpr void add_quad(IsaKernels& k) {
+  k.quad[MR] = quad_rows<V, MR>;
+  k.quad_fits = quad_fits<V>;
+  if (k.quad_max_rows < MR) k.quad_max_rows = MR;
 }
 
 template <class V>
