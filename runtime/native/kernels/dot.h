@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tile.h"
+
 namespace sanp {
 
 constexpr int kDotMaxPixels = 4;

@@ -28,6 +28,7 @@ void dot_rows(const DotCall& c) {
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) {
       const F weight = V::load(w[m] + k);
+      __builtin_prefetch(w[m] + k + 2 * kFetchAhead);
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) V::accumulate(acc[m][p], weight, x[p]);
     }

@@ -35,6 +35,8 @@ void quad_rows(const QuadCall& c) {
   const float* x = c.x;
   for (ptrdiff_t s = 0; s < c.n_steps; ++s, x += kQuadLanes) {
     const ptrdiff_t at = c.steps[s].w_offset;
+#pragma GCC unroll 8
+    for (int m = 0; m < MR; ++m) __builtin_prefetch(w[m] + at + kFetchAhead);
 #pragma GCC unroll 2
     for (int i = 0; i < kParts; ++i) {
       const typename V::F pixels = V::load(x + i * V::kLanes);

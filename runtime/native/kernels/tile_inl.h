@@ -52,7 +52,11 @@ void tile(const TileCall& c) {
   for (const Step* s = c.steps; s != end; ++s) {
     const char* const xs = x0 + s->x_index * x_step;
     const ptrdiff_t ws = s->w_offset;
-    if (kTaps == 9 && NR > 1 && c.next_w) {
+    // One vector of pixels uses a weight once, so these rows stream from memory as fast as they arrive.
+    if (kTaps == 9 && NR == 1) {
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) __builtin_prefetch(w[m] + ws + kFetchAhead);
+    } else if (kTaps == 9 && c.next_w) {
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) __builtin_prefetch(c.next_w[m] + ws);
     }
