@@ -289,11 +289,11 @@ def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:
 
 
 def keep_for_cost(network: Network, cost: float) -> float:
-    """The kept fraction of every layer at which random masks reach `cost`, by bisection."""
+    """The largest kept fraction of every layer at which random masks stay below `cost`, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2
         rng = np.random.default_rng(0)
         reached = np.mean([network_cost(network, network_masks(network, middle, rng)) for _ in range(4)])
         low, high = (middle, high) if reached < cost else (low, middle)
-    return high
+    return low
