@@ -37,7 +37,7 @@ def examine() -> list[Finding]:
 _NEEDS = (
     ("onnxruntime", "run bundles", "pip install sanp-toolchain"),
     ("torch", "train and export", "pip install 'sanp-toolchain[train,export]'"),
-    ("scikit-learn", "the digits data set", "pip install 'sanp-toolchain[train]'"),
+    ("scikit-learn", "load the digits data set", "pip install 'sanp-toolchain[train]'"),
     ("onnx", "export and compile", "pip install 'sanp-toolchain[export]'"),
     ("onnx-graphsurgeon", "export and compile", "pip install 'sanp-toolchain[export]'"),
     ("onnxscript", "export", "pip install 'sanp-toolchain[export]'"),
