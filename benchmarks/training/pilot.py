@@ -60,6 +60,18 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
     }
 
 
+def run_dense(config: TrainConfig, scratch: Path) -> dict[str, object]:
+    """The backbone alone, trained for as many epochs as the three stages have together."""
+    epochs = config.pretrain_epochs + config.warmup_epochs + config.joint_epochs
+    longer = config.model_copy(update={"pretrain_epochs": epochs, "warmup_epochs": 0, "joint_epochs": 0})
+    result = train(longer, output=scratch / "longer", progress=False)
+    return {
+        "label": "dense, all epochs", "dataset": config.dataset, "seed": config.seed, "budget": 1.0, "cost": 1.0,
+        "dense_accuracy": result.dense_accuracy, "accuracy": result.dense_accuracy, "dynamic": 0.0,
+        "config": longer.model_dump(mode="json"),
+    }  # fmt: skip
+
+
 def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
     """Label, budget and changed options of each run."""
     plan: list[tuple[str, float, dict[str, object]]] = []
@@ -72,12 +84,24 @@ def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
     return plan
 
 
+def write(path: Path, rows: list[dict[str, object]]) -> None:
+    """Write the rows so far."""
+    text = json.dumps({"torch": torch.__version__, "rows": rows}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Run the grid and write <output>/pilot-<dataset>.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--plans", nargs="+", default=["budgets"], choices=["budgets", "controls", "variants"])
+    parser.add_argument(
+        "--plans",
+        nargs="+",
+        default=["budgets"],
+        choices=["budgets", "controls", "variants", "dense"],
+        help="dense stands alone",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -89,6 +113,10 @@ def main() -> None:
         for seed in arguments.seeds:
             for name in arguments.datasets:
                 options = {"dataset": name, "seed": seed, **SETTINGS[name]}
+                if arguments.plans == ["dense"]:
+                    rows[name].append(run_dense(TrainConfig.checked(**options), scratch))
+                    write(arguments.output / f"{name_of}-{name}.json", rows[name])
+                    continue
                 dense = TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0})
                 train(dense, output=scratch / "dense", progress=False)
                 options["pretrained"] = scratch / "dense" / "dense.safetensors"
@@ -101,8 +129,7 @@ def main() -> None:
                         f"(dense {row['dense_accuracy']:.4f}), cost {row['cost']:.4f}, dynamic {row['dynamic']:.3f}",
                         flush=True,
                     )
-                    text = json.dumps({"torch": torch.__version__, "rows": rows[name]}, indent=1)
-                    (arguments.output / f"{name_of}-{name}.json").write_text(text + "\n", encoding="utf-8")
+                    write(arguments.output / f"{name_of}-{name}.json", rows[name])
 
 
 if __name__ == "__main__":
