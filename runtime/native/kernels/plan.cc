@@ -40,7 +40,6 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   panel_floats = 0;
   tail_pixels = 0;
   max_mr = 1;
-  rows_outside = false;
 }
 
 int64_t Plan::row_vecs() const { return out_h * ceil_div(out_w, isa->lanes); }
@@ -100,9 +99,6 @@ void Plan::lay_out() {
   if (family == Family::kRows || family == Family::kColumns) lay_out_planes();
   if (family == Family::kInPlace) taps.push_back(0);
   if (family == Family::kColumns) tail_pixels = dot_tail();
-  // Short vectors read a weight more often per pixel: keeping a block of rows in the first-level cache while all tiles
-  // pass is worth 1 to 4 % with AVX2 and nothing with AVX-512. In place it would walk all pages of x again per block.
-  rows_outside = isa->lanes < 16 && (family == Family::kRows || family == Family::kColumns);
   lay_out_vecs();
   split_tiles();
 }

@@ -48,7 +48,6 @@ struct Plan {
   int64_t panel_floats;  // kGather: per active channel, all tiles
   int64_t tail_pixels;  // kColumns: the last pixels, too few for a vector; computed as in kDot
   int max_mr;
-  bool rows_outside;  // loop order: all tiles of one block of output rows before the next block
 
   Plan(const ConvShape& s, const IsaKernels& kernels);
   // Prefers `wanted`; falls back to kGather where that family cannot hold the shape.

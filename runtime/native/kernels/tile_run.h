@@ -19,7 +19,8 @@ class TileRun {
     call_.act_max = g.s.call->act_max;
   }
 
-  // Tiles outside, blocks inside, unless the plan wants it the other way round.
+  // Tiles outside, blocks inside: the other order differed by less than the noise on whole networks, and for 1x1 in place
+  // it walks all pages of x again for every block.
   void run(const Pool& pool, bool fill) const {
     const int64_t jobs = n_tiles_ * n_blocks_;
     const size_t tasks = task_count(work(), jobs);
@@ -41,14 +42,10 @@ class TileRun {
 
   void run_jobs(int64_t job, int64_t count) const {
     TileCall c = call_;
-    const int64_t inner = plan_.rows_outside ? n_tiles_ : n_blocks_;
-    int64_t i = job / inner, j = job % inner;
+    int64_t tile = tile0_ + job / n_blocks_, block = job % n_blocks_;
     for (; count > 0; --count) {
-      if (plan_.rows_outside)
-        compute(tile0_ + j, i, &c);
-      else
-        compute(tile0_ + i, j, &c);
-      if (++j == inner) ++i, j = 0;
+      compute(tile, block, &c);
+      if (++block == n_blocks_) ++tile, block = 0;
     }
   }
 
