@@ -16,9 +16,9 @@ class Arena {
 
   // At least `bytes`, 64-byte aligned, contents undefined; null when memory is short. Ends the previous loan.
   void* get(size_t bytes) {
-    if (bytes <= size_) return data_;
+    if (bytes <= size_ && data_ != nullptr) return data_;
     free(data_);
-    size_ = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    size_ = (bytes + bytes / 4 + 4096) / 4096 * 4096;  // never 0: null means that memory is short
     data_ = aligned_alloc(64, size_);
     if (data_ == nullptr) size_ = 0;
     return data_;

@@ -38,6 +38,19 @@ TEST_CASE(pool_of_threads) {
     }
 }
 
+// A sample without a single active input needs no pixels; on a thread that never held any this must not look like a
+// failed allocation.
+TEST_CASE(nothing_active_on_a_fresh_thread) {
+  ConvOptions o;
+  o.inputs = Mask::kNone;
+  for (const ConvShape& shape : kShapes)
+    for (Family f : {Family::kInPlace, Family::kRows, Family::kColumns, Family::kGather, Family::kDot, Family::kQuad}) {
+      const ConvCase c(shape, o, seed);
+      const Plan plan(shape, current_isa(), f);
+      std::thread([&] { c.check(plan, "fresh thread"); }).join();
+    }
+}
+
 TEST_CASE(concurrent_runs_of_one_plan) {
   const ConvShape shape{24, 16, 16, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const Plan plan(shape, current_isa());
