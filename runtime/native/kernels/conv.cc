@@ -17,12 +17,17 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
     return true;
   }
   switch (g.s.plan->family) {
-    case Family::kInPlace: return run_in_place(g, pool, fill);
+    case Family::kInPlace:
+      return run_in_place(g, pool, fill);
     case Family::kRows:
-    case Family::kColumns: return run_planes(g, pool, fill);
-    case Family::kGather: return run_gather(g, pool, fill);
-    case Family::kDot: return run_dot(g, pool, fill);
-    case Family::kQuad: return run_quad(g, pool, fill);
+    case Family::kColumns:
+      return run_planes(g, pool, fill);
+    case Family::kGather:
+      return run_gather(g, pool, fill);
+    case Family::kDot:
+      return run_dot(g, pool, fill);
+    case Family::kQuad:
+      return run_quad(g, pool, fill);
   }
   return false;
 }

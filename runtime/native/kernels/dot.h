@@ -12,14 +12,14 @@ constexpr int kDotMaxPixels = 4;
 constexpr int kDotMaxRows = 4;
 
 struct DotCall {
-  const float* x;    // [pixels][x_step], zero from k to the next multiple of the lanes
+  const float* x;  // [pixels][x_step], zero from k to the next multiple of the lanes
   ptrdiff_t x_step;
   int64_t k;
   const float* const* w;
   const float* scale;
   const float* shift;
   float* const* y;
-  int64_t first;  // index of the first pixel in y and residual
+  int64_t first;                 // index of the first pixel in y and residual
   const float* const* residual;  // null: none
   float act_min;
   float act_max;

@@ -43,8 +43,17 @@ class DotRun {
       for (int32_t m = g_.row0 + static_cast<int32_t>(g_.n_rows * index / tasks); m < end;) {
         const int n = end - m >= many ? many : 1;
         const Rows& rows = g_.s.rows;
-        const DotCall c{x, step(), plan_.group_in * plan_.n_taps, rows.w + m, rows.scale + m, rows.shift + m, rows.y + m,
-                        first_, g_.s.residual ? rows.residual + m : nullptr, g_.s.call->act_min, g_.s.call->act_max};
+        const DotCall c{x,
+                        step(),
+                        plan_.group_in * plan_.n_taps,
+                        rows.w + m,
+                        rows.scale + m,
+                        rows.shift + m,
+                        rows.y + m,
+                        first_,
+                        g_.s.residual ? rows.residual + m : nullptr,
+                        g_.s.call->act_min,
+                        g_.s.call->act_max};
         plan_.isa->dot[n][plan_.pixels - first_](c);
         m += n;
       }

@@ -21,7 +21,8 @@ inline void copy_rows(const Plane& g, const float* src, float* row, int rows, in
   for (int r = 0; r < rows; ++r, row += g.pitch, src += g.source_step) {
 #pragma GCC unroll 4
     for (int k = 0; k < K - 1; ++k)
-      V::store(row + k * V::kLanes, kStride == 1 ? V::load(src + k * V::kLanes) : V::load_even(src + 2 * k * V::kLanes));
+      V::store(row + k * V::kLanes,
+               kStride == 1 ? V::load(src + k * V::kLanes) : V::load_even(src + 2 * k * V::kLanes));
     const float* const end = src + kStride * (K - 1) * V::kLanes;
     V::store(row + (K - 1) * V::kLanes, kStride == 1 ? V::load_part(end, tail) : V::load_even_part(end, last));
     if (gap > 0) zero_over<V>(row + K * V::kLanes, gap);
@@ -47,11 +48,20 @@ template <class V, int kStride>
 inline bool copy_narrow_rows(const Plane& g, const float* src, float* row, int rows, ptrdiff_t n, ptrdiff_t gap) {
   const int last = static_cast<int>((n - 1) % V::kLanes) + 1;
   switch ((n + V::kLanes - 1) / V::kLanes) {
-    case 1: copy_rows<V, 1, kStride>(g, src, row, rows, last, gap); return true;
-    case 2: copy_rows<V, 2, kStride>(g, src, row, rows, last, gap); return true;
-    case 3: copy_rows<V, 3, kStride>(g, src, row, rows, last, gap); return true;
-    case 4: copy_rows<V, 4, kStride>(g, src, row, rows, last, gap); return true;
-    default: return false;
+    case 1:
+      copy_rows<V, 1, kStride>(g, src, row, rows, last, gap);
+      return true;
+    case 2:
+      copy_rows<V, 2, kStride>(g, src, row, rows, last, gap);
+      return true;
+    case 3:
+      copy_rows<V, 3, kStride>(g, src, row, rows, last, gap);
+      return true;
+    case 4:
+      copy_rows<V, 4, kStride>(g, src, row, rows, last, gap);
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -5,12 +5,18 @@ namespace sanp {
 
 const char* family_name(Family family) {
   switch (family) {
-    case Family::kInPlace: return "in-place";
-    case Family::kRows: return "rows";
-    case Family::kColumns: return "columns";
-    case Family::kGather: return "gather";
-    case Family::kDot: return "dot";
-    case Family::kQuad: return "quad";
+    case Family::kInPlace:
+      return "in-place";
+    case Family::kRows:
+      return "rows";
+    case Family::kColumns:
+      return "columns";
+    case Family::kGather:
+      return "gather";
+    case Family::kDot:
+      return "dot";
+    case Family::kQuad:
+      return "quad";
   }
   return "?";
 }
@@ -129,8 +135,8 @@ void Plan::lay_out_planes() {
   plane.part_floats = rows * cols;
   plane.source_step = shape.width * shape.stride_y;
   plane.stride_x = static_cast<int32_t>(shape.stride_x);
-  // Slack: the last row is closed like the others, up to the next row's data, with whole vectors. Channels a multiple of 4 kB apart would share cache sets: at 32x32 that halves the
-  // speed.
+  // Slack: the last row is closed like the others, up to the next row's data, with whole vectors. Channels a multiple
+  // of 4 kB apart would share cache sets: at 32x32 that halves the speed.
   plane.channel_floats = ceil_div(plane.part_floats * plane.n_parts + left_border + isa->lanes, 16) * 16;
   if (plane.channel_floats % 1024 == 0) plane.channel_floats += 16;
 
@@ -160,12 +166,13 @@ std::vector<int32_t> Plan::pair_taps() const {
 void Plan::lay_out_vecs() {
   const int64_t lanes = isa->lanes;
   const bool by_row = family == Family::kRows;
-  const int64_t rows = by_row ? out_h : 1, cols = by_row ? out_w : pixels - tail_pixels, pitch = by_row ? plane.pitch : 0;
+  const int64_t rows = by_row ? out_h : 1, cols = by_row ? out_w : pixels - tail_pixels,
+                pitch = by_row ? plane.pitch : 0;
   for (int64_t y = 0; y < rows; ++y)
     for (int64_t x = 0; x < cols; x += lanes) {
       const int64_t count = cols - x < lanes ? cols - x : lanes;
-      vecs.push_back({static_cast<int32_t>(y * pitch + x), static_cast<int32_t>(y * cols + x),
-                      static_cast<int32_t>(count)});
+      vecs.push_back(
+          {static_cast<int32_t>(y * pitch + x), static_cast<int32_t>(y * cols + x), static_cast<int32_t>(count)});
     }
 }
 
@@ -184,7 +191,7 @@ void Plan::split_tiles() {
   max_mr = isa->max_mr[widest];
   if (family != Family::kGather) return;
   for (int nr = 1; nr <= isa->max_nr; ++nr)
-    for (int64_t t = 0; t < n_taps; ++t) 
+    for (int64_t t = 0; t < n_taps; ++t)
       panel_taps[nr].push_back(t * nr * isa->lanes * static_cast<int64_t>(sizeof(float)));
 }
 

@@ -38,15 +38,15 @@ struct Plan {
   Taps taps_kind;
 
   std::vector<PlanePart> parts;
-  Plane plane;  // points into parts
-  std::vector<ptrdiff_t> taps;                   // byte offsets in the plane; kInPlace: a single 0
+  Plane plane;                                    // points into parts
+  std::vector<ptrdiff_t> taps;                    // byte offsets in the plane; kInPlace: a single 0
   std::vector<ptrdiff_t> panel_taps[kMaxNr + 1];  // kGather: by tile width
 
   std::vector<Vec> vecs;
   std::vector<Tile> tiles;
   std::vector<int32_t> quad_taps;  // kQuad: the tap that joins each pair, or -1
-  int64_t panel_floats;  // kGather: per active channel, all tiles
-  int64_t tail_pixels;  // kColumns: the last pixels, too few for a vector; computed as in kDot
+  int64_t panel_floats;            // kGather: per active channel, all tiles
+  int64_t tail_pixels;             // kColumns: the last pixels, too few for a vector; computed as in kDot
   int max_mr;
 
   Plan(const ConvShape& s, const IsaKernels& kernels);

@@ -1,4 +1,5 @@
-// What one call of a quad kernel is told: weight rows on maps of so few pixels that (output, input) pairs fill a vector.
+// What one call of a quad kernel is told: weight rows on maps of so few pixels that (output, input) pairs fill a
+// vector.
 #pragma once
 
 #include <stddef.h>

@@ -30,9 +30,20 @@ bool run_quad(const GroupRun& g, const Pool& pool, bool fill) {
     for (int32_t m = g.row0 + static_cast<int32_t>(g.n_rows * index / tasks); m < end;) {
       const int n = end - m >= most ? most : end - m;
       const Rows& rows = g.s.rows;
-      const QuadCall c{x, g.steps, g.n_steps, plan.quad_taps.data(), static_cast<int32_t>(plan.n_taps), inputs,
-                       static_cast<int32_t>(plan.pixels), rows.w + m, rows.scale + m, rows.shift + m, rows.y + m,
-                       g.s.residual ? rows.residual + m : nullptr, g.s.call->act_min, g.s.call->act_max};
+      const QuadCall c{x,
+                       g.steps,
+                       g.n_steps,
+                       plan.quad_taps.data(),
+                       static_cast<int32_t>(plan.n_taps),
+                       inputs,
+                       static_cast<int32_t>(plan.pixels),
+                       rows.w + m,
+                       rows.scale + m,
+                       rows.shift + m,
+                       rows.y + m,
+                       g.s.residual ? rows.residual + m : nullptr,
+                       g.s.call->act_min,
+                       g.s.call->act_max};
       plan.isa->quad[n](c);
       m += n;
     }

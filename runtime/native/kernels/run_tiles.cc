@@ -84,9 +84,9 @@ bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
       for (int32_t a = static_cast<int32_t>(g.n_steps * index / tasks); a < end; ++a)
         for (int64_t t = tile0; t < tile1; ++t) {
           const Tile& tile = plan.tiles[t];
-          gather_channel(plan, g.channel(a), tile,
-                         x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps +
-                             a * plan.n_taps * tile.nr * plan.isa->lanes);
+          gather_channel(
+              plan, g.channel(a), tile,
+              x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps + a * plan.n_taps * tile.nr * plan.isa->lanes);
         }
     };
     parallel_for(pool, tasks, pack);

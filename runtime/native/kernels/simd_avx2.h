@@ -17,8 +17,9 @@ struct Avx2 {
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
   static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
-  // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators around,
-  // up to two register moves a multiply-add and spills in the 6 x 2 tile; the instruction itself cannot be rewritten.
+  // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators
+  // around, up to two register moves a multiply-add and spills in the 6 x 2 tile; the instruction itself cannot be
+  // rewritten.
   static void accumulate(F& acc, F a, F b) { asm("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b)); }
   static void accumulate_weight(F& acc, F x, const float* w) { accumulate(acc, set1(*w), x); }
   // The second operand comes back when either is NaN, so a NaN in `v` survives max(low, v) and min(high, v).

@@ -17,8 +17,9 @@ struct Avx512 {
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-  // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators around,
-  // up to two register moves a multiply-add and spills in the 6 x 4 tile; the instruction itself cannot be rewritten.
+  // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators
+  // around, up to two register moves a multiply-add and spills in the 6 x 4 tile; the instruction itself cannot be
+  // rewritten.
   static void accumulate(F& acc, F a, F b) { asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b)); }
   // acc += x * *w with the broadcast inside the instruction: where a weight is used once, a separate broadcast costs
   // a quarter of the speed (8 x 1 tile: 69 % of the FMA ceiling against 92 %).

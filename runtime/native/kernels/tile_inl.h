@@ -17,7 +17,8 @@ inline void store_pixels(const TileCall& c, const Vec& vec, typename V::F* const
 #pragma GCC unroll 16
   for (int m = 0; m < MR; ++m) {
     F out = V::fma(acc[m * stride], V::set1(c.scale[m]), V::set1(c.shift[m]));
-    if (c.residual) out = V::add(out, kWhole ? V::load(c.residual[m] + vec.y) : V::load_part(c.residual[m] + vec.y, mask));
+    if (c.residual)
+      out = V::add(out, kWhole ? V::load(c.residual[m] + vec.y) : V::load_part(c.residual[m] + vec.y, mask));
     out = V::min(high, V::max(low, out));
     if (kWhole)
       V::store(c.y[m] + vec.y, out);

@@ -19,8 +19,8 @@ class TileRun {
     call_.act_max = g.s.call->act_max;
   }
 
-  // Tiles outside, blocks inside: the other order differed by less than the noise on whole networks, and for 1x1 in place
-  // it walks all pages of x again for every block.
+  // Tiles outside, blocks inside: the other order differed by less than the noise on whole networks, and for 1x1 in
+  // place it walks all pages of x again for every block.
   void run(const Pool& pool, bool fill) const {
     const int64_t jobs = n_tiles_ * n_blocks_;
     const size_t tasks = task_count(work(), jobs);
@@ -52,7 +52,8 @@ class TileRun {
   // Blocks differ by one row at most: 19 rows of at most 8 are 7 + 6 + 6, because a padded row costs a whole row.
   void compute(int64_t tile_index, int64_t block, TileCall* c) const {
     const Tile& tile = plan_.tiles[tile_index];
-    const int32_t each = g_.n_rows / static_cast<int32_t>(n_blocks_), extra = g_.n_rows % static_cast<int32_t>(n_blocks_);
+    const int32_t each = g_.n_rows / static_cast<int32_t>(n_blocks_),
+                  extra = g_.n_rows % static_cast<int32_t>(n_blocks_);
     const int32_t b = static_cast<int32_t>(block);
     const int32_t m = g_.row0 + b * each + (b < extra ? b : extra);
     if (x_step_ != 0) {

@@ -9,10 +9,13 @@ inline void read_ints(const OrtApi* api, const OrtKernelInfo* info, const char* 
   size_t size = 0;
   int64_t* const none = nullptr;
   if (!succeeded(api, ort::KernelInfoGetAttributeArray_int64(api, info, name, none, &size)))
-    fail("attribute '%s' is missing or not a list of integers; expected %zu integers, re-export the model", name, count);
-  if (size == 0) fail("attribute '%s' is empty or not a list of integers; expected %zu integers, re-export the model", name, count);
+    fail("attribute '%s' is missing or not a list of integers; expected %zu integers, re-export the model", name,
+         count);
+  if (size == 0)
+    fail("attribute '%s' is empty or not a list of integers; expected %zu integers, re-export the model", name, count);
   if (size != count)
-    fail("attribute '%s' has %zu values; expected %zu (two spatial dimensions), re-export the model", name, size, count);
+    fail("attribute '%s' has %zu values; expected %zu (two spatial dimensions), re-export the model", name, size,
+         count);
   check(api, ort::KernelInfoGetAttributeArray_int64(api, info, name, out, &size));
 }
 

@@ -23,7 +23,8 @@ ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo*
     : api(ort_api), isa_(&current_isa()) {
   threshold_ = read_float(api, info, "threshold");
   if (!read_optional_int(api, info, "k", &k_)) k_ = 0;
-  if (k_ < 0) fail("attribute 'k' is %lld; expected 0 (off) or the number of channels to keep, re-export the model", ll(k_));
+  if (k_ < 0)
+    fail("attribute 'k' is %lld; expected 0 (off) or the number of channels to keep, re-export the model", ll(k_));
 }
 
 void ChannelGateKernel::compute(OrtKernelContext* context) const {

@@ -58,14 +58,16 @@ ConvShape checked_shape(const GatedConvAttributes& a, const TensorView& x, const
     fail("group = %lld does not divide %lld input and %lld output channels; re-export the model", ll(s.group),
          ll(s.channels_in), ll(s.channels_out));
   if (w.dims[1] != s.channels_in / s.group)
-    fail("input 'w' has shape %s; expected %lld input channels per group (x has %lld channels, group = %lld), pass the "
-         "weights of this layer",
-         w.shape().c_str(), ll(s.channels_in / s.group), ll(s.channels_in), ll(s.group));
+    fail(
+        "input 'w' has shape %s; expected %lld input channels per group (x has %lld channels, group = %lld), pass the "
+        "weights of this layer",
+        w.shape().c_str(), ll(s.channels_in / s.group), ll(s.channels_in), ll(s.group));
   if (!s.output_size(&out[0], &out[1]))
-    fail("a kernel of %lld x %lld (dilations %lld, %lld) does not fit input 'x' of shape %s with pads %s, or the result "
-         "exceeds 2^31 elements per channel; check pads and the input size",
-         ll(s.kernel_h), ll(s.kernel_w), ll(s.dilation_y), ll(s.dilation_x), x.shape().c_str(),
-         shape_text(a.pads, 4).c_str());
+    fail(
+        "a kernel of %lld x %lld (dilations %lld, %lld) does not fit input 'x' of shape %s with pads %s, or the result "
+        "exceeds 2^31 elements per channel; check pads and the input size",
+        ll(s.kernel_h), ll(s.kernel_w), ll(s.dilation_y), ll(s.dilation_x), x.shape().c_str(),
+        shape_text(a.pads, 4).c_str());
   return s;
 }
 

@@ -67,10 +67,11 @@ void require_rank(const TensorView& t, size_t rank, int zero_ok) {
 
 int64_t require_rows(const TensorView& t, int64_t rows, int64_t cols, const char* per) {
   if (t.rank != 2 || t.dims[1] != cols || (t.dims[0] != rows && t.dims[0] != 1))
-    fail("input '%s' has shape %s; expected [%lld, %lld] or [1, %lld], one value per %s; pass one row per sample or one "
-         "row for all",
-         t.name, t.shape().c_str(), static_cast<long long>(rows), static_cast<long long>(cols),
-         static_cast<long long>(cols), per);
+    fail(
+        "input '%s' has shape %s; expected [%lld, %lld] or [1, %lld], one value per %s; pass one row per sample or one "
+        "row for all",
+        t.name, t.shape().c_str(), static_cast<long long>(rows), static_cast<long long>(cols),
+        static_cast<long long>(cols), per);
   return t.dims[0] == 1 ? 0 : cols;
 }
 

@@ -65,42 +65,42 @@ constexpr int kOrtAttrInt = 1;          // OrtOpAttrType
 constexpr int kOrtAttrInts = 2;
 
 // One line per function used: name, slot, parameters. Every one returns OrtStatus* unless the line says otherwise.
-#define SANP_ORT_FUNCTIONS(F)                                                                                       \
-  F(OrtStatus*, CreateStatus, 0, (int code, const char* message))                                                   \
-  F(const char*, GetErrorMessage, 2, (const OrtStatus*))                                                            \
-  F(OrtStatus*, CreateCustomOpDomain, 26, (const char* domain, OrtCustomOpDomain** out))                            \
-  F(OrtStatus*, CustomOpDomain_Add, 27, (OrtCustomOpDomain*, const OrtCustomOp*))                                   \
-  F(OrtStatus*, AddCustomOpDomain, 28, (OrtSessionOptions*, OrtCustomOpDomain*))                                    \
-  F(OrtStatus*, IsTensor, 50, (const OrtValue*, int* out))                                                          \
-  F(OrtStatus*, GetTensorMutableData, 51, (OrtValue*, void** out))                                                  \
-  F(OrtStatus*, CreateTensorTypeAndShapeInfo, 57, (OrtTensorTypeAndShapeInfo * *out))                               \
-  F(OrtStatus*, SetTensorElementType, 58, (OrtTensorTypeAndShapeInfo*, int type))                                   \
-  F(OrtStatus*, SetDimensions, 59, (OrtTensorTypeAndShapeInfo*, const int64_t* dims, size_t count))                 \
-  F(OrtStatus*, GetTensorElementType, 60, (const OrtTensorTypeAndShapeInfo*, int* out))                             \
-  F(OrtStatus*, GetDimensionsCount, 61, (const OrtTensorTypeAndShapeInfo*, size_t* out))                            \
-  F(OrtStatus*, GetDimensions, 62, (const OrtTensorTypeAndShapeInfo*, int64_t* dims, size_t count))                 \
-  F(OrtStatus*, GetSymbolicDimensions, 63, (const OrtTensorTypeAndShapeInfo*, const char** names, size_t count))    \
-  F(OrtStatus*, GetTensorTypeAndShape, 65, (const OrtValue*, OrtTensorTypeAndShapeInfo** out))                      \
-  F(OrtStatus*, KernelInfoGetAttribute_float, 85, (const OrtKernelInfo*, const char* name, float* out))             \
-  F(OrtStatus*, KernelInfoGetAttribute_int64, 86, (const OrtKernelInfo*, const char* name, int64_t* out))           \
-  F(OrtStatus*, KernelContext_GetInputCount, 88, (const OrtKernelContext*, size_t* out))                            \
-  F(OrtStatus*, KernelContext_GetInput, 90, (const OrtKernelContext*, size_t index, const OrtValue** out))          \
-  F(OrtStatus*, KernelContext_GetOutput, 91,                                                                        \
-    (OrtKernelContext*, size_t index, const int64_t* dims, size_t count, OrtValue** out))                           \
-  F(void, ReleaseStatus, 93, (OrtStatus*))                                                                          \
-  F(void, ReleaseTensorTypeAndShapeInfo, 99, (OrtTensorTypeAndShapeInfo*))                                          \
-  F(OrtStatus*, KernelInfoGetAttributeArray_int64, 163,                                                             \
-    (const OrtKernelInfo*, const char* name, int64_t* out, size_t* size))                                           \
-  F(OrtStatus*, ShapeInferContext_GetInputCount, 267, (const OrtShapeInferContext*, size_t* out))                   \
-  F(OrtStatus*, ShapeInferContext_GetInputTypeShape, 268,                                                           \
-    (const OrtShapeInferContext*, size_t index, OrtTensorTypeAndShapeInfo** out))                                   \
-  F(OrtStatus*, ShapeInferContext_GetAttribute, 269,                                                                \
-    (const OrtShapeInferContext*, const char* name, const OrtOpAttr** out))                                         \
-  F(OrtStatus*, ShapeInferContext_SetOutputTypeShape, 270,                                                          \
-    (const OrtShapeInferContext*, size_t index, const OrtTensorTypeAndShapeInfo*))                                  \
-  F(OrtStatus*, SetSymbolicDimensions, 271, (OrtTensorTypeAndShapeInfo*, const char** names, size_t count))         \
-  F(OrtStatus*, ReadOpAttr, 272, (const OrtOpAttr*, int type, void* data, size_t bytes, size_t* needed))            \
-  F(OrtStatus*, KernelContext_ParallelFor, 274,                                                                     \
+#define SANP_ORT_FUNCTIONS(F) \
+  F(OrtStatus*, CreateStatus, 0, (int code, const char* message)) \
+  F(const char*, GetErrorMessage, 2, (const OrtStatus*)) \
+  F(OrtStatus*, CreateCustomOpDomain, 26, (const char* domain, OrtCustomOpDomain** out)) \
+  F(OrtStatus*, CustomOpDomain_Add, 27, (OrtCustomOpDomain*, const OrtCustomOp*)) \
+  F(OrtStatus*, AddCustomOpDomain, 28, (OrtSessionOptions*, OrtCustomOpDomain*)) \
+  F(OrtStatus*, IsTensor, 50, (const OrtValue*, int* out)) \
+  F(OrtStatus*, GetTensorMutableData, 51, (OrtValue*, void** out)) \
+  F(OrtStatus*, CreateTensorTypeAndShapeInfo, 57, (OrtTensorTypeAndShapeInfo * *out)) \
+  F(OrtStatus*, SetTensorElementType, 58, (OrtTensorTypeAndShapeInfo*, int type)) \
+  F(OrtStatus*, SetDimensions, 59, (OrtTensorTypeAndShapeInfo*, const int64_t* dims, size_t count)) \
+  F(OrtStatus*, GetTensorElementType, 60, (const OrtTensorTypeAndShapeInfo*, int* out)) \
+  F(OrtStatus*, GetDimensionsCount, 61, (const OrtTensorTypeAndShapeInfo*, size_t* out)) \
+  F(OrtStatus*, GetDimensions, 62, (const OrtTensorTypeAndShapeInfo*, int64_t* dims, size_t count)) \
+  F(OrtStatus*, GetSymbolicDimensions, 63, (const OrtTensorTypeAndShapeInfo*, const char** names, size_t count)) \
+  F(OrtStatus*, GetTensorTypeAndShape, 65, (const OrtValue*, OrtTensorTypeAndShapeInfo** out)) \
+  F(OrtStatus*, KernelInfoGetAttribute_float, 85, (const OrtKernelInfo*, const char* name, float* out)) \
+  F(OrtStatus*, KernelInfoGetAttribute_int64, 86, (const OrtKernelInfo*, const char* name, int64_t* out)) \
+  F(OrtStatus*, KernelContext_GetInputCount, 88, (const OrtKernelContext*, size_t* out)) \
+  F(OrtStatus*, KernelContext_GetInput, 90, (const OrtKernelContext*, size_t index, const OrtValue** out)) \
+  F(OrtStatus*, KernelContext_GetOutput, 91, \
+    (OrtKernelContext*, size_t index, const int64_t* dims, size_t count, OrtValue** out)) \
+  F(void, ReleaseStatus, 93, (OrtStatus*)) \
+  F(void, ReleaseTensorTypeAndShapeInfo, 99, (OrtTensorTypeAndShapeInfo*)) \
+  F(OrtStatus*, KernelInfoGetAttributeArray_int64, 163, \
+    (const OrtKernelInfo*, const char* name, int64_t* out, size_t* size)) \
+  F(OrtStatus*, ShapeInferContext_GetInputCount, 267, (const OrtShapeInferContext*, size_t* out)) \
+  F(OrtStatus*, ShapeInferContext_GetInputTypeShape, 268, \
+    (const OrtShapeInferContext*, size_t index, OrtTensorTypeAndShapeInfo** out)) \
+  F(OrtStatus*, ShapeInferContext_GetAttribute, 269, \
+    (const OrtShapeInferContext*, const char* name, const OrtOpAttr** out)) \
+  F(OrtStatus*, ShapeInferContext_SetOutputTypeShape, 270, \
+    (const OrtShapeInferContext*, size_t index, const OrtTensorTypeAndShapeInfo*)) \
+  F(OrtStatus*, SetSymbolicDimensions, 271, (OrtTensorTypeAndShapeInfo*, const char** names, size_t count)) \
+  F(OrtStatus*, ReadOpAttr, 272, (const OrtOpAttr*, int type, void* data, size_t bytes, size_t* needed)) \
+  F(OrtStatus*, KernelContext_ParallelFor, 274, \
     (const OrtKernelContext*, void (*task)(void*, size_t), size_t count, size_t batch, void* arg))
 
 // ort::IsTensor(api, value, &out) calls the slot of that name.
@@ -108,11 +108,11 @@ namespace ort {
 
 inline void* slot(const OrtApi* api, int index) { return reinterpret_cast<void* const*>(api)[index]; }
 
-#define SANP_ORT_WRAPPER(Result, name, index, parameters)                     \
-  template <class... Args>                                                    \
-  inline Result name(const OrtApi* api, Args... args) {                       \
-    using Function = Result(*) parameters;                                    \
-    return reinterpret_cast<Function>(slot(api, index))(args...);             \
+#define SANP_ORT_WRAPPER(Result, name, index, parameters) \
+  template <class... Args> \
+  inline Result name(const OrtApi* api, Args... args) { \
+    using Function = Result(*) parameters; \
+    return reinterpret_cast<Function>(slot(api, index))(args...); \
   }
 SANP_ORT_FUNCTIONS(SANP_ORT_WRAPPER)
 #undef SANP_ORT_WRAPPER

@@ -20,8 +20,8 @@ bool infer_gated_conv(const OrtApi* api, OrtShapeInferContext* context) {
     return false;
   std::vector<InferDim> y{x[0], w[0], {-1, ""}, {-1, ""}};
   // Out of a valid range the dimension stays unknown here and compute explains it.
-  ConvShape s{1, x[2].value, x[3].value, 1, w[2].value, w[3].value, strides[0], strides[1],
-              pads[0], pads[1], pads[2], pads[3], dilations[0], dilations[1], 1};
+  ConvShape s{1,       x[2].value, x[3].value, 1,       w[2].value,   w[3].value,   strides[0], strides[1],
+              pads[0], pads[1],    pads[2],    pads[3], dilations[0], dilations[1], 1};
   int64_t ignored;
   ConvShape rows = s, cols = s;
   rows.width = rows.kernel_w = rows.stride_x = rows.dilation_x = 1;

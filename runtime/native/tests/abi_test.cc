@@ -14,7 +14,7 @@ namespace real {
 #include "../ort_ops/ort_abi.h"
 
 #ifdef SANP_HAVE_ORT_HEADER
-#define SANP_CHECK_SLOT(result, name, index, parameters)                          \
+#define SANP_CHECK_SLOT(result, name, index, parameters) \
   static_assert(offsetof(real::OrtApi, name) == index * sizeof(void*), #name " is in another slot");
 #define SANP_CHECK_FIELD(name) \
   static_assert(offsetof(real::OrtCustomOp, name) == offsetof(::OrtCustomOp, name), #name " is elsewhere");

@@ -33,13 +33,15 @@ struct Layer {
 };
 
 const Layer kLayers[] = {
-    {"64@32", 64, 64, 32, 3, 1, 1},        {"128@16", 128, 128, 16, 3, 1, 1},   {"256@8", 256, 256, 8, 3, 1, 1},
-    {"512@4", 512, 512, 4, 3, 1, 1},       {"512@2", 512, 512, 2, 3, 1, 1},     {"64-128@32/2", 64, 128, 32, 3, 2, 1},
-    {"256-512@8/2", 256, 512, 8, 3, 2, 1}, {"64-128@32/2 1x1", 64, 128, 32, 1, 2, 0},
-    {"64@30", 64, 64, 30, 3, 1, 1},        {"128@15", 128, 128, 15, 3, 1, 1},   {"192@8", 192, 192, 8, 3, 1, 1},
-    {"3-64@32", 3, 64, 32, 3, 1, 1},       {"128@28", 128, 128, 28, 3, 1, 1},   {"256@14", 256, 256, 14, 3, 1, 1},
-    {"512@7", 512, 512, 7, 3, 1, 1},       {"64@56", 64, 64, 56, 3, 1, 1},      {"256-64@56 1x1", 256, 64, 56, 1, 1, 0},
-    {"2048-512@7 1x1", 2048, 512, 7, 1, 1, 0},
+    {"64@32", 64, 64, 32, 3, 1, 1},          {"128@16", 128, 128, 16, 3, 1, 1},
+    {"256@8", 256, 256, 8, 3, 1, 1},         {"512@4", 512, 512, 4, 3, 1, 1},
+    {"512@2", 512, 512, 2, 3, 1, 1},         {"64-128@32/2", 64, 128, 32, 3, 2, 1},
+    {"256-512@8/2", 256, 512, 8, 3, 2, 1},   {"64-128@32/2 1x1", 64, 128, 32, 1, 2, 0},
+    {"64@30", 64, 64, 30, 3, 1, 1},          {"128@15", 128, 128, 15, 3, 1, 1},
+    {"192@8", 192, 192, 8, 3, 1, 1},         {"3-64@32", 3, 64, 32, 3, 1, 1},
+    {"128@28", 128, 128, 28, 3, 1, 1},       {"256@14", 256, 256, 14, 3, 1, 1},
+    {"512@7", 512, 512, 7, 3, 1, 1},         {"64@56", 64, 64, 56, 3, 1, 1},
+    {"256-64@56 1x1", 256, 64, 56, 1, 1, 0}, {"2048-512@7 1x1", 2048, 512, 7, 1, 1, 0},
 };
 
 std::vector<float> mask(int64_t n, double keep, std::mt19937& rng) {
@@ -73,7 +75,8 @@ void bench_layer(const IsaKernels& isa, const Layer& l, double ceiling) {
   std::normal_distribution<float> normal;
   ConvShape s{l.ci, l.size, l.size, l.co, l.kernel, l.kernel, l.stride, l.stride, l.pad, l.pad, l.pad, l.pad, 1, 1, 1};
   const Plan plan(s, isa);
-  std::vector<float> x(l.ci * l.size * l.size), w(l.co * l.ci * l.kernel * l.kernel), y(l.co * plan.pixels), shift(l.co);
+  std::vector<float> x(l.ci * l.size * l.size), w(l.co * l.ci * l.kernel * l.kernel), y(l.co * plan.pixels),
+      shift(l.co);
   for (float& v : x) v = normal(rng);
   for (float& v : w) v = normal(rng);
   printf("%-18s %-8s", l.name, family_name(plan.family));
@@ -81,8 +84,8 @@ void bench_layer(const IsaKernels& isa, const Layer& l, double ceiling) {
     const std::vector<float> scale = mask(l.co, l.co == 10 ? 1.0 : keep, rng);
     const std::vector<float> active = mask(l.ci, l.ci == 3 ? 1.0 : keep, rng);
     const float zero = 0;
-    ConvCall c{1, x.data(), w.data(), scale.data(), shift.data(), active.data(), 0, 0, 0, &zero, false, 0.0f, INFINITY,
-               y.data()};
+    ConvCall c{1, x.data(), w.data(), scale.data(), shift.data(), active.data(), 0,
+               0, 0,        &zero,    false,        0.0f,         INFINITY,      y.data()};
     const double seconds = median_seconds([&] { run_conv(plan, c, Pool{nullptr, nullptr}); });
     const double ko = std::count(scale.begin(), scale.end(), 1.0f), ki = std::count(active.begin(), active.end(), 1.0f);
     const double rate = 2e-9 * ko * ki * l.kernel * l.kernel * plan.pixels / seconds;
@@ -108,8 +111,8 @@ void bench_tile(const IsaKernels& isa, int mr, int nr, double ceiling) {
     rows.push_back(&w[m * kSteps * 9]);
     out.push_back(&y[m * nr * lanes]);
   }
-  TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps, taps.data(), 9, vecs.data(), rows.data(), nullptr,
-             ones.data(), ones.data(), out.data(), nullptr, 0.0f, INFINITY};
+  TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps,     taps.data(), 9,    vecs.data(), rows.data(),
+             nullptr,  ones.data(),    ones.data(),  out.data(), nullptr,     0.0f, INFINITY};
   const double seconds = median_seconds([&] { isa.tile[kTaps9][nr][mr](c); });
   const double rate = 2e-9 * kSteps * 9 * mr * nr * lanes / seconds;
   printf("%s tile %d x %d  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, rate, 100 * rate / ceiling);

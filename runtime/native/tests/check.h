@@ -30,8 +30,8 @@ struct Register {
 };
 
 // TEST_CASE(name) { ... } with `seed` in scope.
-#define TEST_CASE(name)                                                  \
-  static void test_##name(uint32_t seed);                                \
+#define TEST_CASE(name) \
+  static void test_##name(uint32_t seed); \
   static const ::sanp::test::Register register_##name(#name, test_##name); \
   static void test_##name([[maybe_unused]] uint32_t seed)
 

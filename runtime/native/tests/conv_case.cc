@@ -12,12 +12,18 @@ namespace {
 
 bool chosen(Mask mask, int64_t i, int64_t n, int64_t one, std::mt19937& rng) {
   switch (mask) {
-    case Mask::kAll: return true;
-    case Mask::kNone: return false;
-    case Mask::kOne: return i == one;
-    case Mask::kFirst: return i == 0;
-    case Mask::kLast: return i == n - 1;
-    case Mask::kHalf: return rng() & 1;
+    case Mask::kAll:
+      return true;
+    case Mask::kNone:
+      return false;
+    case Mask::kOne:
+      return i == one;
+    case Mask::kFirst:
+      return i == 0;
+    case Mask::kLast:
+      return i == n - 1;
+    case Mask::kHalf:
+      return rng() & 1;
   }
   return true;
 }
@@ -32,13 +38,14 @@ int64_t output_floats(const ConvShape& s, int64_t batch) {
 
 std::string describe(const ConvShape& s) {
   char text[256];
-  snprintf(text, sizeof text,
-           "[%lld, %lld, %lld] -> %lld, kernel %lldx%lld, stride %lld,%lld, pad %lld,%lld,%lld,%lld, dilation %lld,%lld, "
-           "group %lld",
-           (long long)s.channels_in, (long long)s.height, (long long)s.width, (long long)s.channels_out,
-           (long long)s.kernel_h, (long long)s.kernel_w, (long long)s.stride_y, (long long)s.stride_x,
-           (long long)s.pad_top, (long long)s.pad_left, (long long)s.pad_bottom, (long long)s.pad_right,
-           (long long)s.dilation_y, (long long)s.dilation_x, (long long)s.group);
+  snprintf(
+      text, sizeof text,
+      "[%lld, %lld, %lld] -> %lld, kernel %lldx%lld, stride %lld,%lld, pad %lld,%lld,%lld,%lld, dilation %lld,%lld, "
+      "group %lld",
+      (long long)s.channels_in, (long long)s.height, (long long)s.width, (long long)s.channels_out,
+      (long long)s.kernel_h, (long long)s.kernel_w, (long long)s.stride_y, (long long)s.stride_x, (long long)s.pad_top,
+      (long long)s.pad_left, (long long)s.pad_bottom, (long long)s.pad_right, (long long)s.dilation_y,
+      (long long)s.dilation_x, (long long)s.group);
   return text;
 }
 
@@ -54,7 +61,9 @@ ConvCase::ConvCase(const ConvShape& s, const ConvOptions& o, uint32_t seed)
   shape_.output_size(&out_h_, &out_w_);
   std::mt19937 rng(seed);
   // Mixed magnitudes: a kernel that adds in a bad order or drops small terms shows.
-  auto value = [&] { return static_cast<float>(std::normal_distribution<double>()(rng)) * (rng() % 16 ? 1.0f : 64.0f); };
+  auto value = [&] {
+    return static_cast<float>(std::normal_distribution<double>()(rng)) * (rng() % 16 ? 1.0f : 64.0f);
+  };
   for (size_t i = 0; i < w_.size(); ++i) w_[i] = value();
   for (size_t i = 0; i < scale_.size(); ++i) {
     const int64_t n = s.channels_out, c = static_cast<int64_t>(i) % n;
@@ -146,9 +155,9 @@ void ConvCase::check(const Plan& plan, const std::string& where, const Pool& poo
           const double error = fabs(y[at] - value);
           if (error <= k * FLT_EPSILON * magnitude + 1e-30) continue;
           char text[512];
-          snprintf(text, sizeof text, "%s (%s): y[%lld, %lld, %lld, %lld] = %g, expected %g within %g; %s", where.c_str(),
-                   family_name(plan.family), (long long)n, (long long)o, (long long)oy, (long long)ox, y[at], value,
-                   k * FLT_EPSILON * magnitude, describe(shape_).c_str());
+          snprintf(text, sizeof text, "%s (%s): y[%lld, %lld, %lld, %lld] = %g, expected %g within %g; %s",
+                   where.c_str(), family_name(plan.family), (long long)n, (long long)o, (long long)oy, (long long)ox,
+                   y[at], value, k * FLT_EPSILON * magnitude, describe(shape_).c_str());
           fail(text);
         }
 }

@@ -18,8 +18,19 @@ struct GateCase {
   GuardedFloats x, w1, b1, w2, b2, bias, mask;
 
   GateCase(int64_t batch, int64_t c, int64_t p, int64_t h, int64_t o, int64_t keep, std::mt19937& rng)
-      : n(batch), ci(c), pixels(p), hidden(h), co(o), k(keep), x(n * ci * p), w1(h * c), b1(h), w2(o * h), b2(o),
-        bias(o), mask(n * o) {
+      : n(batch),
+        ci(c),
+        pixels(p),
+        hidden(h),
+        co(o),
+        k(keep),
+        x(n * ci * p),
+        w1(h * c),
+        b1(h),
+        w2(o * h),
+        b2(o),
+        bias(o),
+        mask(n * o) {
     std::normal_distribution<float> normal;
     for (GuardedFloats* t : {&x, &w1, &b1, &w2, &b2, &bias})
       for (size_t i = 0; i < t->size(); ++i) (*t)[i] = normal(rng);
@@ -27,8 +38,9 @@ struct GateCase {
   }
 
   void run(const IsaKernels& isa, float threshold, GuardedFloats* scale, GuardedFloats* shift) const {
-    const GateCall c{n, ci, pixels, hidden, co, x.data(), w1.data(), b1.data(), w2.data(), b2.data(), bias.data(),
-                     mask.data(), co, threshold, k, scale->data(), shift->data()};
+    const GateCall c{n,         ci,        pixels,    hidden,        co,           x.data(),
+                     w1.data(), b1.data(), w2.data(), b2.data(),     bias.data(),  mask.data(),
+                     co,        threshold, k,         scale->data(), shift->data()};
     if (!run_gate(isa, c, Pool{nullptr, nullptr})) fail("gate: out of memory");
   }
 

@@ -50,8 +50,8 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
   if (isa == nullptr) return;
   const ConvShape shapes[] = {
-      {7, 2, 2, mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},      {7, 1, 1, mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
-      {7, 4, 4, mr, 4, 4, 1, 1, 0, 0, 0, 0, 1, 1, 1},      {7, 2, 2, mr, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 1},
+      {7, 2, 2, mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},     {7, 1, 1, mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+      {7, 4, 4, mr, 4, 4, 1, 1, 0, 0, 0, 0, 1, 1, 1},     {7, 2, 2, mr, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 1},
       {7, 1, 4, mr + 8, 1, 3, 1, 1, 0, 1, 0, 1, 1, 1, 1},
   };
   for (const ConvShape& s : shapes) {
