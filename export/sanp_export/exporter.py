@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -77,6 +78,15 @@ def export(
     return to_model(graph, properties)
 
 
+def check_example(example_input: Tensor) -> None:
+    """Raise ExportError unless the example is a batch of float32 images [N, C, H, W]."""
+    if example_input.dim() != 4 or example_input.dtype != torch.float32 or not len(example_input):
+        raise ExportError(
+            f"the example input has shape {tuple(example_input.shape)} and type {example_input.dtype}, "
+            "expected float32 [N, C, H, W] with N of at least 1; pass one such batch"
+        )
+
+
 def _prepare(graph: gs.Graph) -> list[str]:
     """The passes that every export needs, in an order that matters: names first, residuals before activations.
 
@@ -90,18 +100,11 @@ def _prepare(graph: gs.Graph) -> list[str]:
     graph.cleanup().toposort()
     fuse_activations(graph)
     graph.cleanup().toposort()
-    for tensor in graph.tensors().values():
-        if isinstance(tensor, gs.Variable) and tensor.shape is not None:
-            tensor.shape = ["N" if isinstance(size, str) else size for size in tensor.shape]
     return execution_order
 
 
 def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
-    if example_input.dim() != 4 or example_input.dtype != torch.float32:
-        raise ExportError(
-            f"the example input has shape {tuple(example_input.shape)} and type {example_input.dtype}, "
-            "expected float32 [N, C, H, W]"
-        )
+    check_example(example_input)
     lowered, _ = lower(model)
     # A batch of one would be specialised to the constant 1.
     example = example_input.detach().cpu()
@@ -119,13 +122,20 @@ def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ExportError(
-            f"{type(model).__name__}: torch.export could not trace the network ({reason}); "
-            "data-dependent Python control flow in forward() must go; run again with --debug for the full trace"
+            f"{type(model).__name__}: torch could not export the network ({_root_cause(error)}); expected operators "
+            "and control flow that torch.export supports: replace the named part, or see the full trace with --debug"
         ) from error
     assert program is not None  # only the legacy exporter returns None
     return program.model_proto
+
+
+def _root_cause(error: BaseException) -> str:
+    """First line of the innermost error: torch wraps it in pages of advice with terminal colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 @contextmanager

@@ -57,8 +57,9 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     if used:
         model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
         model.functions.extend(_functions_for(used))
+    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == "SanpGatedConv"}
     for item in model.graph.initializer:
-        if item.name.startswith(MASK_PREFIX):
+        if item.name in masks:
             shape = ["mask_N", item.dims[1]]
             model.graph.input.append(helper.make_tensor_value_info(item.name, TensorProto.FLOAT, shape))
     helper.set_model_props(model, metadata)

@@ -14,7 +14,8 @@ from sanp_targets.errors import ExportError
 def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
     """Convolutions and linear layers in graph order, gated or not, with the support of their inputs.
 
-    Raises ExportError for a layer whose weights are computed at run time.
+    Only layers with weights are counted, as everywhere in the literature: a product of two activations (attention) is
+    not, and neither is a one-dimensional convolution. Raises ExportError for a convolution whose weights are computed.
     """
     trace = SupportTrace()
     rows = [_row(node, trace) for node in graph.nodes if node.op in ("SanpGatedConv", "Conv", "Gemm", "MatMul")]
@@ -23,8 +24,12 @@ def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
 
 def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
     weight = constant(node.inputs[WEIGHT])
+    if weight is None and node.op in ("Gemm", "MatMul"):
+        return None
     if weight is None:
         raise ExportError(f"{node.name}: its weights are computed at run time, expected constants; MACs are undefined")
+    if node.op == "Conv" and weight.ndim != 4:
+        return None
     if node.op in ("Gemm", "MatMul"):
         return _linear_row(node, weight.shape, trace)
     groups = int(node.attrs.get("group", 1))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from sanp_export.passes.patterns import WEIGHT, constant, has_residual, layer_of
 from sanp_runtime.support import Dense, Gate, Support, any_of, concat
 
-# Operators that map zero channels to zero channels, one to one.
+# Operators that map zero channels to zero channels, one to one. The cost tracker of the training side has the same
+# rules for PyTorch's modules (a test compares the two), or a network would be trained to other MACs than it has.
 _CHANNELWISE = {
-    "Relu", "LeakyRelu", "PRelu", "Tanh", "HardSwish", "Gelu", "Neg", "Abs", "Identity", "Dropout",
-    "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Cast",
+    "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Mish", "HardSwish", "Softsign", "Tanh", "Neg", "Abs",
+    "Erf", "Identity", "Dropout", "Cast",
+    "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "Resize",
 }  # fmt: skip
+_SUMS = ("Add", "Sub", "Max", "Sum")
 
 
 class SupportTrace:
@@ -45,8 +49,12 @@ class SupportTrace:
         if node.op == "SanpGatedConv":
             keeps_zero = node.attrs["act_min"] <= 0 <= node.attrs["act_max"]
             return any_of([Gate(layer_of(node)), *parts]) if keeps_zero else Dense(node.inputs[WEIGHT].shape[0])
-        if node.op in ("Add", "Sub", "Max", "Sum"):
+        if node.op in _SUMS:
             return any_of(parts)
+        if (
+            node.op == "Mul"
+        ):  # zero where either factor is; an AND has no expression, so the sparse factor stands for it
+            return next((part for part in parts if not isinstance(part, Dense)), parts[0])
         if node.op == "Concat":
             return concat(parts)
         return parts[0]
@@ -63,12 +71,22 @@ def _operands(tensor: gs.Tensor) -> list[gs.Tensor]:
     node = tensor.inputs[0]
     if node.op == "SanpGatedConv":
         return [node.inputs[5]] if has_residual(node) else []
-    if node.op in ("Add", "Sub", "Max", "Sum"):
+    if node.op == "Mul":
+        return [item for item in node.inputs if _same_channels(item, tensor)]
+    if node.op == "Div":
+        return [node.inputs[0]] if _same_channels(node.inputs[0], tensor) else []
+    if node.op in _SUMS:
         same = all(list(item.shape or []) == list(tensor.shape or [None]) for item in node.inputs)
         return list(node.inputs) if same else []
     if node.op == "Concat":
         return list(node.inputs) if node.attrs.get("axis") in (1, 1 - len(tensor.shape or [])) else []
-    if node.op in _CHANNELWISE or _is_zero_clip(node) or _is_spatial_mean(node) or _drops_unit_axes(node):
+    if (
+        node.op in _CHANNELWISE
+        or _is_zero_clip(node)
+        or _is_spatial_mean(node)
+        or _keeps_channels(node)
+        or _is_zero_pad(node)
+    ):
         return [node.inputs[0]]
     return []
 
@@ -88,16 +106,30 @@ def _is_spatial_mean(node: gs.Node) -> bool:
     return axes is not None and {int(axis) % 4 for axis in axes} == {2, 3}
 
 
-def _drops_unit_axes(node: gs.Node) -> bool:
-    """Flatten, Reshape or Squeeze from [N, C, 1, 1] to [N, C], or that changes nothing."""
-    if node.op not in ("Flatten", "Reshape", "Squeeze"):
+def _same_channels(item: gs.Tensor, tensor: gs.Tensor) -> bool:
+    """Whether an operand has the rank and the channels of the result: nothing is broadcast along them."""
+    shape, result = list(item.shape or []), list(tensor.shape or [])
+    return len(shape) == len(result) > 1 and shape[:2] == result[:2]
+
+
+def _keeps_channels(node: gs.Node) -> bool:
+    """Flatten, Reshape, Squeeze that keep the sizes of axes 0 and 1: row-major order then keeps their contents."""
+    if node.op not in ("Flatten", "Reshape", "Squeeze", "Unsqueeze"):
         return False
-    before, after = node.inputs[0].shape or [], node.outputs[0].shape or []
-    return len(before) >= 2 and len(after) >= 2 and list(before[1:2]) == list(after[1:2]) and _units(before, after)
+    before, after = list(node.inputs[0].shape or []), list(node.outputs[0].shape or [])
+    return len(before) >= 2 and len(after) >= 2 and before[:2] == after[:2]
 
 
-def _units(before: list[object], after: list[object]) -> bool:
-    return all(size == 1 for size in before[2:]) and all(size == 1 for size in after[2:])
+def _is_zero_pad(node: gs.Node) -> bool:
+    """Pad with zeros along the spatial axes alone."""
+    if node.op != "Pad" or node.attrs.get("mode", "constant") != "constant" or len(node.inputs) > 3:
+        return False
+    pads = constant(node.inputs[1])
+    value = constant(node.inputs[2]) if len(node.inputs) > 2 and not node.inputs[2].is_empty() else 0.0
+    if pads is None or value is None or float(np.asarray(value).item()) != 0.0:
+        return False
+    rank = len(pads) // 2
+    return not pads[[0, 1, rank, rank + 1]].any()
 
 
 def _channels(tensor: gs.Tensor) -> int:

@@ -120,7 +120,7 @@ def _check_place(path: Path, replace: bool) -> None:
     if not _is_only_a_bundle(path):
         raise ConfigError(f"{path}: exists and is not just a bundle, so it will not be replaced; choose another path")
     if not replace:
-        raise ConfigError(f"{path}: exists already; choose another path or allow it to be replaced")
+        raise ConfigError(f"{path}: exists already; choose another path or allow it to be replaced (--replace)")
 
 
 def _is_only_a_bundle(path: Path) -> bool:

@@ -172,7 +172,7 @@ def test_untraceable_networks_are_refused_in_one_sentence():
         def forward(self, x):
             return super().forward(x) if x.sum() > 0 else super().forward(-x)
 
-    with pytest.raises(ExportError, match="could not trace"):
+    with pytest.raises(ExportError, match="could not export"):
         export(Branching().eval(), IMAGE)
 
 
@@ -181,3 +181,63 @@ def test_mixed_gate_rules_are_refused():
     net.b.k = 3
     with pytest.raises(ExportError, match="mixes top-k and threshold"):
         export(net, IMAGE)
+
+
+def test_a_network_that_changes_the_batch():
+    """The batch after a concatenation along axis 0 is another symbol, and memory plans must not mix them up."""
+
+    class Doubling(nets.Plain):
+        def forward(self, x):
+            x = self.a(x).relu()
+            x = self.b(torch.cat([x, x.flip(3)], 0)).relu()
+            return self.head(torch.nn.functional.adaptive_avg_pool2d(self.c(x), 1)).flatten(1)
+
+    torch.manual_seed(0)
+    net = Doubling().eval()
+    with torch.no_grad():
+        expected = net(IMAGE).numpy()
+    np.testing.assert_allclose(run(export(net, IMAGE), IMAGE)["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_is_exported_and_not_counted():
+    class Attending(nets.Plain):
+        def forward(self, x):
+            x = self.b(self.a(x).relu()).relu().flatten(2)
+            return (x @ x.transpose(1, 2)).softmax(-1).mean(1)
+
+    torch.manual_seed(0)
+    net = Attending().eval()
+    model = export(net, IMAGE)
+    assert [layer.name for layer in layers_of(model)] == ["a", "b"]
+    with torch.no_grad():
+        np.testing.assert_allclose(run(model, IMAGE)["logits"], net(IMAGE).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mask", "input", "logits", "gate", "a b", "ü"])
+def test_layer_names_that_look_like_ours(name):
+    class Named(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.add_module(name, nets.HandGated(3, 8))
+            self.last = torch.nn.Conv2d(8, 4, 1)
+
+        def forward(self, x):
+            return self.last(getattr(self, name)(x).relu()).mean((2, 3))
+
+    torch.manual_seed(0)
+    net = Named().eval()
+    model = export(net, IMAGE)
+    assert {value.name for value in model.graph.input} == {"input", f"mask.{name}"}
+    with torch.no_grad():
+        np.testing.assert_allclose(run(model, IMAGE)["logits"], net(IMAGE).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_root_cause_is_named_without_terminal_codes():
+    class Unsupported(nets.Plain):
+        def forward(self, x):
+            return super().forward(x.clamp(0, 2.5))
+
+    try:
+        export(Unsupported().eval(), IMAGE)
+    except ExportError as error:
+        assert "\x1b" not in str(error) and "Next steps" not in str(error)

@@ -22,7 +22,7 @@ from sanp.pipeline.validating import validate
 from sanp.settings import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle import open_bundle
-from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
+from sanp_targets.errors import AccelerationError, ConfigError, ExportError, InputError, TargetError
 
 CASES = [
     ("m-cifarnet", "sanp", {}),
@@ -196,3 +196,21 @@ def test_validating_with_another_network_is_an_input_error(trained, tmp_path):
 
 def test_models_cover_the_three_backbones():
     assert set(models.NAMES) == {"m-cifarnet", "vgg-19", "resnet-18"}
+
+
+def test_exporting_leaves_the_callers_network_alone_and_checks_what_it_gets(tmp_path):
+    torch.manual_seed(0)
+    body = torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)
+    example = torch.randn(2, 3, 12, 12)
+    network = sanp.gate(torch.nn.Sequential(*body, torch.nn.Flatten()), example).train()
+    export(network, tmp_path / "own.onnx", example_input=example)
+    assert network.training
+    mapping = sanp.gate(torch.nn.Sequential(*body[:3]), example)
+    with pytest.raises(ConfigError, match="expected one tensor of logits"):
+        export(mapping, tmp_path / "map.onnx", example_input=example)
+    with pytest.raises(ConfigError, match="gates is 'nonsense'"):
+        export(network, tmp_path / "own.onnx", example_input=example, gates="nonsense")
+    with pytest.raises(ExportError, match="expected float32"):
+        export(network, tmp_path / "own.onnx", example_input=example[0])
+    with pytest.raises(ConfigError, match="images have shape"):
+        export(network, tmp_path / "own.onnx", example_input=example, images=np.zeros((2, 3, 9, 9)), labels=np.zeros(2))

@@ -45,7 +45,7 @@ def gate(model: nn.Module, example_input: Tensor, policy: str = "sanp", **option
     Raises ConfigError for an unknown policy or option, a network that torch.fx cannot trace, or nothing to gate.
     """
     kind = _policy(policy, options)
-    gated = copy.deepcopy(model)
+    gated = _copy(model)
     if any(isinstance(module, GatedConv) for module in gated.modules()):
         raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
     pairs, skipped = find_pairs(gated, example_input)
@@ -60,10 +60,26 @@ def gate(model: nn.Module, example_input: Tensor, policy: str = "sanp", **option
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
         layer = GatedConv(conv, norm, kind(conv.in_channels, conv.out_channels, **options))
         layer.to(conv.weight.device).train(conv.training)
-        gated.set_submodule(conv_name, layer)
-        gated.set_submodule(norm_name, nn.Identity())
+        _replace(gated, norm, nn.Identity())  # before the layer is in place, because the layer holds the norm too
+        _replace(gated, conv, layer)
     gated.gating = GatingReport(policy, dict(options), tuple(pairs), tuple(skipped))  # type: ignore[assignment]
     return gated
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{type(model).__name__} cannot be copied ({str(error).splitlines()[0]}), expected a network whose weights "
+            "are parameters; remove old-style weight norm (torch.nn.utils.remove_weight_norm) first"
+        ) from error
+
+
+def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put `new` in every place where `old` is registered: a module may have several names, and forward uses any."""
+    for name in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
+        model.set_submodule(name, new)
 
 
 def gated_layers(model: nn.Module) -> dict[str, GatedConv]:
@@ -102,17 +118,32 @@ def _obstacle(traced: fx.GraphModule, node: fx.Node, calls: Counter[str]) -> str
         return f"it is used {calls[str(node.target)]} times with shared weights"
     if conv.padding_mode != "zeros":
         return f"its padding mode is {conv.padding_mode!r}; only zero padding can be exported"
+    if _has_hooks(conv):
+        return "it has forward hooks, which an exported convolution would not run"
     if len(node.users) != 1:
         return f"its output is read by {len(node.users)} operations, not by one batch norm"
     user = next(iter(node.users))
     norm = traced.get_submodule(str(user.target)) if user.op == "call_module" else None
     if not isinstance(norm, nn.BatchNorm2d):
         return "its output does not go into a BatchNorm2d module"
+    if _has_hooks(norm):
+        return f"its batch norm {user.target} has forward hooks, which an exported convolution would not run"
+    if any(_reads(traced, str(name)) for name in (node.target, user.target)):
+        return "the forward pass also reads its parameters directly"
     if calls[str(user.target)] > 1:
         return f"its batch norm {user.target} is used {calls[str(user.target)]} times"
     if not norm.track_running_stats or norm.running_mean is None:
         return f"its batch norm {user.target} keeps no running statistics and cannot be folded"
     return None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def _reads(traced: fx.GraphModule, name: str) -> bool:
+    """Whether the network reads a parameter or buffer of this module outside of calling it."""
+    return any(node.op == "get_attr" and str(node.target).startswith(f"{name}.") for node in traced.graph.nodes)
 
 
 def _policy(policy: str, options: dict[str, Any]) -> type[GatePolicy]:

@@ -5,6 +5,7 @@ An operation without a rule is dense: never wrong, at worst not sparse.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -81,6 +82,8 @@ def _call_rule(traced: fx.GraphModule, node: fx.Node, table: dict[Any, Support])
         return _combine(node, table, _sparser)
     if target is operator.truediv and not isinstance(node.args[1], fx.Node):
         return table.get(first_input(node))
+    if one_of((torch.clamp, torch.clip), ("clamp", "clip", "clamp_", "clip_")):
+        return table.get(first_input(node)) if _holds_zero(node) else None
     if not method and target in (torch.cat, torch.concat, torch.concatenate):
         return _concatenation(node, table)
     if not method and target is F.pad:
@@ -128,6 +131,14 @@ def _combine(node: fx.Node, table: dict[Any, Support], join: Callable[[list[Supp
 def _sparser(parts: list[Support]) -> Support:
     """A product is zero where either factor is: keep the operand that is not dense (an AND has no expression)."""
     return next((part for part in parts if not isinstance(part, Dense)), parts[0])
+
+
+def _holds_zero(node: fx.Node) -> bool:
+    """Whether zero lies between the bounds of a clamp, which then keeps it."""
+    low = node.kwargs.get("min", node.args[1] if len(node.args) > 1 else None)
+    high = node.kwargs.get("max", node.args[2] if len(node.args) > 2 else None)
+    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
+    return isinstance(low, (int, float)) and isinstance(high, (int, float)) and low <= 0 <= high
 
 
 def _concatenation(node: fx.Node, table: dict[Any, Support]) -> Support | None:

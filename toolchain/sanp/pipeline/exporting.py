@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from sanp import checkpoint, data
 from sanp.pipeline.reference import pytorch_answers
 from sanp_export import graph
-from sanp_export.exporter import ExportOptions
+from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_runtime.cost import Layer, dense_macs
 from sanp_runtime.files import write_atomically
@@ -63,12 +64,15 @@ def export(
     folder that cannot be written.
     """
     path = Path(path)
+    if gates not in ("learned", "mask"):
+        raise ConfigError(f"gates is {gates!r}, expected 'learned' or 'mask'; correct it")
     if path.suffix != ".onnx":
         raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
     if isinstance(source, nn.Module):
         if example_input is None:
             raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
-        model, example, properties = source, example_input, {"name": type(source).__name__}
+        # A copy: the caller's network keeps its mode and its device.
+        model, example, properties = copy.deepcopy(source), example_input, {"name": type(source).__name__}
     else:
         loaded = checkpoint.load(source)
         model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
@@ -76,6 +80,7 @@ def export(
             images, labels = test_samples(loaded, samples, data_root)
     answers = None
     if images is not None and labels is not None and gates == "learned":
+        images = _checked(images, labels, example)
         answers = pytorch_answers(model, images, labels)
     return _write(path, model, example, ExportOptions(gates=gates, macs_output=macs), properties, answers)
 
@@ -90,6 +95,17 @@ def test_samples(
         return split.images, split.labels
     rows = np.linspace(0, len(split) - 1, count).round().astype(int)
     return split.images[rows], split.labels[rows]
+
+
+def _checked(images: np.ndarray, labels: np.ndarray, example: Tensor) -> np.ndarray:
+    """Images of the network's own shape, float32; ConfigError if they or their labels do not fit."""
+    expected = tuple(example.shape[1:])
+    if images.ndim != 4 or images.shape[1:] != expected or labels.shape != (len(images),) or not len(images):
+        raise ConfigError(
+            f"images have shape {images.shape}, labels {labels.shape}, expected (N, {', '.join(map(str, expected))}) "
+            "and (N,); pass samples as the network takes them"
+        )
+    return np.ascontiguousarray(images, dtype=np.float32)
 
 
 def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
@@ -115,11 +131,9 @@ def _write(
     """Write the answers first and the model last: a model always finds the answers that its metadata names."""
     beside = golden_path(path)
     content = answers.dumps() if answers is not None else None
-    with torch.no_grad():
-        classes = int(model.cpu().eval()(example.cpu()).shape[-1])
     properties = {
         **properties,
-        "classes": classes,
+        "classes": _classes(model, example),
         "golden_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
     }
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
@@ -127,3 +141,17 @@ def _write(
         write_atomically(beside, content)
     graph.write(proto, path)
     return Exported(path, beside if content is not None else None, graph.layers_of(proto))
+
+
+def _classes(model: nn.Module, example: Tensor) -> int:
+    """Width of the logits; ConfigError for a network or an example that a bundle cannot describe."""
+    check_example(example)
+    with torch.no_grad():
+        logits = model.cpu().eval()(example.cpu())
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ConfigError(
+            f"{type(model).__name__} returns {found}, expected one tensor of logits [N, classes]; "
+            "wrap the network, or export it without a bundle through sanp_export.exporter.export"
+        )
+    return int(logits.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ from sanp.settings import ProfileSettings
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.files import write_atomically
 from sanp_runtime.profile import profile
+from sanp_targets.errors import ConfigError
 
 ENGINES = ("dense", "open", "gated")
 
 
 def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path | None = None) -> dict[str, Any]:
     """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile` for its content."""
+    if output is not None and Path(output).is_dir():
+        raise ConfigError(f"{output}: is a folder, expected the name of a JSON file; add one")
+    cores = os.cpu_count() or 1
+    if settings.threads > cores:
+        raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
     result = profile(open_bundle(bundle), threads=settings.threads, duration_s=settings.duration, batch=settings.batch)
     if output is not None:
         write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
