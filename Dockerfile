@@ -21,8 +21,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM ${TENSORRT_IMAGE} AS tensorrt
 COPY --from=build /wheels /wheels
 COPY constraints.txt /
-# That image brings its own torch; only what is missing is added.
-RUN pip install --no-cache-dir --find-links /wheels "sanp-toolchain[export,report]"
+RUN pip install --no-cache-dir -c /constraints.txt --find-links /wheels "sanp-toolchain[all]"
 ENTRYPOINT ["sanp"]
 CMD ["doctor"]
 
