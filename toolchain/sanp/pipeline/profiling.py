@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sanp.report import words
 from sanp.settings import ProfileSettings
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.files import write_atomically
@@ -42,13 +43,9 @@ def latency_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """What was gained, in one sentence that is also true when nothing was."""
+    """What was gained, in words that are also true when nothing was: the report's sentence and the ratios behind it."""
     ratios = result["ratios"]
-    speedup, ideal, realised = ratios["measured"], ratios["theoretical"], ratios["realised"]
-    verb = "faster" if speedup >= 1 else "SLOWER"
-    factor = speedup if speedup >= 1 else 1 / speedup
     return (
-        f"The gated engine is {factor:.2f}x {verb} than the dense one at {1 / ideal:.1%} of its MACs "
-        f"({ideal:.2f}x fewer): {realised:.0%} of the theoretical speed-up is real. "
-        f"All gates open it takes {ratios['tax']:.2f}x the dense time."
+        f"{words.headline(result)} {ratios['realised']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real; "
+        f"with all gates open it takes {ratios['tax']:.2f}x the dense time."
     )
