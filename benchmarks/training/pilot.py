@@ -20,6 +20,11 @@ from sanp.training import TrainConfig, train
 
 BUDGETS = (0.35, 0.5, 0.25, 0.67)
 CONTROLS = ("static", "fixed-k", "random")
+# The gate rate was chosen for SANP; the learned controls also get the full one.
+TUNED = {
+    "fixed-k, full rate": {"policy": "fixed-k", "gate_lr_scale": 1.0},
+    "static, full rate": {"policy": "static", "gate_lr_scale": 1.0},
+}
 VARIANTS = {  # one decision undone at a time
     "l1": {"sparsity": "l1", "cost_gain": 0.1, "gate_lr_scale": 1.0},
     "raw-descriptor": {"standardise": False},
@@ -79,6 +84,8 @@ def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
         plan += [("sanp", budget, {}) for budget in BUDGETS]
     if "controls" in names:
         plan += [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS]
+    if "tuned" in names:
+        plan += [(label, BUDGETS[0], changes) for label, changes in TUNED.items()]
     if "variants" in names:
         plan += [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()]
     return plan
@@ -99,7 +106,7 @@ def main() -> None:
         "--plans",
         nargs="+",
         default=["budgets"],
-        choices=["budgets", "controls", "variants", "dense"],
+        choices=["budgets", "controls", "tuned", "variants", "dense"],
         help="dense stands alone",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
