@@ -32,6 +32,7 @@ _EXTRAS = {
     "torch": "[train,export]",
     "sklearn": "[train]",
     "safetensors": "[train]",
+    "PIL": "[train]",
     "onnx": "[export]",
     "onnxscript": "[export]",
     "onnx_graphsurgeon": "[export]",
