@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sanp_targets.errors import ConfigError, InputError
+from sanp_runtime.files import write_atomically
+from sanp_targets.errors import InputError
 
 _HEADER_LIMIT = 64 * 1024 * 1024  # bytes of JSON; a damaged length field must not make us allocate terabytes
 
@@ -30,24 +29,7 @@ def write(path: Path, kind: str, description: Mapping[str, Any], tensors: Mappin
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps({"kind": kind, **description}, sort_keys=True, allow_nan=False)
     data = save(own, metadata={"sanp": text, "sha256": _digest(text, own)})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write {path} ({error.strerror}), expected a folder with write permission and free space; "
-            "choose another output folder"
-        ) from error
+    write_atomically(path, data)
 
 
 def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
