@@ -51,9 +51,8 @@ class SupportTrace:
             return any_of([Gate(layer_of(node)), *parts]) if keeps_zero else Dense(node.inputs[WEIGHT].shape[0])
         if node.op in _SUMS:
             return any_of(parts)
-        if (
-            node.op == "Mul"
-        ):  # zero where either factor is; an AND has no expression, so the sparse factor stands for it
+        if node.op == "Mul":
+            # Zero where either factor is; an AND has no expression, so the sparse factor stands for it.
             return next((part for part in parts if not isinstance(part, Dense)), parts[0])
         if node.op == "Concat":
             return concat(parts)
