@@ -1,10 +1,16 @@
 """Small gated networks written by hand: an oracle for the exporter that shares no code with the product's gating."""
 
+import functools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sanp_export.exporter import export
 from sanp_export.spec import GatedConvSpec, SpmGate, StaticGate, fold_batch_norm
+from sanp_export.variants import variants
+
+IMAGE = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(4))
 
 
 class HandGated(nn.Module):
@@ -123,3 +129,10 @@ def make(kind, seed=0):
 
 def gated_layers(net):
     return {name: module for name, module in net.named_modules() if isinstance(module, HandGated)}
+
+
+@functools.cache
+def compiled(kind):
+    """A network and its four graphs; tracing takes seconds, so tests that change neither share them."""
+    net = make(kind)
+    return net, variants(export(net, IMAGE))

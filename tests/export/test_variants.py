@@ -11,7 +11,7 @@ from sanp_export.exporter import ExportOptions, export
 from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
 from sanp_targets.errors import ExportError
 
-IMAGE = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(4))
+IMAGE = nets.IMAGE
 
 
 def run(source, outputs, **masks):
@@ -22,8 +22,7 @@ def run(source, outputs, **masks):
 
 @pytest.fixture(scope="module", params=list(nets.NETS))
 def graphs(request):
-    net = nets.make(request.param)
-    return net, variants(export(net, IMAGE))
+    return nets.compiled(request.param)
 
 
 def dense_reference(net):

@@ -27,14 +27,14 @@ def densify(graph: gs.Graph) -> int:
     """
     changes = 0
     for conv in gated_convs(graph):
-        _replace(graph, conv, _bias_of(conv))
+        _replace(graph, conv, bias_of(conv))
         changes += 1
     for gate in channel_gates(graph):
         gate.outputs.clear()
     return changes
 
 
-def _bias_of(conv: gs.Node) -> gs.Tensor:
+def bias_of(conv: gs.Node) -> gs.Tensor:
     """Bias of the folded convolution: the operand that the gate multiplies into the shift."""
     producer = conv.inputs[SHIFT].inputs[0]
     return producer.inputs[5] if producer.op == "SanpChannelGate" else producer.inputs[1]

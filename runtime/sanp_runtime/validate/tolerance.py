@@ -12,6 +12,11 @@ summed. What is compared is therefore
 
 with K_l = kh * kw * c_in / groups. It is a yardstick and not a theorem, because a network may amplify errors by more:
 every report therefore says which share of the tolerance was used.
+
+With FP16 every stored value carries an independent rounding of at most u = 2^-11: the activations that a layer reads,
+its weights, and what it writes; sums stay in float32. A rounding of operands perturbs each product by a factor of its
+own, so that the error of a sum grows as the sum itself does in the root mean square, and not with sqrt(K): one layer
+adds sqrt(3) * u, and L independent layers sqrt(3 L) * u, to the float32 budget above. The same c makes it a bound.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from sanp_runtime.cost import Layer
 
 CONFIDENCE = 8.0
 EPS = float(np.finfo(np.float32).eps)
+HALF_ROUNDING = float(np.finfo(np.float16).eps) / 2
 
 
 def fan_in(layer: Layer) -> int:
@@ -32,16 +38,22 @@ def fan_in(layer: Layer) -> int:
     return layer.kernel[0] * layer.kernel[1] * layer.c_in // layer.groups
 
 
-def relative_tolerance(layers: Sequence[Layer]) -> float:
-    """c * eps * sum of sqrt(fan-in) over these layers, to be multiplied by the largest magnitude."""
-    return CONFIDENCE * EPS * sum(math.sqrt(fan_in(layer)) for layer in layers)
+def relative_tolerance(layers: Sequence[Layer], precision: str = "fp32") -> float:
+    """c * eps * sum of sqrt(fan-in) over these layers, to be multiplied by the largest magnitude.
+
+    precision "fp16" adds c * 2^-11 * sqrt(3 * number of layers).
+    """
+    single = CONFIDENCE * EPS * sum(math.sqrt(fan_in(layer)) for layer in layers)
+    return single + (CONFIDENCE * HALF_ROUNDING * math.sqrt(3 * len(layers)) if precision == "fp16" else 0.0)
 
 
-def gate_tolerance(layers: Sequence[Layer], index: int) -> float:
+def gate_tolerance(layers: Sequence[Layer], index: int, precision: str = "fp32") -> float:
     """Relative tolerance of the saliency of layer `index`: the layers before it, and the three sums of its own module.
 
-    The module averages the input map (about as large as the output map), then adds c_in and spm_hidden products.
+    The module averages the input map (about as large as the output map), then adds c_in and spm_hidden products. It
+    computes in float32 also in an FP16 network, on a map that was rounded once.
     """
     layer = layers[index]
     own = math.sqrt(layer.out_hw[0] * layer.out_hw[1]) + math.sqrt(layer.c_in) + math.sqrt(max(layer.spm_hidden, 1))
-    return relative_tolerance(layers[:index]) + CONFIDENCE * EPS * own
+    before = layers[: index + 1] if precision == "fp16" else layers[:index]
+    return relative_tolerance(before, precision) + CONFIDENCE * EPS * own

@@ -1,0 +1,94 @@
+"""The TensorRT copy of a graph: no functions or defaults, plugins or standard operators of opset 17, explicit types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import helper
+
+from sanp_export.functions import DOMAIN, DOMAIN_VERSION
+from sanp_export.graph import CHECKSUM_KEY, metadata_of, seal, to_graph
+from sanp_export.passes.half_precision import half_precision
+from sanp_export.passes.lower_opset import OPSET, lower_opset
+from sanp_export.passes.mask_inputs import mask_inputs
+from sanp_export.passes.native_gating import native_convs, native_gates
+from sanp_export.passes.patterns import gated_convs, layer_of
+from sanp_export.passes.plugin_nodes import plain_names, plugin_nodes
+from sanp_targets.errors import ConfigError
+
+# IR 8 belongs to opset 17: the parser of TensorRT 8.5 was built with ONNX 1.12.
+_IR_VERSION = 8
+
+Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True)
+class TensorrtOptions:
+    """precision: type of feature maps and weights; gates always decide in float32.
+
+    plugin_layers: gated layers whose convolution runs in our plugin; None = all. The channel gates are plugins as soon
+    as one layer is; with none the graph needs no plugin at all.
+    """
+
+    precision: Precision = "fp32"
+    plugin_layers: frozenset[str] | None = None
+
+
+def convert(model: onnx.ModelProto, options: TensorrtOptions | None = None) -> onnx.ModelProto:
+    """TensorRT copy of an exported model or of one of its variants (`sanp_export.variants.variants`).
+
+    Inputs: `input` [N, C, H, W] and, unless the graph is dense, a required `mask.<layer>` [N, Co] per gated layer, all
+    float32. Outputs as in the original, float32. Raises ConfigError for an unknown layer, ExportError for an operator
+    that TensorRT 8.5 would misread or a weight that FP16 cannot hold.
+    """
+    choice = options or TensorrtOptions()
+    graph = to_graph(model)
+    layers = {layer_of(conv) for conv in gated_convs(graph)}
+    chosen = layers if choice.plugin_layers is None else choice.plugin_layers & layers
+    for rewrite in _passes(choice, frozenset(chosen)):
+        rewrite(graph)
+        graph.cleanup(remove_unused_graph_inputs=False).toposort()
+    note = {"precision": choice.precision, "plugin_layers": sorted(chosen)}
+    properties = {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY}
+    return _to_model(graph, {**properties, "sanp.tensorrt": json.dumps(note)})
+
+
+def check_layers(names: frozenset[str], gated: tuple[str, ...]) -> None:
+    """Raise ConfigError if a name is not a gated layer."""
+    unknown = sorted(names - set(gated))
+    if unknown:
+        raise ConfigError(
+            f"there is no gated layer {unknown[0]!r}, expected some of {', '.join(gated)}; correct --plugin-layers"
+        )
+
+
+def _passes(options: TensorrtOptions, chosen: frozenset[str]) -> list[Callable[[gs.Graph], int]]:
+    """In this order: types before the native forms, which follow the type of x; the plugins take what remains."""
+    steps: list[Callable[[gs.Graph], int]] = [mask_inputs, lower_opset]
+    if options.precision == "fp16":
+        steps.append(half_precision)
+    steps.append(lambda graph: native_convs(graph, chosen))
+    if not chosen:
+        steps.append(native_gates)
+    return [*steps, plugin_nodes, plain_names]
+
+
+def _to_model(graph: gs.Graph, properties: Mapping[str, str]) -> onnx.ModelProto:
+    model = gs.export_onnx(graph, do_type_check=False)
+    model.ir_version = _IR_VERSION
+    model.producer_name, model.producer_version = "sanp", ""
+    del model.functions[:]
+    del model.opset_import[:]
+    # The parser of 8.5 takes the first entry for the opset of everything.
+    model.opset_import.append(helper.make_opsetid("", OPSET))
+    if any(node.domain == DOMAIN for node in model.graph.node):
+        model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
+    helper.set_model_props(model, dict(properties))
+    seal(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model

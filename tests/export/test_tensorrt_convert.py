@@ -1,0 +1,184 @@
+"""The TensorRT copy of every graph computes what the original computes; the forms that TensorRT 8.5 reads."""
+
+import nets
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from trt_oracle import executable
+
+from sanp_export.graph import is_sealed, layers_of
+from sanp_export.tensorrt import TensorrtOptions, check_layers, convert
+from sanp_runtime.validate.tolerance import relative_tolerance
+from sanp_targets.errors import ConfigError, ExportError
+
+IMAGE = nets.IMAGE
+
+
+@pytest.fixture(scope="module", params=list(nets.NETS))
+def graphs(request):
+    return nets.compiled(request.param)[1]
+
+
+def random_masks(model, density, seed):
+    """mask.<layer> [N, Co] of zeros and ones for every gated layer, a different row per sample."""
+    rng = np.random.default_rng(seed)
+    rows = [row for row in layers_of(model) if row.gated]
+    return {f"mask.{row.name}": (rng.random((len(IMAGE), row.c_out)) < density).astype(np.float32) for row in rows}
+
+
+def run(model, masks):
+    session = ort.InferenceSession(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    feeds = {"input": IMAGE.numpy(), **masks}
+    return dict(zip(names, session.run(names, feeds)))
+
+
+def choices(model):
+    """Everything in the plugin, nothing, and every second layer."""
+    names = [row.name for row in layers_of(model) if row.gated]
+    return [None, frozenset(), frozenset(names[::2])]
+
+
+def test_fp32_copies_equal_the_originals(graphs):
+    for name, model in graphs.items():
+        for seed, layers in enumerate(choices(model)):
+            masks = {} if name == "dense" else random_masks(model, 0.7, seed)
+            if name == "replay":
+                masks = {key: mask * np.float32(1.3) for key, mask in masks.items()}
+            expected = run(model, masks)
+            found = run(executable(convert(model, TensorrtOptions("fp32", layers))), masks)
+            assert found.keys() == expected.keys()
+            for key, value in expected.items():
+                atol = 2e-5 * np.abs(value).max()
+                np.testing.assert_allclose(found[key], value, rtol=2e-5, atol=atol, err_msg=f"{name} {layers} {key}")
+
+
+def test_fp16_copies_are_within_the_tolerance(graphs):
+    """With scales replayed no decision can flip; the tolerance is the one that validation uses."""
+    for name in ("replay", "dense"):
+        model = graphs[name]
+        tolerance = relative_tolerance(layers_of(model), "fp16")
+        for seed, layers in enumerate(choices(model)):
+            masks = {} if name == "dense" else random_masks(model, 0.7, seed)
+            expected = run(model, masks)["logits"]
+            copy = convert(model, TensorrtOptions("fp16", layers))
+            found = run(executable(copy), masks)["logits"]
+            share = np.abs(found - expected).max(1) / (tolerance * np.abs(expected).max(1))
+            assert (share < 1).all(), f"{name} {layers}: {share}"
+            assert found.dtype == np.float32 and (found != expected).any(), "half precision must leave a trace"
+
+
+def test_fp16_gates_decide_in_single_precision(graphs):
+    """Types at every plugin: x, w, residual in half; scales, masks and saliency weights in float32."""
+    for layers in (None, frozenset()):
+        copy = onnx.shape_inference.infer_shapes(executable(convert(graphs["model"], TensorrtOptions("fp16", layers))))
+        types = {
+            value.name: value.type.tensor_type.elem_type
+            for value in (*copy.graph.value_info, *copy.graph.input, *copy.graph.output)
+        }
+        types.update({tensor.name: tensor.data_type for tensor in copy.graph.initializer})
+        for node in copy.graph.node:
+            half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+            if node.op_type == "SanpGatedConv":
+                assert [types[name] for name in node.input] == [half, half, single, single, single, half]
+            if node.op_type == "SanpChannelGate":
+                assert types[node.input[0]] in (half, single) and {types[name] for name in node.input[1:]} == {single}
+            if "/gate/" in node.name and node.op_type == "Gemm":
+                assert {types[name] for name in node.input} == {single}
+        assert sum(
+            types[n] == half for node in copy.graph.node if node.op_type.endswith("Conv") for n in node.input[:1]
+        )
+
+
+def test_forms_that_the_oldest_parser_reads(graphs):
+    for name, model in graphs.items():
+        for precision in ("fp32", "fp16"):
+            copy = convert(model, TensorrtOptions(precision))
+            assert next((item.domain, item.version) for item in copy.opset_import) == ("", 17)
+            assert copy.ir_version == 8 and not copy.functions and is_sealed(copy)
+            initializers = {tensor.name for tensor in copy.graph.initializer}
+            assert not initializers & {value.name for value in copy.graph.input}
+            assert len({node.name for node in copy.graph.node}) == len(copy.graph.node)
+            for node in copy.graph.node:
+                attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+                assert all(node.input) and all(c.isalnum() or c in "_./-" for c in node.name)
+                if node.domain == "sanp":
+                    assert attributes["plugin_version"] == b"1" and attributes["plugin_namespace"] == b""
+                if node.op_type == "ReduceMean":
+                    assert len(node.input) == 1 and attributes["axes"]
+                assert not (node.op_type == "Shape" and attributes), "8.5 ignores start and end"
+            masks = [value for value in copy.graph.input if value.name.startswith("mask.")]
+            assert bool(masks) == (name != "dense")
+            assert {value.type.tensor_type.elem_type for value in copy.graph.input} == {onnx.TensorProto.FLOAT}
+
+
+def test_without_plugins_only_standard_operators_remain(graphs):
+    for precision in ("fp32", "fp16"):
+        copy = convert(graphs["model"], TensorrtOptions(precision, frozenset()))
+        assert {node.domain for node in copy.graph.node} == {""} and len(copy.opset_import) == 1
+
+
+def small(*nodes, constants=(), shape=("N", 2, 4, 4), kind=onnx.TensorProto.FLOAT):
+    inputs = [onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, ["N", 2, 4, 4])]
+    outputs = [onnx.helper.make_tensor_value_info("logits", kind, list(shape))]
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in constants]
+    graph = onnx.helper.make_graph(list(nodes), "small", inputs, outputs, tensors)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+
+
+def node(op, inputs, **attributes):
+    return onnx.helper.make_node(op, inputs, ["logits"], op, **attributes)
+
+
+@pytest.mark.parametrize(
+    ("made", "shape", "checks"),
+    [
+        (node("ReduceMax", ["input", "axes"], keepdims=0), ("N", 2), ("axes", [2, 3])),
+        (node("Shape", ["input"], start=0, end=1), (1,), ("axis", 0)),
+        (
+            node("AveragePool", ["input"], kernel_shape=[2, 2], dilations=[1, 1]),
+            ("N", 2, 3, 3),
+            ("kernel_shape", [2, 2]),
+        ),
+        (node("Cast", ["input"], to=1, saturate=1), ("N", 2, 4, 4), ("to", 1)),
+    ],
+    ids=["reduce", "shape", "pool", "cast"],
+)
+def test_newer_forms_are_lowered_and_mean_the_same(made, shape, checks):
+    kind = onnx.TensorProto.INT64 if made.op_type == "Shape" else onnx.TensorProto.FLOAT
+    model = small(made, constants=[("axes", np.array([2, 3], np.int64))], shape=shape, kind=kind)
+    copy = convert(model)
+    last = copy.graph.node[-1]
+    attributes = {item.name: onnx.helper.get_attribute_value(item) for item in last.attribute}
+    assert attributes[checks[0]] == checks[1]
+    x = {"input": np.random.default_rng(0).random((3, 2, 4, 4), np.float32)}
+    before, after = (ort.InferenceSession(m.SerializeToString()).run(None, x)[0] for m in (model, copy))
+    np.testing.assert_allclose(before, after, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (node("Gelu", ["input"]), "Gelu does not exist in opset 17"),
+        (node("AveragePool", ["input"], kernel_shape=[2, 2], dilations=[2, 2]), "newer than opset 17"),
+        (node("ReduceMean", ["input", "computed"]), "computed at run time"),
+    ],
+)
+def test_what_cannot_be_lowered_is_an_error(made, message):
+    nodes = [made]
+    if "computed" in made.input:
+        nodes.insert(0, onnx.helper.make_node("Shape", ["input"], ["computed"], "computed"))
+    with pytest.raises(ExportError, match=message):
+        convert(small(*nodes))
+
+
+def test_a_weight_beyond_half_is_an_error():
+    model = small(node("Mul", ["input", "factor"]), constants=[("factor", np.full((1, 2, 1, 1), 1e5, np.float32))])
+    with pytest.raises(ExportError, match="65504"):
+        convert(model, TensorrtOptions("fp16"))
+
+
+def test_unknown_layers_are_an_error():
+    with pytest.raises(ConfigError, match="expected some of a, b"):
+        check_layers(frozenset({"c"}), ("a", "b"))
