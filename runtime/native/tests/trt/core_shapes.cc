@@ -1,0 +1,203 @@
+// Shapes, descriptions, types and launches of both operators; runs without TensorRT.
+#include <math.h>
+#include <string.h>
+
+#include <random>
+
+#include "../../trt/channel_gate.h"
+#include "../../trt/gated_conv.h"
+#include "../../trt/operation.h"
+#include "cases.h"
+#include "half.h"
+
+namespace sanp {
+namespace test {
+namespace {
+
+using namespace sanp::trt;
+
+Tensor tensor(std::initializer_list<int64_t> dims, Type type = Type::kFloat) {
+  Tensor t;
+  t.type = type;
+  t.linear = true;
+  for (int64_t d : dims) t.shape.dims[t.shape.rank++] = d;
+  return t;
+}
+
+// Positions of a window by trying them all: what the closed formula has to count.
+int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t dilation, int64_t stride) {
+  int64_t n = 0;
+  for (int64_t at = -before; at + dilation * (kernel - 1) < size + after; at += stride) ++n;
+  return n;
+}
+
+struct Problem {
+  ConvAttributes a;
+  Tensor in[6], out[1];
+};
+
+Problem random_problem(std::mt19937& rng) {
+  const auto pick = [&](int low, int high) { return low + static_cast<int>(rng() % static_cast<unsigned>(high - low + 1)); };
+  for (;;) {
+    Problem p;
+    const int64_t n = pick(1, 4), group = pick(1, 3), ci = group * pick(1, 9), co = group * pick(1, 9);
+    int64_t size[2], kernel[2], out[2];
+    for (int i = 0; i < 2; ++i) {
+      size[i] = pick(1, 20);
+      kernel[i] = pick(1, 5);
+      p.a.strides[i] = pick(1, 3);
+      p.a.dilations[i] = pick(1, 3);
+      p.a.pads[i] = pick(0, 3);
+      p.a.pads[2 + i] = pick(0, 3);
+      out[i] = windows(size[i], p.a.pads[i], p.a.pads[2 + i], kernel[i], p.a.dilations[i], p.a.strides[i]);
+    }
+    if (out[0] < 1 || out[1] < 1) continue;
+    p.a.group = static_cast<int32_t>(group);
+    p.a.weight_order = pick(0, 1);
+    p.a.act_max = INFINITY;
+    p.in[0] = tensor({n, ci, size[0], size[1]});
+    p.in[1] = p.a.weight_order ? tensor({kernel[0], kernel[1], ci / group, co})
+                               : tensor({co, ci / group, kernel[0], kernel[1]});
+    p.in[2] = tensor({pick(0, 1) ? n : 1, co});
+    p.in[3] = tensor({pick(0, 1) ? n : 1, co});
+    p.in[4] = tensor({pick(0, 1) ? n : 1, ci});
+    p.out[0] = tensor({n, co, out[0], out[1]});
+    p.in[5] = pick(0, 1) ? p.out[0] : pick(0, 1) ? tensor({1}) : pick(0, 1) ? tensor({}) : tensor({1, 1, 1, 1});
+    return p;
+  }
+}
+
+CASE(conv_shapes_equal_counted_windows) {
+  std::mt19937 rng(seed);
+  for (int i = 0; i < 2000; ++i) {
+    const Problem p = random_problem(rng);
+    Shape<int64_t> in[6], out;
+    for (int j = 0; j < 6; ++j) in[j] = p.in[j].shape;
+    Numbers numbers;
+    EXPECT(GatedConv::output_shapes(p.a, in, &out, numbers), "ranks are right");
+    EXPECT(p.out[0].has({out.dims[0], out.dims[1], out.dims[2], out.dims[3]}), "%s, counted %s", ShapeText(out).text,
+           ShapeText(p.out[0].shape).text);
+    SanpCudaConv c;
+    const Error e = GatedConv::describe(p.a, p.in, p.out, &c);
+    EXPECT(!e, "%s", e.text());
+    EXPECT(c.out_height == out.dims[2] && c.out_width == out.dims[3] && c.c_out == out.dims[1], "described alike");
+    EXPECT(c.residual_dense == (p.in[5].shape.rank == 4 && !p.in[5].is_one_element()), "residual");
+  }
+}
+
+CASE(conv_shapes_that_contradict) {
+  std::mt19937 rng(seed);
+  int broken = 0;
+  for (int i = 0; i < 500; ++i) {
+    const Problem good = random_problem(rng);
+    SanpCudaConv c;
+    for (int t = 0; t < 7; ++t) {
+      Problem p = good;
+      Tensor& changed = t < 6 ? p.in[t] : p.out[0];
+      if (changed.shape.rank == 0 || changed.is_one_element()) continue;
+      const int d = static_cast<int>(rng() % static_cast<unsigned>(changed.shape.rank));
+      changed.shape.dims[d] += 1000;
+      EXPECT(GatedConv::describe(p.a, p.in, p.out, &c), "tensor %d, dimension %d of %s", t, d,
+             ShapeText(good.in[0].shape).text);
+      ++broken;
+      changed = t < 6 ? good.in[t] : good.out[0];
+      changed.shape.rank = -1;
+      EXPECT(GatedConv::describe(p.a, p.in, p.out, &c), "unknown rank of tensor %d", t);
+      changed = t < 6 ? good.in[t] : good.out[0];
+      changed.shape.dims[d] = -1;
+      EXPECT(GatedConv::describe(p.a, p.in, p.out, &c), "open dimension of tensor %d", t);
+      changed.shape.dims[d] = INT64_MAX;
+      EXPECT(GatedConv::describe(p.a, p.in, p.out, &c), "huge dimension of tensor %d", t);
+    }
+  }
+  EXPECT(broken > 2000, "only %d were tried", broken);
+}
+
+CASE(conv_types_follow_x) {
+  for (Type type : {Type::kFloat, Type::kHalf, Type::kOther})
+    for (int position = 0; position < 7; ++position)
+      for (Type mine : {Type::kFloat, Type::kHalf, Type::kOther})
+        for (bool linear : {true, false}) {
+          Tensor t[7];
+          t[0] = tensor({1, 1, 1, 1}, type);
+          t[position] = tensor({1}, mine);
+          t[position].linear = linear;
+          const bool like_x = position == 1 || position == 5 || position == 6;
+          const bool expected = linear && (position == 0 ? mine != Type::kOther
+                                           : like_x      ? mine == type
+                                                         : mine == Type::kFloat);
+          EXPECT(GatedConv::accepts(position, t) == expected, "position %d", position);
+        }
+}
+
+struct GateProblem {
+  GateAttributes a{0.5f, 2};
+  Tensor in[7] = {tensor({3, 5, 4, 4}), tensor({6, 5}), tensor({6}), tensor({9, 6}),
+                  tensor({9}),          tensor({9}),    tensor({1, 9})};
+  Tensor out[2] = {tensor({3, 9}), tensor({3, 9})};
+};
+
+CASE(gate_shapes) {
+  GateProblem good;
+  SanpCudaGate g;
+  const Error e = ChannelGate::describe(good.a, good.in, good.out, &g);
+  EXPECT(!e, "%s", e.text());
+  EXPECT(g.batch == 3 && g.c_in == 5 && g.hidden == 6 && g.c_out == 9 && g.mask_rows == 1 && g.k == 2, "described");
+  for (int t = 0; t < 9; ++t)
+    for (int d = 0; d < (t < 7 ? good.in[t] : good.out[t - 7]).shape.rank; ++d)
+      for (int64_t value : {int64_t{-1}, int64_t{0}, int64_t{2}, INT64_MAX}) {
+        if (t == 0 && d >= 2 && value == 2) continue;  // any image size is fine
+        GateProblem p;
+        (t < 7 ? p.in[t] : p.out[t - 7]).shape.dims[d] = value;
+        EXPECT(ChannelGate::describe(p.a, p.in, p.out, &g), "tensor %d, dimension %d = %lld", t, d, (long long)value);
+      }
+  GateProblem p;
+  p.a.k = 9;
+  EXPECT(contains(ChannelGate::describe(p.a, p.in, p.out, &g).text(), "'k' is 9"), "k keeps all");
+  p.a.k = 8;
+  p.in[6] = tensor({3, 9});
+  EXPECT(!ChannelGate::describe(p.a, p.in, p.out, &g) && g.mask_rows == 3, "a mask per sample");
+}
+
+// The kernels refuse a plan of another shape, so this shows that a new shape is planned again.
+CASE(operation_replans_for_new_shapes) {
+  std::mt19937 rng(seed);
+  std::vector<float> data(1 << 16, 0.5f), result(1 << 16);
+  alignas(256) static char workspace[1 << 16];
+  for (int i = 0; i < 20; ++i) {
+    Problem p = random_problem(rng);
+    Operation<GatedConv> operation(p.a);
+    const void* const inputs[] = {data.data(), data.data(), data.data(), data.data(), data.data(), data.data()};
+    void* const outputs[] = {result.data()};
+    for (int64_t n : {2, 1, 3, 3, 0, 2}) {
+      for (int t : {0, 2, 3, 4}) p.in[t].shape.dims[0] = n;
+      p.out[0].shape.dims[0] = n;
+      p.in[5] = tensor({1});
+      size_t bytes = 1;
+      const Error sized = operation.workspace(p.in, p.out, &bytes);
+      EXPECT(!sized && bytes <= sizeof workspace && (n > 0 || bytes == 0), "%s", sized.text());
+      if (n == 2) EXPECT(!operation.prepare(p.in, p.out), "prepared");
+      const Error e = operation.launch(p.in, p.out, inputs, outputs, workspace, nullptr);
+      EXPECT(!e, "batch %lld: %s", (long long)n, e.text());
+    }
+    EXPECT(contains(operation.launch(p.in, p.out, inputs, outputs, nullptr, nullptr).text(), "bad argument"),
+           "the status of a launch is reported");
+  }
+}
+
+CASE(half_conversions_of_this_test) {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const float f = float_of_half(static_cast<uint16_t>(bits));
+    if (!isnan(f)) EXPECT(half_of_float(f) == bits, "%04x", bits);
+    if (bits >= 0x7bff) continue;
+    // Halfway to the next one goes to the even one, a little more goes up.
+    const float next = float_of_half(static_cast<uint16_t>(bits + 1)), middle = (f + next) / 2;
+    EXPECT(half_of_float(middle) == (bits + 1) / 2 * 2, "%04x: the middle rounds to even", bits);
+    EXPECT(half_of_float(nextafterf(middle, next)) == bits + 1, "%04x: above the middle", bits);
+  }
+  EXPECT(half_of_float(65519.0f) == 0x7bff && half_of_float(65520.0f) == 0x7c00, "the largest");
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace sanp

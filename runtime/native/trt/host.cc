@@ -1,0 +1,69 @@
+// Looks up TensorRT's exported functions, never loading it: without TensorRT this library is harmless.
+#include "host.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+
+#include "nv_types.h"
+
+namespace sanp {
+namespace trt {
+namespace {
+
+// A symbol of the loaded TensorRT. Python loads libnvinfer with local scope, where the global search cannot see it; its
+// soname carries the major version this library was compiled for. RTLD_NOLOAD: only if it is there already.
+void* symbol(const char* name) {
+  if (void* const found = dlsym(RTLD_DEFAULT, name)) return found;
+  char soname[32];
+  snprintf(soname, sizeof soname, "libnvinfer.so.%d", NV_TENSORRT_MAJOR);
+  for (const char* library : {static_cast<const char*>(soname), "libtensorrt_rtx.so.1"})
+    if (void* const handle = dlopen(library, RTLD_NOLOAD | RTLD_LAZY))
+      if (void* const found = dlsym(handle, name)) return found;
+  return nullptr;
+}
+
+// An interface of another major version has other virtual tables. TensorRT-RTX counts from 1 and has those of 10 and 11.
+bool same_interface() {
+  using Version = int32_t (*)();
+  const auto version = reinterpret_cast<Version>(symbol("getInferLibVersion"));
+  if (version == nullptr) return false;
+  const int32_t v = version();
+  const int32_t major = v >= 10000 ? v / 10000 : v / 1000;
+  if (major == NV_TENSORRT_MAJOR || (major == 1 && NV_TENSORRT_MAJOR >= 10)) return true;
+  fprintf(stderr, "sanp: this plugin library was compiled for TensorRT %d, TensorRT %d is loaded; compile it again\n",
+          NV_TENSORRT_MAJOR, major);
+  return false;
+}
+
+std::atomic<FindLogger> find_logger{nullptr};
+
+nvinfer1::ILogger* logger() {
+  if (const FindLogger find = find_logger.load())
+    if (nvinfer1::ILogger* const found = find()) return found;
+  using GetLogger = nvinfer1::ILogger* (*)();
+  const auto get = reinterpret_cast<GetLogger>(symbol("getLogger"));
+  return get ? get() : nullptr;
+}
+
+}  // namespace
+
+nvinfer1::IPluginRegistry* host_registry() noexcept {
+  using GetRegistry = nvinfer1::IPluginRegistry* (*)();
+  const auto get = reinterpret_cast<GetRegistry>(symbol("getPluginRegistry"));
+  return get && same_interface() ? get() : nullptr;
+}
+
+void set_find_logger(FindLogger find) noexcept { find_logger.store(find); }
+
+void log_error(const char* op, const Error& error) noexcept {
+  char line[512];
+  snprintf(line, sizeof line, "%s: %s", op, error.text());
+  if (nvinfer1::ILogger* const to = logger())
+    to->log(nvinfer1::ILogger::Severity::kERROR, line);
+  else
+    fprintf(stderr, "sanp: %s\n", line);
+}
+
+}  // namespace trt
+}  // namespace sanp

@@ -1,0 +1,63 @@
+"""Builds the C++ tests of the TensorRT plugin, and finds TensorRT's public headers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "runtime/native/tests/trt"
+PLUGIN = ROOT / "runtime/native/trt"
+
+HEADERS_HINT = (
+    "set TENSORRT_ROOT to a TensorRT with include/NvInferRuntime.h, or to a folder of such trees named by version "
+    "(git clone --depth 1 --branch v10.3.0 https://github.com/NVIDIA/TensorRT 10.3.0)"
+)
+
+
+def header_trees() -> dict[str, Path]:
+    """Header trees under TENSORRT_ROOT by name; empty when it is not set."""
+    given = os.environ.get("TENSORRT_ROOT")
+    if not given:
+        return {}
+    root = Path(given)
+    if (root / "include/NvInferRuntime.h").is_file():
+        return {root.name: root}
+    trees = {p.parents[1].name: p.parents[1] for p in sorted(root.glob("*/include/NvInferRuntime.h"))}
+    assert trees, f"TENSORRT_ROOT={root} has no include/NvInferRuntime.h, nor has a folder in it; {HEADERS_HINT}"
+    return trees
+
+
+def cuda_headers() -> Path:
+    """Folder of cuda_runtime_api.h, which TensorRT's headers include."""
+    for root in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
+        if root and (Path(root) / "include/cuda_runtime_api.h").is_file():
+            return Path(root) / "include"
+    pytest.skip("cuda_runtime_api.h is missing; install a CUDA toolkit or set CUDA_HOME")
+
+
+def run(command: list, **kwargs) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}{done.stderr[-6000:]}"
+    return done.stdout
+
+
+def build(folder: Path, *options: str, target: str = "all", source: Path = SOURCE) -> Path:
+    """Configure and build in `folder`, which may hold an earlier build."""
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        pytest.skip("cmake or a C++ compiler is missing")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    run(["cmake", *generator, "-S", source, "-B", folder, *options])
+    run(["cmake", "--build", folder, "--target", target, "-j", "2"])
+    return folder
+
+
+def cases(*files: str) -> list[str]:
+    """Names of the C++ cases, read from their sources so that collection needs no build."""
+    text = "".join((SOURCE / name).read_text() for name in files)
+    return [line.split("(")[1].split(")")[0] for line in text.splitlines() if line.startswith("CASE(")]
