@@ -53,8 +53,8 @@ typedef struct SanpCudaConv {
 typedef struct SanpCudaConvTensors {
   const void *x, *w;
   const float *scale, *shift, *in_active;
-  const void *residual;
-  void *y;
+  const void* residual;
+  void* y;
 } SanpCudaConvTensors;
 
 /* One channel gate: scale and shift [batch, c_out] from x. Weights and results are float32 for every type of x. */
@@ -67,7 +67,7 @@ typedef struct SanpCudaGate {
 } SanpCudaGate;
 
 typedef struct SanpCudaGateTensors {
-  const void *x;
+  const void* x;
   const float *w1, *b1, *w2, *b2, *bias, *mask;
   float *scale, *shift;
 } SanpCudaGateTensors;
@@ -91,25 +91,30 @@ typedef struct SanpCudaPlan {
 SANP_CUDA_API int32_t sanp_cuda_abi_version(void);
 
 /* Text of a status, never NULL, static storage. */
-SANP_CUDA_API const char *sanp_cuda_message(int status);
+SANP_CUDA_API const char* sanp_cuda_message(int status);
 
 /* The current CUDA device; a positive status where there is none. */
-SANP_CUDA_API int sanp_cuda_device(SanpCudaDevice *device);
+SANP_CUDA_API int sanp_cuda_device(SanpCudaDevice* device);
 
 /* Checks the description and chooses kernel and tiles. Pure host arithmetic: works without a GPU. */
-SANP_CUDA_API int sanp_cuda_conv_plan(const SanpCudaConv *conv, const SanpCudaDevice *device, SanpCudaPlan *plan);
-SANP_CUDA_API const char *sanp_cuda_family_name(int32_t family);
+SANP_CUDA_API int sanp_cuda_conv_plan(const SanpCudaConv* conv, const SanpCudaDevice* device, SanpCudaPlan* plan);
+
+/* Every way to compute the shape, best guess first: for tuning on the device, and for tests. Writes up to `capacity`
+ * plans and returns how many there are, or SANP_CUDA_BAD_ARGUMENT. Any of them may be launched. */
+SANP_CUDA_API int sanp_cuda_conv_candidates(const SanpCudaConv* conv, const SanpCudaDevice* device, SanpCudaPlan* plans,
+                                            int capacity);
+SANP_CUDA_API const char* sanp_cuda_family_name(int32_t family);
 
 /* Bytes of scratch memory that a launch needs, 256-byte aligned; does not grow when batch shrinks. */
-SANP_CUDA_API size_t sanp_cuda_conv_workspace(const SanpCudaConv *conv, const SanpCudaPlan *plan);
-SANP_CUDA_API size_t sanp_cuda_gate_workspace(const SanpCudaGate *gate);
+SANP_CUDA_API size_t sanp_cuda_conv_workspace(const SanpCudaConv* conv, const SanpCudaPlan* plan);
+SANP_CUDA_API size_t sanp_cuda_gate_workspace(const SanpCudaGate* gate);
 
 /* Enqueue on `stream`. Any float is allowed in scale, shift and in_active, NaN included (NaN counts as open), because
  * builders time plugins on arbitrary memory. */
-SANP_CUDA_API int sanp_cuda_conv(const SanpCudaConv *conv, const SanpCudaPlan *plan, const SanpCudaConvTensors *tensors,
-                                 void *workspace, void *stream);
-SANP_CUDA_API int sanp_cuda_gate(const SanpCudaGate *gate, const SanpCudaGateTensors *tensors, void *workspace,
-                                 void *stream);
+SANP_CUDA_API int sanp_cuda_conv(const SanpCudaConv* conv, const SanpCudaPlan* plan, const SanpCudaConvTensors* tensors,
+                                 void* workspace, void* stream);
+SANP_CUDA_API int sanp_cuda_gate(const SanpCudaGate* gate, const SanpCudaGateTensors* tensors, void* workspace,
+                                 void* stream);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,92 @@
+// Which kernels fit a shape, and the plans made of them.
+#include "plan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cost.h"
+#include "tile_sizes.h"
+
+namespace sanp {
+namespace cuda {
+namespace {
+
+constexpr int kMostSlices = 16;
+constexpr int kLeastDepth = 64;  // products per slice at the least; below that a block only starts and ends
+constexpr int kMaxGridZ = 65535;
+
+SanpCudaPlan make_plan(const KernelSizes& k, const SanpCudaConv& c, int shared, int split_k) {
+  const Tiling t = tiling(c, k.tile_n, widest_strip(k.family, c));
+  SanpCudaPlan p;
+  memset(&p, 0, sizeof p);
+  p.version = SANP_CUDA_ABI_VERSION;
+  p.family = k.family;
+  p.tile_m = k.tile_m;
+  p.tile_n = k.tile_n;
+  p.split_k = split_k;
+  p.threads = k.threads;
+  p.shared_bytes = shared;
+  p.grid[0] = t.strips * t.strip_tiles;
+  p.grid[1] = c.group * ceil_div(group_out(c), k.tile_m);
+  p.grid[2] = c.batch * split_k;
+  p.reserved[kPlanWorkspace] = static_cast<int32_t>((partial_bytes(c, split_k) + 255) / 256);
+  p.reserved[kPlanShape] = shape_hash(c);
+  return p;
+}
+
+// Slices help only where the tiles alone leave multiprocessors idle.
+bool may_split(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device, int split_k) {
+  if (k.family == kDirect) return false;
+  const Tiling t = tiling(c, k.tile_n, widest_strip(k.family, c));
+  const int64_t tiles = int64_t{t.strips} * t.strip_tiles * c.group * ceil_div(group_out(c), k.tile_m) * c.batch;
+  return tiles < 2 * device.sm_count && tiles * split_k <= 8 * device.sm_count && c.batch * split_k <= kMaxGridZ &&
+         group_in(c) * taps(c) >= kLeastDepth * split_k;
+}
+
+}  // namespace
+
+const std::vector<KernelSizes>& kernel_sizes() {
+  static const std::vector<KernelSizes> all = {
+#define F32 SANP_CUDA_FLOAT32
+#define F16 SANP_CUDA_FLOAT16
+#define SANP_CONV_KERNEL(family, type, tile_m, tile_n, threads, ...) {family, type, tile_m, tile_n, threads},
+#include "conv_kernels.inc"
+#undef SANP_CONV_KERNEL
+#undef F16
+#undef F32
+  };
+  return all;
+}
+
+int widest_strip(Family, const SanpCudaConv& c) { return c.out_width; }
+
+int shared_bytes(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device) {
+  int64_t tiles = 0;
+  if (k.family == kSimt) tiles = simt_tile_bytes(k.tile_n);
+  const int64_t bytes = list_layout(k.tile_m, k.threads, group_in(c)).tiles + tiles;
+  return bytes <= device.shared_bytes ? static_cast<int>(bytes) : 0;
+}
+
+std::vector<SanpCudaPlan> candidates(const SanpCudaConv& c, const SanpCudaDevice& device) {
+  std::vector<std::pair<double, SanpCudaPlan>> found;
+  for (const KernelSizes& k : kernel_sizes()) {
+    if (k.type != c.type) continue;
+    const int shared = shared_bytes(k, c, device);
+    if (shared == 0) continue;
+    for (int split_k = 1; split_k <= kMostSlices; split_k *= 2)
+      if (split_k == 1 || may_split(k, c, device, split_k))
+        found.emplace_back(estimated_cycles(k, c, device, shared, split_k), make_plan(k, c, shared, split_k));
+  }
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<SanpCudaPlan> plans;
+  for (const auto& f : found) plans.push_back(f.second);
+  return plans;
+}
+
+size_t partial_bytes(const SanpCudaConv& c, int split_k) {
+  if (split_k == 1) return 0;
+  return sizeof(float) * static_cast<size_t>(split_k) * c.batch * c.c_out * pixels(c);
+}
+
+}  // namespace cuda
+}  // namespace sanp

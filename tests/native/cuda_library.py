@@ -1,0 +1,132 @@
+"""The C interface of the CUDA kernels for tests: structures of sanp_cuda.h, the library, the emulator that stands in."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int32, c_size_t, c_void_p
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOAT32, FLOAT16 = 0, 1
+OIHW, HWIO = 0, 1
+BAD_ARGUMENT, BAD_PLAN = -1, -2
+
+
+class Conv(ctypes.Structure):
+    """SanpCudaConv."""
+
+    _fields_ = [
+        (name, c_int32)
+        for name in (
+            "type weight_order batch c_in height width c_out out_height out_width kernel_h kernel_w stride_h stride_w "
+            "pad_top pad_left dilation_h dilation_w group scale_rows shift_rows active_rows residual_dense"
+        ).split()
+    ] + [("act_min", c_float), ("act_max", c_float)]
+
+    def __str__(self) -> str:
+        """The shape in words, for messages."""
+        return ", ".join(f"{name}={getattr(self, name)}" for name, _ in self._fields_)
+
+
+class ConvTensors(ctypes.Structure):
+    """SanpCudaConvTensors."""
+
+    _fields_ = [(name, c_void_p) for name in "x w scale shift in_active residual y".split()]
+
+
+class Gate(ctypes.Structure):
+    """SanpCudaGate."""
+
+    _fields_ = [(n, c_int32) for n in "type batch c_in height width hidden c_out mask_rows k".split()] + [
+        ("threshold", c_float)
+    ]
+
+
+class GateTensors(ctypes.Structure):
+    """SanpCudaGateTensors."""
+
+    _fields_ = [(name, c_void_p) for name in "x w1 b1 w2 b2 bias mask scale shift".split()]
+
+
+class Device(ctypes.Structure):
+    """SanpCudaDevice."""
+
+    _fields_ = [(name, c_int32) for name in "sm_major sm_minor sm_count shared_bytes".split()]
+
+
+class Plan(ctypes.Structure):
+    """SanpCudaPlan."""
+
+    _fields_ = [
+        *((n, c_int32) for n in "version family tile_m tile_n tile_k split_k threads shared_bytes".split()),
+        ("grid", c_int32 * 3),
+        ("reserved", c_int32 * 5),
+    ]
+
+
+ORIN = Device(8, 7, 16, 163 * 1024)
+XAVIER = Device(7, 2, 8, 96 * 1024)
+HOPPER = Device(9, 0, 132, 227 * 1024)
+
+
+class CudaLibrary:
+    """libsanp_cuda, or the emulated one, with typed functions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handle = h = ctypes.CDLL(str(path))
+        h.sanp_cuda_message.restype = h.sanp_cuda_family_name.restype = c_char_p
+        h.sanp_cuda_message.argtypes = h.sanp_cuda_family_name.argtypes = [c_int]
+        h.sanp_cuda_device.argtypes = [POINTER(Device)]
+        h.sanp_cuda_conv_plan.argtypes = [POINTER(Conv), POINTER(Device), POINTER(Plan)]
+        h.sanp_cuda_conv_candidates.argtypes = [POINTER(Conv), POINTER(Device), POINTER(Plan), c_int]
+        h.sanp_cuda_conv_workspace.argtypes = [POINTER(Conv), POINTER(Plan)]
+        h.sanp_cuda_gate_workspace.argtypes = [POINTER(Gate)]
+        h.sanp_cuda_conv_workspace.restype = h.sanp_cuda_gate_workspace.restype = c_size_t
+        h.sanp_cuda_conv.argtypes = [POINTER(Conv), POINTER(Plan), POINTER(ConvTensors), c_void_p, c_void_p]
+        h.sanp_cuda_gate.argtypes = [POINTER(Gate), POINTER(GateTensors), c_void_p, c_void_p]
+
+    def require(self, status: int) -> None:
+        """Fails with the library's own text."""
+        assert status == 0, self.handle.sanp_cuda_message(status).decode()
+
+    def device(self) -> Device:
+        """The current device."""
+        device = Device()
+        self.require(self.handle.sanp_cuda_device(byref(device)))
+        return device
+
+    def plan(self, conv: Conv, device: Device) -> Plan:
+        """The plan that the library prefers."""
+        plan = Plan()
+        self.require(self.handle.sanp_cuda_conv_plan(byref(conv), byref(device), byref(plan)))
+        return plan
+
+    def candidates(self, conv: Conv, device: Device) -> list[Plan]:
+        """Every plan, the preferred one first."""
+        plans = (Plan * 128)()
+        count = self.handle.sanp_cuda_conv_candidates(byref(conv), byref(device), plans, len(plans))
+        assert 0 < count <= len(plans), self.handle.sanp_cuda_message(count).decode()
+        return list(plans)[:count]
+
+    def describe(self, plan: Plan) -> str:
+        """Family, tile and slices, for messages."""
+        family = self.handle.sanp_cuda_family_name(plan.family).decode()
+        return f"{family} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
+
+
+def build_emulated() -> CudaLibrary:
+    """The kernels compiled for the CPU emulator, in build/cuda-emulated; a later run compiles only what changed."""
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        pytest.skip("cmake or a C++ compiler is missing")
+    folder = ROOT / "build/cuda-emulated"
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    configure = ["cmake", *generator, "-S", ROOT / "runtime/native/tests/cuda", "-B", folder]
+    for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return CudaLibrary(folder / "libsanp_cuda_emulated.so")
