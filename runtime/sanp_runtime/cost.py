@@ -8,7 +8,7 @@ products, not the product of the means). Batch norm, activations, pooling and ad
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -108,6 +108,33 @@ def grouped_pairs(code_in: Any, code_out: Any, groups: int) -> Any:
     return (per_in * per_out).sum(1)
 
 
+def price(
+    layers: Sequence[Layer],
+    codes: Mapping[str, Any],
+    ones: Callable[[int], Any],
+    join: Callable[[Sequence[Any]], Any],
+    convention: Optional[Convention] = None,
+) -> Any:
+    """MACs per sample [N] for codes [N, C_out] by gated layer; the arithmetic of NumPy and of torch is the same.
+
+    ones(channels) makes a code of N rows with every channel open, join concatenates codes along the channels. The
+    result is a polynomial in the codes, so that soft ones can be differentiated.
+    """
+    rule = convention or Convention()
+    total = ones(1).sum(1) * 0.0
+    for layer in layers:
+        if layer.head and not rule.heads:
+            continue
+        code_in = evaluate(layer.support, codes, ones, join)
+        code_out = codes[layer.name] if layer.gated else ones(layer.c_out)
+        area = layer.out_hw[0] * layer.out_hw[1]
+        taps = layer.kernel[0] * layer.kernel[1]
+        total = total + area * taps * grouped_pairs(code_in, code_out, layer.groups) + spm_macs(layer, rule.spm)
+        if rule.bias:
+            total = total + rule.bias * area * code_out.sum(1)
+    return total
+
+
 def sample_macs(
     layers: Sequence[Layer], codes: Mapping[str, np.ndarray], convention: Optional[Convention] = None
 ) -> np.ndarray:
@@ -115,7 +142,6 @@ def sample_macs(
 
     codes: gated layer -> array [N, C_out]; any nonzero value (a mask or a scale) means open.
     """
-    rule = convention or Convention()
     binary = {name: (np.asarray(code) != 0).astype(np.float64) for name, code in codes.items()}
     n = next(iter(binary.values())).shape[0]
 
@@ -125,14 +151,4 @@ def sample_macs(
     def join(parts: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(parts, axis=1)
 
-    total = np.zeros(n)
-    for layer in layers:
-        if layer.head and not rule.heads:
-            continue
-        code_in = evaluate(layer.support, binary, ones, join)
-        code_out = binary[layer.name] if layer.gated else ones(layer.c_out)
-        area = layer.out_hw[0] * layer.out_hw[1]
-        taps = layer.kernel[0] * layer.kernel[1]
-        total += area * (taps * grouped_pairs(code_in, code_out, layer.groups) + rule.bias * code_out.sum(1))
-        total += spm_macs(layer, rule.spm)
-    return total
+    return np.asarray(price(layers, binary, ones, join, convention))

@@ -1,4 +1,4 @@
-"""Which layer of the table a node of ONNX Runtime's profile belongs to, and the time per layer."""
+"""Which layer of the table a node of a profile belongs to, and the time per layer."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def layer_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str,
             if match is not None:
                 rest.remove(match)
                 times[layer.name] = match.typical_ms
+    return times
+
+
+def gate_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str, float]:
+    """Layer -> ms per call of the nodes that decide its gate (`<layer>/gate`, `<layer>/gate/...`); part of its time."""
+    times: Dict[str, float] = {}
+    for node in nodes:
+        for layer in layers:
+            if node.name == f"{layer.name}/gate" or node.name.startswith(f"{layer.name}/gate/"):
+                times[layer.name] = times.get(layer.name, 0.0) + node.typical_ms
     return times
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
 from sanp_runtime.cost import Layer, dense_macs
 from sanp_runtime.support import AnyOf, Concat, Dense, Gate, Support
@@ -38,8 +38,10 @@ class Manifest:
     """Everything about a bundle that is not weights.
 
     `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
-    the caller has done to x; the engine does not do it. `files` is filled by BundleWriter. Free-form dictionaries
-    (`made_by`, `device`, `policy`, `source`, `options`) are carried and shown, never interpreted.
+    the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
+    TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; empty for
+    ONNX Runtime. `files` is filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `policy`, `source`,
+    `options`) are carried and shown, never interpreted.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Manifest:
     policy: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -68,6 +71,21 @@ class Manifest:
     def names(self) -> Tuple[str, ...]:
         """Names of all layers in execution order."""
         return tuple(row.name for row in self.layers)
+
+    @property
+    def precision(self) -> str:
+        """Type of feature maps and weights: "fp32" or "fp16"."""
+        return str(self.build.get("precision", "fp32"))
+
+    @property
+    def native(self) -> FrozenSet[str]:
+        """Gated layers that were compiled to standard operators of the backend instead of our kernel."""
+        return frozenset(self.gated) - frozenset(self.build.get("plugin_layers", self.gated))
+
+    @property
+    def gate_kernels(self) -> bool:
+        """True if the channel gates run in our kernel: unless every layer is native."""
+        return bool(frozenset(self.gated) - self.native)
 
     def with_files(self, files: Mapping[str, FileEntry]) -> "Manifest":
         """A copy that lists these files."""
@@ -115,6 +133,7 @@ def from_json(row: Any) -> Manifest:
     content = {key: value for key, value in row.items() if key != _CHECKSUM}
     if row.get(_CHECKSUM) != _checksum(content):
         raise InputError(f"{MANIFEST_FILE} does not match its own checksum, so it was damaged or edited; {_REPAIR}")
+    content.setdefault("build", {})  # written since TensorRT targets exist
     _check_fields(content)
     content["layers"] = tuple(Layer.from_json(item) for item in content["layers"])
     content["files"] = {name: _file_entry(name, item) for name, item in content["files"].items()}
@@ -149,8 +168,17 @@ def check(manifest: Manifest) -> None:
             _fail(f"layers.{row.name}", [row.c_in, row.c_out, row.groups, row.spm_hidden], "positive counts")
         if _width(row.support, widths) != row.c_in or row.c_in % row.groups or row.c_out % row.groups:
             _fail(f"layers.{row.name}", f"{row.c_in} -> {row.c_out} channels", "widths that fit support and groups")
+    _check_build(manifest)
     if manifest.dense_macs != dense_macs(manifest.layers):
         _fail("dense_macs", manifest.dense_macs, f"{dense_macs(manifest.layers)}, the sum over the layer table")
+
+
+def _check_build(manifest: Manifest) -> None:
+    plugins, precision = manifest.build.get("plugin_layers", []), manifest.build.get("precision", "fp32")
+    if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.gated):
+        _fail("build.plugin_layers", plugins, "names of gated layers")
+    if precision not in ("fp32", "fp16"):
+        _fail("build.precision", precision, "fp32 or fp16")
 
 
 def _check_fields(row: Mapping[str, Any]) -> None:
@@ -158,7 +186,7 @@ def _check_fields(row: Mapping[str, Any]) -> None:
         key: kind
         for kind, keys in (
             (str, "name created dataset"),
-            (dict, "target graphs input made_by device policy source options files"),
+            (dict, "target graphs input made_by device policy source options build files"),
             (list, "outputs layers gated"),
             (int, "dense_macs classes schema_version"),
         )

@@ -1,20 +1,14 @@
-"""ONNX Runtime's profiler: run a few batches and read which node ran as which operator, where, and for how long."""
+"""What a backend's profiler tells of one node, and ONNX Runtime's trace: which node ran as which operator, how long."""
 
 from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
-
-import numpy as np
+from typing import Any, Dict, List, Sequence, Tuple
 
 from sanp_targets.errors import MeasurementError
-
-if TYPE_CHECKING:
-    from sanp_runtime.engine import Engine
 
 _SUFFIX = "_kernel_time"
 
@@ -26,7 +20,7 @@ class NodeTime:
     """One executed node: its name after graph optimisation, operator, provider, calls, and median time per call in ms.
 
     The median, because one preemption in a short run would multiply a mean. input_shapes, output_shapes: as ONNX
-    Runtime saw them in the first call, constants included.
+    Runtime saw them in the first call, constants included; empty where a backend does not tell.
     """
 
     name: str
@@ -38,19 +32,12 @@ class NodeTime:
     output_shapes: Shapes = ()
 
 
-def node_times(engine: "Engine", batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
-    """Run every batch once in a separate profiled session; nodes in order of execution.
+def read_trace(path: Path, skip: int = 0) -> List[NodeTime]:
+    """Nodes of a JSON trace written by ONNX Runtime, in order of execution; the first `skip` calls are not counted.
 
-    The first `skip` batches are run but not counted (first calls allocate memory). The profiler slows small nodes down
-    by some microseconds each: read the result as shares, not as latency.
+    Raises MeasurementError if the file cannot be read.
     """
-    name = engine.manifest.input["name"]
-    with tempfile.TemporaryDirectory(prefix="sanp-profile-") as folder:
-        session = engine.new_session(Path(folder) / "trace")
-        for batch in batches:
-            session.run(["logits"], {name: batch})
-        events = _events(Path(session.end_profiling()))
-    return _aggregate(events, skip)
+    return _aggregate(_events(path), skip)
 
 
 def _events(path: Path) -> List[Dict[str, Any]]:

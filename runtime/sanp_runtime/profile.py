@@ -12,9 +12,7 @@ from sanp_runtime.bundle import Bundle, PathLike, open_bundle
 from sanp_runtime.cost import dense_macs, sample_macs
 from sanp_runtime.engine import Engine, Result, load_bundle
 from sanp_runtime.feeds import check_images
-from sanp_runtime.layer_times import layer_times
-from sanp_runtime.node_times import node_times
-from sanp_runtime.onnx_session import onnxruntime_version
+from sanp_runtime.layer_times import gate_times, layer_times
 from sanp_runtime.proof import Proof
 from sanp_runtime.stats import stats
 from sanp_runtime.timing import Measurement, measure
@@ -26,10 +24,6 @@ from sanp_targets.pinning import choose_cpus, pinned
 
 SCHEMA_VERSION = 1
 ENGINES = {"dense": "dense", "open": "open", "gated": "model"}
-INCLUDES = (
-    "one call of the engine with the input already in memory: ONNX Runtime's run and the Python call around it; "
-    "not included: loading and normalising images, copying the input, reading the gates, choosing the class"
-)
 _PROFILED_CALLS = 32
 _PROFILE_WARM_UP = 4
 
@@ -72,6 +66,11 @@ def profile(
             }
             measurement = measure(calls, duration_s)
             nodes = {name: _layer_times(engine, batches) for name, engine in engines.items()}
+            backend = {
+                "includes": engines["gated"].INCLUDES,
+                "profiled_by": engines["gated"].PROFILED_BY,
+                "versions": engines["gated"].versions(),
+            }
         finally:
             for engine in engines.values():
                 engine.close()
@@ -83,7 +82,7 @@ def profile(
         "source": "golden.npz" if samples is None else "caller",
         "cpus": cpus if is_pinned else None,
     }
-    return _report(opened, settings, measurement, results["gated"], nodes, proof)
+    return _report(opened, settings, measurement, results["gated"], nodes, proof, backend)
 
 
 def _batches(x: np.ndarray, batch: int) -> List[np.ndarray]:
@@ -100,7 +99,7 @@ def _run_all(engine: Engine, batches: Sequence[np.ndarray]) -> List[Result]:
 def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
     """Correct before fast: with every gate open the gated engine must be the dense network."""
     dense, opened = (np.concatenate([row.logits for row in results[name]]) for name in ("dense", "open"))
-    report = replay_check(bundle.manifest.layers, dense, opened)
+    report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision)
     if not report.passed:
         raise ValidationError(
             f"{bundle.path}: with every gate open the gated engine is not the dense network ({report.summary()}), so "
@@ -111,10 +110,11 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
 def _layer_times(engine: Engine, batches: Sequence[np.ndarray]) -> Dict[str, Any]:
     count = _PROFILE_WARM_UP + _PROFILED_CALLS
     parts = [batches[index % len(batches)] for index in range(count)]
-    nodes = node_times(engine, parts, skip=_PROFILE_WARM_UP)
+    nodes = engine.node_times(parts, skip=_PROFILE_WARM_UP)
     times = layer_times(engine.manifest.layers, nodes)
     total = sum(node.typical_ms for node in nodes)
-    return {"layers": times, "total_ms": total, "other_ms": total - sum(times.values())}
+    gates = gate_times(engine.manifest.layers, nodes)
+    return {"layers": times, "gates": gates, "total_ms": total, "other_ms": total - sum(times.values())}
 
 
 def _report(
@@ -124,6 +124,7 @@ def _report(
     gated: List[Result],
     nodes: Mapping[str, Mapping[str, Any]],
     proof: Proof,
+    backend: Mapping[str, Any],
 ) -> Dict[str, Any]:
     manifest, device = bundle.manifest, fingerprint()
     per_call = np.array([row.macs.mean() for row in gated])
@@ -140,7 +141,7 @@ def _report(
             "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.graphs.items()},
         },
         "settings": settings,
-        "includes": INCLUDES,
+        "includes": backend["includes"],
         "engines": {
             name: {
                 "latency": stats(measurement.latency_ms[name]),
@@ -157,7 +158,7 @@ def _report(
         "layers": _layers(bundle, gated, nodes),
         "node_times": {
             "perturbed": True,
-            "note": "from ONNX Runtime's profiler in a separate run, which slows every node down: read as shares",
+            "note": f"from {backend['profiled_by']} in a separate run, which slows every node down: read as shares",
             **{name: {key: row[key] for key in ("total_ms", "other_ms")} for name, row in nodes.items()},
         },
         "validity": assess(measurement, conditions).to_json(),
@@ -169,7 +170,7 @@ def _report(
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "onnxruntime": onnxruntime_version(),
+            **backend["versions"],
         },
         "library": {"version": proof.library_version, "isa": proof.isa},
         "proof": proof.to_json(),
@@ -243,5 +244,6 @@ def _layers(bundle: Bundle, gated: List[Result], nodes: Mapping[str, Mapping[str
             "varies": bool((codes[layer.name] != 0).std(axis=0).any()) if layer.gated else None,
         }
         row.update({f"{name}_ms": nodes[name]["layers"].get(layer.name) for name in ENGINES})
+        row["gate_ms"] = nodes["gated"]["gates"].get(layer.name)
         rows.append(row)
     return rows

@@ -1,34 +1,32 @@
 """Proof of acceleration: every gated layer ran in our kernel and not as the standard operators of its function.
 
 ONNX Runtime runs a bundle without complaint when the operator library does not match: it inlines the functions and is
-merely slow. So the claim is checked where the work happens, in the list of nodes that really executed.
+merely slow. So the claim is checked where the work happens: in the list of nodes that really executed, or in TensorRT's
+account of the layers of an engine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-import numpy as np
-
-from sanp_runtime.node_times import node_times
-from sanp_runtime.onnx_session import PROVIDER, onnxruntime_version
+from sanp_runtime.manifest import Manifest
 from sanp_targets.errors import AccelerationError, InputError
-
-if TYPE_CHECKING:
-    from sanp_runtime.engine import Engine
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What executed. gated_nodes: node -> operator expected; accelerated: those that ran as that operator."""
+    """What executed. gated_nodes: node -> operator expected; accelerated: those that ran as that operator.
+
+    isa: instruction set or GPU architecture of the kernels; seen_in: whose account this is, with its version.
+    """
 
     graph: str
     gated_nodes: Dict[str, str]
     accelerated: Tuple[str, ...]
     isa: Optional[str]
     library_version: Optional[str]
-    onnxruntime: str
+    seen_in: str
 
     @property
     def missing(self) -> Tuple[str, ...]:
@@ -46,7 +44,7 @@ class Proof:
             raise AccelerationError(
                 f"{len(self.missing)} of {len(self.gated_nodes)} gated nodes did not run in our kernel: "
                 f"{', '.join(self.missing)[:400]}; expected all of them with library "
-                f"{self.library_version or 'absent'} on ONNX Runtime {self.onnxruntime}: load the bundle with "
+                f"{self.library_version or 'absent'} in {self.seen_in}: load the bundle with "
                 "its library or compile it again"
             )
         return self
@@ -61,28 +59,18 @@ class Proof:
         return dict(self.__dict__, accelerated=list(self.accelerated), missing=list(self.missing), passed=self.passed)
 
 
-def prove(engine: "Engine") -> Proof:
-    """Run one sample of zeros under the profiler; InputError for the dense graph, where there is nothing to prove."""
-    if not engine.gated:
-        raise InputError(f"graph {engine.graph!r} has no gated layer, so there is nothing to prove; use graph='model'")
-    expected = expected_nodes(engine)
-    sample = np.zeros((1, *engine.manifest.input["shape"]), np.float32)
-    ran = {(row.name, row.op) for row in node_times(engine, [sample]) if row.provider == PROVIDER}
-    return Proof(
-        graph=engine.graph,
-        gated_nodes=expected,
-        accelerated=tuple(name for name, op in expected.items() if (name, op) in ran),
-        isa=engine.isa,
-        library_version=engine.library.version if engine.library else None,
-        onnxruntime=onnxruntime_version(),
-    )
+def expected_nodes(manifest: Manifest, graph: str) -> Dict[str, str]:
+    """Node name -> operator for the gated layers of a graph; a layer has a gate node if it has a saliency module.
 
-
-def expected_nodes(engine: "Engine") -> Dict[str, str]:
-    """Node name -> operator for the gated layers of a graph; a layer has a gate node if it has a saliency module."""
+    Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for the
+    dense graph, where there is nothing to prove.
+    """
+    if graph == "dense":
+        raise InputError(f"graph {graph!r} has no gated layer, so there is nothing to prove; use graph='model'")
     nodes: Dict[str, str] = {}
-    for name in engine.gated:
-        if engine.graph != "replay" and engine.manifest.layer(name).spm_hidden:
+    for name in manifest.gated:
+        if graph != "replay" and manifest.layer(name).spm_hidden and manifest.gate_kernels:
             nodes[f"{name}/gate"] = "SanpChannelGate"
-        nodes[f"{name}/conv"] = "SanpGatedConv"
+        if name not in manifest.native:
+            nodes[f"{name}/conv"] = "SanpGatedConv"
     return nodes

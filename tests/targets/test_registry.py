@@ -24,7 +24,7 @@ def test_near_matches(name, near):
 
 @pytest.mark.parametrize("name", ["", "quantum", "X" * 1000])
 def test_unknown(name):
-    with pytest.raises(TargetError, match="x86-cpu, arm64-cpu, host"):
+    with pytest.raises(TargetError, match=r"x86-cpu, arm64-cpu, .*, host"):
         targets.resolve(name)
 
 
@@ -43,3 +43,18 @@ def test_wrong_architecture(monkeypatch):
     targets.check_runs_here(targets.resolve("x86-cpu"))
     with pytest.raises(TargetError, match="run it on the device"):
         targets.check_runs_here(targets.resolve("arm64-cpu"))
+
+
+def test_gpu_targets_are_data():
+    for name, sm, releases in (
+        ("jetson-orin-nano", 87, ["8.5.2", "8.6.2", "10.3.0", "10.16.2"]),
+        ("jetson-agx-orin", 87, ["8.5.2", "8.6.2", "10.3.0", "10.16.2"]),
+        ("jetson-xavier", 72, ["8.5.2"]),
+        ("jetson-thor", 110, ["10.13.3", "10.16.2"]),
+    ):
+        target = targets.resolve(name)
+        assert (target.backend, target.arch, target.gpu.sm) == ("tensorrt", "aarch64", sm)
+        assert [stack.tensorrt for stack in target.gpu.stacks] == releases
+        assert target.gpu.fp16_tflops > target.gpu.fp32_tflops > 0 and target.gpu.bandwidth_gb_s > 0
+    assert targets.resolve("x86-cuda").gpu == targets.Gpu()
+    assert targets.host("aarch64").gpu is None, "the processor is the default, not some GPU of that architecture"

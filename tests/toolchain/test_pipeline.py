@@ -23,6 +23,7 @@ from sanp.settings import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle import open_bundle
 from sanp_targets.errors import AccelerationError, ConfigError, ExportError, InputError, TargetError
+from sanp_targets.targets import host_arch
 
 CASES = [
     ("m-cifarnet", "sanp", {}),
@@ -163,7 +164,7 @@ def test_targets(trained, tmp_path):
     export(trained, tmp_path / "model.onnx", samples=0)
     with pytest.raises(TargetError, match="there is no target 'toaster'"):
         compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", target="toaster")
-    foreign = "arm64-cpu" if compiling.host_arch() != "aarch64" else "x86-cpu"
+    foreign = "arm64-cpu" if host_arch() != "aarch64" else "x86-cpu"
     with pytest.raises(TargetError, match="compile` there"):
         compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", target=foreign)
 

@@ -13,8 +13,9 @@ from sanp.gating.controls import tell_modes
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.support_rules import supports
 from sanp.gating.trace import first_input, shape_of, trace
-from sanp_runtime.cost import Convention, Layer, dense_macs, grouped_pairs, spm_macs
-from sanp_runtime.support import Dense, Support, evaluate
+from sanp_runtime import cost
+from sanp_runtime.cost import Convention, Layer, dense_macs
+from sanp_runtime.support import Dense, Support
 from sanp_targets.errors import ConfigError
 
 
@@ -66,7 +67,6 @@ def price(layers: Sequence[Layer], codes: dict[str, Tensor], convention: Convent
     """MACs per sample, float64 [N], for codes float64 [N, C_out]; differentiable (also for soft codes)."""
     if not codes:
         raise ConfigError("the network has no gated layer, expected at least one; gate it first")
-    rule = convention or Convention()
     first = next(iter(codes.values()))
 
     def ones(channels: int) -> Tensor:
@@ -75,17 +75,7 @@ def price(layers: Sequence[Layer], codes: dict[str, Tensor], convention: Convent
     def join(parts: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(parts), dim=1)
 
-    total = first.new_zeros(first.shape[0])
-    for layer in layers:
-        if layer.head and not rule.heads:
-            continue
-        code_in = evaluate(layer.support, codes, ones, join)
-        code_out = codes[layer.name] if layer.gated else ones(layer.c_out)
-        area = layer.out_hw[0] * layer.out_hw[1]
-        taps = layer.kernel[0] * layer.kernel[1]
-        total = total + area * taps * grouped_pairs(code_in, code_out, layer.groups) + spm_macs(layer, rule.spm)
-        if rule.bias:
-            total = total + rule.bias * area * code_out.sum(1)
+    total: Tensor = cost.price(layers, codes, ones, join, convention)
     return total
 
 

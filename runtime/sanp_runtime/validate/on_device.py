@@ -50,15 +50,15 @@ class SelfTest:
 def self_test(bundle: Union[PathLike, Bundle], *, threads: int = 1, library: Optional[PathLike] = "bundle") -> SelfTest:
     """Run golden.npz through the engine; a level that fails is reported, a bundle that cannot run raises."""
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    golden, layers = opened.golden(), opened.manifest.layers
+    golden, layers, precision = opened.golden(), opened.manifest.layers, opened.manifest.precision
     with load_bundle(opened, graph="replay", threads=threads, library=library) as engine:
         replayed = engine(golden.x, golden.scales)
     with load_bundle(opened, threads=threads, library=library) as engine:
         own = engine(golden.x)
         proof = engine.proof() if library is not None else None
     return SelfTest(
-        replay=replay_check(layers, golden.logits, replayed.logits),
-        gates=gate_check(layers, golden, own.gates),
+        replay=replay_check(layers, golden.logits, replayed.logits, precision),
+        gates=gate_check(layers, golden, own.gates, precision),
         task=task_check(golden, own.logits),
         proof=proof,
     )

@@ -48,10 +48,13 @@ class ReplayReport:
         }
 
 
-def replay_check(layers: Sequence[Layer], reference: np.ndarray, logits: np.ndarray) -> ReplayReport:
+def replay_check(
+    layers: Sequence[Layer], reference: np.ndarray, logits: np.ndarray, precision: str = "fp32"
+) -> ReplayReport:
     """Compare logits [N, classes] that were computed with the reference's own scales as masks.
 
-    Raises InputError if the shapes differ or are empty; NaN in either array fails.
+    precision: what the engine stores feature maps and weights in. Raises InputError if the shapes differ or are empty;
+    NaN in either array fails.
     """
     reference, logits = np.asarray(reference), np.asarray(logits)
     if reference.ndim != 2 or reference.shape != logits.shape or not reference.size:
@@ -61,7 +64,7 @@ def replay_check(layers: Sequence[Layer], reference: np.ndarray, logits: np.ndar
     error = np.abs(logits.astype(np.float64) - reference).max(axis=1)
     magnitude = np.abs(reference.astype(np.float64)).max(axis=1)
     # The smallest normal number keeps the division defined for a sample whose logits are all zero.
-    tolerance = np.maximum(relative_tolerance(layers) * magnitude, np.finfo(np.float32).tiny)
+    tolerance = np.maximum(relative_tolerance(layers, precision) * magnitude, np.finfo(np.float32).tiny)
     share = np.where(np.isfinite(error), error, np.inf) / tolerance
     worst = int(share.argmax())
     return ReplayReport(

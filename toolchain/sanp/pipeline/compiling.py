@@ -23,8 +23,8 @@ from sanp_runtime.library import find_library
 from sanp_runtime.manifest import LIBRARY_FILE, Manifest
 from sanp_runtime.proof import Proof
 from sanp_targets.device import fingerprint
-from sanp_targets.errors import InputError, TargetError
-from sanp_targets.targets import Target, host_arch, resolve
+from sanp_targets.errors import InputError
+from sanp_targets.targets import Target, check_runs_here, resolve
 
 _PACKAGES = ("sanp-toolchain", "torch", "onnx", "onnx-graphsurgeon", "onnxruntime", "numpy")
 
@@ -48,7 +48,8 @@ def compile_model(
     model, chosen = Path(model), resolve(target)
     proto = graph.read(model, allow_modified)
     graphs = variants(proto)
-    library = _library_for(chosen)
+    check_runs_here(chosen)
+    library = find_library()
     files, weights = share_weights(graphs)
     options = {"target": target, "allow_modified": allow_modified}
     manifest = _manifest(model, graphs["model"], chosen, options)
@@ -67,16 +68,6 @@ def prove(bundle: Bundle) -> Proof:
     """Run the gated graph of a bundle once and tell which layers ran in our kernels."""
     with load_bundle(bundle) as engine:
         return engine.proof()
-
-
-def _library_for(target: Target) -> Path:
-    """The operator library for a target; it is native code, so only that of this machine is at hand."""
-    if target.arch != host_arch():
-        raise TargetError(
-            f"target {target.name} needs an operator library for {target.arch} and this machine is {host_arch()}; "
-            f"install sanp-toolchain on the {target.arch} device and run `sanp compile` there on the same ONNX file"
-        )
-    return find_library()
 
 
 def _answers(model: Path, proto: onnx.ModelProto, golden: str | Path | None, manifest: Manifest) -> Golden | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from sanp_runtime.library import OpLibrary, find_library
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import SanpError
-from sanp_targets.targets import TARGETS, host_arch
+from sanp_targets.targets import TARGETS, Target, host_arch
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,21 @@ def _kernels() -> str:
 
 def _target(name: str) -> Finding:
     target = TARGETS[name]
+    if target.gpu is not None:
+        return _gpu_target(target)
     if target.arch == host_arch():
         return Finding(f"target {name}", "ok", "compile, run and profile here")
     cure = f"install sanp-toolchain on the {target.arch} device and compile there"
     return Finding(f"target {name}", "note", f"needs a {target.arch} machine, this is {host_arch()}", cure)
+
+
+def _gpu_target(target: Target) -> Finding:
+    """Any machine compiles for TensorRT; engines are built where TensorRT is."""
+    here = target.arch == host_arch() and importlib.util.find_spec("tensorrt") is not None
+    if here:
+        return Finding(f"target {target.name}", "ok", "compile here; engines are built with the installed TensorRT")
+    cure = "sanp compile prints the command that builds the engines on the device"
+    return Finding(f"target {target.name}", "note", "compiles here, engines are built on the device", cure)
 
 
 def _measuring() -> list[Finding]:

@@ -83,10 +83,10 @@ def compare(
         own = _run(engine, reference, None)
     with load_bundle(bundle, graph="replay", threads=settings.threads) as engine:
         replayed = _run(engine, reference, reference.scales)
-    layers = bundle.manifest.layers
+    layers, precision = bundle.manifest.layers, bundle.manifest.precision
     return Validation(
-        replay=replay_check(layers, reference.logits, replayed.logits),
-        gates=gate_check(layers, reference, own.gates),
+        replay=replay_check(layers, reference.logits, replayed.logits, precision),
+        gates=gate_check(layers, reference, own.gates, precision),
         task=task_check(reference, own.logits, relative=settings.relative, max_drop=settings.max_drop),
         proof=proof,
         samples=len(reference),
