@@ -10,7 +10,8 @@ namespace trt {
 namespace {
 
 BlobHeader header(int32_t operator_tag, size_t payload) {
-  return {{'S', 'A', 'N', 'P', 'T', 'R', 'T', '\0'}, SANP_CUDA_ABI_VERSION, operator_tag, static_cast<int32_t>(payload)};
+  return {
+      {'S', 'A', 'N', 'P', 'T', 'R', 'T', '\0'}, SANP_CUDA_ABI_VERSION, operator_tag, static_cast<int32_t>(payload)};
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Attributes as bytes, for engines of TensorRT 8: a header that can be recognised, then the struct. No TensorRT in here.
+// Attributes as bytes, for engines of TensorRT 8: a header that can be recognised, then the struct. No TensorRT in
+// here.
 #pragma once
 
 #include "fields.h"
@@ -7,10 +8,10 @@ namespace sanp {
 namespace trt {
 
 struct BlobHeader {
-  char magic[8];     // "SANPTRT"
-  int32_t version;   // SANP_CUDA_ABI_VERSION
+  char magic[8];    // "SANPTRT"
+  int32_t version;  // SANP_CUDA_ABI_VERSION
   int32_t operator_tag;
-  int32_t bytes;     // of what follows
+  int32_t bytes;  // of what follows
 };
 
 constexpr size_t blob_bytes(size_t payload) { return sizeof(BlobHeader) + payload; }

@@ -58,8 +58,15 @@ Error ChannelGate::describe(const GateAttributes& a, const Tensor* in, const Ten
 int ChannelGate::launch(const SanpCudaGate& gate, const Plan&, const void* const* in, void* const* out, void* workspace,
                         void* stream) noexcept {
   const auto f = [in](int i) { return static_cast<const float*>(in[i]); };
-  const SanpCudaGateTensors tensors{in[kX], f(kW1), f(kB1), f(kW2), f(kB2), f(kBias), f(kMask),
-                                    static_cast<float*>(out[0]), static_cast<float*>(out[1])};
+  const SanpCudaGateTensors tensors{in[kX],
+                                    f(kW1),
+                                    f(kB1),
+                                    f(kW2),
+                                    f(kB2),
+                                    f(kBias),
+                                    f(kMask),
+                                    static_cast<float*>(out[0]),
+                                    static_cast<float*>(out[1])};
   return sanp_cuda_gate(&gate, &tensors, workspace, stream);
 }
 

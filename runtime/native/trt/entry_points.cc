@@ -1,5 +1,6 @@
-// libsanp_trt_creators.so lists its operators when TensorRT asks: IPluginRegistry::loadLibrary, trtexec --dynamicPlugins,
-// engines that carry their plugin library. It registers nothing by itself, which loadLibrary would take for an error.
+// libsanp_trt_creators.so lists its operators when TensorRT asks: IPluginRegistry::loadLibrary, trtexec
+// --dynamicPlugins, engines that carry their plugin library. It registers nothing by itself, which loadLibrary would
+// take for an error.
 #include <atomic>
 
 #include "creators.h"

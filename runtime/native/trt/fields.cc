@@ -16,7 +16,8 @@ const Attribute* find(const AttributeTable& table, const char* name) {
 }
 
 Error check_field(const Attribute& a, const Field& f) {
-  const bool kind = a.is_float ? f.kind == FieldKind::kFloat32 : f.kind == FieldKind::kInt32 || f.kind == FieldKind::kInt64;
+  const bool kind =
+      a.is_float ? f.kind == FieldKind::kFloat32 : f.kind == FieldKind::kInt32 || f.kind == FieldKind::kInt64;
   if (!kind)
     return Error::format("attribute '%s' has another type; expected %s, re-export the model", a.name,
                          a.is_float ? "float" : "integer");
@@ -85,8 +86,8 @@ Error parse_saved_fields(const AttributeTable& table, const Field* fields, int32
   }
   if (found != 1) return Error::format("the engine names %d plugin versions; expected one, build it again", found);
   if (version != SANP_CUDA_ABI_VERSION)
-    return Error::format("the engine was built by plugin version %d; this is version %d, build the engine again", version,
-                         SANP_CUDA_ABI_VERSION);
+    return Error::format("the engine was built by plugin version %d; this is version %d, build the engine again",
+                         version, SANP_CUDA_ABI_VERSION);
   return parse(table, fields, count, true, true, attributes);
 }
 

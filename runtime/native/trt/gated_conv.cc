@@ -98,8 +98,9 @@ Error GatedConv::plan(const SanpCudaConv& c, const SanpCudaDevice& device, SanpC
   memset(plan, 0, sizeof *plan);
   const int status = sanp_cuda_conv_plan(&c, &device, plan);
   if (status == SANP_CUDA_OK) return {};
-  return Error::format("[%d, %d, %d, %d] -> %d channels, kernel %d x %d: %s; use the standard convolution for this layer",
-                       c.batch, c.c_in, c.height, c.width, c.c_out, c.kernel_h, c.kernel_w, sanp_cuda_message(status));
+  return Error::format(
+      "[%d, %d, %d, %d] -> %d channels, kernel %d x %d: %s; use the standard convolution for this layer", c.batch,
+      c.c_in, c.height, c.width, c.c_out, c.kernel_h, c.kernel_w, sanp_cuda_message(status));
 }
 
 size_t GatedConv::workspace(const SanpCudaConv& conv, const SanpCudaPlan& plan) noexcept {

@@ -23,7 +23,8 @@ void* symbol(const char* name) {
   return nullptr;
 }
 
-// An interface of another major version has other virtual tables. TensorRT-RTX counts from 1 and has those of 10 and 11.
+// An interface of another major version has other virtual tables. TensorRT-RTX counts from 1 and has those of 10
+// and 11.
 bool same_interface() {
   using Version = int32_t (*)();
   const auto version = reinterpret_cast<Version>(symbol("getInferLibVersion"));

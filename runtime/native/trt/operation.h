@@ -57,8 +57,8 @@ class Operation {
     if (description_.batch == 0) return {};
     const int status = Op::launch(description_, plan_, inputs, outputs, workspace, stream);
     if (status == SANP_CUDA_OK) return {};
-    return Error::format("the launch failed with status %d: %s; the engine must run on a device it was built for", status,
-                         sanp_cuda_message(status));
+    return Error::format("the launch failed with status %d: %s; the engine must run on a device it was built for",
+                         status, sanp_cuda_message(status));
   }
 
  private:

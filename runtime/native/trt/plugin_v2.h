@@ -72,7 +72,8 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   // which knows the shapes either way and compares them with those of the last plan.
   void configurePlugin(const Dynamic*, int32_t, const Dynamic*, int32_t) noexcept override {}
 
-  size_t getWorkspaceSize(const Static* in, int32_t inputs, const Static* out, int32_t outputs) const noexcept override {
+  size_t getWorkspaceSize(const Static* in, int32_t inputs, const Static* out,
+                          int32_t outputs) const noexcept override {
     if (inputs != Op::kInputs || outputs != Op::kOutputs) return 0;
     const Tensors<Op> largest(in, out);
     size_t bytes = 0;

@@ -53,7 +53,8 @@ class PluginV3 final : public nvinfer1::IPluginV3,
   }
 
   int32_t getOutputShapes(const nvinfer1::DimsExprs* in, int32_t inputs, const nvinfer1::DimsExprs*, int32_t,
-                          nvinfer1::DimsExprs* out, int32_t outputs, nvinfer1::IExprBuilder& builder) noexcept override {
+                          nvinfer1::DimsExprs* out, int32_t outputs,
+                          nvinfer1::IExprBuilder& builder) noexcept override {
     if (inputs != Op::kInputs || outputs != Op::kOutputs) return report(wrong_count(inputs, outputs));
     if (output_expressions<Op>(operation_.attributes(), in, out, builder)) return 0;
     return report(Error::format("an input has the wrong number of dimensions; check the network"));

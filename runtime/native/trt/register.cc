@@ -14,8 +14,8 @@ bool is_registered(nvinfer1::IPluginRegistry& registry, const char* name) {
 
 }  // namespace
 
-// The number of operators that TensorRT now knows: 2, or 0 where no TensorRT is loaded. May be called again, which helps
-// when TensorRT was loaded after this library; nothing is registered twice.
+// The number of operators that TensorRT now knows: 2, or 0 where no TensorRT is loaded. May be called again, which
+// helps when TensorRT was loaded after this library; nothing is registered twice.
 extern "C" __attribute__((visibility("default"))) int32_t sanp_trt_register() noexcept {
   using namespace sanp::trt;
   nvinfer1::IPluginRegistry* const registry = host_registry();

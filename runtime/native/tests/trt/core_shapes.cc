@@ -37,7 +37,9 @@ struct Problem {
 };
 
 Problem random_problem(std::mt19937& rng) {
-  const auto pick = [&](int low, int high) { return low + static_cast<int>(rng() % static_cast<unsigned>(high - low + 1)); };
+  const auto pick = [&](int low, int high) {
+    return low + static_cast<int>(rng() % static_cast<unsigned>(high - low + 1));
+  };
   for (;;) {
     Problem p;
     const int64_t n = pick(1, 4), group = pick(1, 3), ci = group * pick(1, 9), co = group * pick(1, 9);
@@ -132,7 +134,7 @@ CASE(conv_types_follow_x) {
 
 struct GateProblem {
   GateAttributes a{0.5f, 2};
-  Tensor in[7] = {tensor({3, 5, 4, 4}), tensor({6, 5}), tensor({6}), tensor({9, 6}),
+  Tensor in[7] = {tensor({3, 5, 4, 4}), tensor({6, 5}), tensor({6}),   tensor({9, 6}),
                   tensor({9}),          tensor({9}),    tensor({1, 9})};
   Tensor out[2] = {tensor({3, 9}), tensor({3, 9})};
 };

@@ -23,7 +23,7 @@ inline uint16_t half_of_float(float f) {
   if (a >= 65520.0f) return static_cast<uint16_t>(sign | 0x7c00);
   if (a < 6.103515625e-5f) return static_cast<uint16_t>(sign | static_cast<uint16_t>(nearbyintf(ldexpf(a, 24))));
   int exponent;
-  const float mantissa = frexpf(a, &exponent);  // [0.5, 1)
+  const float mantissa = frexpf(a, &exponent);                             // [0.5, 1)
   const int rounded = static_cast<int>(nearbyintf(ldexpf(mantissa, 11)));  // [1024, 2048]
   return static_cast<uint16_t>(sign + ((exponent + 14) << 10) + (rounded - 1024));
 }

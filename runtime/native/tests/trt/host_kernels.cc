@@ -1,8 +1,8 @@
 // The C interface of the kernels on the host, for tests of what is above it: plain loops, and suspicious of its caller.
 //
-// Pointers are host memory and the stream is ignored. A plan remembers the shape it was made for, and the scratch memory
-// is written to its last byte, so that a wrong plan or a scratch that is too small shows. SANP_HOST_KERNELS_DEVICE=none
-// in the environment plays a machine without a GPU.
+// Pointers are host memory and the stream is ignored. A plan remembers the shape it was made for, and the scratch
+// memory is written to its last byte, so that a wrong plan or a scratch that is too small shows.
+// SANP_HOST_KERNELS_DEVICE=none in the environment plays a machine without a GPU.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +44,8 @@ size_t rounded(size_t bytes) { return (bytes + 255) / 256 * 256; }
 bool rows_valid(int32_t rows, int32_t batch) { return rows == 1 || rows == batch; }
 
 bool valid(const SanpCudaConv& c) {
-  const int32_t positive[] = {c.batch,    c.c_in,     c.height,     c.width,      c.c_out, c.out_height, c.out_width,
-                              c.kernel_h, c.kernel_w, c.stride_h,   c.stride_w,   c.group, c.dilation_h, c.dilation_w};
+  const int32_t positive[] = {c.batch,    c.c_in,     c.height,   c.width,    c.c_out, c.out_height, c.out_width,
+                              c.kernel_h, c.kernel_w, c.stride_h, c.stride_w, c.group, c.dilation_h, c.dilation_w};
   for (int32_t v : positive)
     if (v < 1) return false;
   return c.pad_top >= 0 && c.pad_left >= 0 && c.c_in % c.group == 0 && c.c_out % c.group == 0 && c.type >= 0 &&
