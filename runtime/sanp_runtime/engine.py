@@ -18,6 +18,7 @@ from sanp_targets.errors import ConfigError, InputError, TargetError
 if TYPE_CHECKING:
     from sanp_runtime.node_times import NodeTime
     from sanp_runtime.proof import Proof
+    from sanp_runtime.timing import Measurement
 
 LOGITS = "logits"
 GATE_PREFIX = "gate."
@@ -95,6 +96,15 @@ class Engine(abc.ABC):
     def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> "List[NodeTime]":
         """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted."""
 
+    @classmethod
+    def measure_together(
+        cls, engines: "Mapping[str, Engine]", batches: Sequence[np.ndarray], duration_s: float
+    ) -> "Measurement":
+        """Time engines of one backend side by side on the same batches; see `sanp_runtime.timing.measure`."""
+        from sanp_runtime.timing import measure
+
+        return measure({name: [engine.bind(part) for part in batches] for name, engine in engines.items()}, duration_s)
+
     @abc.abstractmethod
     def versions(self) -> Dict[str, str]:
         """Versions of what executes the graph."""
@@ -164,6 +174,10 @@ def load_bundle(
         from sanp_runtime.onnx_engine import open_onnx
 
         return open_onnx(bundle, graph, threads, library, isa)
+    if backend == TENSORRT:
+        from sanp_runtime.trt.engine import open_tensorrt
+
+        return open_tensorrt(bundle, graph, threads, library, isa)
     raise TargetError(
         f"{bundle.path} needs the backend {backend!r}, this runtime has {ONNXRUNTIME} and {TENSORRT}; "
         "install a matching sanp-toolchain or compile for another target"

@@ -40,6 +40,18 @@ def read_trace(path: Path, skip: int = 0) -> List[NodeTime]:
     return _aggregate(_events(path), skip)
 
 
+def aggregate_rows(calls: Sequence[Sequence[Tuple[str, float]]], skip: int = 0) -> List[NodeTime]:
+    """Nodes of several calls, each a list of (name, ms); rows of one name in one call are added. Median over calls."""
+    times: Dict[str, List[float]] = {}
+    for rows in calls[skip:]:
+        sums: Dict[str, float] = {}
+        for name, ms in rows:
+            sums[name] = sums.get(name, 0.0) + ms
+        for name, ms in sums.items():
+            times.setdefault(name, []).append(ms)
+    return [NodeTime(name, "", "", len(values), statistics.median(values)) for name, values in times.items()]
+
+
 def _events(path: Path) -> List[Dict[str, Any]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sanp_runtime.feeds import check_images
 from sanp_runtime.layer_times import gate_times, layer_times
 from sanp_runtime.proof import Proof
 from sanp_runtime.stats import stats
-from sanp_runtime.timing import Measurement, measure
+from sanp_runtime.timing import Measurement
 from sanp_runtime.validate.replay import replay_check
 from sanp_runtime.verdict import Conditions, assess
 from sanp_targets.device import describe, device_id, fingerprint
@@ -61,10 +61,7 @@ def profile(
                 engines["open"].proof().require()
             results = {name: _run_all(engine, batches) for name, engine in engines.items()}
             _check_open(opened, results)
-            calls: Dict[str, List[Callable[[], Any]]] = {
-                name: [engine.bind(part) for part in batches] for name, engine in engines.items()
-            }
-            measurement = measure(calls, duration_s)
+            measurement = type(engines["gated"]).measure_together(engines, batches, duration_s)
             nodes = {name: _layer_times(engine, batches) for name, engine in engines.items()}
             backend = {
                 "includes": engines["gated"].INCLUDES,

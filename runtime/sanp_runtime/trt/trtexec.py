@@ -1,0 +1,165 @@
+"""trtexec, 8.5 to 11: command lines that mean the same in every version, and what its export files say.
+
+8.5 knows `--plugins`, later versions `--staticPlugins`. 11 has no `--fp16` and turns CUDA graphs and spin waiting on
+and transfers off by default, so everything that matters is written out. Inputs are always given: with random ones the
+gates, and so the work done, would mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from sanp_targets.errors import InputError, TargetError
+
+# Name -> min, opt and max of an input
+Shapes = Mapping[str, Tuple[Sequence[int], Sequence[int], Sequence[int]]]
+_SHOWN_LINES = 12
+# C++ prints these without the spelling of JSON.
+_BARE = re.compile(r"(?<=[\s,\[])(-?)(nan|inf)(?=[\s,\]])")
+_TIME_KEYS = ("computeMs", "latencyMs")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of every timed inference: GPU compute alone, and with the transfers that were on."""
+
+    compute_ms: np.ndarray
+    latency_ms: np.ndarray
+
+
+def build_line(
+    version: str,
+    model: str,
+    engine: str,
+    plugin: Optional[str],
+    shapes: Shapes,
+    half: bool = False,
+    single: Collection[str] = (),
+    layer_info: Optional[str] = None,
+) -> List[str]:
+    """Arguments after `trtexec` that build an engine and, with `layer_info`, write what it consists of.
+
+    half, single: as in `Tensorrt.build`. One short inference follows the build; only then every version has written the
+    layer information.
+    """
+    line = [f"--onnx={model}", f"--saveEngine={engine}", *_plugin(version, plugin), "--noTF32"]
+    for word, index in (("min", 0), ("opt", 1), ("max", 2)):
+        line.append(f"--{word}Shapes=" + ",".join(f"{name}:{_dims(sizes[index])}" for name, sizes in shapes.items()))
+    major = int(version.split(".", 1)[0])
+    if major == 10:
+        line.append("--stronglyTyped")
+    elif half and major < 10:
+        line.append("--fp16")
+        if single:
+            line.append("--precisionConstraints=obey")
+            line.append("--layerPrecisions=" + ",".join(f"{name}:fp32" for name in single))
+    line.append("--profilingVerbosity=detailed")
+    if layer_info is not None:
+        line.append(f"--exportLayerInfo={layer_info}")
+    return [*line, "--iterations=1", "--duration=0", "--warmUp=0"]
+
+
+def run_line(
+    version: str, engine: str, plugin: Optional[str], inputs: Mapping[str, Tuple[str, Sequence[int]]]
+) -> List[str]:
+    """Arguments that run an engine on given inputs: name -> (raw file, shape)."""
+    shapes = ",".join(f"{name}:{_dims(shape)}" for name, (_, shape) in inputs.items())
+    files = ",".join(f"{name}:{path}" for name, (path, _) in inputs.items())
+    return [f"--loadEngine={engine}", *_plugin(version, plugin), f"--shapes={shapes}", f"--loadInputs={files}"]
+
+
+def timing_flags(times: str, profile: Optional[str] = None, calls: int = 100, duration_s: float = 0.0) -> List[str]:
+    """Flags that time at least `calls` inferences without transfers, in a CUDA graph, on every version alike."""
+    flags = ["--noDataTransfers", "--useCudaGraph", "--useSpinWait", "--separateProfileRun", "--warmUp=500"]
+    flags += [f"--iterations={calls}", f"--duration={duration_s:g}", "--avgRuns=1", f"--exportTimes={times}"]
+    return flags if profile is None else [*flags, f"--exportProfile={profile}"]
+
+
+def output_flags(outputs: str) -> List[str]:
+    """Flags that run once and write the outputs."""
+    return [f"--exportOutput={outputs}", "--iterations=1", "--duration=0", "--warmUp=0"]
+
+
+def run(trtexec: Path, arguments: Sequence[str]) -> str:
+    """Run trtexec and return what it printed; TargetError with its last lines if it fails."""
+    command = [str(trtexec), *arguments]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False
+    )
+    if done.returncode != 0:
+        last = [line for line in done.stdout.splitlines() if line.strip()][-_SHOWN_LINES:]
+        raise TargetError(
+            f"`{' '.join(command)}` ended with {done.returncode}:\n  "
+            + "\n  ".join(last)
+            + "\nexpected it to succeed; "
+            "check that TensorRT fits the driver, and report the lines above"
+        )
+    return done.stdout
+
+
+def read_times(text: str) -> Times:
+    """`--exportTimes`: one row per inference, warm-up removed; InputError if it is not that."""
+    rows = _json(text, "exported times")
+    try:
+        compute, latency = (np.array([float(row[key]) for row in rows]) for key in _TIME_KEYS)
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"the exported times lack {error}, expected rows with {_TIME_KEYS}; run trtexec again"
+        ) from error
+    if not len(compute):
+        raise InputError("the exported times are empty, expected one row per inference; run trtexec for longer")
+    return Times(compute, latency)
+
+
+def read_profile(text: str) -> List[Tuple[str, float]]:
+    """`--exportProfile`: (layer, median ms) in order of execution; the mean where a version has no median."""
+    rows = _json(text, "exported profile")
+    try:
+        return [(str(row["name"]), float(row.get("medianMs", row["averageMs"]))) for row in rows if "name" in row]
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"the exported profile lacks {error}, expected name and averageMs; run trtexec again"
+        ) from error
+
+
+def read_outputs(text: str) -> Dict[str, np.ndarray]:
+    """`--exportOutput`: name -> float32 array. trtexec prints six digits, so values carry a relative error of 5e-6."""
+    rows = _json(_BARE.sub(_constant, text), "exported outputs")
+    result = {}
+    try:
+        for row in rows:
+            shape = [int(size) for size in str(row["dimensions"]).split("x")]
+            result[str(row["name"])] = np.array(row["values"], np.float32).reshape(shape)
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(f"the exported outputs are wrong ({error}), expected values per dimension") from error
+    return result
+
+
+def _constant(match: "re.Match[str]") -> str:
+    return "NaN" if match.group(2) == "nan" else f"{match.group(1)}Infinity"
+
+
+def _json(text: str, what: str) -> List[Dict[str, Any]]:
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"the {what} are not JSON ({error}), expected a list; run trtexec again") from error
+    if not isinstance(rows, list):
+        raise InputError(f"the {what} hold a {type(rows).__name__}, expected a list; run trtexec again")
+    return rows
+
+
+def _plugin(version: str, path: Optional[str]) -> List[str]:
+    old = tuple(int(part) for part in version.split(".")[:2]) < (8, 6)
+    return [] if path is None else [f"--{'plugins' if old else 'staticPlugins'}={path}"]
+
+
+def _dims(shape: Sequence[int]) -> str:
+    return "x".join(str(size) for size in shape)
