@@ -1,0 +1,116 @@
+"""The engines behind one interface: load a file, run input set number i, say the logits and the settings in force.
+
+A worker process imports exactly one of these runtimes. Every class takes the model, the input sets (a list of
+dictionaries, the image under "x") and the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Feeds = list[dict[str, np.ndarray]]
+
+
+class OnnxRuntime:
+    """ONNX Runtime's CPU provider, inputs bound once; with `library` our operators run in our kernels."""
+
+    def __init__(self, model: Path, feeds: Feeds, threads: int, library: Path | None = None) -> None:
+        import kernels
+        import onnxruntime
+
+        self.settings = {"version": f"onnxruntime {onnxruntime.__version__}", "intra_op_num_threads": threads}
+        if library is not None:
+            self.settings |= _describe(library)
+        self._feeds = feeds
+        self._session = kernels.session(model.read_bytes(), library, threads)
+        self._runs: list[Callable[[], None]] = [kernels.bound_run(self._session, feed) for feed in feeds]
+
+    def run(self, index: int) -> None:
+        """One inference on input set `index`."""
+        self._runs[index]()
+
+    def logits(self, index: int) -> np.ndarray:
+        """The answer to input set `index`, float32 [N, classes]."""
+        return self._session.run(None, self._feeds[index])[0]
+
+
+def _describe(library: Path) -> dict[str, str]:
+    import ctypes
+
+    ops = ctypes.CDLL(str(library))
+    ops.sanp_ops_isa.restype = ops.sanp_ops_version.restype = ctypes.c_char_p
+    return {"sanp": ops.sanp_ops_version().decode(), "isa": ops.sanp_ops_isa().decode()}
+
+
+class OpenVino:
+    """OpenVINO's CPU plugin, latency hint, one stream. Float files run in float32, bfloat16 is ruled out."""
+
+    def __init__(self, model: Path, feeds: Feeds, threads: int) -> None:
+        import openvino as ov
+
+        wanted = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = ov.Core().compile_model(str(model), "CPU", wanted)
+        in_force = {key: str(compiled.get_property(key)) for key in (*wanted, "ENABLE_CPU_PINNING")}
+        self.settings = {"version": f"openvino {ov.__version__}", **in_force}
+        self._request = compiled.create_infer_request()
+        self._tensors = [ov.Tensor(np.ascontiguousarray(feed["x"]), shared_memory=True) for feed in feeds]
+
+    def run(self, index: int) -> None:
+        """One inference on input set `index`."""
+        self._request.set_input_tensor(self._tensors[index])
+        self._request.infer()
+
+    def logits(self, index: int) -> np.ndarray:
+        """The answer to input set `index`, float32 [N, classes]."""
+        self.run(index)
+        return np.array(self._request.get_output_tensor().data)
+
+
+class Ncnn:
+    """ncnn in float32: all 16-bit storage and arithmetic off, Winograd on as by default, its own pool allocators."""
+
+    def __init__(self, model: Path, feeds: Feeds, threads: int) -> None:
+        import ncnn
+
+        self._net = ncnn.Net()
+        options = self._net.opt
+        options.num_threads = threads
+        for name in dir(options):
+            if name.startswith(("use_fp16", "use_bf16", "use_int8", "use_vulkan")):
+                setattr(options, name, False)
+        # As in ncnn's own benchmark; without them every layer asks the system for memory.
+        self._allocators = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()
+        options.blob_allocator, options.workspace_allocator = self._allocators
+        if self._net.load_param(str(model)) or self._net.load_model(str(model.with_suffix(".bin"))):
+            raise RuntimeError(f"ncnn cannot load {model.name}")
+        winograd = options.use_winograd_convolution
+        self.settings = {"version": f"ncnn {ncnn.__version__}", "num_threads": threads, "winograd": winograd}
+        self._images = [np.ascontiguousarray(feed["x"]) for feed in feeds]
+        self._mats = [ncnn.Mat(x, batch_index=0) if len(x) > 1 else ncnn.Mat(x[0]) for x in self._images]
+
+    def _extract(self, index: int) -> object:
+        with self._net.create_extractor() as extractor:
+            extractor.input("in0", self._mats[index])
+            return extractor.extract("out0")[1]
+
+    def run(self, index: int) -> None:
+        """One inference on input set `index`."""
+        self._extract(index)
+
+    def logits(self, index: int) -> np.ndarray:
+        """The answer to input set `index`, float32 [N, classes]."""
+        batch = len(self._images[index])
+        answer = self._extract(index)
+        values = answer.numpy(batch_index=0) if batch > 1 else answer.numpy()  # type: ignore[attr-defined]
+        return np.array(values).reshape(batch, -1)
+
+
+RUNTIMES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "ncnn": Ncnn}

@@ -1,0 +1,176 @@
+"""The networks of the peers benchmark are those of the product, and their masks and costs are what they claim."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import helper
+
+import sanp
+from sanp import models
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import kernels
+import kernels_models
+from peers import networks
+from peers.prepare import Plan, quantise
+
+from sanp_runtime.library import find_library
+from sanp_targets.errors import TargetError
+
+PRODUCT = {"m-cifarnet": "m-cifarnet", "vgg19": "vgg-19", "resnet18": "resnet-18"}
+
+
+@pytest.fixture(scope="module")
+def library():
+    try:
+        return find_library()
+    except TargetError as error:
+        pytest.skip(str(error))
+
+
+def thin(name):
+    return networks.thinner(kernels_models.NETWORKS[name](), 0.25)
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_full_width_is_the_backbone_of_the_toolchain(name):
+    """Multiply-adds of every convolution, counted by running PyTorch's network; a classifier made of one is no part."""
+    counted = []
+    network = models.build(PRODUCT[name]).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and module.bias is None:
+            module.register_forward_hook(lambda m, _, y: counted.append(m.weight.numel() * y[0, 0].numel()))
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 32, 32))
+    bench = kernels_models.NETWORKS[name]()
+    assert sorted(counted) == sorted(conv.layer.macs for conv in bench.convs.values())
+
+
+def described(model):
+    """Gates and gated convolutions as a sorted list of what costs time: weight shapes, strides, padding, residual."""
+    sizes = {item.name: list(item.dims) for item in model.graph.initializer}
+    rows = []
+    for node in model.graph.node:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "SanpChannelGate":
+            rows.append((node.op_type, [sizes[node.input[1]], sizes[node.input[3]]]))
+        elif node.op_type == "SanpGatedConv":
+            adds = node.input[5] not in sizes
+            geometry = [list(attributes[key]) for key in ("strides", "pads", "dilations")]
+            rows.append((node.op_type, [sizes[node.input[1]], *geometry, attributes["act_min"], adds]))
+    return sorted(rows, key=str)
+
+
+@pytest.mark.parametrize("name", ["m-cifarnet", "resnet18"])
+def test_controlled_graph_is_what_the_exporter_writes(name, tmp_path):
+    torch.manual_seed(0)
+    backbone = models.build(PRODUCT[name], width=0.25)
+    gated = sanp.gate(backbone, torch.zeros(1, 3, 32, 32)).eval()
+    sanp.export(gated, tmp_path / "net.onnx", example_input=torch.zeros(2, 3, 32, 32))
+    exported = described(onnx.load(tmp_path / "net.onnx"))
+    ours = described(networks.controlled(thin(name), gates=True))
+    assert len(ours) == len(exported) > 0
+    assert ours == exported
+
+
+@pytest.mark.parametrize("gates", [True, False])
+@pytest.mark.parametrize("name", PRODUCT)
+def test_kernels_answer_as_the_functions_do(name, gates, library):
+    seed = 11
+    network = thin(name)
+    model = networks.at_batch(networks.controlled(network, gates), 3)
+    masks, _ = networks.draw_masks(network, 0.5, 3, [seed])
+    rng = np.random.default_rng(seed)
+    feeds = {"x": rng.standard_normal((3, 3, 32, 32), dtype=np.float32), **masks[0]}
+    fast = kernels.session(model.SerializeToString(), library).run(None, feeds)[0]
+    oracle = kernels.session(networks.with_functions(model).SerializeToString(), None).run(None, feeds)[0]
+    assert np.abs(fast - oracle).max() <= 1e-5 * np.abs(oracle).max(), f"seed {seed}"
+    assert np.abs(oracle).max() > 0
+
+
+def test_without_library_the_timed_file_does_not_run():
+    """Otherwise a run without our kernels could be timed as ours."""
+    model = networks.controlled(thin("m-cifarnet"), gates=True)
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.Fail, match="Sanp"):
+        kernels.session(model.SerializeToString(), None)
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_all_masks_open_is_the_dense_network(name, library):
+    network = thin(name)
+    x = np.random.default_rng(5).standard_normal((1, 3, 32, 32), dtype=np.float32)
+    open_masks = {f"{k}.mask": np.ones((1, c.layer.co), np.float32) for k, c in network.convs.items()}
+    replay = kernels.session(networks.controlled(network, gates=False).SerializeToString(), library)
+    dense = kernels.session(networks.dense(network).SerializeToString(), None).run(None, {"x": x})[0]
+    answer = replay.run(None, {"x": x, **open_masks})[0]
+    assert np.abs(answer - dense).max() <= 1e-5 * np.abs(dense).max()
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_cost_is_what_the_graph_really_computes(name):
+    """The activity that reaches every node of the function-body model, counted there, against the claimed cost."""
+    network, batch = thin(name), 3
+    model = networks.with_functions(networks.at_batch(networks.controlled(network, gates=True), batch))
+    convs = [node for node in model.graph.node if node.op_type == "SanpGatedConv"]
+    wired = {node.output[0]: (node.input[0], node.input[2], node.input[4]) for node in convs}
+    shown = sorted({t for row in wired.values() for t in row} - {"x", "all_active"})
+    model.graph.output.extend(helper.make_tensor_value_info(t, 1, None) for t in shown)
+    masks, cost = networks.draw_masks(network, 0.5, batch, [3])
+    x = np.random.default_rng(3).standard_normal((batch, 3, 32, 32), dtype=np.float32)
+    session = kernels.session(model.SerializeToString(), None)
+    values = dict(zip(shown, session.run(shown, {"x": x, **masks[0]})))
+    values |= {"x": x, "all_active": np.ones((1, 3), np.float32)}
+    macs = 0.0
+    for layer, (source, scale, active) in wired.items():
+        zero = np.broadcast_to(values[active] == 0, values[source].shape[:2])
+        assert not values[source][zero].any(), f"{layer} is told to skip channels that are not zero"
+        shares = (values[scale] != 0).mean(1) * (values[active] != 0).mean(1)
+        macs += network.convs[layer].layer.macs * float(shares.mean())
+    assert macs / network.macs == pytest.approx(cost, rel=1e-5)
+
+
+def test_samples_of_a_batch_have_masks_of_their_own():
+    masks, _ = networks.draw_masks(thin("vgg19"), 0.5, 4, [0, 1])
+    drawn = [sample.tobytes() for feed in masks for sample in feed["conv0.mask"]]
+    assert len(set(drawn)) == len(drawn) == 8
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+@pytest.mark.parametrize("multiple, within", [(1, 0.01), (16, 0.03)])
+def test_narrowed_network_has_the_multiply_adds_of_the_gated_one(name, multiple, within):
+    network = kernels_models.NETWORKS[name]()
+    cost = kernels.OPERATING_POINTS[name]
+    narrow = networks.narrowed(network, cost, multiple)
+    assert narrow.macs / network.macs == pytest.approx(cost, rel=within)
+    assert all(conv.layer.co % multiple == 0 for conv in narrow.convs.values())
+    x = np.zeros((1, 3, 32, 32), np.float32)
+    logits = kernels.session(networks.dense(narrow).SerializeToString(), None).run(None, {"x": x})[0]
+    assert logits.shape == (1, 10), "it is a network that runs"
+
+
+def test_plan_reaches_the_operating_point():
+    plan = Plan.make("m-cifarnet")
+    cost = networks.draw_masks(plan.network, plan.keep, 8, range(4))[1]
+    assert cost == pytest.approx(kernels.OPERATING_POINTS["m-cifarnet"], rel=0.02)
+
+
+def test_int8_network_is_quantised_per_channel_and_close(tmp_path):
+    network = thin("resnet18")
+    (tmp_path / "batch1").mkdir()
+    model = quantise(networks.dense(network), tmp_path / "batch1", 32)
+    sizes = {item.name: list(item.dims) for item in model.graph.initializer}
+    weights = [n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0].startswith("s0b0.a.w")]
+    assert [sizes[node.input[1]] for node in weights] == [[16]], "one scale per output channel"
+    x = np.random.default_rng(1).standard_normal((4, 3, 32, 32), dtype=np.float32)
+    small, full = (
+        kernels.session(networks.at_batch(m, 4).SerializeToString(), None).run(None, {"x": x})[0]
+        for m in (model, networks.dense(network))
+    )
+    error = np.sqrt(np.mean((small - full) ** 2) / np.mean(full**2))
+    assert 1e-4 < error < 0.1

@@ -1,0 +1,139 @@
+"""The peers benchmark runs, refuses wrong answers, shows what is missing, and resumes."""
+
+import json
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from peers import report
+from peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
+from peers.prepare import Plan, prepare
+from peers.rounds import EngineError, Process, measure, start
+
+from sanp_runtime.library import find_library
+from sanp_targets.errors import TargetError
+
+RUN = Path(__file__).parents[2] / "benchmarks/peers/run.py"
+DENSE = BY_NAME["onnxruntime"]
+
+
+@pytest.fixture(scope="module")
+def library():
+    try:
+        return find_library()
+    except TargetError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    plan = Plan.make("m-cifarnet", 0.125)
+    return prepare(plan, 1, [DENSE, BY_NAME["sanp"]], tmp_path_factory.mktemp("peers") / "batch1")
+
+
+def run(*arguments):
+    command = [sys.executable, str(RUN), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_quick_run_measures_and_resumes(library, tmp_path):
+    output = tmp_path / "peers.json"
+    first = run("--quick", "--output", output)
+    assert first.returncode == 0, first.stderr
+    written = json.loads(output.read_text())
+    network = written["networks"]["m-cifarnet"]
+    assert [(cell["batch"], cell["threads"]) for cell in network["cells"]] == [(1, 1), (8, 1)]
+    for cell in network["cells"]:
+        assert set(cell["engines"]) == {engine.name for engine in ENGINES if engine.runtime == "onnxruntime"}
+        for name, engine in cell["engines"].items():
+            assert 0 < engine["min_ms"] <= engine["q1_ms"] <= engine["median_ms"] <= engine["q3_ms"]
+            assert engine["error"] <= BY_NAME[name].tolerance
+            assert ("isa" in engine["settings"]) == BY_NAME[name].ours
+    assert 0.15 < network["shares"]["sanp"] < 0.3 and network["shares"]["onnxruntime"] == 1
+    assert all(engine.label in first.stdout for engine in ENGINES if engine.runtime == "onnxruntime")
+
+    again = run("--quick", "--output", output)
+    assert again.returncode == 0 and again.stdout == first.stdout, "the second run has nothing left to measure"
+    assert json.loads(output.read_text()) == written
+    other = run("--quick", "--output", output, "--engines", "onnxruntime")
+    assert other.returncode != 0 and "--fresh" in other.stderr
+
+
+@pytest.mark.skipif(util.find_spec("openvino") is not None, reason="OpenVINO is installed, nothing is missing")
+def test_missing_runtime_is_a_row_with_its_reason(tmp_path):
+    arguments = ("--width", 0.125, "--networks", "m-cifarnet", "--rounds", 1, "--seconds", 0.01, "--batches", 1)
+    result = run(*arguments, "--threads", 1, "--engines", "onnxruntime", "openvino")
+    assert result.returncode == 0, result.stderr
+    assert "openvino not installed" in result.stderr and "requirements.txt" in result.stderr
+    assert "| OpenVINO, dense | 100.0% | not measured |" in result.stdout
+    assert "Not measured: OpenVINO, dense: the process ended with 1: ModuleNotFoundError" in result.stdout
+
+
+def test_wrong_answers_are_not_timed(prepared, library):
+    right = prepared.truth["dense"]
+    try:
+        prepared.truth["dense"] = right + 3 * FLOAT_TOLERANCE * np.abs(right).max()
+        results = measure([DENSE], prepared, 1, library, 1, 0.01)
+    finally:
+        prepared.truth["dense"] = right
+    assert results["onnxruntime"]["not_measured"].startswith("wrong answers")
+
+
+def test_exit_code_tells_failures_of_ours_and_wrong_answers():
+    from peers.run import failed
+
+    def verdict(name, result):
+        return failed({"networks": {"net": {"cells": [{"engines": {name: result}}]}}})
+
+    assert verdict("ncnn", {"not_measured": "wrong answers: relative error 1e+00"})
+    assert verdict("sanp", {"not_measured": "the process ended with 1: no library"})
+    assert not verdict("ncnn", {"not_measured": "pnnx is not installed"})
+    assert not verdict("sanp", {"median_ms": 1.0})
+
+
+def test_error_of_an_answer():
+    truth = np.array([[1.0, -4.0], [2.0, 0.0]])
+    off = np.array([[1.0, -3.6], [2.0, 0.0]])
+    assert DENSE.error(off, truth) == pytest.approx(0.1)
+    assert BY_NAME["onnxruntime-int8"].error(truth * 1.05, truth) == pytest.approx(0.05)
+    assert DENSE.error(truth * np.nan, truth) == np.inf
+    assert DENSE.error(truth[:1], truth) == np.inf
+
+
+def test_process_that_dies_gives_its_last_words(prepared, library):
+    job = {"runtime": "onnxruntime", "threads": 1, "cpus": [0], "library": None}
+    with pytest.raises(EngineError, match="no-such-file"):
+        Process({**job, "model": "no-such-file.onnx", "feeds": str(prepared.feeds["dense"])})
+    process, error = start(DENSE, prepared, 1, library)
+    with process:
+        assert error == 0 and process.settings["intra_op_num_threads"] == 1
+        with pytest.raises(EngineError, match="KeyError"):
+            process.ask({"do": "time"})
+
+
+def test_process_reports_every_call(prepared, library):
+    process, _ = start(BY_NAME["sanp"], prepared, 1, library)
+    with process:
+        reply = process.ask({"do": "time", "seconds": 0.02})
+    assert len(reply["wall_ms"]) >= 3 and min(reply["wall_ms"]) > 0 and reply["cpu_ms"] > 0
+
+
+def test_table_shows_scaling_and_unsteady_cells():
+    def timed(median, width=0.0):
+        return {"median_ms": median, "q1_ms": median * (1 - width), "q3_ms": median}
+
+    def cell(threads, dense, ours):
+        return {"batch": 1, "threads": threads, "engines": {"onnxruntime": dense, "sanp": ours}}
+
+    cells = [cell(1, timed(8.0), timed(2.0)), cell(2, timed(4.0), timed(1.6, 0.5))]
+    text = report.network_table("net", {"macs": 1e6, "shares": {"onnxruntime": 1.0, "sanp": 0.25}, "cells": cells})
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[0].endswith("batch 1, 1 to 2 threads |")
+    assert rows[2] == "| ONNX Runtime, dense | 100.0% | 8.00 ms, 1.00x | 4.00 ms, 1.00x | 2.00x |"
+    assert rows[3] == "| SANP, gates computed | 25.0% | 2.00 ms, 4.00x | 1.60* ms, 2.50x | 1.25x |"
