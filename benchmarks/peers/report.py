@@ -8,50 +8,41 @@ from peers.catalog import BASELINE, BY_NAME
 
 # A machine with nothing else to do stays well below; the masks of different samples cause about 5 %.
 UNSTEADY = 0.15
+_VALUES = {"wall": "median_ms", "cpu": "cpu_ms"}
 
 
-def tables(report: dict[str, Any]) -> str:
-    """One table per network, thread scaling at its right, then what was not measured and why."""
-    parts = [f"{conditions(report)}\n"]
-    for name, network in report["networks"].items():
-        parts.append(network_table(name, network))
-    return "\n".join(parts)
+def tables(report: dict[str, Any], clock: str = "wall") -> str:
+    """The conditions and one table per network. clock "cpu" shows processor time, of the cells with one thread."""
+    parts = [f"{conditions(report, clock)}\n"]
+    return "\n".join(parts + [network_table(name, network, clock) for name, network in report["networks"].items()])
 
 
-def conditions(report: dict[str, Any]) -> str:
-    """One paragraph: machine, load, versions."""
+def conditions(report: dict[str, Any], clock: str) -> str:
+    """One paragraph: machine, load, versions, what a number is."""
     machine = report["machine"]
-    loads = [cell["load"] for network in report["networks"].values() for cell in network["cells"]]
-    spread = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "not known"
-    versions = {e["settings"]["version"] for e in _measured(report)}
-    ours = [e["settings"] for e in _measured(report) if "isa" in e["settings"]]
-    isa = {f"SANP {settings['sanp']} ({settings['isa']})" for settings in ours}
+    cells = [cell for network in report["networks"].values() for cell in network["cells"]]
+    settings = [e["settings"] for cell in cells for e in cell["engines"].values() if "settings" in e]
+    ours = {f"SANP {s['sanp']} ({s['isa']})" for s in settings if "isa" in s}
+    versions = [*sorted(ours), *sorted({s["version"] for s in settings}), f"Python {machine['python']}"]
+    loads = [cell["load"] for cell in cells]
+    wall = f"Medians of wall-clock time; a * marks a middle half of the calls wider than {UNSTEADY:.0%} of the median."
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, load average {spread} while measuring, "
-        f"{', '.join([*sorted(isa), *sorted(versions), 'Python ' + machine['python']])}. "
-        f"Medians of wall-clock time; a * marks a middle half of the calls wider than {UNSTEADY:.0%} of the median."
+        f"{machine['cpu']}, {machine['cores']} cores, load average {min(loads):.1f} to {max(loads):.1f}, "
+        f"{', '.join(versions)}. {wall if clock == 'wall' else 'Processor time of all threads per call.'}"
     )
 
 
-def _measured(report: dict[str, Any]) -> list[dict]:
-    cells = [cell for network in report["networks"].values() for cell in network["cells"]]
-    return [engine for cell in cells for engine in cell["engines"].values() if "median_ms" in engine]
-
-
-def network_table(name: str, network: dict[str, Any]) -> str:
-    """Rows are engines, columns are batch x threads: milliseconds and the speed-up over dense ONNX Runtime."""
-    cells = network["cells"]
+def network_table(name: str, network: dict[str, Any], clock: str = "wall") -> str:
+    """Rows are engines, columns are batch x threads: milliseconds, the speed-up over dense ONNX Runtime, scaling."""
+    cells = [cell for cell in network["cells"] if clock == "wall" or cell["threads"] == 1]
     threads = sorted({cell["threads"] for cell in cells})
-    batches = sorted({cell["batch"] for cell in cells})
+    batches = sorted({cell["batch"] for cell in cells}) if len(threads) > 1 else []
     head = ["engine", "MACs", *(f"batch {c['batch']}, {_threads(c['threads'])}" for c in cells)]
-    if len(threads) > 1:
-        head += [f"batch {batch}, {threads[0]} to {threads[-1]} threads" for batch in batches]
+    head += [f"batch {batch}, {threads[0]} to {threads[-1]} threads" for batch in batches]
     lines = [f"**{name}**, {network['macs'] / 1e6:.1f} M multiply-adds dense\n", _row(head), _row(["---"] * len(head))]
     for engine, share in network["shares"].items():
-        values = [BY_NAME[engine].label, f"{share:.1%}", *(_cell(cell, engine) for cell in cells)]
-        if len(threads) > 1:
-            values += [_scaling(cells, engine, batch, threads) for batch in batches]
-        lines.append(_row(values))
+        values = [BY_NAME[engine].label, f"{share:.1%}", *(_cell(cell, engine, _VALUES[clock]) for cell in cells)]
+        lines.append(_row(values + [_scaling(cells, engine, batch, threads) for batch in batches]))
     return "\n".join([*lines, "", *_reasons(cells)])
 
 
@@ -63,14 +54,14 @@ def _row(values: list[str]) -> str:
     return f"| {' | '.join(values)} |"
 
 
-def _cell(cell: dict[str, Any], engine: str) -> str:
+def _cell(cell: dict[str, Any], engine: str, key: str) -> str:
     result = cell["engines"][engine]
-    if "median_ms" not in result:
+    if key not in result:
         return "not measured"
-    base = cell["engines"].get(BASELINE, {}).get("median_ms")
-    unsteady = result["q3_ms"] - result["q1_ms"] > UNSTEADY * result["median_ms"]
-    text = f"{result['median_ms']:.2f}{'*' if unsteady else ''} ms"
-    return f"{text}, {base / result['median_ms']:.2f}x" if base else text
+    base = cell["engines"].get(BASELINE, {}).get(key)
+    unsteady = key == "median_ms" and result["q3_ms"] - result["q1_ms"] > UNSTEADY * result["median_ms"]
+    text = f"{result[key]:.2f}{'*' if unsteady else ''} ms"
+    return f"{text}, {base / result[key]:.2f}x" if base else text
 
 
 def _scaling(cells: list[dict], engine: str, batch: int, threads: list[int]) -> str:

@@ -61,6 +61,8 @@ def test_quick_run_measures_and_resumes(library, tmp_path):
     again = run("--quick", "--output", output)
     assert again.returncode == 0 and again.stdout == first.stdout, "the second run has nothing left to measure"
     assert json.loads(output.read_text()) == written
+    shown = run("--show", output)
+    assert shown.stdout == first.stdout, "the file holds all that the tables say"
     other = run("--quick", "--output", output, "--engines", "onnxruntime")
     assert other.returncode != 0 and "--fresh" in other.stderr
 
@@ -86,7 +88,7 @@ def test_wrong_answers_are_not_timed(prepared, library):
 
 
 def test_exit_code_tells_failures_of_ours_and_wrong_answers():
-    from peers.run import failed
+    from peers.measurement import failed
 
     def verdict(name, result):
         return failed({"networks": {"net": {"cells": [{"engines": {name: result}}]}}})
@@ -126,14 +128,20 @@ def test_process_reports_every_call(prepared, library):
 
 def test_table_shows_scaling_and_unsteady_cells():
     def timed(median, width=0.0):
-        return {"median_ms": median, "q1_ms": median * (1 - width), "q3_ms": median}
+        return {"median_ms": median, "q1_ms": median * (1 - width), "q3_ms": median, "cpu_ms": median / 2}
 
     def cell(threads, dense, ours):
         return {"batch": 1, "threads": threads, "engines": {"onnxruntime": dense, "sanp": ours}}
 
     cells = [cell(1, timed(8.0), timed(2.0)), cell(2, timed(4.0), timed(1.6, 0.5))]
-    text = report.network_table("net", {"macs": 1e6, "shares": {"onnxruntime": 1.0, "sanp": 0.25}, "cells": cells})
+    network = {"macs": 1e6, "shares": {"onnxruntime": 1.0, "sanp": 0.25}, "cells": cells}
+    text = report.network_table("net", network)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0].endswith("batch 1, 1 to 2 threads |")
     assert rows[2] == "| ONNX Runtime, dense | 100.0% | 8.00 ms, 1.00x | 4.00 ms, 1.00x | 2.00x |"
     assert rows[3] == "| SANP, gates computed | 25.0% | 2.00 ms, 4.00x | 1.60* ms, 2.50x | 1.25x |"
+
+    text = report.network_table("net", network, "cpu")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows[0] == "| engine | MACs | batch 1, 1 thread |", "processor time of two threads counts their waiting"
+    assert rows[3] == "| SANP, gates computed | 25.0% | 1.00 ms, 4.00x |"
