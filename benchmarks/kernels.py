@@ -195,21 +195,24 @@ def main() -> int:
     parser.add_argument("what", nargs="?", choices=["all", "layers", "networks"], default="all")
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
+    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    parser.add_argument("--winograd", type=int, default=4, choices=[0, 2, 4], help="largest tile allowed, 0: none")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network runs; layers use one")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--json", type=Path, help="write all results here")
     args = parser.parse_args()
 
-    library = find_library()
+    library = args.library or find_library()
     ops = ctypes.CDLL(str(library))
     ops.sanp_ops_isa.restype = ops.sanp_ops_version.restype = ctypes.c_char_p
     if ops.sanp_ops_force_isa(args.isa.encode()) != 0:
         parser.error(f"instruction set '{args.isa}' is not available on this CPU")
+    ops.sanp_ops_limit_winograd(args.winograd)
     isa = ops.sanp_ops_isa().decode()
     ceiling = measure_ceiling(isa)
     report = {
         "isa": isa, "ceiling_gflops": ceiling, "onnxruntime": ort.__version__, "machine": platform.machine(),
-        "library": ops.sanp_ops_version().decode(), "layers": [], "networks": [],
+        "library": ops.sanp_ops_version().decode(), "winograd": args.winograd, "layers": [], "networks": [],
     }  # fmt: skip
     print(f"{isa}, FMA ceiling {ceiling:.1f} GFLOP/s on one core, onnxruntime {ort.__version__}")
     if args.what in ("all", "layers"):

@@ -29,12 +29,18 @@ class Arena {
   size_t size_ = 0;
 };
 
-// Two loans can be live on one thread: the lists of a sample, and pixels packed by it or by a task it runs.
+// Three loans can be live on one thread: the lists of a sample, pixels packed by it or by a task it runs, and what a
+// task needs besides.
 inline Arena& list_arena() {
   static thread_local Arena arena;
   return arena;
 }
 inline Arena& pixel_arena() {
+  static thread_local Arena arena;
+  return arena;
+}
+
+inline Arena& block_arena() {
   static thread_local Arena arena;
   return arena;
 }

@@ -28,6 +28,9 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
       return run_dot(g, pool, fill);
     case Family::kQuad:
       return run_quad(g, pool, fill);
+    case Family::kWinograd2:
+    case Family::kWinograd4:
+      return run_winograd(g, pool, fill);
   }
   return false;
 }

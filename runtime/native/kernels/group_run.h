@@ -53,5 +53,6 @@ bool run_planes(const GroupRun& g, const Pool& pool, bool fill);
 bool run_gather(const GroupRun& g, const Pool& pool, bool fill);
 bool run_dot(const GroupRun& g, const Pool& pool, bool fill);
 bool run_quad(const GroupRun& g, const Pool& pool, bool fill);
+bool run_winograd(const GroupRun& g, const Pool& pool, bool fill);
 
 }  // namespace sanp

@@ -43,6 +43,7 @@ const Row kRows[] = {
 };
 
 std::atomic<const IsaKernels*> forced{nullptr};
+std::atomic<int> largest_winograd{4};
 
 }  // namespace
 
@@ -69,6 +70,14 @@ const IsaKernels& current_isa() {
   }();
   return *best;
 }
+
+bool limit_winograd(int tile) {
+  if (tile != 0 && tile != 2 && tile != 4) return false;
+  largest_winograd.store(tile, std::memory_order_release);
+  return true;
+}
+
+int winograd_limit() { return largest_winograd.load(std::memory_order_acquire); }
 
 bool force_isa(const char* name) {
   const bool automatic = name != nullptr && strcmp(name, "auto") == 0;

@@ -16,6 +16,10 @@ const IsaKernels* find_isa(const char* name);
 // All usable sets, best first. Returns how many were written.
 size_t usable_isas(const IsaKernels** out, size_t capacity);
 
+// Largest Winograd tile new operators may use: 0 (none), 2 or 4. False, and nothing changes, for another number.
+bool limit_winograd(int tile);
+int winograd_limit();
+
 // "auto" returns to the best set. False when find_isa would return null; nothing changes then.
 bool force_isa(const char* name);
 

@@ -1,7 +1,14 @@
 // Chooses the family of a shape and lays its pixels out into vectors and tiles.
 #include "plan.h"
 
+#include <math.h>
+
 namespace sanp {
+namespace {
+
+constexpr int64_t kWinogradMinPixels = 17;
+
+}  // namespace
 
 const char* family_name(Family family) {
   switch (family) {
@@ -17,13 +24,17 @@ const char* family_name(Family family) {
       return "dot";
     case Family::kQuad:
       return "quad";
+    case Family::kWinograd2:
+      return "winograd-2";
+    case Family::kWinograd4:
+      return "winograd-4";
   }
   return "?";
 }
 
-Plan::Plan(const ConvShape& s, const IsaKernels& kernels) {
+Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd) {
   init(s, kernels);
-  family = choose_family();
+  family = choose_family(winograd);
   lay_out();
 }
 
@@ -42,6 +53,8 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   group_out = s.channels_out / s.group;
   n_taps = s.kernel_h * s.kernel_w;
   taps_kind = n_taps == 1 ? kTaps1 : n_taps == 9 ? kTaps9 : kTapsAny;
+  cell_floats = n_taps;
+  row_floats = group_in * n_taps;
   plane = Plane{};
   panel_floats = 0;
   tail_pixels = 0;
@@ -71,6 +84,10 @@ bool Plan::possible(Family f) const {
     return isa->quad_fits != nullptr && n_taps > 1 && n_taps <= kQuadLanes &&
            shape.height * shape.width <= kQuadLanes / pixels &&
            isa->quad_fits(pair_taps().data(), static_cast<int>(n_taps));
+  if (f == Family::kWinograd2 || f == Family::kWinograd4)
+    return shape.group == 1 && shape.kernel_h == 3 && shape.kernel_w == 3 && shape.stride_y == 1 &&
+           shape.stride_x == 1 && shape.dilation_y == 1 && shape.dilation_x == 1 && shape.pad_top < 4 &&
+           shape.pad_left < 4 && shape.pad_bottom < 4 && shape.pad_right < 4 && pixels <= kWinogradMaxPixels;
   // Bordered planes must not be far larger than the map itself (huge pads or dilations).
   const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
   const bool columns = f == Family::kColumns;
@@ -82,7 +99,36 @@ bool Plan::possible(Family f) const {
   return rows * cols <= room / copies && rows * cols <= kMaxOffset / copies;
 }
 
-Family Plan::choose_family() const {
+// In vector multiply-adds per input and output channel; where half of both are open, as gates leave them, the
+// transforms weigh twice. A product also pays for its weight, once per register tile: maps of few tiles are bound by
+// that, and 4x4 maps, whose weights come from memory, would only read 1.8 times as many.
+double Plan::winograd_cost(int m) const {
+  const double vecs = static_cast<double>(ceil_div(ceil_div(out_w, m) * ceil_div(out_h, m), isa->lanes));
+  const double in = m == 2 ? 80 : 200, out = m == 2 ? 80 : 220;  // instructions per vector of tiles
+  return winograd_points(m) * (vecs + 0.7 * ceil(vecs / isa->winograd_nr)) +
+         vecs * 2 * (in / static_cast<double>(group_out) + out / static_cast<double>(group_in));
+}
+
+double Plan::direct_cost() const {
+  const double vecs = static_cast<double>(row_vecs() < packed_vecs() ? row_vecs() : packed_vecs());
+  return static_cast<double>(n_taps) * (vecs + 0.7 * ceil(vecs / isa->max_nr));
+}
+
+Family Plan::choose_family(int winograd) const {
+  const Family direct = choose_direct();
+  if (pixels < kWinogradMinPixels) return direct;
+  Family best = direct;
+  double cost = direct_cost();
+  for (Family f : {Family::kWinograd2, Family::kWinograd4}) {
+    const int m = f == Family::kWinograd2 ? 2 : 4;
+    if (m > winograd || !possible(f) || winograd_cost(m) >= cost) continue;
+    best = f;
+    cost = winograd_cost(m);
+  }
+  return best;
+}
+
+Family Plan::choose_direct() const {
   if (possible(Family::kInPlace)) return Family::kInPlace;
   if (possible(Family::kQuad)) return Family::kQuad;
   if (possible(Family::kDot) && group_in * n_taps >= isa->lanes) return Family::kDot;
@@ -98,6 +144,7 @@ Family Plan::choose_family() const {
 
 void Plan::lay_out() {
   if (family == Family::kDot) return;
+  if (family == Family::kWinograd2 || family == Family::kWinograd4) return lay_out_winograd();
   if (family == Family::kQuad) {
     quad_taps = pair_taps();
     return;
@@ -106,7 +153,7 @@ void Plan::lay_out() {
   if (family == Family::kInPlace) taps.push_back(0);
   if (family == Family::kColumns) tail_pixels = dot_tail();
   lay_out_vecs();
-  split_tiles();
+  split_tiles(static_cast<int64_t>(vecs.size()), isa->max_nr);
 }
 
 void Plan::lay_out_planes() {
@@ -176,10 +223,21 @@ void Plan::lay_out_vecs() {
     }
 }
 
+void Plan::lay_out_winograd() {
+  const int m = family == Family::kWinograd2 ? 2 : 4;
+  winograd.m = m;
+  cell_floats = 1;
+  row_floats = winograd.points() * group_in;
+  split_tiles(ceil_div(ceil_div(out_w, m) * ceil_div(out_h, m), isa->lanes), isa->winograd_nr);
+  std::vector<int32_t> first;
+  for (const Tile& tile : tiles) first.push_back(tile.first_vec);
+  first.push_back(tiles.back().first_vec + tiles.back().nr);
+  winograd.lay_out(shape, out_h, out_w, isa->lanes, first);
+}
+
 // Even split: 15 vectors become 4 + 4 + 4 + 3, and every NR has a kernel, so nothing is padded.
-void Plan::split_tiles() {
-  const int64_t n = static_cast<int64_t>(vecs.size());
-  const int64_t count = ceil_div(n, isa->max_nr);
+void Plan::split_tiles(int64_t n, int max_nr) {
+  const int64_t count = ceil_div(n, max_nr);
   int widest = 1;
   for (int64_t t = 0; t < count; ++t) {
     const int64_t begin = n * t / count, end = n * (t + 1) / count;

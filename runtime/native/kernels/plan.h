@@ -9,17 +9,22 @@
 #include "shape.h"
 #include "table.h"
 #include "tile.h"
+#include "winograd_plan.h"
 
 namespace sanp {
 
 enum class Family {
-  kInPlace,  // 1x1, whole vectors: the input planes are read where they are
-  kRows,     // one bordered copy per stride phase; vectors do not cross output rows
-  kColumns,  // one copy per kernel column without borders; vectors run over row ends: no lane is lost on narrow maps
-  kGather,   // taps expanded pixel by pixel: paddings or dilations whose bordered planes would not fit
-  kDot,      // up to four output pixels: lanes run along the weights
-  kQuad,     // up to 16 (output, input) pixel pairs and 16 taps: a vector holds all pairs of a channel pair
+  kInPlace,    // 1x1, whole vectors: the input planes are read where they are
+  kRows,       // one bordered copy per stride phase; vectors do not cross output rows
+  kColumns,    // one copy per kernel column without borders; vectors run over row ends: no lane is lost on narrow maps
+  kGather,     // taps expanded pixel by pixel: paddings or dilations whose bordered planes would not fit
+  kDot,        // up to four output pixels: lanes run along the weights
+  kQuad,       // up to 16 (output, input) pixel pairs and 16 taps: a vector holds all pairs of a channel pair
+  kWinograd2,  // 3x3, stride 1, in tiles of 2 x 2 output pixels; wants its weights prepared
+  kWinograd4,  // the same in tiles of 4 x 4
 };
+constexpr Family kFamilies[] = {Family::kInPlace, Family::kRows, Family::kColumns,   Family::kGather,
+                                Family::kDot,     Family::kQuad, Family::kWinograd2, Family::kWinograd4};
 const char* family_name(Family family);
 
 struct Tile {
@@ -35,6 +40,7 @@ struct Plan {
   int64_t out_h, out_w, pixels;
   int64_t group_in, group_out;  // channels of one group
   int64_t n_taps;
+  int64_t cell_floats, row_floats;  // weights from one input channel to the next, and from one row to the next
   Taps taps_kind;
 
   std::vector<PlanePart> parts;
@@ -46,25 +52,35 @@ struct Plan {
   std::vector<Tile> tiles;
   std::vector<int32_t> quad_taps;  // kQuad: the tap that joins each pair, or -1
   int64_t panel_floats;            // kGather: per active channel, all tiles
-  int64_t tail_pixels;             // kColumns: the last pixels, too few for a vector; computed as in kDot
+  WinogradPlan winograd;
+  int64_t tail_pixels;  // kColumns: the last pixels, too few for a vector; computed as in kDot
   int max_mr;
 
-  Plan(const ConvShape& s, const IsaKernels& kernels);
+  // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing.
+  Plan(const ConvShape& s, const IsaKernels& kernels, int winograd = 0);
   // Prefers `wanted`; falls back to kGather where that family cannot hold the shape.
   Plan(const ConvShape& s, const IsaKernels& kernels, Family wanted);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
+  // Floats of the prepared weights; 0 where the family takes them as they are, in OIHW order.
+  int64_t prepared_floats() const { return winograd.m ? shape.channels_out * row_floats : 0; }
+  void prepare(const float* w, float* out) const { winograd_weights(shape, winograd.m, w, out); }
+
  private:
   void init(const ConvShape& s, const IsaKernels& kernels);
   bool pointwise() const;
   bool possible(Family f) const;
-  Family choose_family() const;
+  Family choose_family(int winograd) const;
+  Family choose_direct() const;
+  double winograd_cost(int m) const;
+  double direct_cost() const;
   void lay_out();
   void lay_out_planes();
   std::vector<int32_t> pair_taps() const;
   void lay_out_vecs();
-  void split_tiles();
+  void lay_out_winograd();
+  void split_tiles(int64_t n_vecs, int max_nr);
   int64_t row_vecs() const;
   int64_t packed_vecs() const;
   int64_t dot_tail() const;

@@ -48,7 +48,6 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
   const float* const scale = call.scale + n * call.scale_step;
   const float* const active = call.in_active + n * call.in_active_step;
   const int64_t out_floats = shape.channels_out * plan.pixels;
-  const int64_t row_floats = plan.group_in * plan.n_taps;
   s->plan = &plan;
   s->call = &call;
   s->x = call.x + n * shape.channels_in * shape.height * shape.width;
@@ -67,7 +66,7 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
       const bool open = scale[o] != 0.0f;
       s->masked[s->n_masked] = static_cast<int32_t>(o);
       s->n_masked += !open;
-      s->rows.w[rows] = call.w + o * row_floats;
+      s->rows.w[rows] = call.w + o * plan.row_floats;
       s->rows.y[rows] = s->y + o * plan.pixels;
       s->rows.residual[rows] = s->residual ? s->residual + o * plan.pixels : nullptr;
       s->rows.scale[rows] = scale[o];
@@ -76,7 +75,7 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
     }
     s->step_begin[g] = steps;
     for (int64_t i = 0; i < plan.group_in; ++i) {
-      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.n_taps)};
+      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.cell_floats)};
       steps += active[g * plan.group_in + i] != 0.0f;
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <immintrin.h>
+#include <stddef.h>
 
 namespace sanp {
 
@@ -15,6 +16,7 @@ struct Avx2 {
   static F load(const float* p) { return _mm256_loadu_ps(p); }
   static void store(float* p, F v) { _mm256_storeu_ps(p, v); }
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
   // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators
@@ -72,6 +74,41 @@ struct Avx2 {
   static F load_spread(const float* p, const Spread& s) {
     const F cell = _mm256_maskload_ps(p + s.base, s.read);
     return _mm256_and_ps(_mm256_permutevar8x32_ps(cell, s.from), _mm256_castsi256_ps(s.used));
+  }
+  // Lane j of out[k] is p[at[j] + k].
+  static void load_quads(const float* p, const int* at, F* out) {
+    for (int j = 0; j < 4; ++j)
+      out[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + at[j])), _mm_loadu_ps(p + at[j + 4]), 1);
+    transpose_quads(out);
+  }
+  // p[at[j] + k] is lane j of v[k]. Changes v.
+  static void store_quads(float* p, const int* at, F* v) {
+    transpose_quads(v);
+    for (int j = 0; j < 4; ++j) {
+      _mm_storeu_ps(p + at[j], _mm256_castps256_ps128(v[j]));
+      _mm_storeu_ps(p + at[j + 4], _mm256_extractf128_ps(v[j], 1));
+    }
+  }
+  // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
+  static void store_squares(float* p, const int* at, ptrdiff_t pitch, F* v) {
+    transpose_quads(v);
+    for (int j = 0; j < 4; ++j) {
+      store_square(p + at[j], pitch, _mm256_castps256_ps128(v[j]));
+      store_square(p + at[j + 4], pitch, _mm256_extractf128_ps(v[j], 1));
+    }
+  }
+  static void store_square(float* p, ptrdiff_t pitch, __m128 v) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), v);
+    _mm_storeh_pi(reinterpret_cast<__m64*>(p + pitch), v);
+  }
+  // Four by four within each group of four lanes.
+  static void transpose_quads(F* v) {
+    const F a = _mm256_unpacklo_ps(v[0], v[1]), b = _mm256_unpackhi_ps(v[0], v[1]);
+    const F c = _mm256_unpacklo_ps(v[2], v[3]), d = _mm256_unpackhi_ps(v[2], v[3]);
+    v[0] = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));
+    v[1] = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(3, 2, 3, 2));
+    v[2] = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
+    v[3] = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
   }
   static float sum(F v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <immintrin.h>
+#include <stddef.h>
 
 namespace sanp {
 
@@ -15,6 +16,7 @@ struct Avx512 {
   static F load(const float* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, F v) { _mm512_storeu_ps(p, v); }
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   // acc += a * b in place. From the intrinsic GCC 12 picks the 132 and 213 forms too and then moves accumulators
@@ -60,6 +62,49 @@ struct Avx512 {
   }
   static F load_spread(const float* p, const Spread& s) {
     return _mm512_maskz_permutexvar_ps(s.used, s.from, load_part(p, s.read));
+  }
+  // Lane j of out[k] is p[at[j] + k].
+  static void load_quads(const float* p, const int* at, F* out) {
+    for (int j = 0; j < 4; ++j) {
+      F v = _mm512_castps128_ps512(_mm_loadu_ps(p + at[j]));
+      v = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 4]), 1);
+      v = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 8]), 2);
+      out[j] = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 12]), 3);
+    }
+    transpose_quads(out);
+  }
+  // p[at[j] + k] is lane j of v[k]. Changes v.
+  static void store_quads(float* p, const int* at, F* v) {
+    transpose_quads(v);
+    for (int j = 0; j < 4; ++j) {
+      _mm_storeu_ps(p + at[j], _mm512_castps512_ps128(v[j]));
+      _mm_storeu_ps(p + at[j + 4], _mm512_extractf32x4_ps(v[j], 1));
+      _mm_storeu_ps(p + at[j + 8], _mm512_extractf32x4_ps(v[j], 2));
+      _mm_storeu_ps(p + at[j + 12], _mm512_extractf32x4_ps(v[j], 3));
+    }
+  }
+  // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
+  static void store_squares(float* p, const int* at, ptrdiff_t pitch, F* v) {
+    transpose_quads(v);
+    for (int j = 0; j < 4; ++j) {
+      store_square(p + at[j], pitch, _mm512_castps512_ps128(v[j]));
+      store_square(p + at[j + 4], pitch, _mm512_extractf32x4_ps(v[j], 1));
+      store_square(p + at[j + 8], pitch, _mm512_extractf32x4_ps(v[j], 2));
+      store_square(p + at[j + 12], pitch, _mm512_extractf32x4_ps(v[j], 3));
+    }
+  }
+  static void store_square(float* p, ptrdiff_t pitch, __m128 v) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), v);
+    _mm_storeh_pi(reinterpret_cast<__m64*>(p + pitch), v);
+  }
+  // Four by four within each group of four lanes.
+  static void transpose_quads(F* v) {
+    const F a = _mm512_unpacklo_ps(v[0], v[1]), b = _mm512_unpackhi_ps(v[0], v[1]);
+    const F c = _mm512_unpacklo_ps(v[2], v[3]), d = _mm512_unpackhi_ps(v[2], v[3]);
+    v[0] = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));
+    v[1] = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(3, 2, 3, 2));
+    v[2] = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
+    v[3] = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
   }
   static float sum(F v) { return _mm512_reduce_add_ps(v); }
 };

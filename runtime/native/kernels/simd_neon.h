@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arm_neon.h>
+#include <stddef.h>
 
 namespace sanp {
 
@@ -15,6 +16,7 @@ struct Neon {
   static F load(const float* p) { return vld1q_f32(p); }
   static void store(float* p, F v) { vst1q_f32(p, v); }
   static F add(F a, F b) { return vaddq_f32(a, b); }
+  static F sub(F a, F b) { return vsubq_f32(a, b); }
   static F mul(F a, F b) { return vmulq_f32(a, b); }
   static F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
   static void accumulate(F& acc, F a, F b) { acc = vfmaq_f32(acc, a, b); }
@@ -49,6 +51,32 @@ struct Neon {
   }
   static float32x2_t even(const float* p) { return vld2_f32(p).val[0]; }
   static float32x2_t even_end(const float* p) { return vset_lane_f32(p[2], vdup_n_f32(p[0]), 1); }
+  // Lane j of out[k] is p[at[j] + k].
+  static void load_quads(const float* p, const int* at, F* out) {
+    for (int j = 0; j < 4; ++j) out[j] = load(p + at[j]);
+    transpose_quads(out);
+  }
+  // p[at[j] + k] is lane j of v[k]. Changes v.
+  static void store_quads(float* p, const int* at, F* v) {
+    transpose_quads(v);
+    for (int j = 0; j < 4; ++j) store(p + at[j], v[j]);
+  }
+  // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
+  static void store_squares(float* p, const int* at, ptrdiff_t pitch, F* v) {
+    transpose_quads(v);
+    for (int j = 0; j < 4; ++j) {
+      vst1_f32(p + at[j], vget_low_f32(v[j]));
+      vst1_f32(p + at[j] + pitch, vget_high_f32(v[j]));
+    }
+  }
+  static void transpose_quads(F* v) {
+    const F a = vtrn1q_f32(v[0], v[1]), b = vtrn2q_f32(v[0], v[1]);
+    const F c = vtrn1q_f32(v[2], v[3]), d = vtrn2q_f32(v[2], v[3]);
+    v[0] = vcombine_f32(vget_low_f32(a), vget_low_f32(c));
+    v[1] = vcombine_f32(vget_low_f32(b), vget_low_f32(d));
+    v[2] = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
+    v[3] = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
+  }
   static float sum(F v) { return vaddvq_f32(v); }
 };
 

@@ -1,6 +1,7 @@
 // SIMD wrapper: four float lanes from the compiler's generic vectors; runs on every CPU GCC and Clang know.
 #pragma once
 
+#include <stddef.h>
 #include <string.h>
 
 namespace sanp {
@@ -19,6 +20,7 @@ struct Portable {
   }
   static void store(float* p, F v) { memcpy(p, &v, sizeof v); }
   static F add(F a, F b) { return a + b; }
+  static F sub(F a, F b) { return a - b; }
   static F mul(F a, F b) { return a * b; }
   static F fma(F a, F b, F c) { return a * b + c; }
   static void accumulate(F& acc, F a, F b) { acc = a * b + acc; }
@@ -47,6 +49,20 @@ struct Portable {
     F v = zero();
     for (int j = 0; j < count; ++j) v[j] = p[2 * j];
     return v;
+  }
+  // Lane j of out[k] is p[at[j] + k].
+  static void load_quads(const float* p, const int* at, F* out) {
+    for (int k = 0; k < 4; ++k) out[k] = F{p[at[0] + k], p[at[1] + k], p[at[2] + k], p[at[3] + k]};
+  }
+  // p[at[j] + k] is lane j of v[k].
+  static void store_quads(float* p, const int* at, const F* v) {
+    for (int j = 0; j < 4; ++j)
+      for (int k = 0; k < 4; ++k) p[at[j] + k] = v[k][j];
+  }
+  // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
+  static void store_squares(float* p, const int* at, ptrdiff_t pitch, const F* v) {
+    for (int j = 0; j < 4; ++j)
+      for (int k = 0; k < 4; ++k) p[at[j] + k / 2 * pitch + k % 2] = v[k][j];
   }
   static float sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 };

@@ -5,6 +5,7 @@
 #include "plane.h"
 #include "quad.h"
 #include "tile.h"
+#include "winograd.h"
 
 namespace sanp {
 
@@ -22,6 +23,10 @@ struct IsaKernels {
   QuadFn quad[kQuadMaxRows + 1];  // by rows up to quad_max_rows; none where the set has no permutation across a vector
   int quad_max_rows;
   bool (*quad_fits)(const int32_t* taps, int n_taps);
+  int winograd_nr;  // vectors of tiles multiplied at once
+  WinogradInputFn winograd_input[kWinogradKinds];
+  PointsFn points[kMaxNr + 1][kMaxMr + 1];  // the tiles above, for Winograd's products
+  WinogradOutputFn winograd_output[kWinogradKinds];
   void (*pack_plane)(const Plane&, const float* channel, float* dst);
   void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);
   void (*dense_relu)(const float* w, const float* b, const float* v, ptrdiff_t rows, ptrdiff_t cols, float* out);

@@ -10,6 +10,7 @@
 #include "quad_inl.h"
 #include "table.h"
 #include "tile_inl.h"
+#include "winograd_inl.h"
 
 namespace sanp {
 
@@ -18,6 +19,7 @@ constexpr void add_tile(IsaKernels& k) {
   k.tile[kTaps1][NR][MR] = tile<V, MR, NR, 1>;
   k.tile[kTaps9][NR][MR] = tile<V, MR, NR, 9>;
   k.tile[kTapsAny][NR][MR] = tile<V, MR, NR, 0>;
+  k.points[NR][MR] = multiply_points<V, MR, NR>;
   if (k.max_mr[NR] < MR) k.max_mr[NR] = MR;
 }
 
@@ -47,6 +49,11 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   add_dot<V, 2>(k);
   add_dot<V, 3>(k);
   add_dot<V, 4>(k);
+  k.winograd_nr = max_nr;
+  k.winograd_input[0] = winograd_input<V, 2>;
+  k.winograd_input[1] = winograd_input<V, 4>;
+  k.winograd_output[0] = winograd_output<V, 2>;
+  k.winograd_output[1] = winograd_output<V, 4>;
   k.pack_plane = pack_plane<V>;
   k.channel_means = channel_means<V>;
   k.dense_relu = dense_relu<V>;

@@ -1,6 +1,8 @@
 // Checks the arguments of SanpGatedConv and calls the kernel.
 #include "gated_conv_op.h"
 
+#include <stdlib.h>
+
 #include <memory>
 
 #include "../kernels/isa.h"
@@ -13,6 +15,14 @@ namespace {
 constexpr int kMaxCachedPlans = 16;
 
 long long ll(int64_t v) { return static_cast<long long>(v); }
+
+// Only weights that cannot change may be transformed once. An input that ONNX Runtime cannot tell is not constant.
+bool constant_weights(const OrtApi* api, const OrtKernelInfo* info) {
+  int constant = 0;
+  const OrtValue* value = nullptr;
+  return succeeded(api, ort::KernelInfoGetConstantInput_tensor(api, info, size_t{1}, &constant, &value)) &&
+         constant != 0;
+}
 
 void check_attributes(const GatedConvAttributes& a) {
   for (int i = 0; i < 2; ++i) {
@@ -74,14 +84,18 @@ ConvShape checked_shape(const GatedConvAttributes& a, const TensorView& x, const
 }  // namespace
 
 struct GatedConvKernel::CachedPlan {
-  CachedPlan(const ConvShape& shape, const IsaKernels& isa) : plan(shape, isa) {}
+  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd) : plan(shape, isa, winograd) {}
   const Plan plan;
+  const float* weights = nullptr;  // prepared, or null where the plan takes them as they are
   CachedPlan* next = nullptr;
   int position = 0;
 };
 
 GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* info)
-    : api(ort_api), isa_(&current_isa()) {
+    : api(ort_api),
+      isa_(&current_isa()),
+      winograd_(constant_weights(api, info) ? winograd_limit() : 0),
+      prepared_{{nullptr, free}, {nullptr, free}} {
   read_ints(api, info, "strides", attributes_.strides, 2);
   read_ints(api, info, "pads", attributes_.pads, 4);
   read_ints(api, info, "dilations", attributes_.dilations, 2);
@@ -99,21 +113,38 @@ GatedConvKernel::~GatedConvKernel() {
   }
 }
 
+const float* GatedConvKernel::prepared_weights(const Plan& plan, const float* w) const {
+  if (plan.prepared_floats() == 0) return nullptr;
+  const std::lock_guard<std::mutex> lock(prepare_);
+  auto& made = prepared_[plan.winograd.kind()];
+  if (made == nullptr) {
+    const size_t bytes = (static_cast<size_t>(plan.prepared_floats()) * sizeof(float) + 63) / 64 * 64;
+    made.reset(static_cast<float*>(aligned_alloc(64, bytes)));
+    if (made == nullptr)
+      fail("%zu MB for transformed weights could not be allocated; sanp_ops_limit_winograd(0) does without",
+           bytes >> 20);
+    plan.prepare(w, made.get());
+  }
+  return made.get();
+}
+
 // Sets *own to a plan the caller must delete when the list is full.
-const Plan& GatedConvKernel::plan_for(const ConvShape& shape, CachedPlan** own) const {
+const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& shape, const float* w,
+                                                             CachedPlan** own) const {
   CachedPlan* head = plans_.load(std::memory_order_acquire);
   for (CachedPlan* p = head; p != nullptr; p = p->next)
-    if (p->plan.shape == shape) return p->plan;
-  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_));
+    if (p->plan.shape == shape) return *p;
+  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_));
+  made->weights = prepared_weights(made->plan, w);
   do {
     made->next = head;
     made->position = head == nullptr ? 0 : head->position + 1;
     if (made->position >= kMaxCachedPlans) {
       *own = made.release();
-      return (*own)->plan;
+      return **own;
     }
   } while (!plans_.compare_exchange_weak(head, made.get(), std::memory_order_acq_rel, std::memory_order_acquire));
-  return made.release()->plan;
+  return *made.release();
 }
 
 void GatedConvKernel::compute(OrtKernelContext* context) const {
@@ -157,10 +188,11 @@ void GatedConvKernel::compute(OrtKernelContext* context) const {
   call.act_max = attributes_.act_max;
 
   CachedPlan* own = nullptr;
-  const Plan& plan = plan_for(shape, &own);
+  const CachedPlan& cached = plan_for(shape, w.data, &own);
   const std::unique_ptr<CachedPlan> release(own);
+  if (cached.weights != nullptr) call.w = cached.weights;
   PoolContext pool;
-  if (!run_conv(plan, call, session_pool(api, context, &pool)))
+  if (!run_conv(cached.plan, call, session_pool(api, context, &pool)))
     fail("scratch memory for input 'x' of shape %s could not be allocated; use a smaller batch or input",
          x.shape().c_str());
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
+#include <mutex>
 
 #include "../kernels/conv.h"
 #include "op_base.h"
@@ -23,12 +25,17 @@ class GatedConvKernel {
 
  private:
   struct CachedPlan;
-  const Plan& plan_for(const ConvShape& shape, CachedPlan** own) const;
+  const CachedPlan& plan_for(const ConvShape& shape, const float* w, CachedPlan** own) const;
+  const float* prepared_weights(const Plan& plan, const float* w) const;
 
   GatedConvAttributes attributes_;
   const IsaKernels* isa_;
+  int winograd_;  // largest tile, 0 where the weights are not constant
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
   mutable std::atomic<CachedPlan*> plans_{nullptr};
+  // Weights after the transform of each Winograd tile size, shared by all plans that use it.
+  mutable std::mutex prepare_;
+  mutable std::unique_ptr<float, void (*)(void*)> prepared_[kWinogradKinds];
 };
 
 struct GatedConvOp {

@@ -1,7 +1,7 @@
 // Times the kernels alone, without ONNX Runtime: one line per layer shape and kept fraction, on one thread.
 //
-//   sanp_bench [isa]            layers of the networks in README.md
-//   sanp_bench [isa] tiles      every tile of kernels.inc on one long K loop
+//   sanp_bench [isa [name [tile]]]    layers whose name contains `name`, Winograd tiles up to `tile`: 0, 2 or 4
+//   sanp_bench [isa] tiles            every tile of kernels.inc on one long K loop
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,22 +70,25 @@ double median_seconds(F f) {
   return times[times.size() / 2];
 }
 
-void bench_layer(const IsaKernels& isa, const Layer& l, double ceiling) {
+void bench_layer(const IsaKernels& isa, const Layer& l, int winograd, double ceiling) {
   std::mt19937 rng(1);
   std::normal_distribution<float> normal;
   ConvShape s{l.ci, l.size, l.size, l.co, l.kernel, l.kernel, l.stride, l.stride, l.pad, l.pad, l.pad, l.pad, 1, 1, 1};
-  const Plan plan(s, isa);
+  const Plan plan(s, isa, winograd);
   std::vector<float> x(l.ci * l.size * l.size), w(l.co * l.ci * l.kernel * l.kernel), y(l.co * plan.pixels),
       shift(l.co);
   for (float& v : x) v = normal(rng);
   for (float& v : w) v = normal(rng);
-  printf("%-18s %-8s", l.name, family_name(plan.family));
+  std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));
+  if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
+  const float* const weights = prepared.empty() ? w.data() : prepared.data();
+  printf("%-18s %-10s", l.name, family_name(plan.family));
   for (double keep : {1.0, 0.7, 0.5, 0.3}) {
     const std::vector<float> scale = mask(l.co, l.co == 10 ? 1.0 : keep, rng);
     const std::vector<float> active = mask(l.ci, l.ci == 3 ? 1.0 : keep, rng);
     const float zero = 0;
-    ConvCall c{1, x.data(), w.data(), scale.data(), shift.data(), active.data(), 0,
-               0, 0,        &zero,    false,        0.0f,         INFINITY,      y.data()};
+    ConvCall c{1, x.data(), weights, scale.data(), shift.data(), active.data(), 0,
+               0, 0,        &zero,   false,        0.0f,         INFINITY,      y.data()};
     const double seconds = median_seconds([&] { run_conv(plan, c, Pool{nullptr, nullptr}); });
     const double ko = std::count(scale.begin(), scale.end(), 1.0f), ki = std::count(active.begin(), active.end(), 1.0f);
     const double rate = 2e-9 * ko * ki * l.kernel * l.kernel * plan.pixels / seconds;
@@ -139,6 +142,6 @@ int main(int argc, char** argv) {
     return 0;
   }
   for (const Layer& layer : kLayers)
-    if (argc < 3 || strstr(layer.name, argv[2])) bench_layer(*isa, layer, ceiling);
+    if (argc < 3 || strstr(layer.name, argv[2])) bench_layer(*isa, layer, argc > 3 ? atoi(argv[3]) : 4, ceiling);
   return 0;
 }

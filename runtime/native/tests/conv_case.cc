@@ -95,7 +95,8 @@ bool ConvCase::active(int64_t n, int64_t i) const {
   return active_[(options_.broadcast_active ? 0 : n) * shape_.channels_in + i] != 0.0f;
 }
 
-void ConvCase::reference(int64_t n, int64_t o, int64_t oy, int64_t ox, double* value, double* magnitude) const {
+void ConvCase::reference(const WinogradBound* winograd, int64_t n, int64_t o, int64_t oy, int64_t ox, double* value,
+                         double* magnitude) const {
   const ConvShape& s = shape_;
   const int64_t group_in = s.channels_in / s.group, first = o / (s.channels_out / s.group) * group_in;
   const int64_t row = (options_.broadcast_scale ? 0 : n) * s.channels_out + o;
@@ -104,6 +105,7 @@ void ConvCase::reference(int64_t n, int64_t o, int64_t oy, int64_t ox, double* v
     if (!active(n, first + i)) continue;
     const float* const x = x_.data() + (n * s.channels_in + first + i) * s.height * s.width;
     const float* const w = w_.data() + (o * group_in + i) * s.kernel_h * s.kernel_w;
+    if (winograd != nullptr) size += winograd->channel(s, x, w, oy, ox);
     for (int64_t ky = 0; ky < s.kernel_h; ++ky)
       for (int64_t kx = 0; kx < s.kernel_w; ++kx) {
         const int64_t y = oy * s.stride_y - s.pad_top + ky * s.dilation_y;
@@ -111,7 +113,7 @@ void ConvCase::reference(int64_t n, int64_t o, int64_t oy, int64_t ox, double* v
         if (y < 0 || y >= s.height || c < 0 || c >= s.width) continue;
         const double product = static_cast<double>(x[y * s.width + c]) * w[ky * s.kernel_w + kx];
         sum += product;
-        size += fabs(product);
+        if (winograd == nullptr) size += fabs(product);
       }
   }
   const int64_t pixels = out_h_ * out_w_;
@@ -126,7 +128,9 @@ bool ConvCase::run(const Plan& plan, float* y, const Pool& pool) const {
   ConvCall call{};
   call.batch = options_.batch;
   call.x = x_.data();
-  call.w = w_.data();
+  std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));
+  if (!prepared.empty()) plan.prepare(w_.data(), prepared.data());
+  call.w = prepared.empty() ? w_.data() : prepared.data();
   call.scale = scale_.data();
   call.shift = shift_.data();
   call.in_active = active_.data();
@@ -144,14 +148,17 @@ void ConvCase::check(const Plan& plan, const std::string& where, const Pool& poo
   GuardedFloats y(output_floats(), NAN);
   if (!run(plan, y.data(), pool)) fail(where + ": out of memory");
   // Each of the K products and sums rounds once, the epilogue three times: error <= (K + 3) * eps / 2 * magnitude.
-  const double k = static_cast<double>(plan.group_in * plan.n_taps + 4);
+  // Winograd: K is the number of channels, and a value passes at most 15 roundings in the three transforms.
+  const int64_t sums = plan.winograd.m ? plan.group_in + 15 : plan.group_in * plan.n_taps;
+  const double k = static_cast<double>(sums + 4);
+  const WinogradBound bound(plan.winograd.m ? plan.winograd.m : 2);
   size_t at = 0;
   for (int64_t n = 0; n < options_.batch; ++n)
     for (int64_t o = 0; o < shape_.channels_out; ++o)
       for (int64_t oy = 0; oy < out_h_; ++oy)
         for (int64_t ox = 0; ox < out_w_; ++ox, ++at) {
           double value, magnitude;
-          reference(n, o, oy, ox, &value, &magnitude);
+          reference(plan.winograd.m ? &bound : nullptr, n, o, oy, ox, &value, &magnitude);
           const double error = fabs(y[at] - value);
           if (error <= k * FLT_EPSILON * magnitude + 1e-30) continue;
           char text[512];

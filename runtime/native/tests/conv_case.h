@@ -6,6 +6,7 @@
 
 #include "../kernels/conv.h"
 #include "check.h"
+#include "winograd_bound.h"
 
 namespace sanp {
 namespace test {
@@ -37,8 +38,9 @@ class ConvCase {
  private:
   bool masked(int64_t n, int64_t o) const;
   bool active(int64_t n, int64_t i) const;
-  // The exact value and the sum of magnitudes that rounding errors scale with.
-  void reference(int64_t n, int64_t o, int64_t y, int64_t x, double* value, double* magnitude) const;
+  // The exact value and the sum of magnitudes that rounding errors scale with. `winograd` as in Plan.
+  void reference(const WinogradBound* winograd, int64_t n, int64_t o, int64_t y, int64_t x, double* value,
+                 double* magnitude) const;
 
   ConvShape shape_;
   ConvOptions options_;

@@ -74,8 +74,7 @@ TEST_CASE(families) {
     if (round % 5 == 0) shape = ConvShape{5, 2, 2, 9, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const ConvCase c(shape, random_options(rng), rng());
     for (const IsaKernels* isa : isas())
-      for (Family f : {Family::kInPlace, Family::kRows, Family::kColumns, Family::kGather, Family::kDot, Family::kQuad})
-        c.check(Plan(shape, *isa, f), std::string("forced ") + isa->name);
+      for (Family f : kFamilies) c.check(Plan(shape, *isa, f), std::string("forced ") + isa->name);
   }
 }
 

@@ -29,7 +29,7 @@ TEST_CASE(pool_of_threads) {
       ConvOptions o;
       o.batch = batch;
       const ConvCase c(shape, o, seed);
-      const Plan plan(shape, current_isa());
+      const Plan plan(shape, current_isa(), 4);
       std::vector<float> alone(c.output_floats()), pooled(c.output_floats());
       if (!c.run(plan, alone.data(), Pool{nullptr, nullptr}) || !c.run(plan, pooled.data(), kThreads)) fail("memory");
       // The split never changes the order of a sum.
@@ -44,7 +44,7 @@ TEST_CASE(nothing_active_on_a_fresh_thread) {
   ConvOptions o;
   o.inputs = Mask::kNone;
   for (const ConvShape& shape : kShapes)
-    for (Family f : {Family::kInPlace, Family::kRows, Family::kColumns, Family::kGather, Family::kDot, Family::kQuad}) {
+    for (Family f : kFamilies) {
       const ConvCase c(shape, o, seed);
       const Plan plan(shape, current_isa(), f);
       std::thread([&] { c.check(plan, "fresh thread"); }).join();
@@ -53,7 +53,7 @@ TEST_CASE(nothing_active_on_a_fresh_thread) {
 
 TEST_CASE(concurrent_runs_of_one_plan) {
   const ConvShape shape{24, 16, 16, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  const Plan plan(shape, current_isa());
+  const Plan plan(shape, current_isa(), 4);
   const ConvCase c(shape, ConvOptions{}, seed);
   std::vector<float> expected(c.output_floats());
   if (!c.run(plan, expected.data(), Pool{nullptr, nullptr})) fail("memory");

@@ -9,7 +9,7 @@ namespace {
 // `isa` with no tile wider than nr or taller than mr: a plan for mr rows of nr vectors then has one choice.
 IsaKernels restricted(const IsaKernels& isa, int mr, int nr) {
   IsaKernels k = isa;
-  k.max_nr = nr;
+  k.max_nr = k.winograd_nr = nr;
   for (int n = 1; n <= kMaxNr; ++n)
     if (k.max_mr[n] > mr) k.max_mr[n] = mr;
   return k;
@@ -36,6 +36,34 @@ void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
           ConvCase(s, o, seed).check(plan, where);
         }
       }
+}
+
+// The same tile as the product of Winograd: nr vectors of tiles, the last one with a lane to spare.
+void check_points(const char* isa_name, int mr, int nr, uint32_t seed) {
+  const IsaKernels* const isa = find_isa(isa_name);
+  if (isa == nullptr) return;
+  const IsaKernels kernels = restricted(*isa, mr, nr);
+  for (Family f : {Family::kWinograd2, Family::kWinograd4})
+    for (int tiles : {1, 2}) {
+      const int m = f == Family::kWinograd2 ? 2 : 4;
+      const int64_t width = (tiles * nr * isa->lanes - 1) * m;
+      const ConvShape s{3, m, width, 2 * mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+      const Plan plan(s, kernels, f);
+      if (plan.tiles.size() != static_cast<size_t>(tiles) || plan.tiles[0].nr != nr) fail("another tile was planned");
+      ConvOptions o;
+      o.outputs = Mask::kAll;
+      char where[96];
+      snprintf(where, sizeof where, "%s points %d x %d", isa_name, mr, nr);
+      ConvCase(s, o, seed).check(plan, where);
+    }
+}
+
+TEST_CASE(every_points) {
+#define SANP_TILE_AVX512(mr, nr) check_points("avx512", mr, nr, seed);
+#define SANP_TILE_AVX2(mr, nr) check_points("avx2", mr, nr, seed);
+#define SANP_TILE_NEON(mr, nr) check_points("neon", mr, nr, seed);
+#define SANP_TILE_PORTABLE(mr, nr) check_points("portable", mr, nr, seed);
+#include "../kernels/kernels.inc"
 }
 
 TEST_CASE(every_tile) {

@@ -1,0 +1,112 @@
+// Winograd: every tile size on shapes around tile, block and vector edges, the choice of the plan, and its error.
+#include <math.h>
+
+#include "../kernels/isa.h"
+#include "conv_case.h"
+
+namespace sanp {
+namespace test {
+namespace {
+
+constexpr Family kWinogradFamilies[] = {Family::kWinograd2, Family::kWinograd4};
+
+std::vector<const IsaKernels*> isas() {
+  std::vector<const IsaKernels*> list(8);
+  list.resize(usable_isas(list.data(), list.size()));
+  return list;
+}
+
+ConvShape map_of(int64_t ci, int64_t h, int64_t w, int64_t co, int64_t pad) {
+  return {ci, h, w, co, 3, 3, 1, 1, pad, pad, pad, pad, 1, 1, 1};
+}
+
+TEST_CASE(winograd_random_shapes) {
+  std::mt19937 rng(seed + 7);
+  for (int round = 0; round < 400; ++round) {
+    ConvShape s = map_of(1 + rng() % 12, 1 + rng() % 19, 1 + rng() % 35, 1 + rng() % 20, rng() % 3);
+    if (round % 3 == 0) s.pad_right = rng() % 4, s.pad_bottom = rng() % 4;
+    int64_t h, w;
+    if (!s.output_size(&h, &w)) continue;
+    ConvOptions o;
+    o.batch = 1 + rng() % 5;
+    o.outputs = kMasks[rng() % 6];
+    o.inputs = kMasks[rng() % 6];
+    o.residual_map = rng() & 1;
+    o.act_min = rng() & 1 ? 0.0f : -INFINITY;
+    const ConvCase c(s, o, rng());
+    for (const IsaKernels* isa : isas())
+      for (Family f : kWinogradFamilies) {
+        const Plan plan(s, *isa, f);
+        if (plan.family != f) fail("Winograd was refused: " + describe(s));
+        c.check(plan, isa->name);
+      }
+  }
+}
+
+// Several register tiles, a last one that is not full, and tiles cut by the border of the map.
+TEST_CASE(winograd_large_maps) {
+  for (int64_t size : {14, 15, 28, 30, 32, 56, 57})
+    for (const IsaKernels* isa : isas())
+      for (Family f : kWinogradFamilies) {
+        const ConvShape s = map_of(5, size, size, 9, 1);
+        ConvOptions o;
+        o.residual_map = size & 1;
+        ConvCase(s, o, seed).check(Plan(s, *isa, f), isa->name);
+      }
+}
+
+TEST_CASE(winograd_is_chosen_where_it_is_allowed_and_pays) {
+  for (const IsaKernels* isa : isas()) {
+    const ConvShape s = map_of(64, 32, 32, 64, 1);
+    if (Plan(s, *isa).winograd.m != 0) fail("prepared weights were not promised");
+    if (Plan(s, *isa, 2).winograd.m != 2 || Plan(s, *isa, 4).winograd.m != 4) fail("the limit was not followed");
+    if (Plan(map_of(512, 4, 4, 512, 1), *isa, 4).winograd.m != 0) fail("4x4 maps are bound by their weights");
+    ConvShape other = s;
+    other.stride_x = 2;
+    if (Plan(other, *isa, 4).winograd.m != 0) fail("strides have no Winograd form here");
+    const ConvCase c(s, ConvOptions{}, seed);
+    c.check(Plan(s, *isa, 4), std::string("chosen ") + isa->name);
+  }
+}
+
+// The documented claim: on normal data the error is at most three times that of the direct sum for F(4, 3), and not
+// larger for F(2, 3).
+TEST_CASE(winograd_error_beside_the_direct_sum) {
+  const ConvShape s = map_of(64, 16, 16, 8, 1);
+  std::mt19937 rng(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(64 * 256), w(8 * 64 * 9), ones(64, 1.0f), shift(8, 0.0f);
+  for (float& v : x) v = fmaxf(normal(rng), 0.0f);
+  for (float& v : w) v = normal(rng);
+  std::vector<double> exact(8 * 256, 0.0);
+  for (int64_t o = 0; o < 8; ++o)
+    for (int64_t p = 0; p < 256; ++p)
+      for (int64_t i = 0; i < 64; ++i)
+        for (int64_t t = 0; t < 9; ++t) {
+          const int64_t row = p / 16 + t / 3 - 1, col = p % 16 + t % 3 - 1;
+          if (row < 0 || row > 15 || col < 0 || col > 15) continue;
+          exact[o * 256 + p] += static_cast<double>(x[i * 256 + row * 16 + col]) * w[(o * 64 + i) * 9 + t];
+        }
+  auto rms = [&](const Plan& plan) {
+    std::vector<float> y(exact.size()), prepared(static_cast<size_t>(plan.prepared_floats()));
+    if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
+    const float zero = 0;
+    const float* const weights = prepared.empty() ? w.data() : prepared.data();
+    const ConvCall c{1, x.data(), weights, ones.data(), shift.data(), ones.data(), 0,
+                     0, 0,        &zero,   false,       -INFINITY,    INFINITY,    y.data()};
+    if (!run_conv(plan, c, Pool{nullptr, nullptr})) fail("memory");
+    double sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += (y[i] - exact[i]) * (y[i] - exact[i]);
+    return sqrt(sum / static_cast<double>(y.size()));
+  };
+  for (const IsaKernels* isa : isas()) {
+    const double direct = rms(Plan(s, *isa)), two = rms(Plan(s, *isa, 2)), four = rms(Plan(s, *isa, 4));
+    printf("%s: RMS error F(2, 3) %.2f, F(4, 3) %.2f of the direct sum\n", isa->name, two / direct, four / direct);
+    if (two > direct) fail("F(2, 3) lost accuracy");
+    if (four > 3 * direct) fail("F(4, 3) lost accuracy");
+  }
+}
+
+}  // namespace
+}  // namespace test
+}  // namespace sanp
