@@ -12,7 +12,6 @@ from ctypes import byref
 from dataclasses import dataclass
 
 import numpy as np
-
 from native.cuda_library import FLOAT16, FLOAT32, HWIO, OIHW, Conv, ConvTensors, CudaLibrary, Plan
 
 MASKS = ("all", "none", "one", "first", "last", "half")
@@ -140,13 +139,15 @@ def describe(c_in: int, c_out: int, size: int | tuple[int, int], **fields: objec
         (s + 2 * p - d * (k - 1) - 1) // t + 1
         for s, p, d, k, t in zip((height, width), pad, dilation, kernel, stride, strict=True)
     ]
-    known = dict(
+    conv = Conv(
         type=FLOAT32, weight_order=HWIO, batch=1, c_in=c_in, height=height, width=width, c_out=c_out, out_height=out[0],
         out_width=out[1], kernel_h=kernel[0], kernel_w=kernel[1], stride_h=stride[0], stride_w=stride[1],
         pad_top=pad[0], pad_left=pad[1], dilation_h=dilation[0], dilation_w=dilation[1], group=1, scale_rows=1,
         shift_rows=1, active_rows=1, residual_dense=0, act_min=0.0, act_max=math.inf,
     )  # fmt: skip
-    return Conv(**(known | fields))
+    for name, value in fields.items():
+        setattr(conv, name, value)
+    return conv
 
 
 def random_conv(rng: np.random.Generator, element: int) -> Conv:

@@ -1,4 +1,4 @@
-"""The C interface of the CUDA kernels for tests: structures of sanp_cuda.h, the library, the emulator that stands in."""
+"""The C interface of the CUDA kernels for tests: structures of sanp_cuda.h, the library, and the emulated library."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ OIHW, HWIO = 0, 1
 BAD_ARGUMENT, BAD_PLAN = -1, -2
 
 
+def fields(names: str, kind: type) -> list[tuple[str, type]]:
+    """Fields of a structure that share a type."""
+    return [(name, kind) for name in names.split()]
+
+
 class Conv(ctypes.Structure):
     """SanpCudaConv."""
 
-    _fields_ = [
-        (name, c_int32)
-        for name in (
-            "type weight_order batch c_in height width c_out out_height out_width kernel_h kernel_w stride_h stride_w "
-            "pad_top pad_left dilation_h dilation_w group scale_rows shift_rows active_rows residual_dense"
-        ).split()
-    ] + [("act_min", c_float), ("act_max", c_float)]
+    _fields_ = (
+        fields("type weight_order batch c_in height width c_out out_height out_width kernel_h kernel_w", c_int32)
+        + fields("stride_h stride_w pad_top pad_left dilation_h dilation_w group", c_int32)
+        + fields("scale_rows shift_rows active_rows residual_dense", c_int32)
+        + fields("act_min act_max", c_float)
+    )
 
     def __str__(self) -> str:
         """The shape in words, for messages."""
@@ -35,34 +39,32 @@ class Conv(ctypes.Structure):
 class ConvTensors(ctypes.Structure):
     """SanpCudaConvTensors."""
 
-    _fields_ = [(name, c_void_p) for name in "x w scale shift in_active residual y".split()]
+    _fields_ = fields("x w scale shift in_active residual y", c_void_p)
 
 
 class Gate(ctypes.Structure):
     """SanpCudaGate."""
 
-    _fields_ = [(n, c_int32) for n in "type batch c_in height width hidden c_out mask_rows k".split()] + [
-        ("threshold", c_float)
-    ]
+    _fields_ = fields("type batch c_in height width hidden c_out mask_rows k", c_int32) + fields("threshold", c_float)
 
 
 class GateTensors(ctypes.Structure):
     """SanpCudaGateTensors."""
 
-    _fields_ = [(name, c_void_p) for name in "x w1 b1 w2 b2 bias mask scale shift".split()]
+    _fields_ = fields("x w1 b1 w2 b2 bias mask scale shift", c_void_p)
 
 
 class Device(ctypes.Structure):
     """SanpCudaDevice."""
 
-    _fields_ = [(name, c_int32) for name in "sm_major sm_minor sm_count shared_bytes".split()]
+    _fields_ = fields("sm_major sm_minor sm_count shared_bytes", c_int32)
 
 
 class Plan(ctypes.Structure):
     """SanpCudaPlan."""
 
     _fields_ = [
-        *((n, c_int32) for n in "version family tile_m tile_n tile_k split_k threads shared_bytes".split()),
+        *fields("version family tile_m tile_n tile_k split_k threads shared_bytes", c_int32),
         ("grid", c_int32 * 3),
         ("reserved", c_int32 * 5),
     ]
@@ -113,10 +115,13 @@ class CudaLibrary:
         assert 0 < count <= len(plans), self.handle.sanp_cuda_message(count).decode()
         return list(plans)[:count]
 
+    def family(self, plan: Plan) -> str:
+        """The name of the plan's kernel."""
+        return self.handle.sanp_cuda_family_name(plan.family).decode()
+
     def describe(self, plan: Plan) -> str:
         """Family, tile and slices, for messages."""
-        family = self.handle.sanp_cuda_family_name(plan.family).decode()
-        return f"{family} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
+        return f"{self.family(plan)} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
 
 
 def build_emulated() -> CudaLibrary:

@@ -47,8 +47,8 @@ int sanp_cuda_conv_plan(const SanpCudaConv* conv, const SanpCudaDevice* device, 
 }
 
 const char* sanp_cuda_family_name(int32_t family) {
-  static const char* const names[] = {"none", "simt", "direct", "gather", "halo", "pointwise"};
-  return family >= kNoFamily && family <= kPointwise ? names[family] : "unknown";
+  static const char* const names[] = {"none", "simt", "direct", "gather", "halo", "pointwise8", "pointwise4"};
+  return family >= kNoFamily && family <= kPointwise4 ? names[family] : "unknown";
 }
 
 size_t sanp_cuda_conv_workspace(const SanpCudaConv* conv, const SanpCudaPlan* plan) {

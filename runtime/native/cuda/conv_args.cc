@@ -23,12 +23,14 @@ void set_tiling(const SanpCudaConv& c, const SanpCudaPlan& p, ConvArgs* a) {
   a->split_k = p.split_k;
   a->strip_w = t.strip_w;
   a->strip_tiles = t.strip_tiles;
-  a->halo_w = t.halo_w;
-  a->halo_pixels = t.halo_w * t.halo_h;
+  const bool has_halo = p.family == kHalo;  // elsewhere the window of a tile may not even fit an int
+  a->halo_w = has_halo ? t.halo_w : 1;
+  a->halo_pixels = has_halo ? t.halo_w * t.halo_h : 1;
   a->by_taps = FastDivide::by(taps(c));
   a->by_kernel_w = FastDivide::by(c.kernel_w);
   a->by_strip_w = FastDivide::by(t.strip_w);
-  a->by_halo_w = FastDivide::by(t.halo_w);
+  a->by_halo_w = FastDivide::by(a->halo_w);
+  a->by_halo_pixels = FastDivide::by(a->halo_pixels);
   a->by_m_tiles = FastDivide::by(a->m_tiles);
   a->by_strip_tiles = FastDivide::by(t.strip_tiles);
   a->by_split_k = FastDivide::by(p.split_k);

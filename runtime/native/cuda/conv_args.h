@@ -26,7 +26,7 @@ struct ConvArgs {
   int32_t split_k;
   int32_t strip_w, strip_tiles;
   int32_t halo_w, halo_pixels;  // the input window of a tile; only where a kernel stages one
-  FastDivide by_taps, by_kernel_w, by_strip_w, by_halo_w, by_m_tiles, by_strip_tiles, by_split_k;
+  FastDivide by_taps, by_kernel_w, by_strip_w, by_halo_w, by_halo_pixels, by_m_tiles, by_strip_tiles, by_split_k;
 };
 
 // Which part of the output a block computes.

@@ -1,6 +1,10 @@
 // Starts the kernel that a plan names.
 #include "conv_launch.h"
 
+#include "conv_direct.h"
+#include "conv_gather.h"
+#include "conv_halo.h"
+#include "conv_pointwise.h"
 #include "conv_simt.h"
 #include "conv_split.h"
 #include "launch.h"

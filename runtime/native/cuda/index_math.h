@@ -13,6 +13,7 @@ namespace sanp {
 namespace cuda {
 
 SANP_HOST_DEVICE constexpr int ceil_div(int n, int d) { return (n + d - 1) / d; }
+SANP_HOST_DEVICE constexpr int min_of(int a, int b) { return a < b ? a : b; }
 SANP_HOST_DEVICE constexpr int round_up(int n, int unit) { return ceil_div(n, unit) * unit; }
 
 // Division of 0 <= n < 2^31 by a constant of the launch: a multiplication instead of some twenty instructions.

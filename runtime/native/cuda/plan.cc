@@ -14,6 +14,14 @@ namespace {
 constexpr int kMostSlices = 16;
 constexpr int kLeastDepth = 64;  // products per slice at the least; below that a block only starts and ends
 constexpr int kMaxGridZ = 65535;
+constexpr int kWidestHaloStrip = 64;
+
+bool needs_tensor_cores(Family f) { return f != kSimt && f != kDirect; }
+
+bool is_pointwise(const SanpCudaConv& c) {
+  return taps(c) == 1 && c.stride_h == 1 && c.stride_w == 1 && c.pad_top == 0 && c.pad_left == 0 &&
+         c.height == c.out_height && c.width == c.out_width;
+}
 
 SanpCudaPlan make_plan(const KernelSizes& k, const SanpCudaConv& c, int shared, int split_k) {
   const Tiling t = tiling(c, k.tile_n, widest_strip(k.family, c));
@@ -58,21 +66,39 @@ const std::vector<KernelSizes>& kernel_sizes() {
   return all;
 }
 
-int widest_strip(Family, const SanpCudaConv& c) { return c.out_width; }
+// 64 keeps the window of a tile below 64 KiB for 3x3 taps at every map size.
+int widest_strip(Family family, const SanpCudaConv& c) { return family == kHalo ? kWidestHaloStrip : c.out_width; }
 
-int shared_bytes(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device) {
-  int64_t tiles = 0;
-  if (k.family == kSimt) tiles = simt_tile_bytes(k.tile_n);
-  const int64_t bytes = list_layout(k.tile_m, k.threads, group_in(c)).tiles + tiles;
-  return bytes <= device.shared_bytes ? static_cast<int>(bytes) : 0;
+bool suits(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device) {
+  if (k.type != c.type || (needs_tensor_cores(k.family) && device.sm_major < 8)) return false;
+  if (k.family == kHalo) {
+    const Tiling t = tiling(c, k.tile_n, kWidestHaloStrip);
+    const int64_t octets = int64_t{t.halo_w} * t.halo_h * (kHalfTileK / 8);
+    if (taps(c) == 1 || octets > int64_t{taps(c)} * kHaloItems * k.threads) return false;
+  }
+  if (k.family == kPointwise8 && !(is_pointwise(c) && pixels(c) % 8 == 0)) return false;
+  if (k.family == kPointwise4 && !(is_pointwise(c) && pixels(c) % 8 == 4)) return false;
+  return shared_bytes(k, c) <= device.shared_bytes;
+}
+
+int64_t shared_bytes(const KernelSizes& k, const SanpCudaConv& c) {
+  if (k.family == kDirect) return 0;
+  const int64_t lists = list_layout(k.tile_m, k.threads, group_in(c)).tiles;
+  if (k.family == kSimt) return lists + simt_tile_bytes(k.tile_n);
+  int64_t inputs = kHalfTileK * half_pitch_n(k.tile_n);
+  if (k.family == kGather) inputs = k.tile_n * kHalfPixelPitch;
+  if (k.family == kHalo) {
+    const Tiling t = tiling(c, k.tile_n, kWidestHaloStrip);
+    inputs = int64_t{t.halo_w} * t.halo_h * kHalfPixelPitch;
+  }
+  return lists + half_tile_bytes(k.tile_m, k.tile_n, static_cast<int>(std::min<int64_t>(inputs, 1 << 24)));
 }
 
 std::vector<SanpCudaPlan> candidates(const SanpCudaConv& c, const SanpCudaDevice& device) {
   std::vector<std::pair<double, SanpCudaPlan>> found;
   for (const KernelSizes& k : kernel_sizes()) {
-    if (k.type != c.type) continue;
-    const int shared = shared_bytes(k, c, device);
-    if (shared == 0) continue;
+    if (!suits(k, c, device)) continue;
+    const int shared = static_cast<int>(shared_bytes(k, c));
     for (int split_k = 1; split_k <= kMostSlices; split_k *= 2)
       if (split_k == 1 || may_split(k, c, device, split_k))
         found.emplace_back(estimated_cycles(k, c, device, shared, split_k), make_plan(k, c, shared, split_k));

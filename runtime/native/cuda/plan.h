@@ -10,11 +10,12 @@ namespace cuda {
 
 enum Family {
   kNoFamily = 0,
-  kSimt,       // gathered implicit GEMM on ordinary cores
-  kDirect,     // one thread per output pixel: depthwise, few channels per group, whatever fits nowhere else
-  kGather,     // tensor cores, inputs gathered tap by tap
-  kHalo,       // tensor cores, every input of a tile staged once for all taps
-  kPointwise,  // tensor cores, 1x1 whose planes are read as vectors
+  kSimt,        // gathered implicit GEMM on ordinary cores
+  kDirect,      // one thread per output pixel: depthwise, few channels per group, whatever fits nowhere else
+  kGather,      // tensor cores, inputs gathered tap by tap
+  kHalo,        // tensor cores, every input of a tile staged once for all taps
+  kPointwise8,  // tensor cores, 1x1 whose planes are read as vectors of 8 pixels
+  kPointwise4,  // the same with 4
 };
 
 // One line of conv_kernels.inc.
@@ -25,8 +26,11 @@ struct KernelSizes {
 };
 const std::vector<KernelSizes>& kernel_sizes();
 
-// 0 if the kernel cannot compute the shape on the device, else the shared memory of a block.
-int shared_bytes(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device);
+// False if the kernel cannot compute the shape at all.
+bool suits(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device);
+
+// Shared memory of a block; may be more than a device has.
+int64_t shared_bytes(const KernelSizes& k, const SanpCudaConv& c);
 
 // Strips no wider than this; only families that stage a window cut the map.
 int widest_strip(Family family, const SanpCudaConv& c);

@@ -28,5 +28,22 @@ SANP_HOST_DEVICE inline ListLayout list_layout(int tile_m, int threads, int grou
 // Two buffers of each tile, the next step arriving while one is multiplied.
 SANP_HOST_DEVICE constexpr int simt_tile_bytes(int tile_n) { return 2 * kSimtTileK * (kSimtTileM + tile_n) * 4; }
 
+// Tensor core tiles: one step is 32 products deep. Rows of shared memory are 16 bytes longer than a multiple of 128 (or
+// 80 bytes long), which puts the eight rows of a matrix into different banks.
+constexpr int kHalfTileK = 32;
+constexpr int kHalfPixelPitch = 2 * kHalfTileK + 16;  // bytes of a pixel with its channels
+SANP_HOST_DEVICE constexpr int half_pitch_m(int tile_m) { return 2 * tile_m + 16; }
+SANP_HOST_DEVICE constexpr int half_pitch_n(int tile_n) { return 2 * tile_n + 16; }
+SANP_HOST_DEVICE constexpr int half_weights_bytes(int tile_m) { return kHalfTileK * half_pitch_m(tile_m); }
+
+// Two buffers of weights and of inputs; the stored rows reuse them.
+SANP_HOST_DEVICE constexpr int half_tile_bytes(int tile_m, int tile_n, int input_bytes) {
+  const int tiles = 2 * (half_weights_bytes(tile_m) + input_bytes);
+  return tiles > store_bytes(tile_n) ? tiles : store_bytes(tile_n);
+}
+
+// A halo step brings this many groups of 8 channels per thread, for the next 32 channels.
+constexpr int kHaloItems = 2;
+
 }  // namespace cuda
 }  // namespace sanp
