@@ -9,7 +9,7 @@ from typing import Literal
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import helper
+from onnx import TensorProto, helper
 
 from sanp_export.functions import DOMAIN, DOMAIN_VERSION
 from sanp_export.graph import CHECKSUM_KEY, metadata_of, seal, to_graph
@@ -65,6 +65,14 @@ def check_layers(names: frozenset[str], gated: tuple[str, ...]) -> None:
         raise ConfigError(
             f"there is no gated layer {unknown[0]!r}, expected some of {', '.join(gated)}; correct --plugin-layers"
         )
+
+
+def single_nodes(model: onnx.ModelProto) -> list[str]:
+    """Standard nodes of a TensorRT copy that compute in float32: a weakly typed TensorRT (8.x) has to be told."""
+    values = (*model.graph.value_info, *model.graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    nodes = [node for node in model.graph.node if not node.domain and node.op_type != "Cast"]
+    return [node.name for node in nodes if types.get(node.output[0]) == TensorProto.FLOAT]
 
 
 def _passes(options: TensorrtOptions, chosen: frozenset[str]) -> list[Callable[[gs.Graph], int]]:

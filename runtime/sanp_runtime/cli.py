@@ -40,7 +40,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sanp_runtime", description="Run, test and measure a bundle here.")
+    parser = argparse.ArgumentParser(prog=_program(), description="Run, test and measure a bundle here.")
     commands = parser.add_subparsers(required=True, metavar="command")
     run = _command(commands, "run", _run, "run samples and print classes and cost")
     run.add_argument(
@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--isa", help="force an instruction set of the operator library")
     run.add_argument("--output", "-o", help="write logits and gates to this .npz file")
     _command(commands, "self-test", _self_test, "check kernels, gates and accuracy against the answers in the bundle")
+    make = _command(commands, "build", _build, "build the engines of a TensorRT bundle on this machine and prove them")
+    make.add_argument("--tool", default="auto", help="python, trtexec, or auto: the package if there is one")
+    make.add_argument("--plugin", help="a plugin library that was compiled before, instead of the bundle's sources")
     measure = _command(commands, "profile", _profile, "measure dense, all-open and gated engines")
     measure.add_argument("--duration", type=float, default=10.0, help="seconds of measurement [default: 10]")
     measure.add_argument("--batch", type=int, default=1, help="samples per call [default: 1]")
@@ -59,12 +62,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _program() -> str:
+    """How this was called: from the archive in a bundle, or as a module."""
+    called = Path(sys.argv[0]).name if sys.argv else ""
+    return f"python3 {called}" if called.endswith(".pyz") else "python -m sanp_runtime"
+
+
 def _command(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(command=function)
     parser.add_argument("bundle", help="directory written by `sanp compile`")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    if name != "info":
+    if name not in ("info", "build"):
         parser.add_argument("--threads", type=int, default=1, help="threads of the engine [default: 1]")
         parser.add_argument("--plain", action="store_true", help="plain ONNX Runtime without our kernels (slow)")
     return parser
@@ -119,6 +128,19 @@ def _self_test(arguments: argparse.Namespace) -> None:
         raise ValidationError(
             f"{arguments.bundle}: the self-test failed, expected every level to pass; see the lines above"
         )
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from sanp_runtime.trt.builder import build
+
+    bundle = build(
+        arguments.bundle, tool=arguments.tool, plugin=arguments.plugin, say=lambda text: print(text, file=sys.stderr)
+    )
+    stack = bundle.manifest.build["fingerprint"]
+    with load(bundle.path) as engine:
+        proof = engine.proof()
+    row = {"bundle": str(bundle.path), "fingerprint": dict(stack), "proof": proof.to_json()}
+    _print(arguments, row, [f"{bundle.path}: engines built and proven", proof.summary()])
 
 
 def _profile(arguments: argparse.Namespace) -> None:

@@ -13,9 +13,8 @@ from sanp.gating.controls import tell_modes
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.support_rules import supports
 from sanp.gating.trace import first_input, shape_of, trace
-from sanp_runtime import cost
-from sanp_runtime.cost import Convention, Layer, dense_macs
-from sanp_runtime.support import Dense, Support
+from sanp_runtime.cost import Convention, Layer, dense_macs, grouped_pairs, spm_macs
+from sanp_runtime.support import Dense, Gate, Support, evaluate
 from sanp_targets.errors import ConfigError
 
 
@@ -44,7 +43,7 @@ class CostTracker:
 
         No value is copied to the host, so that this can run in every training step.
         """
-        return price(self.layers, {name: code.double() for name, code in self.codes().items()}, convention)
+        return price(self.layers, self.codes(), convention)
 
     def filter_macs(self) -> dict[str, Tensor]:
         """What closing one filter saves, as a share of the dense MACs: layer name -> float32 [C_out].
@@ -64,19 +63,64 @@ class CostTracker:
 
 
 def price(layers: Sequence[Layer], codes: dict[str, Tensor], convention: Convention | None = None) -> Tensor:
-    """MACs per sample, float64 [N], for codes float64 [N, C_out]; differentiable (also for soft codes)."""
+    """MACs per sample, float64 [N], for codes [N, C_out]; differentiable (also for soft codes, then pass float64)."""
     if not codes:
         raise ConfigError("the network has no gated layer, expected at least one; gate it first")
-    first = next(iter(codes.values()))
+    rule = convention or Convention()
+    counts = _Counts(codes)
+    total, constant = counts.zeros(), 0
+    for layer in layers:
+        if layer.head and not rule.heads:
+            continue
+        area = layer.out_hw[0] * layer.out_hw[1]
+        terms = [(counts.pairs(layer), area * layer.kernel[0] * layer.kernel[1])]
+        if rule.bias:
+            terms.append((counts.out(layer), rule.bias * area))
+        for count, factor in terms:
+            if isinstance(count, Tensor):
+                total = total.add(count, alpha=factor)
+            else:
+                constant += factor * count
+        constant += spm_macs(layer, rule.spm)
+    return total + constant
 
-    def ones(channels: int) -> Tensor:
-        return first.new_ones(first.shape[0], channels)
 
-    def join(parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(parts), dim=1)
+class _Counts:
+    """How many channels of each tensor are open, float64 [N] (an int for dense ones); every sum is taken once."""
 
-    total: Tensor = cost.price(layers, codes, ones, join, convention)
-    return total
+    def __init__(self, codes: dict[str, Tensor]) -> None:
+        self.codes, self.first = codes, next(iter(codes.values()))
+        self.known: dict[Support, Tensor | int] = {}
+
+    def zeros(self) -> Tensor:
+        return self.first.new_zeros(self.first.shape[0], dtype=torch.float64)
+
+    def open(self, support: Support) -> Tensor | int:
+        """Open channels of a tensor with this support."""
+        if support not in self.known:
+            if isinstance(support, Dense):
+                self.known[support] = support.channels
+            else:
+                self.known[support] = self.code(support).sum(1, dtype=torch.float64)
+        return self.known[support]
+
+    def out(self, layer: Layer) -> Tensor | int:
+        """Output channels that the layer computes."""
+        return self.open(Gate(layer.name)) if layer.gated else layer.c_out
+
+    def pairs(self, layer: Layer) -> Tensor | int:
+        """Pairs of an open input and an open output channel that meet in a group."""
+        if layer.groups == 1:
+            return self.open(layer.support) * self.out(layer)
+        code_out = self.codes[layer.name] if layer.gated else self.ones(layer.c_out)
+        return grouped_pairs(self.code(layer.support).double(), code_out.double(), layer.groups)
+
+    def code(self, support: Support) -> Tensor:
+        """Channel code [N, C] of a tensor with this support."""
+        return evaluate(support, self.codes, self.ones, lambda parts: torch.cat(list(parts), dim=1))
+
+    def ones(self, channels: int) -> Tensor:
+        return self.first.new_ones(self.first.shape[0], channels)
 
 
 def layer_table(traced: fx.GraphModule) -> tuple[Layer, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +22,22 @@ def compile_(
     allow_modified: Annotated[
         bool | None, typer.Option("--allow-modified", help="Accept a model that was edited after its export.")
     ] = None,
+    precision: Annotated[str | None, typer.Option(help="TensorRT: fp32 or fp16. [default: fp32]")] = None,
+    plugin_layers: Annotated[
+        str | None,
+        typer.Option(
+            "--plugin-layers", help="TensorRT: layers in our kernel: auto, all, none or a,b,c. [default: auto]"
+        ),
+    ] = None,
+    opt_batch: Annotated[
+        int | None, typer.Option("--opt-batch", help="TensorRT: batch size to tune for. [default: 1]")
+    ] = None,
+    max_batch: Annotated[
+        int | None, typer.Option("--max-batch", help="TensorRT: largest batch size. [default: 64]")
+    ] = None,
+    layer_times: Annotated[
+        Path | None, typer.Option("--layer-times", help="TensorRT: profile from the device that decides per layer.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Compile a model for a target and prove that every gated layer runs in our kernel.
@@ -29,13 +45,38 @@ def compile_(
     Example: sanp compile model.onnx -o model.sanp --target host
     """
     from sanp.pipeline.compiling import compile_model, prove
+    from sanp_runtime.trt.stack import build_command
 
-    flags = {"target": target, "golden": golden, "replace": replace, "allow_modified": allow_modified}
+    flags = {
+        "target": target,
+        "golden": golden,
+        "replace": replace,
+        "allow_modified": allow_modified,
+        "precision": precision,
+        "plugin_layers": plugin_layers,
+        "opt_batch": opt_batch,
+        "max_batch": max_batch,
+        "layer_times": layer_times,
+    }
     settings = resolve(CompileSettings, "compile", config, flags)
     bundle = compile_model(model, output, **dict(settings))
-    proof = prove(bundle)
+    manifest = bundle.manifest
+    # A TensorRT bundle that was compiled elsewhere has no engines to look into yet.
+    proof = prove(bundle) if not manifest.build or "engines" in manifest.build else None
     if json_:
-        print_json({"bundle": str(bundle.path), "target": bundle.manifest.target, "proof": proof.to_json()})
+        row = {"bundle": str(bundle.path), "target": manifest.target, "proof": proof.to_json() if proof else None}
+        print_json({**row, "options": manifest.options, "next": None if proof else build_command(bundle.path)})
         return
-    out.print(f"{bundle.path}: compiled for {bundle.manifest.target['name']}")
-    out.print(proof.summary())
+    out.print(f"{bundle.path}: compiled for {manifest.target['name']}")
+    for name, choice in manifest.options.get("choices", {}).items():
+        out.print(f"  {name}: {kernel_word(choice)} ({choice['reason']})", markup=False)
+    if proof is not None:
+        out.print(proof.summary())
+    else:
+        out.print("The engines are built where they run. Copy the bundle to the device, and there:")
+        out.print(f"  {build_command(bundle.path)}", markup=False)
+
+
+def kernel_word(choice: dict[str, Any]) -> str:
+    """Who computes a layer, in one word."""
+    return "plugin" if choice["plugin"] else "native"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sanp.cli.compile_command import kernel_word
 from sanp.cli.console import out, print_json, table
 from sanp.cli.options import Json
 
@@ -47,5 +48,7 @@ def inspect(
     for name, shape in found["inputs"].items():
         out.print(f"input   {name} {shape}", markup=False)
     out.print(f"output  {', '.join(found['outputs'])}", markup=False)
+    for name, choice in found.get("choices", {}).items():
+        out.print(f"kernel  {name}: {kernel_word(choice)} ({choice['reason']})", markup=False)
     for key, value in found["about"].items():
         out.print(f"{key}: {value}", markup=False)

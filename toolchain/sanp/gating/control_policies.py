@@ -27,7 +27,7 @@ class RandomGate(GatePolicy):
     def forward(self, x: Tensor) -> Decision:
         """x [N, C_in, H, W] -> Decision with a fresh random code."""
         code = (torch.rand(x.shape[0], self.c_out, device=x.device) < self.density).float()
-        return Decision(torch.ones_like(code), torch.ones_like(code), code, code)
+        return Decision(torch.ones_like(code), code, code)
 
     def export(self) -> SpmGate | StaticGate:
         """Always raises: a random draw has no ONNX form here."""

@@ -26,14 +26,18 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
 class Decision:
     """What a gate said in one forward pass; all tensors are [N, C_out] float32.
 
-    u: saliency before its ReLU. s: relu(u). scale: the factor really applied (with noise while training).
+    u: saliency before its ReLU. scale: the factor really applied (with noise while training).
     code: hard, noise-free 0/1, detached; cost and statistics are counted from it.
     """
 
     u: Tensor
-    s: Tensor
     scale: Tensor
     code: Tensor
+
+    @property
+    def s(self) -> Tensor:
+        """relu(u), computed on demand: a training step does not need it layer by layer."""
+        return F.relu(self.u)
 
 
 class GatePolicy(nn.Module):
@@ -100,11 +104,10 @@ class SanpGate(GatePolicy):
     def forward(self, x: Tensor) -> Decision:
         """x [N, C_in, H, W] -> Decision; noisy and half soft in training, hard and noise-free in evaluation."""
         u = self.saliency(x)
-        s = F.relu(u)
-        code = (s > self.threshold).to(s.dtype).detach()
+        code = (u > self.threshold).to(u.dtype)  # the threshold is not negative, so that this is s > threshold
         if not self.training:
-            return Decision(u, s, s * code, code)
-        return Decision(u, s, hashed_scale(u, self.noise * self.relief, self.soft_share * self.relief), code)
+            return Decision(u, F.relu(u) * code, code)
+        return Decision(u, hashed_scale(u, self.noise * self.relief, self.soft_share * self.relief), code)
 
     def export(self) -> SpmGate:
         """Weights of the saliency network on the raw pooled input, and the threshold."""
@@ -162,8 +165,8 @@ class FixedKGate(SanpGate):
         limit = self.threshold.expand(s.shape[0], 1)
         if self.k < self.c_out:
             limit = torch.maximum(limit, s.topk(self.k + 1, dim=1).values[:, -1:])
-        code = (s > limit).to(s.dtype).detach()
-        return Decision(u, s, s * code, code)
+        code = (s > limit).to(s.dtype)
+        return Decision(u, s * code, code)
 
     def export(self) -> SpmGate:
         """As SANP, with k (0 when every channel may stay open)."""

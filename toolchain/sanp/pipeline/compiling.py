@@ -6,24 +6,29 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from sanp.pipeline.compiling_tensorrt import TensorrtSettings, builds_here, choices, convert_all, device_files
 from sanp.pipeline.exporting import golden_path
 from sanp_export import graph
+from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
 from sanp_runtime.bundle import Bundle
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import dense_macs
-from sanp_runtime.engine import load_bundle
+from sanp_runtime.engine import TENSORRT, load_bundle
 from sanp_runtime.golden import Golden, read_golden
 from sanp_runtime.library import find_library
 from sanp_runtime.manifest import LIBRARY_FILE, Manifest
 from sanp_runtime.proof import Proof
+from sanp_runtime.trt.builder import build as build_engines
 from sanp_targets.device import fingerprint
-from sanp_targets.errors import InputError
+from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.targets import Target, check_runs_here, resolve
 
 _PACKAGES = ("sanp-toolchain", "torch", "onnx", "onnx-graphsurgeon", "onnxruntime", "numpy")
@@ -37,31 +42,80 @@ def compile_model(
     golden: str | Path | None = None,
     replace: bool = False,
     allow_modified: bool = False,
+    **tensorrt: Any,
 ) -> Bundle:
     """Compile an exported model into a bundle directory for `target`.
 
     golden: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing bundle
-    may be replaced. Before the bundle takes its name it is loaded and every gated node is proven to run in our kernel.
-    Raises InputError for a damaged model or answers, TargetError for an unknown target or one that cannot be compiled
-    for on this machine, AccelerationError if a gated node would not run in our kernel.
+    may be replaced. tensorrt: the fields of `TensorrtSettings`, for a TensorRT target.
+
+    For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
+    For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
+    the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
+    for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on
+    this machine, AccelerationError if a gated node would not run in our kernel.
     """
     model, chosen = Path(model), resolve(target)
+    settings = TensorrtSettings(**tensorrt)
+    settings.check()
+    if chosen.backend != TENSORRT and settings != TensorrtSettings():
+        raise ConfigError(
+            f"target {chosen.name} runs in ONNX Runtime in float32, expected no setting for TensorRT; leave out "
+            "--precision, --plugin-layers, --opt-batch, --max-batch and --layer-times"
+        )
     proto = graph.read(model, allow_modified)
-    graphs = variants(proto)
+    job = _Job(model, proto, chosen, golden, {"target": target, "allow_modified": allow_modified})
+    if chosen.backend == TENSORRT:
+        return _compile_tensorrt(job, Path(bundle), replace, settings)
     check_runs_here(chosen)
-    library = find_library()
-    files, weights = share_weights(graphs)
-    options = {"target": target, "allow_modified": allow_modified}
-    manifest = _manifest(model, graphs["model"], chosen, options)
-    answers = _answers(model, proto, golden, manifest)
+    graphs = variants(proto)
+    manifest = _manifest(job, {})
     with BundleWriter(bundle, replace=replace) as writer:
-        for name, content in files.items():
-            writer.add_bytes(manifest.graphs[name], content)
-        writer.add_bytes(WEIGHTS_FILE, weights)
-        writer.add_file(LIBRARY_FILE, library)
-        if answers is not None:
-            writer.add_golden(answers)
+        _add_graphs(writer, graphs, manifest)
+        writer.add_file(LIBRARY_FILE, find_library())
+        _add_answers(writer, _answers(job, manifest))
         return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is compiled, for which target, with which answers."""
+
+    model: Path
+    proto: onnx.ModelProto
+    target: Target
+    golden: str | Path | None
+    options: dict[str, Any]
+
+
+def _compile_tensorrt(job: _Job, bundle: Path, replace: bool, settings: TensorrtSettings) -> Bundle:
+    answers = _answers(job, _manifest(job, {}))
+    picked = choices(graph.layers_of(job.proto), answers, job.target, settings)
+    job.options.update(
+        plugin_layers=settings.plugin_layers,
+        choices={choice.layer: {"plugin": choice.plugin, "reason": choice.reason} for choice in picked},
+    )
+    copies, build = convert_all(variants(job.proto), picked, settings)
+    manifest = _manifest(job, build)
+    with BundleWriter(bundle, replace=replace) as writer:
+        _add_graphs(writer, copies, manifest)
+        for name, content in device_files(manifest, job.target).items():
+            writer.add_bytes(name, content)
+        _add_answers(writer, answers)
+        made = writer.finish(manifest)
+    return made if builds_here(job.target) is not None else build_engines(made.path)
+
+
+def _add_graphs(writer: BundleWriter, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest) -> None:
+    files, weights = share_weights(graphs)
+    for name, content in files.items():
+        writer.add_bytes(manifest.graphs[name], content)
+    writer.add_bytes(WEIGHTS_FILE, weights)
+
+
+def _add_answers(writer: BundleWriter, answers: Golden | None) -> None:
+    if answers is not None:
+        writer.add_golden(answers)
 
 
 def prove(bundle: Bundle) -> Proof:
@@ -70,18 +124,18 @@ def prove(bundle: Bundle) -> Proof:
         return engine.proof()
 
 
-def _answers(model: Path, proto: onnx.ModelProto, golden: str | Path | None, manifest: Manifest) -> Golden | None:
-    path = Path(golden) if golden is not None else golden_path(model)
-    expected = _properties(proto).get("golden_sha256")
-    if golden is None and expected is None:
+def _answers(job: _Job, manifest: Manifest) -> Golden | None:
+    path = Path(job.golden) if job.golden is not None else golden_path(job.model)
+    expected = _properties(job.proto).get("golden_sha256")
+    if job.golden is None and expected is None:
         return None
     if not path.is_file():
         raise InputError(
-            f"{path}: is missing, expected the answers that were exported with {model.name}; "
+            f"{path}: is missing, expected the answers that were exported with {job.model.name}; "
             "copy it beside the model, name it with --golden, or export again with --samples 0"
         )
-    if golden is None and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-        raise InputError(f"{path}: does not belong to {model.name} or was damaged; export the model again")
+    if job.golden is None and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise InputError(f"{path}: does not belong to {job.model.name} or was damaged; export the model again")
     return read_golden(path, manifest)
 
 
@@ -91,7 +145,8 @@ def _properties(proto: onnx.ModelProto) -> dict[str, Any]:
     return properties
 
 
-def _manifest(model: Path, proto: onnx.ModelProto, target: Target, options: dict[str, Any]) -> Manifest:
+def _manifest(job: _Job, build: dict[str, Any]) -> Manifest:
+    model, proto, target = job.model, job.proto, job.target
     layers = graph.layers_of(proto)
     properties = _properties(proto)
     image = [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
@@ -106,7 +161,7 @@ def _manifest(model: Path, proto: onnx.ModelProto, target: Target, options: dict
             "dtype": "float32",
             "normalisation": properties.get("normalisation", {}),
         },
-        outputs=tuple(value.name for value in proto.graph.output),
+        outputs=tuple(value.name for value in proto.graph.output if value.name != MACS_OUTPUT),
         layers=layers,
         gated=tuple(layer.name for layer in layers if layer.gated),
         dense_macs=dense_macs(layers),
@@ -119,7 +174,8 @@ def _manifest(model: Path, proto: onnx.ModelProto, target: Target, options: dict
             "onnx_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
             "checkpoint_sha256": properties.get("checkpoint_sha256"),
         },
-        options=options,
+        options=job.options,
+        build=build,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.cost import Layer, dense_macs, layer_macs, spm_macs
+from sanp_runtime.manifest import Manifest
 from sanp_runtime.support import gates_of
 from sanp_targets.errors import InputError
 
@@ -39,10 +40,21 @@ def _bundle(path: Path) -> dict[str, Any]:
             "created": manifest.created,
             "policy": manifest.policy.get("name", ""),
             "dataset": manifest.dataset,
+            **_engines(manifest),
             "files": {name: entry.size for name, entry in manifest.files.items()},
         },
+        "choices": dict(manifest.options.get("choices", {})),
         **_layers(manifest.layers),
     }
+
+
+def _engines(manifest: Manifest) -> dict[str, Any]:
+    """Precision, batch sizes and, once there are engines, what they were built with; nothing for ONNX Runtime."""
+    build = manifest.build
+    if not build:
+        return {}
+    engines = "not built yet; BUILD.txt says how" if "engines" not in build else dict(build["fingerprint"])
+    return {"precision": manifest.precision, "batch": dict(build["batch"]), "engines": engines}
 
 
 def _model(path: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ class Loop:
         if loss.requires_grad:  # a warm-up of gates without parameters (random) has nothing to learn
             self.scaler.scale(loss).backward()
             self.scaler.unscale_(stage.optimizer)
-            nn.utils.clip_grad_norm_(_trained(stage), config.clip_norm)
+            nn.utils.clip_grad_norm_(_trained(stage), config.clip_norm, foreach=True)
             self.scaler.step(stage.optimizer)
             self.scaler.update()
         hits = (logits.argmax(1) == labels).sum()

@@ -16,7 +16,7 @@ from sanp.training.calibration import apply_density
 from sanp.training.config import TrainConfig
 from sanp.training.controller import BudgetController
 from sanp.training.distributed import Workers
-from sanp.training.sparsity import effective_channels, weighted_l1
+from sanp.training.sparsity import effective_channels, membership, weighted_l1
 
 NAMES = ("pretrain", "warmup", "joint")
 
@@ -31,7 +31,7 @@ class Stage:
         self.total = max(1, epochs * steps_per_epoch)
         model.requires_grad_(True)
         self.optimizer = torch.optim.SGD(
-            self.groups(model), lr=lr, momentum=config.momentum, nesterov=config.momentum > 0
+            self.groups(model), lr=lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True
         )
 
     def groups(self, model: nn.Module) -> list[dict[str, object]]:
@@ -86,10 +86,11 @@ class Joint(Stage):
     ) -> None:
         self.tracker, self.controller, self.model, self.team = tracker, controller, model, team
         self.layers = gated_layers(model)
-        shares = tracker.filter_macs()
-        mean = torch.cat(list(shares.values())).mean()
+        shares = list(tracker.filter_macs().values())
         device = next(model.parameters()).device
-        self.weights = {name: (share / mean).to(device) for name, share in shares.items()}
+        self.weight = (torch.cat(shares) / torch.cat(shares).mean()).to(device)
+        members = membership([len(share) for share in shares]).to(device)
+        self.members, self.layer_weight = members, self.weight @ members / members.sum(0)
         self.penalised = any(layer.gate.penalised for layer in self.layers.values())
         super().__init__(config, model, epochs, steps_per_epoch, lr)
 
@@ -107,9 +108,10 @@ class Joint(Stage):
         loss = F.cross_entropy(logits, labels)
         if not self.penalised:
             return loss
-        form = effective_channels if self.config.sparsity == "effective" else weighted_l1
-        saliencies = [layer.saliency for layer in self.layers.values()]
-        return loss + form(saliencies, list(self.weights.values()), self.controller.weight)
+        s = F.relu(torch.cat([layer.u for layer in self.layers.values()], dim=1))
+        if self.config.sparsity == "l1":
+            return loss + weighted_l1(s, self.weight, self.controller.weight)
+        return loss + effective_channels(s, self.members, self.layer_weight, self.controller.weight)
 
     def before_epoch(self, epoch: int) -> None:
         """Fade the noise; fixed-k and random gates follow the falling target by their density."""
