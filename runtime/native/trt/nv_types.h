@@ -6,9 +6,8 @@
 #include "fields.h"
 #include "tensor.h"
 
-// Which interface this library implements: IPluginV2DynamicExt for TensorRT 8, IPluginV3 since 10.
 #if NV_TENSORRT_MAJOR < 10 && !defined(SANP_TRT_V2)
-#define SANP_TRT_V2 1
+#error "TensorRT 8 has IPluginV2DynamicExt only; compile with SANP_TRT_V2, as CMakeLists.txt does"
 #endif
 
 namespace sanp {

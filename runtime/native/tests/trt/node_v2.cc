@@ -1,4 +1,6 @@
-// Node over IPluginV2DynamicExt.
+// Node over IPluginV2DynamicExt; empty when the libraries have the other interface.
+#ifdef SANP_TRT_V2
+
 #include <string.h>
 
 #include "node.h"
@@ -135,3 +137,5 @@ std::vector<std::string> field_names(const std::string& op) {
 
 }  // namespace test
 }  // namespace sanp
+
+#endif

@@ -1,4 +1,6 @@
-// Node over IPluginV3.
+// Node over IPluginV3; empty when the libraries have the other interface.
+#ifndef SANP_TRT_V2
+
 #include <string.h>
 
 #include "node.h"
@@ -112,3 +114,5 @@ std::vector<std::string> field_names(const std::string& op) {
 
 }  // namespace test
 }  // namespace sanp
+
+#endif
