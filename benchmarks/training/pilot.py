@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from machine import describe
 
 from sanp.training import TrainConfig, train
 
@@ -31,17 +32,28 @@ VARIANTS = {  # one decision undone at a time
     "no-noise": {"noise": 0.0, "soft_share": 0.0},
     "full-gate-rate": {"gate_lr_scale": 1.0},
 }
+MIXCUES = {
+    "dataset": "mixcues",
+    "width": 0.25,
+    "image_size": 16,
+    "augment": False,  # the generator moves and turns everything already
+    "pretrain_epochs": 20,
+    "warmup_epochs": 2,
+    "joint_epochs": 20,
+}
+
+
+def mixcues(**knobs: float) -> dict[str, object]:
+    """The MixCues setting with these knobs in place of the defaults."""
+    return {**MIXCUES, "data_options": {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000, **knobs}}
+
+
 SETTINGS = {
-    "digits": {"width": 0.25, "image_size": 16, "joint_epochs": 60},
-    "mixcues": {
-        "width": 0.25,
-        "image_size": 16,
-        "augment": False,  # the generator moves and turns everything already
-        "pretrain_epochs": 20,
-        "warmup_epochs": 2,
-        "joint_epochs": 20,
-        "data_options": {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000},
-    },
+    "digits": {"dataset": "digits", "width": 0.25, "image_size": 16, "joint_epochs": 60},
+    "mixcues": mixcues(),
+    "mixcues-one-mode": mixcues(modes=1),  # negative control: every sample needs the same features
+    "mixcues-no-cue": mixcues(cue=0.0),  # negative control: the mean colour says nothing about the mode
+    "mixcues-early": mixcues(heterogeneity=0.0),  # four families that early layers can read
 }
 
 
@@ -86,6 +98,12 @@ def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
         plan += [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS]
     if "tuned" in names:
         plan += [(label, BUDGETS[0], changes) for label, changes in TUNED.items()]
+    if "ablation" in names:
+        plan += [("sanp", BUDGETS[0], {}), *((label, BUDGETS[0], changes) for label, changes in TUNED.items())]
+    if "low" in names:
+        plan += [("sanp", 0.25, {}), ("fixed-k, full rate", 0.25, TUNED["fixed-k, full rate"])]
+    if "oracle" in names:
+        plan += [("oracle", BUDGETS[0], {"policy": "oracle"})]
     if "variants" in names:
         plan += [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()]
     return plan
@@ -93,7 +111,7 @@ def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
     """Write the rows so far."""
-    text = json.dumps({"torch": torch.__version__, "rows": rows}, indent=1)
+    text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
 
 
@@ -101,13 +119,13 @@ def main() -> None:
     """Run the grid and write <output>/pilot-<dataset>.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--datasets", nargs="+", default=["digits", "mixcues"], choices=list(SETTINGS))
     parser.add_argument(
         "--plans",
         nargs="+",
         default=["budgets"],
-        choices=["budgets", "controls", "tuned", "variants", "dense"],
-        help="dense stands alone",
+        choices=["budgets", "controls", "tuned", "ablation", "low", "oracle", "variants", "dense"],
+        help="dense stands alone; ablation = sanp and the learned controls at their own rate; low = 25 %% of the MACs",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
@@ -119,7 +137,7 @@ def main() -> None:
         scratch = Path(folder)
         for seed in arguments.seeds:
             for name in arguments.datasets:
-                options = {"dataset": name, "seed": seed, **SETTINGS[name]}
+                options = {"seed": seed, **SETTINGS[name]}
                 if arguments.plans == ["dense"]:
                     rows[name].append(run_dense(TrainConfig.checked(**options), scratch))
                     write(arguments.output / f"{name_of}-{name}.json", rows[name])

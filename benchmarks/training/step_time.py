@@ -1,4 +1,4 @@
-"""How much longer is a joint training step than a dense one? Interleaved, so that both meet the same disturbances.
+"""How much longer is a joint training step than a dense one? Short blocks in turn, so that both are disturbed alike.
 
 python benchmarks/training/step_time.py
 """
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import torch
+from machine import describe
 from torch import Tensor, nn
 
 from sanp import models
@@ -22,6 +23,8 @@ from sanp.training.controller import BudgetController
 from sanp.training.distributed import Workers
 from sanp.training.stages import Joint, Stage
 
+BLOCK = 5
+
 
 def step(stage: Stage, model: nn.Module, images: Tensor, labels: Tensor, index: int) -> float:
     """Seconds of CPU time of one optimizer step (wall time would count other programs)."""
@@ -29,10 +32,15 @@ def step(stage: Stage, model: nn.Module, images: Tensor, labels: Tensor, index: 
     loss = stage.loss(model(images), labels)
     stage.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    nn.utils.clip_grad_norm_(model.parameters(), 5.0, foreach=True)
     stage.optimizer.step()
     stage.after_step(index)
     return time.process_time() - started
+
+
+def block(stage: Stage, model: nn.Module, images: Tensor, labels: Tensor, index: int) -> float:
+    """Median of a few steps; the first is left out, because it finds the caches full of the other network."""
+    return statistics.median([step(stage, model, images, labels, index + k) for k in range(BLOCK)][1:])
 
 
 def measure(model_name: str, width: float, size: int, steps: int) -> dict[str, float | str | int]:
@@ -46,14 +54,13 @@ def measure(model_name: str, width: float, size: int, steps: int) -> dict[str, f
     dense = Stage(config, plain, 1, steps, 0.01)
     controller = BudgetController(config, device)
     joint = Joint(config, gated, 1, steps, 0.01, CostTracker(gated, images[:1]), controller, Workers(0, 1, device))
-    times: tuple[list[float], list[float]] = ([], [])
-    for index in range(steps + 3):
-        pair = step(dense, plain, images, labels, index), step(joint, gated, images, labels, index)
-        if index >= 3:
-            times[0].append(pair[0])
-            times[1].append(pair[1])
-    ratio = statistics.median(b / a for a, b in zip(*times))
-    dense_ms, joint_ms = (1000 * statistics.median(column) for column in times)
+    blocks: list[tuple[float, float]] = []
+    for index in range(0, steps + BLOCK, BLOCK):
+        pair = block(dense, plain, images, labels, index), block(joint, gated, images, labels, index)
+        if index:  # the first of each warms up
+            blocks.append(pair)
+    ratio = statistics.median(b / a for a, b in blocks)
+    dense_ms, joint_ms = (1000 * statistics.median(column) for column in zip(*blocks))
     return {
         "model": model_name, "width": width, "image_size": size, "batch": 64, "steps": steps,
         "dense_ms": dense_ms, "joint_ms": joint_ms, "ratio": ratio,
@@ -61,18 +68,18 @@ def measure(model_name: str, width: float, size: int, steps: int) -> dict[str, f
 
 
 def main() -> None:
-    """Measure three networks on one thread and write results/step-time.json."""
+    """Measure the networks on one thread and write results/step-time.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    cases = (("m-cifarnet", 0.25, 16), ("m-cifarnet", 0.25, 32), ("m-cifarnet", 1.0, 32), ("resnet-18", 0.25, 32))
+    cases = (("m-cifarnet", 0.25, 16), *((name, 0.25, 32) for name in models.NAMES), ("m-cifarnet", 1.0, 32))
     rows = []
     for name, width, size in cases:
-        rows.append(measure(name, width, size, arguments.steps))
+        rows.append(measure(name, width, size, arguments.steps if width < 1 else BLOCK))
         print(f"{name} x{width} at {size}: joint / dense = {rows[-1]['ratio']:.2f}", flush=True)
-    text = json.dumps({"torch": torch.__version__, "threads": 1, "rows": rows}, indent=1)
+    text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
     (arguments.output / "step-time.json").write_text(text + "\n", encoding="utf-8")
 
 
