@@ -13,11 +13,11 @@ from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.engine import TENSORRT, load_bundle
 from sanp_runtime.manifest import GRAPHS
 from sanp_runtime.trt.plugin import PLUGIN_FILE, SOURCES_FILE, compile_plugin
-from sanp_runtime.trt.stack import gpu
+from sanp_runtime.trt.stack import build_command, gpu
 from sanp_runtime.trt.tools import choose_tool
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import ConfigError, InputError, TargetError
-from sanp_targets.targets import TARGETS, check_runs_here
+from sanp_targets.targets import TARGETS, host_arch
 
 Say = Callable[[str], None]
 _GATED = tuple(graph for graph in GRAPHS if graph != "dense")
@@ -58,8 +58,11 @@ def _check_target(bundle: Bundle) -> None:
             f"{bundle.path} is for {target['name']}, which has no engines to build, expected a TensorRT target; "
             "compile with --target jetson-orin-nano or another one of `sanp doctor`"
         )
-    if target["name"] in TARGETS:
-        check_runs_here(TARGETS[target["name"]])
+    if target["arch"] != host_arch():
+        raise TargetError(
+            f"{bundle.path} is for {target['name']} ({target['arch']}), this machine is {host_arch()}, and engines are "
+            f"built where they run; copy the bundle there and run: {build_command(bundle.path)}"
+        )
 
 
 def _check_gpu(bundle: Bundle, stack: Mapping[str, Any]) -> None:
