@@ -23,6 +23,11 @@ bool is_plan_of(const SanpCudaConv& c, const SanpCudaPlan& p) {
   return p.version == SANP_CUDA_ABI_VERSION && p.reserved[kPlanShape] == shape_hash(c) && p.split_k >= 1;
 }
 
+bool is_complete(const SanpCudaConvTensors& t) {
+  return t.x != nullptr && t.w != nullptr && t.scale != nullptr && t.shift != nullptr && t.in_active != nullptr &&
+         t.residual != nullptr && t.y != nullptr && reinterpret_cast<uintptr_t>(t.x) % 16 == 0;
+}
+
 bool is_device(const SanpCudaDevice& d) { return d.sm_major > 0 && d.sm_count > 0 && d.shared_bytes > 0; }
 
 }  // namespace
@@ -61,10 +66,7 @@ int sanp_cuda_conv(const SanpCudaConv* conv, const SanpCudaPlan* plan, const San
   if (conv == nullptr || plan == nullptr || tensors == nullptr || !is_valid(*conv)) return SANP_CUDA_BAD_ARGUMENT;
   if (!is_plan_of(*conv, *plan)) return SANP_CUDA_BAD_PLAN;
   if (conv->batch == 0) return SANP_CUDA_OK;
-  const SanpCudaConvTensors& t = *tensors;
-  if (t.x == nullptr || t.w == nullptr || t.scale == nullptr || t.shift == nullptr || t.in_active == nullptr ||
-      t.residual == nullptr || t.y == nullptr || (plan->split_k > 1 && workspace == nullptr))
-    return SANP_CUDA_BAD_ARGUMENT;
-  const ConvArgs args = conv_args(*conv, *plan, t, workspace);
+  if (!is_complete(*tensors) || (plan->split_k > 1 && workspace == nullptr)) return SANP_CUDA_BAD_ARGUMENT;
+  const ConvArgs args = conv_args(*conv, *plan, *tensors, workspace);
   return launch_conv(*plan, static_cast<SanpCudaType>(conv->type), args, stream);
 }

@@ -49,7 +49,8 @@ typedef struct SanpCudaConv {
   float act_min, act_max;                      /* clamp of the result; -inf and inf for none */
 } SanpCudaConv;
 
-/* Device pointers. No two may overlap, and `y` is written completely, masked channels included. */
+/* Device pointers, `x` at a multiple of 16 bytes. None may overlap `y`, which is written completely, masked channels
+ * included. */
 typedef struct SanpCudaConvTensors {
   const void *x, *w;
   const float *scale, *shift, *in_active;

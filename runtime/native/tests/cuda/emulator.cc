@@ -179,12 +179,17 @@ void warp_meet(const char* name, const void* in, void* out, WarpFunction compute
     if (l != lane) fibers[warp * 32 + l]->state = State::kReady;
 }
 
+static bool is_launchable(dim3 grid, dim3 block, size_t bytes) {
+  int limit = 0;
+  cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+  const bool threads = block.x > 0 && block.x <= 1024 && block.x % 32 == 0 && block.y == 1 && block.z == 1;
+  const bool blocks = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y <= 65535 && grid.z <= 65535;
+  return threads && blocks && bytes <= static_cast<size_t>(limit);
+}
+
 cudaError_t run(dim3 grid, dim3 block, size_t bytes, const std::function<void()>& kernel) {
+  if (!is_launchable(grid, block, bytes)) return cudaErrorInvalidConfiguration;
   const size_t threads = block.x;
-  if (threads == 0 || threads > 1024 || threads % 32 != 0 || block.y != 1 || block.z != 1)
-    return cudaErrorInvalidConfiguration;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535)
-    return cudaErrorInvalidConfiguration;
   have_fibers(threads);
   meetings.assign(threads / 32, Meeting());
   shared_bytes = std::make_unique<GuardedBytes>(bytes);
