@@ -56,6 +56,7 @@ def test_quick_run_measures_and_resumes(library, tmp_path):
             assert engine["error"] <= BY_NAME[name].tolerance
             assert ("isa" in engine["settings"]) == BY_NAME[name].ours
     assert 0.15 < network["shares"]["sanp"] < 0.3 and network["shares"]["onnxruntime"] == 1
+    assert network["shares"]["onnxruntime-uneven"] == pytest.approx(network["shares"]["sanp"], rel=0.05)
     assert all(engine.label in first.stdout for engine in ENGINES if engine.runtime == "onnxruntime")
 
     again = run("--quick", "--output", output)
