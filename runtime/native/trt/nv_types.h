@@ -41,6 +41,14 @@ struct Tensors {
     for (int32_t i = 0; i < Op::kInputs; ++i) in[i] = tensor_of(inputs[i]);
     for (int32_t i = 0; i < Op::kOutputs; ++i) out[i] = tensor_of(outputs[i]);
   }
+
+  // False while a builder has not decided a dimension.
+  bool known() const noexcept {
+    bool all = true;
+    for (const Tensor& t : in) all = all && t.known();
+    for (const Tensor& t : out) all = all && t.known();
+    return all;
+  }
 };
 
 // The fields of a collection; `broken` when it cannot be one of ours.

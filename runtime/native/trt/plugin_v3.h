@@ -68,9 +68,13 @@ class PluginV3 final : public nvinfer1::IPluginV3,
     return Op::accepts(position, known);
   }
 
-  // Shapes may still be open here; they are checked when they are known.
-  int32_t configurePlugin(const Dynamic*, int32_t inputs, const Dynamic*, int32_t outputs) noexcept override {
-    return inputs == Op::kInputs && outputs == Op::kOutputs ? 0 : report(wrong_count(inputs, outputs));
+  // The largest shapes of a profile. A network that contradicts itself, or a layer the kernels do not have, ends the
+  // build here and not in the first run.
+  int32_t configurePlugin(const Dynamic* in, int32_t inputs, const Dynamic* out, int32_t outputs) noexcept override {
+    if (inputs != Op::kInputs || outputs != Op::kOutputs) return report(wrong_count(inputs, outputs));
+    const Tensors<Op> largest(in, out);
+    size_t bytes = 0;
+    return largest.known() ? report(operation_.workspace(largest.in, largest.out, &bytes)) : 0;
   }
 
   size_t getWorkspaceSize(const Dynamic* in, int32_t, const Dynamic* out, int32_t) const noexcept override {

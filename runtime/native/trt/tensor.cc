@@ -4,6 +4,12 @@
 namespace sanp {
 namespace trt {
 
+bool Tensor::known() const noexcept {
+  bool all = shape.rank >= 0;
+  for (int32_t i = 0; all && i < shape.rank; ++i) all = shape.dims[i] >= 0;
+  return all;
+}
+
 bool Tensor::is_one_element() const noexcept {
   bool one = shape.rank >= 0;
   for (int32_t i = 0; one && i < shape.rank; ++i) one = shape.dims[i] == 1;

@@ -25,6 +25,7 @@ struct Tensor {
   bool linear = false;  // dense, in the order of its shape
   Shape<int64_t> shape;
 
+  bool known() const noexcept;  // every dimension is a number
   bool is_one_element() const noexcept;
   bool has(std::initializer_list<int64_t> dims) const noexcept;
 };

@@ -134,9 +134,17 @@ CASE(conv_types_follow_x) {
 
 struct GateProblem {
   GateAttributes a{0.5f, 2};
-  Tensor in[7] = {tensor({3, 5, 4, 4}), tensor({6, 5}), tensor({6}),   tensor({9, 6}),
-                  tensor({9}),          tensor({9}),    tensor({1, 9})};
-  Tensor out[2] = {tensor({3, 9}), tensor({3, 9})};
+  Tensor in[7], out[2];
+
+  GateProblem() {
+    in[0] = tensor({3, 5, 4, 4});
+    in[1] = tensor({6, 5});
+    in[2] = tensor({6});
+    in[3] = tensor({9, 6});
+    in[4] = in[5] = tensor({9});
+    in[6] = tensor({1, 9});
+    out[0] = out[1] = tensor({3, 9});
+  }
 };
 
 CASE(gate_shapes) {
