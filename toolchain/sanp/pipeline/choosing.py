@@ -3,8 +3,8 @@
 A plugin skips work but costs a launch of its own, breaks fusion and runs less close to the peak of the GPU. So it pays
 below some density. Measured times decide where there are some; otherwise a model does:
 
-    native = launch + work + a second pass over the output for the scale
-    plugin = launch of three small kernels + ETA * work * density
+    native = LAUNCH + work + LAUNCH + reading and writing the output once more for the scale
+    plugin = PLUGIN + ETA * work * density + writing the output, of which closed channels are zeros
     work   = max(operations / peak, bytes / bandwidth)
 
 density is the mean over samples of (open outputs x active inputs), from PyTorch's answers beside the model. The three
@@ -127,9 +127,9 @@ def break_even(layer: Layer, evidence: Evidence) -> float:
     work = _work_us(layer, evidence)
     if work is None:  # an unknown GPU: only the efficiency counts
         return 1.0 / ETA
-    output = 2.0 * _map_bytes(layer, evidence) / _bandwidth(evidence)
-    native = LAUNCH_US + work + LAUNCH_US + output
-    return min(max((native - PLUGIN_US) / (ETA * work), 0.0), 1.0)
+    output = _map_bytes(layer, evidence) / _bandwidth(evidence)
+    native = LAUNCH_US + work + LAUNCH_US + 2.0 * output
+    return min(max((native - PLUGIN_US - output) / (ETA * work), 0.0), 1.0)
 
 
 def _work_us(layer: Layer, evidence: Evidence) -> float | None:
