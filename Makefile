@@ -6,13 +6,28 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := $(shell find toolchain export runtime targets -type f \( -name '*.py' -o -name '*.cc' -o -name '*.h' \
              -o -name '*.inc' -o -name '*.html' -o -name '*.j2' -o -name '*.json' -o -name '*.txt' -o -name '*.map' \) 2>/dev/null)
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-tensorrt lint format clean
 
 demo: $(VENV)/installed            ## train, export, compile, validate, profile and report, in a few minutes
 	$(VENV)/bin/sanp demo --output demo
 
 test: $(VENV)/tested lint          ## lint, types and the whole test suite
 	$(VENV)/bin/python -m pytest
+
+define TENSORRT_HELP
+TENSORRT_ROOT is not set. The tests need TensorRT's public headers, and fetch TensorRT-RTX (140 MB) by themselves:
+  for tag in 8.5.2 v8.6.1 v10.3.0 v10.13.3 v10.16 v11.1; do
+    git clone --depth 1 --branch $$tag https://github.com/NVIDIA/TensorRT tensorrt/$${tag#v}; done
+  make test-tensorrt TENSORRT_ROOT=$$PWD/tensorrt
+CUDA headers are looked for in CUDA_HOME and /usr/local/cuda.
+endef
+export TENSORRT_HELP
+
+# On any CPU: header matrix, a program that plays TensorRT, and TensorRT-RTX, whose builder needs no GPU.
+test-tensorrt: $(VENV)/tested      ## the TensorRT plugin, with NVIDIA's headers and TensorRT-RTX
+	@test -n "$(TENSORRT_ROOT)" || { printf '%s\n' "$$TENSORRT_HELP"; exit 2; }
+	SANP_FETCH_RTX=1 TENSORRT_ROOT="$(TENSORRT_ROOT)" $(VENV)/bin/python -m pytest \
+	  tests/native/test_trt_core.py tests/native/test_trt_mock.py tests/native/test_trt_rtx.py
 
 lint: $(VENV)/tested
 	$(VENV)/bin/ruff check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -63,9 +64,9 @@ def build() -> Path:
     if not trees:
         pytest.skip(f"no TensorRT 11 headers with NvOnnxParser.h; {trt_build.HEADERS_HINT}")
     trt_build.cuda_headers()
-    tree = trees[max(trees)]
-    options = ("-DSANP_TRT_MOCK=ON", f"-DTENSORRT_ROOT={tree}", "-DSANP_TRT_V2=OFF", "-DSANP_TRT_SANITIZE=")
-    return trt_build.build(trt_build.ROOT / f"build/trt-mock/{max(trees)}-V3", *options)
+    newest = max(trees, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+    options = ("-DSANP_TRT_MOCK=ON", f"-DTENSORRT_ROOT={trees[newest]}", "-DSANP_TRT_V2=OFF", "-DSANP_TRT_SANITIZE=")
+    return trt_build.build(trt_build.ROOT / f"build/trt-mock/{newest}-V3", *options)
 
 
 @cache

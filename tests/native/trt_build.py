@@ -15,7 +15,7 @@ PLUGIN = ROOT / "runtime/native/trt"
 
 HEADERS_HINT = (
     "set TENSORRT_ROOT to a TensorRT with include/NvInferRuntime.h, or to a folder of such trees named by version "
-    "(git clone --depth 1 --branch v10.3.0 https://github.com/NVIDIA/TensorRT 10.3.0)"
+    "(make test-tensorrt says how)"
 )
 
 
