@@ -6,7 +6,7 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := $(shell find toolchain export runtime targets -type f \( -name '*.py' -o -name '*.cc' -o -name '*.h' \
              -o -name '*.inc' -o -name '*.html' -o -name '*.j2' -o -name '*.json' -o -name '*.txt' -o -name '*.map' \) 2>/dev/null)
 
-.PHONY: demo test test-tensorrt lint format clean
+.PHONY: demo test test-tensorrt tensorrt-root lint format clean
 
 demo: $(VENV)/installed            ## train, export, compile, validate, profile and report, in a few minutes
 	$(VENV)/bin/sanp demo --output demo
@@ -24,10 +24,16 @@ endef
 export TENSORRT_HELP
 
 # On any CPU: header matrix, a program that plays TensorRT, and TensorRT-RTX, whose builder needs no GPU.
-test-tensorrt: $(VENV)/tested      ## the TensorRT plugin, with NVIDIA's headers and TensorRT-RTX
-	@test -n "$(TENSORRT_ROOT)" || { printf '%s\n' "$$TENSORRT_HELP"; exit 2; }
+test-tensorrt: tensorrt-root $(VENV)/tested  ## the TensorRT plugin, with NVIDIA's headers and TensorRT-RTX
 	SANP_FETCH_RTX=1 TENSORRT_ROOT="$(TENSORRT_ROOT)" $(VENV)/bin/python -m pytest \
 	  tests/native/test_trt_core.py tests/native/test_trt_mock.py tests/native/test_trt_rtx.py
+
+tensorrt-root:
+	@test -n "$(TENSORRT_ROOT)" || { printf '%s\n' "$$TENSORRT_HELP"; exit 2; }
+
+# Without .venv the python3 of the machine is used: boards bring their own PyTorch.
+test-gpu:                          ## the CUDA kernels on the GPU of this machine; says what it lacks and skips otherwise
+	$(TEST_PYTHON) -m pytest -m gpu -rs tests
 
 lint: $(VENV)/tested
 	$(VENV)/bin/ruff check .
