@@ -6,7 +6,9 @@ PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 SOURCES := $(shell find toolchain export runtime targets -type f \( -name '*.py' -o -name '*.cc' -o -name '*.h' \
              -o -name '*.inc' -o -name '*.html' -o -name '*.j2' -o -name '*.json' -o -name '*.txt' -o -name '*.map' \) 2>/dev/null)
 
-.PHONY: demo test test-tensorrt tensorrt-root lint format clean
+TEST_PYTHON = $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
+
+.PHONY: demo test test-gpu test-tensorrt tensorrt-root lint format clean
 
 demo: $(VENV)/installed            ## train, export, compile, validate, profile and report, in a few minutes
 	$(VENV)/bin/sanp demo --output demo
@@ -33,7 +35,7 @@ tensorrt-root:
 
 # Without .venv the python3 of the machine is used: boards bring their own PyTorch.
 test-gpu:                          ## the CUDA kernels on the GPU of this machine; says what it lacks and skips otherwise
-	$(TEST_PYTHON) -m pytest -m gpu -rs tests
+	$(TEST_PYTHON) -m pytest -m gpu -rs tests/gpu $(wildcard tests/native/test_trt_*.py)
 
 lint: $(VENV)/tested
 	$(VENV)/bin/ruff check .

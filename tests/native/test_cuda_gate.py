@@ -1,4 +1,4 @@
-"""The CUDA channel gate, run by the CPU emulator: the promised order of sums, bit for bit, and the CPU kernel's result."""
+"""The CUDA channel gate, run by the CPU emulator: bit for bit the promised order of sums, and the CPU kernel."""
 
 from __future__ import annotations
 

@@ -79,6 +79,7 @@ class Halo {
 
 template <int kM, int kN, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps) conv_halo(const ConvArgs a) {
+  if (!kHasMatrixProduct) return;
   using Product = HalfProduct<kM, kN, kWarps>;
   const BlockTile b = block_tile(a, Product::kTileM, Product::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
   const TileLists lists = tile_lists<Product::kTileM, kWarps>(a, b);

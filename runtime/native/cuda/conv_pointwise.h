@@ -69,6 +69,7 @@ class PlaneInputs {
 
 template <int kVector, int kM, int kN, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps) conv_pointwise(const ConvArgs a) {
+  if (!kHasMatrixProduct) return;
   using Product = HalfProduct<kM, kN, kWarps>;
   const BlockTile b = block_tile(a, Product::kTileM, Product::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
   const TileLists lists = tile_lists<Product::kTileM, kWarps>(a, b);

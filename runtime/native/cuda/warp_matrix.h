@@ -16,9 +16,12 @@ struct Matrices {
 
 #ifndef SANP_CUDA_EMULATED
 
-// Kernels of the tensor cores are compiled for every architecture of the library but planned for sm_80 and up only.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+// Kernels of the tensor cores are planned for sm_80 and up only. For older architectures they are compiled empty.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 #define SANP_CUDA_HAS_M16N8K16 1
+constexpr bool kHasMatrixProduct = true;
+#else
+constexpr bool kHasMatrixProduct = false;
 #endif
 
 // Lane l passes the address of row l % 8 of matrix l / 8: 8 halves at a 16-byte boundary. Lane l receives elements
@@ -30,8 +33,6 @@ __device__ __forceinline__ Matrices load_matrices(const void* row) {
                : "=r"(m.part[0]), "=r"(m.part[1]), "=r"(m.part[2]), "=r"(m.part[3])
                : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
                : "memory");
-#else
-  __trap();
 #endif
   return m;
 }
@@ -44,8 +45,6 @@ __device__ __forceinline__ Matrices load_transposed(const void* row) {
                : "=r"(m.part[0]), "=r"(m.part[1]), "=r"(m.part[2]), "=r"(m.part[3])
                : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
                : "memory");
-#else
-  __trap();
 #endif
   return m;
 }
@@ -57,12 +56,12 @@ __device__ __forceinline__ void multiply_add(float (&sums)[4], const Matrices& a
       "{%0, %1, %2, %3};"
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a.part[0]), "r"(a.part[1]), "r"(a.part[2]), "r"(a.part[3]), "r"(b0), "r"(b1));
-#else
-  __trap();
 #endif
 }
 
 #else
+
+constexpr bool kHasMatrixProduct = true;
 
 Matrices load_matrices(const void* row);
 Matrices load_transposed(const void* row);

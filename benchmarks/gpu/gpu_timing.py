@@ -1,0 +1,54 @@
+"""Interleaved timing on a GPU: contestants take turns, each turn is one graph of many launches between two events."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+import torch
+
+
+class Contestant:
+    """A launch, repeated. As a CUDA graph the host's share is left out; without, a launch from Python is measured."""
+
+    def __init__(self, run: Callable[[], object], launches: int, use_graph: bool) -> None:
+        self._run, self._launches, self.times_us = run, launches, []
+        self._graph = None
+        if use_graph:
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, stream=torch.cuda.current_stream()):
+                self._repeat()
+
+    def _repeat(self) -> None:
+        for _ in range(self._launches):
+            self._run()
+
+    def turn(self) -> None:
+        """Times one round."""
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        if self._graph is None:
+            self._repeat()
+        else:
+            self._graph.replay()
+        end.record()
+        end.synchronize()
+        self.times_us.append(begin.elapsed_time(end) * 1e3 / self._launches)
+
+
+def race(runs: dict[str, Callable[[], object]], rounds: int, launches: int, use_graph: bool) -> dict[str, float]:
+    """Median microseconds per launch. Everybody runs once in every round, so that clocks and load are shared."""
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        for run in runs.values():  # libraries choose their algorithms here, before anything is captured
+            for _ in range(3):
+                run()
+        side.synchronize()
+        contestants = {name: Contestant(run, launches, use_graph) for name, run in runs.items()}
+        for contestant in contestants.values():
+            contestant.turn()
+            contestant.times_us.clear()
+        for _ in range(rounds):
+            for contestant in contestants.values():
+                contestant.turn()
+    return {name: statistics.median(c.times_us) for name, c in contestants.items()}

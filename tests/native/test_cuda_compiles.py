@@ -1,0 +1,92 @@
+"""The CUDA kernels compile: for every architecture of the library, and for Xavier, which current compilers dropped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from ctypes import byref
+from pathlib import Path
+
+import pytest
+from native.cuda_cases import describe
+from native.cuda_library import FLOAT16, ORIN, ROOT, CudaLibrary, Device, build_emulated
+from native.cuda_nvrtc import RuntimeCompiler, install
+
+CUDA = ROOT / "runtime/native/cuda"
+
+
+def find_nvcc() -> Path:
+    """From the path or where the toolkit installs itself."""
+    toolkit = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+    found = shutil.which("nvcc") or shutil.which("nvcc", path=str(toolkit / "bin"))
+    if found is None:
+        pytest.skip("nvcc is missing; the kernels were not compiled for a GPU")
+    return Path(found)
+
+
+@pytest.fixture(scope="module")
+def library() -> Path:
+    """libsanp_cuda.so for the default architectures, in build/cuda; a later run compiles only what changed."""
+    nvcc, folder = find_nvcc(), ROOT / "build/cuda"
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is missing")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    configure = ["cmake", *generator, "-S", CUDA, "-B", folder, f"-DCMAKE_CUDA_COMPILER={nvcc}"]
+    for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        assert "spill" not in done.stdout, done.stdout[-4000:]
+    return folder / "libsanp_cuda.so"
+
+
+@pytest.mark.slow
+def test_the_library_builds_and_needs_no_cuda_library(library):
+    """The runtime is inside: the library loads where no GPU and no driver is, and says so."""
+    text = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+    needed = [line.split("[")[1].split("]")[0] for line in text.splitlines() if "(NEEDED)" in line]
+    known = ("libc.so", "libm.so", "ld-linux", "libpthread.so", "libdl.so", "librt.so")
+    assert not [n for n in needed if not n.startswith(known)], needed
+
+
+@pytest.mark.slow
+def test_only_the_interface_is_exported(library):
+    text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    exported = sorted(line.split()[-1] for line in text.splitlines())
+    header = (CUDA / "sanp_cuda.h").read_text()
+    assert exported
+    assert all(name.startswith("sanp_cuda_") and f"{name}(" in header for name in exported), exported
+
+
+@pytest.mark.slow
+def test_plans_do_not_need_a_gpu(library):
+    """The library for GPUs plans like the emulated one, and says what is missing when it is asked for the device."""
+    real, emulated = CudaLibrary(library), build_emulated()
+    for conv in (describe(64, 64, 56), describe(512, 512, 7, type=FLOAT16), describe(8, 8, 5, group=8)):
+        assert [bytes(p) for p in real.candidates(conv, ORIN)] == [bytes(p) for p in emulated.candidates(conv, ORIN)]
+    status = real.handle.sanp_cuda_device(byref(Device()))
+    assert status >= 0
+    assert real.handle.sanp_cuda_message(status)
+
+
+@pytest.mark.slow
+def test_xavier_compiles():
+    """sm_72 has no ldmatrix and no m16n8k16; the tensor core kernels are there, empty, and never planned."""
+    compiler = RuntimeCompiler(install(ROOT / "build/nvrtc-12.9"))
+    source = """
+        #include "conv_direct.h"
+        #include "conv_gather.h"
+        #include "conv_halo.h"
+        #include "conv_pointwise.h"
+        #include "conv_simt.h"
+        #include "conv_split.h"
+        #include "gate_kernels.h"
+        namespace sanp { namespace cuda {
+        #define SANP_CONV_KERNEL(family, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
+        #include "conv_kernels.inc"
+        template __global__ void add_slices<float>(const ConvArgs);
+        template __global__ void add_slices<Half>(const ConvArgs);
+        template __global__ void gate_means<Half>(const GateArgs);
+        } }
+    """
+    assert compiler.cubin(source, "sm_72", [CUDA]).startswith(b"\x7fELF")
