@@ -45,6 +45,7 @@ class Tensorrt:
         typed TensorRT has to be told. TF32 is off: it keeps 11 bits of each factor, which is not float32.
         """
         trt = self._trt
+        self._log.lines.clear()
         builder = trt.Builder(self._log)
         network = builder.create_network(self._network_flags())
         parser = trt.OnnxParser(network, self._log)
@@ -70,6 +71,7 @@ class Tensorrt:
 
     def load(self, plan: bytes, name: str) -> Any:
         """The engine of a serialised plan; TargetError if this TensorRT does not take it."""
+        self._log.lines.clear()
         if self._runtime is None:  # lives as long as its engines need it
             self._runtime = self._trt.Runtime(self._log)
         engine = self._runtime.deserialize_cuda_engine(plan)

@@ -70,6 +70,9 @@ def compile_(
     out.print(f"{bundle.path}: compiled for {manifest.target['name']}")
     for name, choice in manifest.options.get("choices", {}).items():
         out.print(f"  {name}: {kernel_word(choice)} ({choice['reason']})", markup=False)
+    if manifest.options.get("plugin_layers") == "auto" and not manifest.gate_kernels:
+        out.print("No layer is expected to gain from our kernel on this target, so gating will not make it faster.")
+        out.print("--plugin-layers all compiles it with our kernel anyway, to measure.")
     if proof is not None:
         out.print(proof.summary())
     else:
