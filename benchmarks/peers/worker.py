@@ -9,10 +9,12 @@ The first line on stdin is the job; each further line is a command. Every line g
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from peers.engines import RUNTIMES
 
 MIN_CALLS = 3
+_PR_SET_PDEATHSIG = 1
 
 
 def read_feeds(path: Path) -> list[dict[str, np.ndarray]]:
@@ -74,8 +77,15 @@ class Worker:
         self._next = (self._next + 1) % self._sets
 
 
+def die_with_parent() -> None:
+    """A stopped process cannot notice that its driver is gone; on Linux the kernel can be asked to end it then."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Serve until stdin ends."""
+    die_with_parent()
     # Runtimes print; whatever they say must not mix with the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

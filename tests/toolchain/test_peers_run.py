@@ -1,8 +1,11 @@
 """The peers benchmark runs, refuses wrong answers, shows what is missing, and resumes."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib import util
 from pathlib import Path
 
@@ -14,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from peers import report
 from peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
 from peers.prepare import Plan, prepare
-from peers.rounds import EngineError, Process, measure, start
+from peers.rounds import EngineError, Process, cpus_for, measure, start
 
 from sanp_runtime.library import find_library
 from sanp_targets.errors import TargetError
@@ -125,6 +128,36 @@ def test_process_reports_every_call(prepared, library):
     with process:
         reply = process.ask({"do": "time", "seconds": 0.02})
     assert len(reply["wall_ms"]) >= 3 and min(reply["wall_ms"]) > 0 and reply["cpu_ms"] > 0
+
+
+def state(pid):
+    """The state letter of a process on Linux, or "gone"."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux")
+def test_stopped_processes_end_with_a_driver_that_is_killed(prepared, library):
+    script = (
+        "import sys, os, signal; from peers.rounds import Process\n"
+        f"process = Process({{'runtime': 'onnxruntime', 'model': {str(prepared.models['onnxruntime', 'dense'])!r}, "
+        f"'feeds': {str(prepared.feeds['dense'])!r}, 'threads': 1, 'cpus': {cpus_for(1)}, 'library': None}})\n"
+        "print(process._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    driver = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    assert driver.returncode == -signal.SIGKILL, driver.stderr
+    pid = int(driver.stdout)
+    for _ in range(100):
+        if state(pid) in ("gone", "Z"):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"the worker is still there, in state {state(pid)}")
 
 
 def test_table_shows_scaling_and_unsteady_cells():
