@@ -1,8 +1,9 @@
-// SanpChannelGate as an ONNX Runtime operator.
+// SanpChannelGate as an ONNX Runtime operator on the CPU.
 #pragma once
 
 #include "../kernels/gate.h"
-#include "op_base.h"
+#include "channel_gate_args.h"
+#include "shape_inference.h"
 
 namespace sanp {
 
@@ -14,8 +15,7 @@ class ChannelGateKernel {
   const OrtApi* const api;
 
  private:
-  float threshold_;
-  int64_t k_ = 0;
+  const ChannelGateAttributes attributes_;
   const IsaKernels* isa_;
 };
 
@@ -23,7 +23,8 @@ struct ChannelGateOp {
   using Kernel = ChannelGateKernel;
   static constexpr const char* kName = "SanpChannelGate";
   static constexpr size_t kInputs = 7, kOutputs = 2;
-  static void infer(OrtShapeInferContext* context);
+  static constexpr const char* kProvider = "CPUExecutionProvider";
+  static void infer(OrtShapeInferContext* context) { infer_channel_gate(context); }
 };
 
 }  // namespace sanp

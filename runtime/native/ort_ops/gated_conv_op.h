@@ -1,4 +1,4 @@
-// SanpGatedConv as an ONNX Runtime operator: attributes, shape checks, shape inference, plan cache.
+// SanpGatedConv as an ONNX Runtime operator on the CPU: plan cache, prepared weights, launch.
 #pragma once
 
 #include <atomic>
@@ -6,14 +6,10 @@
 #include <mutex>
 
 #include "../kernels/conv.h"
-#include "op_base.h"
+#include "gated_conv_args.h"
+#include "shape_inference.h"
 
 namespace sanp {
-
-struct GatedConvAttributes {
-  int64_t strides[2], pads[4], dilations[2], group;
-  float act_min, act_max;
-};
 
 class GatedConvKernel {
  public:
@@ -28,7 +24,7 @@ class GatedConvKernel {
   const CachedPlan& plan_for(const ConvShape& shape, const float* w, CachedPlan** own) const;
   const float* prepared_weights(const Plan& plan, const float* w) const;
 
-  GatedConvAttributes attributes_;
+  const GatedConvAttributes attributes_;
   const IsaKernels* isa_;
   int winograd_;  // largest tile, 0 where the weights are not constant
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
@@ -42,7 +38,8 @@ struct GatedConvOp {
   using Kernel = GatedConvKernel;
   static constexpr const char* kName = "SanpGatedConv";
   static constexpr size_t kInputs = 6, kOutputs = 1;
-  static void infer(OrtShapeInferContext* context);
+  static constexpr const char* kProvider = "CPUExecutionProvider";
+  static void infer(OrtShapeInferContext* context) { infer_gated_conv(context); }
 };
 
 }  // namespace sanp

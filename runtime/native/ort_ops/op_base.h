@@ -87,13 +87,14 @@ struct PoolContext {
   const OrtKernelContext* context;
 };
 
-// Callbacks that are the same for every operator here. Op provides kName, inputs(), outputs(), Kernel and infer().
+// Callbacks that are the same for every operator here. Op provides kName, kProvider, kInputs, kOutputs, Kernel and
+// infer().
 template <class Op>
 OrtCustomOp make_op() {
   OrtCustomOp op{};
   op.version = kOrtApiVersion;
   op.GetName = [](const OrtCustomOp*) { return Op::kName; };
-  op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return "CPUExecutionProvider"; };
+  op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return Op::kProvider; };
   op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kInputs; };
   op.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kOutputs; };
   op.GetInputType = op.GetOutputType = [](const OrtCustomOp*, size_t) { return kOrtFloat; };

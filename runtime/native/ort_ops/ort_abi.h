@@ -93,6 +93,7 @@ constexpr int kOrtAttrInts = 2;
     (const OrtKernelInfo*, const char* name, int64_t* out, size_t* size)) \
   F(OrtStatus*, KernelInfoGetConstantInput_tensor, 249, \
     (const OrtKernelInfo*, size_t index, int* is_constant, const OrtValue** out)) \
+  F(OrtStatus*, KernelContext_GetGPUComputeStream, 193, (const OrtKernelContext*, void** out)) \
   F(OrtStatus*, ShapeInferContext_GetInputCount, 267, (const OrtShapeInferContext*, size_t* out)) \
   F(OrtStatus*, ShapeInferContext_GetInputTypeShape, 268, \
     (const OrtShapeInferContext*, size_t index, OrtTensorTypeAndShapeInfo** out)) \

@@ -3,15 +3,14 @@
 
 #include <atomic>
 
-#include "channel_gate_op.h"
-#include "gated_conv_op.h"
+#include "../kernels/shape.h"
 
 namespace sanp {
 namespace {
 
 std::atomic<const OrtApi*> remembered{nullptr};
 
-bool infer_gated_conv(const OrtApi* api, OrtShapeInferContext* context) {
+bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context) {
   std::vector<InferDim> x, w;
   int64_t strides[2], pads[4], dilations[2];
   if (!infer_input(api, context, 0, &x) || !infer_input(api, context, 1, &w) || x.size() != 4 || w.size() != 4 ||
@@ -34,7 +33,7 @@ bool infer_gated_conv(const OrtApi* api, OrtShapeInferContext* context) {
   return true;
 }
 
-bool infer_channel_gate(const OrtApi* api, OrtShapeInferContext* context) {
+bool gate_shapes(const OrtApi* api, OrtShapeInferContext* context) {
   std::vector<InferDim> x, w2;
   if (!infer_input(api, context, 0, &x) || !infer_input(api, context, 3, &w2) || x.size() != 4 || w2.size() != 2)
     return false;
@@ -102,12 +101,12 @@ void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index
   ort::ReleaseTensorTypeAndShapeInfo(api, info);
 }
 
-void GatedConvOp::infer(OrtShapeInferContext* context) {
-  best_effort([&](const OrtApi* api) { infer_gated_conv(api, context); });
+void infer_gated_conv(OrtShapeInferContext* context) {
+  best_effort([&](const OrtApi* api) { conv_shapes(api, context); });
 }
 
-void ChannelGateOp::infer(OrtShapeInferContext* context) {
-  best_effort([&](const OrtApi* api) { infer_channel_gate(api, context); });
+void infer_channel_gate(OrtShapeInferContext* context) {
+  best_effort([&](const OrtApi* api) { gate_shapes(api, context); });
 }
 
 }  // namespace sanp

@@ -18,6 +18,10 @@ bool infer_input(const OrtApi* api, const OrtShapeInferContext* context, size_t 
 bool infer_ints(const OrtApi* api, const OrtShapeInferContext* context, const char* name, int64_t* out, size_t count);
 void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index, const std::vector<InferDim>& dims);
 
+// The callbacks of the two operators; without what they need the shapes stay unknown.
+void infer_gated_conv(OrtShapeInferContext* context);
+void infer_channel_gate(OrtShapeInferContext* context);
+
 // The interface table, remembered at registration: the inference callback is not given it.
 void set_infer_api(const OrtApi* api);
 const OrtApi* infer_api();
