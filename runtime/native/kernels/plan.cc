@@ -61,6 +61,8 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   max_mr = 1;
 }
 
+int Plan::widest() const { return taps_kind == kTaps9 ? isa->max_nr9 : isa->max_nr; }
+
 int64_t Plan::row_vecs() const { return out_h * ceil_div(out_w, isa->lanes); }
 int64_t Plan::packed_vecs() const { return ceil_div(pixels, isa->lanes); }
 
@@ -111,7 +113,7 @@ double Plan::winograd_cost(int m) const {
 
 double Plan::direct_cost() const {
   const double vecs = static_cast<double>(row_vecs() < packed_vecs() ? row_vecs() : packed_vecs());
-  return static_cast<double>(n_taps) * (vecs + 0.7 * ceil(vecs / isa->max_nr));
+  return static_cast<double>(n_taps) * (vecs + 0.7 * ceil(vecs / widest()));
 }
 
 Family Plan::choose_family(int winograd) const {
@@ -136,7 +138,8 @@ Family Plan::choose_direct() const {
   if (!rows || !columns) return rows ? Family::kRows : columns ? Family::kColumns : Family::kGather;
   // Copying a vector costs about three multiply-adds of a vector; kColumns copies kernel_w times as much.
   const double per_copy = 6.0 / static_cast<double>(n_taps * group_out);
-  const double row_cost = static_cast<double>(row_vecs()) * (1.0 + per_copy);
+  const double row = shape.stride_x > 1 && n_taps > 1 ? isa->strided_rows : 1.0;
+  const double row_cost = static_cast<double>(row_vecs()) * (row + per_copy);
   const double vecs_in_columns = static_cast<double>(packed_vecs()) - (dot_tail() ? 0.7 : 0.0);
   const double column_cost = vecs_in_columns * (1.0 + per_copy * static_cast<double>(shape.kernel_w));
   return row_cost <= column_cost ? Family::kRows : Family::kColumns;
@@ -153,7 +156,7 @@ void Plan::lay_out() {
   if (family == Family::kInPlace) taps.push_back(0);
   if (family == Family::kColumns) tail_pixels = dot_tail();
   lay_out_vecs();
-  split_tiles(static_cast<int64_t>(vecs.size()), isa->max_nr);
+  split_tiles(static_cast<int64_t>(vecs.size()), widest());
 }
 
 void Plan::lay_out_planes() {

@@ -81,6 +81,7 @@ struct Plan {
   void lay_out_vecs();
   void lay_out_winograd();
   void split_tiles(int64_t n_vecs, int max_nr);
+  int widest() const;
   int64_t row_vecs() const;
   int64_t packed_vecs() const;
   int64_t dot_tail() const;

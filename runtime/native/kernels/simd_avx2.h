@@ -76,13 +76,13 @@ struct Avx2 {
     return _mm256_and_ps(_mm256_permutevar8x32_ps(cell, s.from), _mm256_castsi256_ps(s.used));
   }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const int* at, F* out) {
+  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j)
       out[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + at[j])), _mm_loadu_ps(p + at[j + 4]), 1);
     transpose_quads(out);
   }
   // p[at[j] + k] is lane j of v[k]. Changes v.
-  static void store_quads(float* p, const int* at, F* v) {
+  static void store_quads(float* p, const ptrdiff_t* at, F* v) {
     transpose_quads(v);
     for (int j = 0; j < 4; ++j) {
       _mm_storeu_ps(p + at[j], _mm256_castps256_ps128(v[j]));
@@ -90,7 +90,7 @@ struct Avx2 {
     }
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const int* at, ptrdiff_t pitch, F* v) {
+  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
     transpose_quads(v);
     for (int j = 0; j < 4; ++j) {
       store_square(p + at[j], pitch, _mm256_castps256_ps128(v[j]));

@@ -64,7 +64,7 @@ struct Avx512 {
     return _mm512_maskz_permutexvar_ps(s.used, s.from, load_part(p, s.read));
   }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const int* at, F* out) {
+  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j) {
       F v = _mm512_castps128_ps512(_mm_loadu_ps(p + at[j]));
       v = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 4]), 1);
@@ -74,7 +74,7 @@ struct Avx512 {
     transpose_quads(out);
   }
   // p[at[j] + k] is lane j of v[k]. Changes v.
-  static void store_quads(float* p, const int* at, F* v) {
+  static void store_quads(float* p, const ptrdiff_t* at, F* v) {
     transpose_quads(v);
     for (int j = 0; j < 4; ++j) {
       _mm_storeu_ps(p + at[j], _mm512_castps512_ps128(v[j]));
@@ -84,7 +84,7 @@ struct Avx512 {
     }
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const int* at, ptrdiff_t pitch, F* v) {
+  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
     transpose_quads(v);
     for (int j = 0; j < 4; ++j) {
       store_square(p + at[j], pitch, _mm512_castps512_ps128(v[j]));

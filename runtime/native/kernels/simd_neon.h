@@ -52,17 +52,17 @@ struct Neon {
   static float32x2_t even(const float* p) { return vld2_f32(p).val[0]; }
   static float32x2_t even_end(const float* p) { return vset_lane_f32(p[2], vdup_n_f32(p[0]), 1); }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const int* at, F* out) {
+  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j) out[j] = load(p + at[j]);
     transpose_quads(out);
   }
   // p[at[j] + k] is lane j of v[k]. Changes v.
-  static void store_quads(float* p, const int* at, F* v) {
+  static void store_quads(float* p, const ptrdiff_t* at, F* v) {
     transpose_quads(v);
     for (int j = 0; j < 4; ++j) store(p + at[j], v[j]);
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const int* at, ptrdiff_t pitch, F* v) {
+  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
     transpose_quads(v);
     for (int j = 0; j < 4; ++j) {
       vst1_f32(p + at[j], vget_low_f32(v[j]));

@@ -16,6 +16,8 @@ struct IsaKernels {
   const char* name;
   int lanes;
   int max_nr;              // largest NR worth using
+  int max_nr9;             // the same for nine taps
+  double strided_rows;     // cost of a kRows vector with a stride against a kColumns vector
   int max_mr[kMaxNr + 1];  // by NR; 0 where there is no such tile
   TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
   DotFn dot[kDotMaxRows + 1][kDotMaxPixels + 1];  // by rows (1 or dot_rows) and pixels

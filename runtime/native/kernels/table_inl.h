@@ -44,7 +44,8 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   IsaKernels k{};
   k.name = name;
   k.lanes = V::kLanes;
-  k.max_nr = max_nr;
+  k.max_nr = k.max_nr9 = max_nr;
+  k.strided_rows = 1.0;
   add_dot<V, 1>(k);
   add_dot<V, 2>(k);
   add_dot<V, 3>(k);

@@ -28,8 +28,8 @@ struct PixelRun {
 // Tiles that are computed together. A tile is a lane; lanes behind the last tile repeat it.
 struct WinogradBlock {
   int32_t first_row, rows;  // rows of tiles these tiles lie in
-  const int32_t* read;      // per lane: where its input tile begins in the rows after the vertical transform
-  const int32_t* write;     // per lane: where its output tile begins in the staging plane
+  const ptrdiff_t* read;    // per lane: where its input tile begins in the rows after the vertical transform
+  const ptrdiff_t* write;   // per lane: where its output tile begins in the staging plane
   const PixelRun* runs;
   int32_t n_runs;
 };
@@ -47,7 +47,8 @@ struct WinogradInput {
   ptrdiff_t v_step;
 };
 
-// The products: sums[row][point][lane] = sum over active channels of weight[row][point][channel] * v[point][channel].
+// The products: sums[row][vector][point][lane] = sum over active channels of weight[row][point][channel] *
+// v[point][channel].
 struct PointsCall {
   const float* v;  // [point][active channel][NR vectors], points v_step floats apart
   ptrdiff_t v_step;
@@ -62,7 +63,7 @@ struct PointsCall {
 // Transforms one output row back, then scale, shift, residual, clamp and store.
 struct WinogradOutput {
   const WinogradBlock* block;
-  const float* sums;  // [point][lane]
+  const float* sums;  // [vector][point][lane]
   int32_t nr;
   float* plane;  // staging: [rows of tiles * m][pitch]
   int32_t pitch;

@@ -50,42 +50,46 @@ struct Winograd<V, 4> {
   }
 };
 
+template <class V, int T>
+inline void zero_column(float* out, ptrdiff_t pitch) {
+#pragma GCC unroll 6
+  for (int t = 0; t < T; ++t, out += pitch) V::store(out, V::zero());
+}
+
+// Points of one vector of neighbouring columns, T rows apart by `pitch`.
+template <class V, int M, class Load>
+inline void transform_column(float* out, ptrdiff_t pitch, Load load) {
+  constexpr int T = M + 2;
+  typename V::F d[T], points[T];
+#pragma GCC unroll 6
+  for (int t = 0; t < T; ++t) d[t] = load(t);
+  Winograd<V, M>::input(d, points);
+#pragma GCC unroll 6
+  for (int t = 0; t < T; ++t, out += pitch) V::store(out, points[t]);
+}
+
 // Down the columns first, on whole vectors of neighbouring pixels: columns that two tiles share are done once, and the
-// zero border is made on the way.
+// zero border is made on the way. Everything from the call is copied first: a vector store may alias its fields.
 template <class V, int M>
 inline void transform_columns(const WinogradInput& c) {
   constexpr int T = M + 2;
-  using F = typename V::F;
-  const int32_t whole = c.width - c.width % V::kLanes;
-  const typename V::Mask tail = V::mask(0, c.width - whole);
+  const ptrdiff_t pitch = c.pitch, left = c.pad_left, width = c.width, height = c.height;
+  const ptrdiff_t whole = width - width % V::kLanes, data = left + (width + V::kLanes - 1) / V::kLanes * V::kLanes;
+  const typename V::Mask tail = V::mask(0, static_cast<int>(width - whole));
+  const float* const x = c.x;
+  const float* const zeros = c.zeros;
   float* out = c.rows;
-  for (int32_t r = 0; r < c.block->rows; ++r, out += static_cast<ptrdiff_t>(T) * c.pitch) {
+  ptrdiff_t y = static_cast<ptrdiff_t>(c.block->first_row) * M - c.pad_top;
+  for (int32_t r = c.block->rows; r > 0; --r, y += M, out += T * pitch) {
     const float* row[T];
-    for (int t = 0; t < T; ++t) {
-      const int32_t y = (c.block->first_row + r) * M + t - c.pad_top;
-      row[t] = y >= 0 && y < c.height ? c.x + static_cast<ptrdiff_t>(y) * c.width : c.zeros;
-      float* const border = out + t * c.pitch;
-      for (int32_t x = 0; x < c.pad_left; ++x) border[x] = 0.0f;
-    }
-    F d[T], points[T];
-    int32_t x = 0;
-    for (; x < whole; x += V::kLanes) {
 #pragma GCC unroll 6
-      for (int t = 0; t < T; ++t) d[t] = V::load(row[t] + x);
-      Winograd<V, M>::input(d, points);
-#pragma GCC unroll 6
-      for (int t = 0; t < T; ++t) V::store(out + t * c.pitch + c.pad_left + x, points[t]);
-    }
-    if (whole < c.width) {
-#pragma GCC unroll 6
-      for (int t = 0; t < T; ++t) d[t] = V::load_part(row[t] + x, tail);
-      Winograd<V, M>::input(d, points);
-#pragma GCC unroll 6
-      for (int t = 0; t < T; ++t) V::store(out + t * c.pitch + c.pad_left + x, points[t]);
-      x += V::kLanes;
-    }
-    for (x += c.pad_left; x + V::kLanes <= c.pitch; x += V::kLanes)
-      for (int t = 0; t < T; ++t) V::store(out + t * c.pitch + x, V::zero());
+    for (int t = 0; t < T; ++t) row[t] = y + t >= 0 && y + t < height ? x + (y + t) * width : zeros;
+    if (left > 0) zero_column<V, T>(out, pitch);  // a whole vector: the data overwrites what is too much
+    for (ptrdiff_t j = data; j < pitch; j += V::kLanes) zero_column<V, T>(out + j, pitch);
+    for (ptrdiff_t j = 0; j < whole; j += V::kLanes)
+      transform_column<V, M>(out + left + j, pitch, [&](int t) { return V::load(row[t] + j); });
+    if (whole < width)
+      transform_column<V, M>(out + left + whole, pitch, [&](int t) { return V::load_part(row[t] + whole, tail); });
   }
 }
 
@@ -94,17 +98,20 @@ void winograd_input(const WinogradInput& c) {
   constexpr int T = M + 2;
   using F = typename V::F;
   transform_columns<V, M>(c);
-  for (int32_t n = 0; n < c.nr; ++n) {
-    const int32_t* const read = c.block->read + n * V::kLanes;
-    float* out = c.v + n * V::kLanes;
+  const ptrdiff_t pitch = c.pitch, v_step = c.v_step;
+  const ptrdiff_t* read = c.block->read;
+  float* vec = c.v;
+  for (int32_t n = c.nr; n > 0; --n, read += V::kLanes, vec += V::kLanes) {
+    float* out = vec;
+    const float* rows = c.rows;
 #pragma GCC unroll 6
-    for (int r = 0; r < T; ++r) {
+    for (int r = 0; r < T; ++r, rows += pitch) {
       F d[8], points[T];
-      V::load_quads(c.rows + r * c.pitch, read, d);
-      if (M == 4) V::load_quads(c.rows + r * c.pitch + 4, read, d + 4);
+      V::load_quads(rows, read, d);
+      if (M == 4) V::load_quads(rows + 4, read, d + 4);
       Winograd<V, M>::input(d, points);
 #pragma GCC unroll 6
-      for (int t = 0; t < T; ++t, out += c.v_step) V::store(out, points[t]);
+      for (int t = 0; t < T; ++t, out += v_step) V::store(out, points[t]);
     }
   }
 }
@@ -116,8 +123,8 @@ void multiply_points(const PointsCall& c) {
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) w[m] = c.w[m];
   float* sums = c.sums;
-  const ptrdiff_t row = static_cast<ptrdiff_t>(c.n_points) * NR * V::kLanes;
-  for (int32_t p = 0; p < c.n_points; ++p, sums += NR * V::kLanes) {
+  const ptrdiff_t vec = static_cast<ptrdiff_t>(c.n_points) * V::kLanes;
+  for (int32_t p = 0; p < c.n_points; ++p, sums += V::kLanes) {
     const float* v = c.v + p * c.v_step;
     F acc[MR][NR];
 #pragma GCC unroll 8
@@ -145,7 +152,7 @@ void multiply_points(const PointsCall& c) {
     for (int m = 0; m < MR; ++m) {
       w[m] += c.w_step;
 #pragma GCC unroll 4
-      for (int n = 0; n < NR; ++n) V::store(sums + m * row + n * V::kLanes, acc[m][n]);
+      for (int n = 0; n < NR; ++n) V::store(sums + (m * NR + n) * vec, acc[m][n]);
     }
   }
 }
@@ -166,15 +173,14 @@ template <class V, int M>
 void winograd_output(const WinogradOutput& c) {
   constexpr int T = M + 2;
   using F = typename V::F;
-  const ptrdiff_t point = static_cast<ptrdiff_t>(c.nr) * V::kLanes;
   for (int32_t n = 0; n < c.nr; ++n) {
-    const float* const sums = c.sums + n * V::kLanes;
+    const float* const sums = c.sums + n * T * T * V::kLanes;
     F half[M][T];
 #pragma GCC unroll 6
     for (int t = 0; t < T; ++t) {
       F s[T], y[M];
 #pragma GCC unroll 6
-      for (int r = 0; r < T; ++r) s[r] = V::load(sums + (r * T + t) * point);
+      for (int r = 0; r < T; ++r) s[r] = V::load(sums + (r * T + t) * V::kLanes);
       Winograd<V, M>::output(s, y);
 #pragma GCC unroll 4
       for (int r = 0; r < M; ++r) half[r][t] = y[r];

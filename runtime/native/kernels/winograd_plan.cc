@@ -50,8 +50,8 @@ void WinogradPlan::lay_out(const ConvShape& s, int64_t out_h, int64_t out_w, int
     const int64_t row0 = begin / tiles_x, row1 = (end - 1) / tiles_x;
     for (int64_t lane = begin; lane < lanes_end; ++lane) {
       const int64_t tile = lane < tiles ? lane : tiles - 1, ty = tile / tiles_x - row0, tx = tile % tiles_x;
-      read[lane] = static_cast<int32_t>(ty * (m + 2) * pitch + tx * m);
-      write[lane] = static_cast<int32_t>(ty * m * plane_pitch + tx * m);
+      read[lane] = ty * (m + 2) * pitch + tx * m;
+      write[lane] = ty * m * plane_pitch + tx * m;
     }
     first_run.push_back(runs.size());
     for (int64_t row = row0; row <= row1; ++row) {

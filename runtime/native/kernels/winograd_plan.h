@@ -17,7 +17,7 @@ struct WinogradPlan {
   int32_t pitch = 0;        // of the rows after the vertical transform
   int32_t plane_pitch = 0;  // of the staging plane
   int64_t most_rows = 0;    // rows of tiles in the largest block
-  std::vector<int32_t> read, write;
+  std::vector<ptrdiff_t> read, write;
   std::vector<PixelRun> runs;
   std::vector<WinogradBlock> blocks;  // one per register tile of the plan; points into the vectors above
 

@@ -9,7 +9,7 @@ namespace {
 // `isa` with no tile wider than nr or taller than mr: a plan for mr rows of nr vectors then has one choice.
 IsaKernels restricted(const IsaKernels& isa, int mr, int nr) {
   IsaKernels k = isa;
-  k.max_nr = k.winograd_nr = nr;
+  k.max_nr = k.max_nr9 = k.winograd_nr = nr;
   for (int n = 1; n <= kMaxNr; ++n)
     if (k.max_mr[n] > mr) k.max_mr[n] = mr;
   return k;
