@@ -4,7 +4,7 @@ VENV   := .venv
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 
 SOURCES := $(shell find toolchain export runtime targets -type f \( -name '*.py' -o -name '*.cc' -o -name '*.h' \
-             -o -name '*.inc' -o -name '*.html' -o -name '*.j2' -o -name '*.json' -o -name '*.txt' -o -name '*.map' \) 2>/dev/null)
+             -o -name '*.inc' -o -name '*.cu' -o -name '*.html' -o -name '*.j2' -o -name '*.json' -o -name '*.txt' -o -name '*.map' \) 2>/dev/null)
 
 TEST_PYTHON = $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 
