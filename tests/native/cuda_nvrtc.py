@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler, from its wheel: compiles device code for an architecture that newer nvcc dropped."""
+"""NVIDIA's run-time compiler of CUDA 11, from its wheel: compiles device code for Xavier, which CUDA 13 dropped."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# The last release that knows sm_72 (Xavier). Sizes: 85 MB and 3 MB.
-PACKAGES = ("nvidia-cuda-nvrtc-cu12==12.9.86", "nvidia-cuda-runtime-cu12==12.9.79")
+# The oldest release that exists as a wheel, and the nearest to CUDA 11.4 of JetPack 5. 21 MB and 1 MB.
+PACKAGES = ("nvidia-cuda-nvrtc-cu11==11.7.99", "nvidia-cuda-runtime-cu11==11.7.99")
 # A compiler without a host has no C library; the kernels use fixed-width integers and nothing else of it.
 HEADERS = {
     b"stdint.h": b"typedef signed char int8_t; typedef short int16_t; typedef int int32_t; typedef long long int64_t;"
@@ -34,7 +34,7 @@ class RuntimeCompiler:
     """libnvrtc, for one purpose: does this source compile for that architecture?"""
 
     def __init__(self, folder: Path) -> None:
-        self._nvrtc = ctypes.CDLL(str(folder / "cuda_nvrtc/lib/libnvrtc.so.12"))
+        self._nvrtc = ctypes.CDLL(str(folder / "cuda_nvrtc/lib/libnvrtc.so.11.2"))
         self._includes = [folder / "cuda_runtime/include"]
 
     def cubin(self, source: str, architecture: str, includes: list[Path]) -> bytes:
