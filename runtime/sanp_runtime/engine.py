@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -108,6 +108,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def versions(self) -> Dict[str, str]:
         """Versions of what executes the graph."""
+
+    def accelerator(self) -> Dict[str, Any]:
+        """The GPU and its software, part of the fingerprint of a measurement; empty on a processor."""
+        return {}
 
     @abc.abstractmethod
     def _run(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:

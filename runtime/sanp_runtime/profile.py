@@ -67,6 +67,7 @@ def profile(
                 "includes": engines["gated"].INCLUDES,
                 "profiled_by": engines["gated"].PROFILED_BY,
                 "versions": engines["gated"].versions(),
+                "accelerator": engines["gated"].accelerator(),
             }
         finally:
             for engine in engines.values():
@@ -123,7 +124,7 @@ def _report(
     proof: Proof,
     backend: Mapping[str, Any],
 ) -> Dict[str, Any]:
-    manifest, device = bundle.manifest, fingerprint()
+    manifest, device = bundle.manifest, {**fingerprint(), "accelerator": backend["accelerator"]}
     per_call = np.array([row.macs.mean() for row in gated])
     conditions = _conditions(device, settings["cpus"])
     return {

@@ -35,6 +35,8 @@ def fingerprint(root: Root = "/") -> Dict[str, Any]:
 def device_id(device: Mapping[str, Any]) -> str:
     """Short name of a machine: equal for two fingerprints of one machine, whatever its load, clocks and kernel."""
     identity = {key: device.get(key) for key in ("arch", "board", "cpu_model", "cores", "isa", "caches")}
+    if device.get("accelerator"):  # TensorRT of another version times differently on the same GPU
+        identity["accelerator"] = {key: device["accelerator"].get(key) for key in ("gpu", "sm", "tensorrt", "cuda")}
     identity["memory_gb"] = round((device.get("memory_mb") or 0) / 1024)  # kernels reserve varying megabytes
     text = json.dumps(identity, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -45,6 +47,8 @@ def describe(device: Mapping[str, Any]) -> str:
     model = device.get("cpu_model") or f"unknown {device.get('arch')} processor"
     parts = [device["board"]] if device.get("board") else []
     parts.append(f"{model}, {device.get('cores') or '?'} logical cores")
+    if device.get("accelerator"):
+        parts.append(f"{device['accelerator'].get('gpu')}, TensorRT {device['accelerator'].get('tensorrt')}")
     if device.get("virtual"):
         parts.append(str(device["virtual"]))
     return ", ".join(parts)

@@ -71,6 +71,7 @@ def test_build_validate_profile_end_to_end(machine, stub, tmp_path, version, pre
     report = profile(bundle, duration_s=0.05)
     assert report["versions"]["tensorrt"] == version and report["library"]["isa"] == f"sm_{DIALECTS[version][3]}"
     assert report["proof"]["passed"] and "TensorRT" in report["includes"] and "TensorRT" in report["node_times"]["note"]
+    assert report["device"]["accelerator"]["tensorrt"] == version and version in report["device_name"]
     row = {row["name"]: row for row in report["layers"]}["block.a"]
     assert row["gated_ms"] > row["gate_ms"] > 0 and row["dense_ms"] > 0
     assert not cudart.allocations, "all device memory was freed"
@@ -243,11 +244,13 @@ def test_options_of_onnxruntime_are_refused(built):
             load(built.path, **wrong)
 
 
-def test_the_device_command_line(machine, stub, tmp_path, capsys):
+def test_the_device_command_line(machine, stub, tmp_path, capsys, monkeypatch):
     target, *_ = machine()
     path = tiny_trt.write(tmp_path / "net.sanp", target).path
     assert main(["self-test", str(path)]) == 3 and "has no engines yet" in capsys.readouterr().err
-    assert main(["build", str(path), "--plugin", str(stub)]) == 0
+    monkeypatch.chdir(path)
+    assert main(["build", ".", "--plugin", str(stub)]) == 0
+    monkeypatch.chdir(tmp_path)
     out, err = capsys.readouterr()
     assert "6 of 6 gated nodes ran in our kernels" in out and "building dense" in err
     assert main(["self-test", str(path)]) == 0 and "kernels: PASS" in capsys.readouterr().out

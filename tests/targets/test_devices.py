@@ -84,6 +84,12 @@ def test_device_id_ignores_what_changes_between_runs(jetson):
     later = dict(device, kernel="6.0", affinity=[0], frequency=[], power_mode="pmode:0001", memory_mb=7619)
     assert device_id(later) == device_id(device)
     assert device_id(dict(device, board="another")) != device_id(device)
+    gpu = {"gpu": "Orin", "sm": "87", "tensorrt": "10.3.0", "cuda": "12.6", "driver": "12.6"}
+    known = device_id(dict(device, accelerator=gpu))
+    assert known != device_id(device)
+    assert known != device_id(dict(device, accelerator=dict(gpu, tensorrt="10.16.2"))), "another TensorRT, other times"
+    assert known == device_id(dict(device, accelerator=dict(gpu, driver="12.8")))
+    assert "Orin, TensorRT 10.3.0" in describe(dict(device, accelerator=gpu))
 
 
 def test_events_between_readings():

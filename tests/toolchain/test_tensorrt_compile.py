@@ -89,7 +89,7 @@ def test_the_archive_is_all_that_the_device_needs(portable, tmp_path):
 
 def test_the_recipe_is_complete_for_every_release(portable, tmp_path):
     text = (portable.path / "BUILD.txt").read_text()
-    assert "python3 device.pyz build ." in text and "cmake -S plugin/trt" in text
+    assert "python3 BUNDLE/device.pyz build BUNDLE" in text and "cmake -S plugin/trt" in text
     lines = [shlex.split(line) for line in text.splitlines() if line.startswith("    trtexec")]
     assert len(lines) == 4 * 4, "four graphs for each JetPack of the board"
     assert "--plugins=./libsanp_trt.so" in lines[0] and "--staticPlugins=./libsanp_trt.so" in lines[4]

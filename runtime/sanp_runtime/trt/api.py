@@ -20,7 +20,7 @@ def import_tensorrt() -> Any:
     """The package; TargetError with the command that installs it."""
     try:
         import tensorrt
-    except ImportError as error:
+    except (ImportError, OSError, AttributeError) as error:  # the package without its libraries, or with a newer numpy
         raise TargetError(
             f"tensorrt cannot be imported ({error}), and this bundle needs it; on a Jetson run `sudo apt install "
             "python3-libnvinfer` and use the system's python3, on a PC `pip install tensorrt`"

@@ -33,7 +33,7 @@ def build(
     layer that should be our plugin is proven to be it. Raises TargetError if something is missing here,
     AccelerationError if a layer is not ours, InputError for a damaged bundle.
     """
-    bundle = open_bundle(path)
+    bundle = open_bundle(Path(path).resolve())
     _check_target(bundle)
     chosen = choose_tool(tool)
     stack = {"tensorrt": chosen.version, "tool": chosen.name, **gpu()}

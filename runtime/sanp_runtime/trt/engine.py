@@ -84,6 +84,10 @@ class TensorrtEngine(Engine):
             self._context, self._bound = usual, None
         return aggregate_rows([[(node_name(name), ms) for name, ms in rows] for rows in calls], skip)
 
+    def accelerator(self) -> Dict[str, Any]:
+        """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
+        return dict(self.stack)
+
     def versions(self) -> Dict[str, str]:
         """TensorRT, CUDA and driver."""
         return {key: str(self.stack[key]) for key in ("tensorrt", "cuda", "driver")}
@@ -120,7 +124,8 @@ class TensorrtEngine(Engine):
 
         def run(keep_alive: Any = feeds) -> np.ndarray:
             self._point(n, places)
-            context.execute_async_v3(cuda.stream)
+            if not context.execute_async_v3(cuda.stream):
+                raise TargetError(f"TensorRT could not run {self.graph}; build the engines of this bundle again")
             cuda.download(logits, source)
             cuda.synchronize()
             return logits

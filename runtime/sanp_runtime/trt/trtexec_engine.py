@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -76,6 +76,10 @@ class TrtexecEngine(Engine):
                 self._call(Path(name), self._feeds(batch, None), len(batch), flags)
                 calls.append([(node_name(layer), ms) for layer, ms in trtexec.read_profile(_text(profile))])
         return aggregate_rows(calls)
+
+    def accelerator(self) -> Dict[str, Any]:
+        """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
+        return dict(self.stack)
 
     def versions(self) -> Dict[str, str]:
         """TensorRT, CUDA and driver."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sanp.cli.console import out, print_json
+from sanp.cli.console import out, print_json, step
 from sanp.cli.options import Config, Json
 from sanp.settings import CompileSettings, resolve
 
@@ -59,7 +59,7 @@ def compile_(
         "layer_times": layer_times,
     }
     settings = resolve(CompileSettings, "compile", config, flags)
-    bundle = compile_model(model, output, **dict(settings))
+    bundle = compile_model(model, output, say=step, **dict(settings))
     manifest = bundle.manifest
     # A TensorRT bundle that was compiled elsewhere has no engines to look into yet.
     proof = prove(bundle) if not manifest.build or "engines" in manifest.build else None

@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,14 @@ def compile_model(
     golden: str | Path | None = None,
     replace: bool = False,
     allow_modified: bool = False,
+    say: Callable[[str], None] = lambda text: None,
     **tensorrt: Any,
 ) -> Bundle:
     """Compile an exported model into a bundle directory for `target`.
 
     golden: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing bundle
-    may be replaced. tensorrt: the fields of `TensorrtSettings`, for a TensorRT target.
+    may be replaced. say: called with one sentence before each long step. tensorrt: fields of `TensorrtSettings`, for a
+    TensorRT target.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
@@ -66,7 +68,7 @@ def compile_model(
     proto = graph.read(model, allow_modified)
     job = _Job(model, proto, chosen, golden, {"target": target, "allow_modified": allow_modified})
     if chosen.backend == TENSORRT:
-        return _compile_tensorrt(job, Path(bundle), replace, settings)
+        return _compile_tensorrt(job, Path(bundle), replace, settings, say)
     check_runs_here(chosen)
     graphs = variants(proto)
     manifest = _manifest(job, {})
@@ -88,7 +90,9 @@ class _Job:
     options: dict[str, Any]
 
 
-def _compile_tensorrt(job: _Job, bundle: Path, replace: bool, settings: TensorrtSettings) -> Bundle:
+def _compile_tensorrt(
+    job: _Job, bundle: Path, replace: bool, settings: TensorrtSettings, say: Callable[[str], None]
+) -> Bundle:
     answers = _answers(job, _manifest(job, {}))
     picked = choices(graph.layers_of(job.proto), answers, job.target, settings)
     job.options.update(
@@ -103,7 +107,7 @@ def _compile_tensorrt(job: _Job, bundle: Path, replace: bool, settings: Tensorrt
             writer.add_bytes(name, content)
         _add_answers(writer, answers)
         made = writer.finish(manifest)
-    return made if builds_here(job.target) is not None else build_engines(made.path)
+    return made if builds_here(job.target) is not None else build_engines(made.path, say=say)
 
 
 def _add_graphs(writer: BundleWriter, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest) -> None:

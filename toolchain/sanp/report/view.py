@@ -156,7 +156,7 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
         "system": ", ".join(part for part in (device["os"], device["kernel"]) if part),
         "kernels": f"library {library['version']}, {library['isa']}"
         if library["version"]
-        else "none (plain ONNX Runtime)",
+        else "none (standard operators)",
         "versions": ", ".join(f"{name} {version}" for name, version in profile["versions"].items()),
         "threads": f"{settings['threads']}, on processors {settings['cpus']}"
         if settings["cpus"]
