@@ -28,15 +28,15 @@ ChannelGateAttributes channel_gate_attributes(const OrtApi* api, const OrtKernel
 }
 
 ChannelGateArguments channel_gate_arguments(const OrtApi* api, const OrtKernelContext* context,
-                                            const ChannelGateAttributes& attributes) {
+                                            const ChannelGateAttributes& attributes, const ConstantInputs* constants) {
   ChannelGateArguments a{};
-  a.x = input_tensor(api, context, 0, "x");
-  a.w1 = input_tensor(api, context, 1, "w1");
-  a.b1 = input_tensor(api, context, 2, "b1");
-  a.w2 = input_tensor(api, context, 3, "w2");
-  a.b2 = input_tensor(api, context, 4, "b2");
-  a.bias = input_tensor(api, context, 5, "bias");
-  a.mask = input_tensor(api, context, 6, "mask");
+  a.x = input_tensor(api, context, 0, "x", constants);
+  a.w1 = input_tensor(api, context, 1, "w1", constants);
+  a.b1 = input_tensor(api, context, 2, "b1", constants);
+  a.w2 = input_tensor(api, context, 3, "w2", constants);
+  a.b2 = input_tensor(api, context, 4, "b2", constants);
+  a.bias = input_tensor(api, context, 5, "bias", constants);
+  a.mask = input_tensor(api, context, 6, "mask", constants);
   require_rank(a.x, 4, 0);
   require_rank(a.w1, 2, -1);
   require_rank(a.w2, 2, -1);

@@ -19,6 +19,7 @@ struct ChannelGateArguments {
 
 ChannelGateAttributes channel_gate_attributes(const OrtApi* api, const OrtKernelInfo* info);
 ChannelGateArguments channel_gate_arguments(const OrtApi* api, const OrtKernelContext* context,
-                                            const ChannelGateAttributes& attributes);
+                                            const ChannelGateAttributes& attributes,
+                                            const ConstantInputs* constants = nullptr);
 
 }  // namespace sanp

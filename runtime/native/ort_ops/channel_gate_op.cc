@@ -6,10 +6,13 @@
 namespace sanp {
 
 ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo* info)
-    : api(ort_api), attributes_(channel_gate_attributes(ort_api, info)), isa_(&current_isa()) {}
+    : api(ort_api),
+      attributes_(channel_gate_attributes(ort_api, info)),
+      constants_(ort_api, info, ChannelGateOp::kInputs),
+      isa_(&current_isa()) {}
 
 void ChannelGateKernel::compute(OrtKernelContext* context) const {
-  const ChannelGateArguments a = channel_gate_arguments(api, context, attributes_);
+  const ChannelGateArguments a = channel_gate_arguments(api, context, attributes_, &constants_);
   GateCall call{};
   call.batch = a.batch;
   call.channels = a.channels;

@@ -16,6 +16,7 @@ class ChannelGateKernel {
 
  private:
   const ChannelGateAttributes attributes_;
+  const ConstantInputs constants_;
   const IsaKernels* isa_;
 };
 

@@ -80,14 +80,14 @@ GatedConvAttributes gated_conv_attributes(const OrtApi* api, const OrtKernelInfo
 }
 
 GatedConvArguments gated_conv_arguments(const OrtApi* api, const OrtKernelContext* context,
-                                        const GatedConvAttributes& attributes) {
+                                        const GatedConvAttributes& attributes, const ConstantInputs* constants) {
   GatedConvArguments a{};
-  a.x = input_tensor(api, context, 0, "x");
-  a.w = input_tensor(api, context, 1, "w");
-  a.scale = input_tensor(api, context, 2, "scale");
-  a.shift = input_tensor(api, context, 3, "shift");
-  a.in_active = input_tensor(api, context, 4, "in_active");
-  a.residual = input_tensor(api, context, 5, "residual");
+  a.x = input_tensor(api, context, 0, "x", constants);
+  a.w = input_tensor(api, context, 1, "w", constants);
+  a.scale = input_tensor(api, context, 2, "scale", constants);
+  a.shift = input_tensor(api, context, 3, "shift", constants);
+  a.in_active = input_tensor(api, context, 4, "in_active", constants);
+  a.residual = input_tensor(api, context, 5, "residual", constants);
 
   a.shape = checked_shape(attributes, a.x, a.w, &a.out[2]);
   a.out[0] = a.x.dims[0];

@@ -24,6 +24,7 @@ struct GatedConvArguments {
 
 GatedConvAttributes gated_conv_attributes(const OrtApi* api, const OrtKernelInfo* info);
 GatedConvArguments gated_conv_arguments(const OrtApi* api, const OrtKernelContext* context,
-                                        const GatedConvAttributes& attributes);
+                                        const GatedConvAttributes& attributes,
+                                        const ConstantInputs* constants = nullptr);
 
 }  // namespace sanp

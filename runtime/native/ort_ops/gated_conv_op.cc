@@ -12,14 +12,7 @@ namespace {
 
 // A model with dynamic sizes could otherwise grow the list for ever; later shapes are planned per call.
 constexpr int kMaxCachedPlans = 16;
-
-// Only weights that cannot change may be transformed once. An input that ONNX Runtime cannot tell is not constant.
-bool constant_weights(const OrtApi* api, const OrtKernelInfo* info) {
-  int constant = 0;
-  const OrtValue* value = nullptr;
-  return succeeded(api, ort::KernelInfoGetConstantInput_tensor(api, info, size_t{1}, &constant, &value)) &&
-         constant != 0;
-}
+constexpr size_t kWeights = 1;  // index of w
 
 }  // namespace
 
@@ -34,8 +27,10 @@ struct GatedConvKernel::CachedPlan {
 GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* info)
     : api(ort_api),
       attributes_(gated_conv_attributes(api, info)),
+      constants_(api, info, GatedConvOp::kInputs),
       isa_(&current_isa()),
-      winograd_(constant_weights(api, info) ? winograd_limit() : 0),
+      // Only weights that cannot change may be transformed once.
+      winograd_(constants_.find(kWeights) != nullptr ? winograd_limit() : 0),
       prepared_{{nullptr, free}, {nullptr, free}} {}
 
 GatedConvKernel::~GatedConvKernel() {
@@ -81,7 +76,7 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
 }
 
 void GatedConvKernel::compute(OrtKernelContext* context) const {
-  const GatedConvArguments a = gated_conv_arguments(api, context, attributes_);
+  const GatedConvArguments a = gated_conv_arguments(api, context, attributes_, &constants_);
   ConvCall call{};
   call.y = output_tensor(api, context, 0, a.out, 4);
   if (a.batch() == 0) return;

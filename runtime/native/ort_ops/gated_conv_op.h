@@ -25,6 +25,7 @@ class GatedConvKernel {
   const float* prepared_weights(const Plan& plan, const float* w) const;
 
   const GatedConvAttributes attributes_;
+  const ConstantInputs constants_;
   const IsaKernels* isa_;
   int winograd_;  // largest tile, 0 where the weights are not constant
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.

@@ -17,10 +17,9 @@ int64_t TensorView::elements() const {
 
 std::string TensorView::shape() const { return shape_text(dims, rank); }
 
-TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name) {
-  const OrtValue* value = nullptr;
-  check(api, ort::KernelContext_GetInput(api, context, index, &value));
-  if (value == nullptr) fail("input '%s' is missing; it is required, re-export the model", name);
+namespace {
+
+TensorView view_of(const OrtApi* api, const OrtValue* value, const char* name) {
   int is_tensor = 0;
   check(api, ort::IsTensor(api, value, &is_tensor));
   if (!is_tensor) fail("input '%s' is not a tensor; pass a float32 tensor", name);
@@ -45,6 +44,34 @@ TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size
   check(api, ort::GetTensorMutableData(api, const_cast<OrtValue*>(value), &data));
   t.data = static_cast<const float*>(data);
   return t;
+}
+
+}  // namespace
+
+ConstantInputs::ConstantInputs(const OrtApi* api, const OrtKernelInfo* info, size_t inputs) : view_{} {
+  for (size_t i = 0; i < inputs && i < kMost; ++i) {
+    int constant = 0;
+    const OrtValue* value = nullptr;
+    if (!succeeded(api, ort::KernelInfoGetConstantInput_tensor(api, info, i, &constant, &value))) continue;
+    if (constant == 0 || value == nullptr) continue;
+    try {
+      view_[i] = view_of(api, value, "");
+    } catch (const OpError&) {  // the run finds the same and can name the input
+    }
+  }
+}
+
+TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
+                        const ConstantInputs* constants) {
+  if (const TensorView* const view = constants ? constants->find(index) : nullptr) {
+    TensorView t = *view;
+    t.name = name;
+    return t;
+  }
+  const OrtValue* value = nullptr;
+  check(api, ort::KernelContext_GetInput(api, context, index, &value));
+  if (value == nullptr) fail("input '%s' is missing; it is required, re-export the model", name);
+  return view_of(api, value, name);
 }
 
 float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank) {
