@@ -11,20 +11,28 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PAGE = mmap.PAGESIZE
 
 
-class HostBuffer:
-    """An array that begins at a 16-byte boundary and ends at an unmapped page, or up to 15 bytes before it."""
+def forbid(address: int, size: int) -> None:
+    """From now on every access to these pages ends the program."""
+    if LIBC.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), 0) != 0:
+        raise OSError(ctypes.get_errno(), "mprotect")
 
-    def __init__(self, array: np.ndarray) -> None:
+
+class HostBuffer:
+    """An array between two unmapped pages, at a 16-byte boundary.
+
+    It begins right behind the first page or ends at the second one, less up to 15 bytes that must stay as they are.
+    """
+
+    def __init__(self, array: np.ndarray, at_start: bool = False) -> None:
         size = max(1, -(-array.nbytes // PAGE)) * PAGE
         self._map = mmap.mmap(-1, size + 2 * PAGE)
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         for guard in (start, start + PAGE + size):
-            if LIBC.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) != 0:
-                raise OSError(ctypes.get_errno(), "mprotect")
+            forbid(guard, PAGE)
         slack = -array.nbytes % 16
-        offset = PAGE + size - array.nbytes - slack
+        offset = PAGE if at_start else PAGE + size - array.nbytes - slack
         self._array = np.frombuffer(self._map, array.dtype, array.size, offset).reshape(array.shape)
-        self._slack = np.frombuffer(self._map, np.uint8, slack, PAGE + size - slack)
+        self._slack = np.frombuffer(self._map, np.uint8, slack, offset + array.nbytes)
         self._array[...] = array
         self._slack[...] = 0xFF
         self.pointer = start + offset
@@ -40,6 +48,33 @@ class HostMemory:
 
     stream = None
 
+    def __init__(self, at_start: bool = False) -> None:
+        self.at_start = at_start
+
     def put(self, array: np.ndarray) -> HostBuffer:
         """Copies to the device."""
-        return HostBuffer(np.ascontiguousarray(array))
+        return HostBuffer(np.ascontiguousarray(array), self.at_start)
+
+
+class PagedMemory(HostMemory):
+    """Memory in which rows of some arrays may not be touched. `closed` pairs an array with a flag for each such row.
+
+    A row must fill whole pages.
+    """
+
+    def __init__(self, closed: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        super().__init__()
+        self._closed = closed
+
+    def put(self, array: np.ndarray) -> HostBuffer:
+        """Copies to the device and forbids the closed rows."""
+        buffer = super().put(array)
+        for known, rows in self._closed:
+            if known is not array:
+                continue
+            size = array.nbytes // rows.size
+            assert size * rows.size == array.nbytes
+            assert size % PAGE == 0
+            for i in np.flatnonzero(rows):
+                forbid(buffer.pointer + int(i) * size, size)
+        return buffer

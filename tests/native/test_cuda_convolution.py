@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from native.cuda_cases import MASKS, describe, make_case, random_conv
 from native.cuda_library import FLOAT16, FLOAT32, HOPPER, HWIO, OIHW, ORIN, CudaLibrary, build_emulated
-from native.cuda_memory import HostMemory
+from native.cuda_memory import PAGE, HostMemory, PagedMemory
 
 TYPES = {"float32": FLOAT32, "float16": FLOAT16}
 MEMORY = HostMemory()
@@ -24,7 +24,8 @@ def check_plans(library, case, where, plans=None):
     """Every plan against the reference, each with another order of threads and blocks."""
     for order, plan in enumerate(library.candidates(case.conv, ORIN) if plans is None else plans):
         library.handle.sanp_emulator_order(order)
-        case.check(case.run(library, MEMORY, plan), f"{where}, {library.describe(plan)}, order {order}")
+        y = case.run(library, HostMemory(at_start=order % 2 == 1), plan)
+        case.check(y, f"{where}, {library.describe(plan)}, order {order}")
 
 
 def one_of_each_kernel(library, conv, device=ORIN):
@@ -140,6 +141,31 @@ def test_the_order_of_threads_and_blocks_does_not_matter(library):
                 library.handle.sanp_emulator_order(order)
                 results.append(case.run(library, MEMORY, plan).tobytes())
             assert len(set(results)) == 1, library.describe(plan)
+
+
+@pytest.mark.parametrize("element", TYPES)
+def test_what_is_closed_is_not_read(library, element):
+    """Planes of closed inputs, weights of closed outputs (OIHW) and closed inputs (HWIO) lie in forbidden pages."""
+    row = PAGE // (2 if element == "float16" else 4)
+    shapes = [
+        describe(row, 21, (4, 4), kernel=1, weight_order=OIHW),
+        describe(21, row, (2, 4), kernel=1, weight_order=HWIO),
+        describe(7, 5, (32, row // 32), weight_order=OIHW),
+        describe(7, 5, (32, row // 32), kernel=1),
+        describe(5, 5, (32, row // 32), group=5),
+    ]
+    for conv in shapes:
+        conv.type = TYPES[element]
+        case = make_case(np.random.default_rng(10), conv)
+        x, w = case.arrays["x"], case.arrays["w"]
+        closed_in, closed_out = (case.arrays[name][0] == 0 for name in ("in_active", "scale"))
+        pages = [(x, closed_in)] if x.nbytes // conv.c_in % PAGE == 0 else []
+        rows = closed_in if conv.weight_order == HWIO else closed_out
+        if w.nbytes // rows.size % PAGE == 0 and w.shape[:2] != (3, 3):
+            pages.append((w, rows))
+        assert pages
+        for plan in one_of_each_kernel(library, conv):
+            case.check(case.run(library, PagedMemory(pages), plan), library.describe(plan))
 
 
 def test_slices_of_any_number_of_inputs(library):
