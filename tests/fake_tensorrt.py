@@ -1,87 +1,27 @@
-"""A stand-in for the `tensorrt` package and the CUDA runtime that computes real numbers through ONNX Runtime.
+"""A stand-in for the `tensorrt` package that computes real numbers through ONNX Runtime.
 
 It exists only inside the fixture that installs it. It refuses what the real ones refuse (read in their sources): wrong
 flags for its version, functions in the model, newer operator forms, missing plugin attributes, shapes outside the
-profile, FP16 without permission, addresses outside its memory, engines of another version. "Device" memory is host
-memory, an engine is the ONNX file behind a header.
+profile, FP16 without permission, addresses outside its memory, engines of another version. An engine is the ONNX file
+behind a header; memory is that of fake_cuda.py.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import json
 import re
-import shutil
-import subprocess
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-import pytest
+from fake_cuda import FakeCudart
 from trt_oracle import executable
 
 _MAGIC = b"FAKE-ENGINE\n"
 _PLUGINS = ("SanpGatedConv", "SanpChannelGate")
-
-
-class FakeCudart:
-    """The few functions of libcudart that we call."""
-
-    def __init__(self, gpu="NVIDIA Fake", sm=87, runtime=12060):
-        self.allocations = {}
-        self.answers = {16: 8, 75: sm // 10, 76: sm % 10}
-        self.gpu, self.runtime, self.fail = gpu, runtime, None
-        self.cudaGetErrorString = lambda status: b"no CUDA-capable device is detected"
-
-    def cudaStreamCreate(self, stream):
-        if self.fail == "cudaStreamCreate":
-            return 100
-        stream._obj.value = 4096
-        return 0
-
-    def cudaStreamDestroy(self, stream):
-        return 0
-
-    def cudaStreamSynchronize(self, stream):
-        assert stream.value == 4096
-        return 0
-
-    def cudaMalloc(self, pointer, size):
-        buffer = ctypes.create_string_buffer(b"\xff" * size.value, size.value)  # NaN: nothing may rely on zeros
-        pointer._obj.value = ctypes.addressof(buffer)
-        self.allocations[pointer._obj.value] = buffer
-        return 0
-
-    def cudaFree(self, pointer):
-        del self.allocations[pointer.value]
-        return 0
-
-    def cudaMemcpyAsync(self, target, source, size, direction, stream):
-        self.check((target if direction.value == 1 else source).value, size.value)
-        ctypes.memmove(target.value, source.value, size.value)
-        return 0
-
-    def check(self, address, size):
-        """The range lies inside one allocation."""
-        assert any(a <= address and address + size <= a + len(b) for a, b in self.allocations.items()), "bad address"
-
-    def cudaDeviceGetAttribute(self, number, attribute, device):
-        number._obj.value = self.answers[attribute.value]
-        return 0
-
-    def cudaGetDeviceProperties(self, properties, device):
-        properties.value = self.gpu.encode()
-        return 0
-
-    def cudaRuntimeGetVersion(self, number):
-        number._obj.value = self.runtime
-        return 0
-
-    cudaDriverGetVersion = cudaRuntimeGetVersion
 
 
 def install(monkeypatch, version, gpu="NVIDIA Fake", sm=87):
@@ -94,18 +34,6 @@ def install(monkeypatch, version, gpu="NVIDIA Fake", sm=87):
     for name in ("WARM_UP_MS", "WARM_UP_CAP_MS", "_WINDOW_MS"):
         monkeypatch.setattr(f"sanp_runtime.timing.{name}", 1.0)  # no test here is about a latency
     return module, cudart
-
-
-def compile_stub_plugin(folder: Path, registered: int = len(_PLUGINS)) -> Path:
-    """A real shared library that answers like the plugin; skips where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("there is no C compiler to make a stand-in for the plugin library")
-    source = folder / f"stub{registered}.c"
-    source.write_text(f"int sanp_trt_register(void) {{ return {registered}; }}\n")
-    library = source.with_suffix(".so")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    return library
 
 
 def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
@@ -341,113 +269,3 @@ def layer_information(engine, major, minor):
             row["Name"] = node.name if plugin else f"__myl_{re.sub('[^A-Za-z]', '', node.op_type)}_myl0_{len(rows)}"
         rows.append(row)
     return json.dumps({"Layers": rows, "Bindings" if major < 11 else "I/O Tensors": [*engine.inputs, *engine.outputs]})
-
-
-# Options of `samples/common/sampleOptions.cpp` that a version lacks, of those that we use.
-_LACKS = {
-    "8.5.2": {"staticPlugins", "stronglyTyped"},
-    "8.6.2": {"stronglyTyped"},
-    "10.3.0": set(),
-    "11.1.0": {"fp16", "precisionConstraints", "layerPrecisions"},
-}
-_FLAG_NAMES = """
-onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16
-precisionConstraints layerPrecisions profilingVerbosity exportLayerInfo exportOutput exportTimes exportProfile
-iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph useSpinWait separateProfileRun
-"""
-_FLAGS = set(_FLAG_NAMES.split())
-
-
-class FakeTrtexec:
-    """Acts on trtexec's command lines inside the test process; engines are those of the fake package."""
-
-    def __init__(self, version: str, cudart: FakeCudart) -> None:
-        self.version, self.lines = version, []
-        self.trt = make_module(version, cudart)
-        self.logger = self.trt.ILogger()
-        self.logger.log = lambda severity, message: None
-        self.load = functools.cache(lambda plan: self.trt.Runtime(self.logger).deserialize_cuda_engine(plan))
-
-    def __call__(self, path, arguments):
-        self.lines.append(list(arguments))
-        pairs = [argument[2:].partition("=") for argument in arguments]
-        options = {name: value for name, _, value in pairs}
-        unknown = set(options) - (_FLAGS - _LACKS[self.version])
-        assert all(argument.startswith("--") for argument in arguments) and not unknown, f"unknown option {unknown}"
-        if "onnx" in options:
-            self.build(options)
-        if "loadEngine" in options:
-            self.run(options)
-        return f"&&&& RUNNING TensorRT.trtexec [TensorRT v{self.version}]"
-
-    def build(self, options):
-        trt = self.trt
-        builder = trt.Builder(self.logger)
-        major = int(self.version.split(".")[0])
-        assert major != 10 or "stronglyTyped" in options
-        network = builder.create_network(1 << (1 if major == 10 else 0))
-        parser = trt.OnnxParser(network, self.logger)
-        assert parser.parse_from_file(options["onnx"]), parser.errors
-        plugin = "plugins" in options or "staticPlugins" in options
-        assert plugin or not any(node.domain for node in network.model.graph.node), "Plugin not found"
-        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-        ends = [_shapes(options[f"{word}Shapes"]) for word in ("min", "opt", "max")]
-        for name in ends[0]:
-            profile.set_shape(name, *(end[name] for end in ends))
-        config.add_optimization_profile(profile)
-        config.profiling_verbosity = 2 * (options["profilingVerbosity"] == "detailed")
-        config.flags = {0} if "fp16" in options else set()
-        plan = builder.build_serialized_network(network, config)
-        assert plan is not None
-        Path(options["saveEngine"]).write_bytes(plan)
-
-    def run(self, options):
-        engine = self.load(Path(options["loadEngine"]).read_bytes())
-        shapes = _shapes(options["shapes"])
-        files = dict(item.split(":") for item in options["loadInputs"].split(","))
-        assert set(files) == set(engine.inputs), "every input must be given"
-        feeds = {name: np.fromfile(path, np.float32).reshape(shapes[name]) for name, path in files.items()}
-        values = dict(zip(engine.outputs, engine.session.run(engine.outputs, feeds)))
-        if "exportOutput" in options:
-            Path(options["exportOutput"]).write_text(_output_text(values))
-        if "exportTimes" in options:
-            Path(options["exportTimes"]).write_text(_times_text(int(options["iterations"]), values))
-        if "exportProfile" in options:
-            Path(options["exportProfile"]).write_text(_profile_text(engine.model.graph.node))
-        if "exportLayerInfo" in options:
-            version = [int(part) for part in self.version.split(".")[:2]]
-            Path(options["exportLayerInfo"]).write_text(layer_information(engine, *version))
-
-
-def _shapes(text):
-    rows = (item.split(":") for item in text.split(","))
-    return {name: tuple(int(size) for size in dims.split("x")) for name, dims in rows}
-
-
-def _output_text(values):
-    """As exportJSONOutput writes it: six digits, nan and inf bare, and its own idea of indentation."""
-    rows = []
-    for name, value in values.items():
-        numbers = ", ".join(f"{number:.6g}" for number in value.ravel().tolist())
-        dims = "x".join(str(size) for size in value.shape)
-        rows.append(f'{{ "name" : "{name}"\n  , "dimensions" : "{dims}"\n  , "values" : [ {numbers} ]\n  }}\n')
-    return "[\n  " + ", ".join(rows) + "]\n"
-
-
-def _times_text(count, values):
-    """As exportJSONTrace writes it; the time depends on the data."""
-    base = 0.1 + 0.01 * float(np.abs(next(iter(values.values()))).mean())
-    rows = []
-    for index in range(count):
-        ms = base * (1 + 0.001 * (index % 3))
-        rows.append(
-            '{ "startEnqMs" : 1, "endEnqMs" : 1.1, "startH2dMs" : 0, "endH2dMs" : 0, "startComputeMs" : 1, '
-            f'"endComputeMs" : {1 + ms:.6g}, "startD2hMs" : 0, "endD2hMs" : 0, "h2dMs" : 0, "computeMs" : {ms:.6g}, '
-            f'"d2hMs" : 0, "latencyMs" : {ms:.6g} }}\n'
-        )
-    return "[\n  " + ", ".join(rows) + "]\n"
-
-
-def _profile_text(nodes):
-    times = '"timeMs" : 1, "averageMs" : 0.02, "medianMs" : 0.01, "percentage" : 1'
-    return '[\n  { "count" : 100 }\n' + "".join(f', {{ "name" : "{n.name}", {times} }}\n' for n in nodes) + "]\n"

@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--graph", default="model", help="model, open, replay or dense [default: model]")
     run.add_argument("--isa", help="force an instruction set of the operator library")
     run.add_argument("--output", "-o", help="write logits and gates to this .npz file")
-    _command(commands, "self-test", _self_test, "check kernels, gates and accuracy against the answers in the bundle")
+    text = "check kernels, gates and accuracy against the answers in the bundle"
+    _command(commands, "self-test", _self_test, text, aliases=["validate"])
     make = _command(commands, "build", _build, "build the engines of a TensorRT bundle on this machine and prove them")
     make.add_argument("--tool", default="auto", help="python, trtexec, or auto: the package if there is one")
     make.add_argument("--plugin", help="a plugin library that was compiled before, instead of the bundle's sources")
@@ -68,8 +69,10 @@ def _program() -> str:
     return f"python3 {called}" if called.endswith(".pyz") else "python -m sanp_runtime"
 
 
-def _command(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+def _command(
+    commands: Any, name: str, function: Any, text: str, aliases: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, aliases=aliases, help=text, description=text)
     parser.set_defaults(command=function)
     parser.add_argument("bundle", help="directory written by `sanp compile`")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -179,6 +179,24 @@ def _check_build(manifest: Manifest) -> None:
         _fail("build.plugin_layers", plugins, "names of gated layers")
     if precision not in ("fp32", "fp16"):
         _fail("build.precision", precision, "fp32 or fp16")
+    if manifest.target["backend"] == "tensorrt":
+        _check_engines(manifest)
+
+
+def _check_engines(manifest: Manifest) -> None:
+    """What the TensorRT backend reads: batch sizes, and either no engines or one file for each graph."""
+    batch = manifest.build.get("batch")
+    sizes = [batch.get(key) for key in ("min", "opt", "max")] if isinstance(batch, dict) else [None]
+    if any(type(size) is not int for size in sizes) or sorted([1, *sizes]) != [1, *sizes]:
+        _fail("build.batch", batch, "integers 1 <= min <= opt <= max")
+    engines = manifest.build.get("engines")
+    if engines is None:
+        return
+    rows = [engines.get(graph) for graph in GRAPHS] if isinstance(engines, dict) else []
+    if not rows or any(not isinstance(row, dict) or row.get("file") not in manifest.files for row in rows):
+        _fail("build.engines", engines, f"a file of the bundle for each of {GRAPHS}")
+    if not isinstance(manifest.build.get("fingerprint"), dict):
+        _fail("build.fingerprint", manifest.build.get("fingerprint"), "what the engines were built with")
 
 
 def _check_fields(row: Mapping[str, Any]) -> None:

@@ -5,8 +5,10 @@ The fake computes real numbers (tests/fake_tensorrt.py), so answers are compared
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import fake_cuda
 import fake_tensorrt
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ import tiny_trt
 from tiny_bundle import make_golden
 
 from sanp_runtime import load
+from sanp_runtime import manifest as manifests
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.cli import main
+from sanp_runtime.manifest import GRAPHS
 from sanp_runtime.profile import profile
 from sanp_runtime.trt.builder import build
 from sanp_runtime.validate import self_test
@@ -32,7 +36,7 @@ DIALECTS = {
 
 @pytest.fixture(scope="session")
 def stub(tmp_path_factory):
-    return fake_tensorrt.compile_stub_plugin(tmp_path_factory.mktemp("stub"))
+    return fake_cuda.compile_stub_plugin(tmp_path_factory.mktemp("stub"))
 
 
 @pytest.fixture
@@ -216,7 +220,7 @@ def test_a_plugin_of_another_tensorrt_is_refused(machine, tmp_path):
     target, *_ = machine()
     bundle = tiny_trt.write(tmp_path / "net.sanp", target)
     with pytest.raises(TargetError, match="registered 0 of 2"):
-        build(bundle.path, plugin=fake_tensorrt.compile_stub_plugin(tmp_path, 0))
+        build(bundle.path, plugin=fake_cuda.compile_stub_plugin(tmp_path, 0))
     (tmp_path / "text.so").write_text("not a library")
     with pytest.raises(TargetError, match="cannot be loaded on this machine"):
         build(bundle.path, plugin=tmp_path / "text.so")
@@ -238,6 +242,28 @@ def test_what_tensorrt_says_reaches_the_user(machine, stub, tmp_path):
         build(bundle.path, plugin=stub)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": None}, "build.batch"),
+        ({"batch": {"min": 1, "opt": 8, "max": 4}}, "build.batch"),
+        ({"batch": {"min": 1, "opt": True, "max": 4}}, "build.batch"),
+        ({"precision": "int4"}, "build.precision"),
+        ({"plugin_layers": ["nowhere"]}, "build.plugin_layers"),
+        ({"plugin_layers": "stem"}, "build.plugin_layers"),
+        ({"engines": {"model": {"file": "model.engine"}}}, "build.engines"),
+        ({"engines": {key: {"file": "../../etc/passwd"} for key in GRAPHS}}, "build.engines"),
+        ({"engines": {key: {"file": "model.onnx"} for key in GRAPHS}}, "build.fingerprint"),
+        ({"engines": []}, "build.engines"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(tmp_path, change, message):
+    manifest = tiny_trt.write(tmp_path / "net.sanp").manifest
+    wrong = dataclasses.replace(manifest, build={**manifest.build, **change})
+    with pytest.raises(InputError, match=message):
+        manifests.loads(wrong.dumps())
+
+
 def test_options_of_onnxruntime_are_refused(built):
     for wrong in ({"threads": 2}, {"library": None}, {"isa": "avx2"}):
         with pytest.raises(ConfigError, match="leave them out"):
@@ -253,7 +279,8 @@ def test_the_device_command_line(machine, stub, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, err = capsys.readouterr()
     assert "6 of 6 gated nodes ran in our kernels" in out and "building dense" in err
-    assert main(["self-test", str(path)]) == 0 and "kernels: PASS" in capsys.readouterr().out
+    for command in ("self-test", "validate"):
+        assert main([command, str(path)]) == 0 and "kernels: PASS" in capsys.readouterr().out
     assert main(["run", str(path)]) == 0
     assert main(["profile", str(path), "--duration", "0.05", "--allow-invalid"]) == 0
     assert main(["self-test", str(path), "--plain"]) == 2

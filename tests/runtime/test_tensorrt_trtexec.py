@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fake_tensorrt
+import fake_trtexec
 import numpy as np
 import pytest
 import tiny_net
@@ -151,7 +152,7 @@ def only_trtexec(monkeypatch, tmp_path):
         _, cudart = fake_tensorrt.install(monkeypatch, version, "Orin", 87)
         monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
         monkeypatch.setattr("platform.machine", lambda: "aarch64")
-        fake = fake_tensorrt.FakeTrtexec(version, cudart)
+        fake = fake_trtexec.FakeTrtexec(version, cudart)
         for module in ("tools", "engine"):
             monkeypatch.setattr(f"sanp_runtime.trt.{module}.find_trtexec", lambda: tmp_path / "trtexec")
         for module in ("tools", "trtexec_engine"):

@@ -9,6 +9,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import fake_cuda
 import fake_tensorrt
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_compile_builds_where_tensorrt_is(model, trained, portable, tmp_path, mo
     """The whole way on one machine: compile, proof, validation against PyTorch, profile."""
     fake_tensorrt.install(monkeypatch, "10.16.2", "NVIDIA RTX", 89)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    stub = fake_tensorrt.compile_stub_plugin(tmp_path)
+    stub = fake_cuda.compile_stub_plugin(tmp_path)
     monkeypatch.setattr("sanp_runtime.trt.builder.compile_plugin", lambda sources, folder, arch: stub)
     half = ",".join(portable.manifest.gated[::2])
     bundle = compile_model(model, tmp_path / "model.sanp", target="x86-cuda", plugin_layers=half)

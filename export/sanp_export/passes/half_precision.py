@@ -35,6 +35,17 @@ def half_precision(graph: gs.Graph) -> int:
     return _Halver(graph).run()
 
 
+def to_half(name: str, values: np.ndarray) -> np.ndarray:
+    """Values rounded to float16; ExportError if a finite one would become infinite."""
+    with np.errstate(over="ignore"):
+        half: np.ndarray = values.astype(np.float16)
+    if (np.isinf(half) & np.isfinite(values)).any():
+        raise ExportError(
+            f"{name}: holds {np.abs(values).max():.3g}, expected at most 65504 for FP16; compile with --precision fp32"
+        )
+    return half
+
+
 class _Halver:
     """Walks the graph in order of execution; what is float16 is known by the dtype of the tensor."""
 
@@ -91,14 +102,7 @@ class _Halver:
 
     def _half_constant(self, tensor: gs.Constant) -> gs.Constant:
         if id(tensor) not in self._constants:
-            with np.errstate(over="ignore"):
-                values = tensor.values.astype(np.float16)
-            if (np.isinf(values) & np.isfinite(tensor.values)).any():
-                raise ExportError(
-                    f"{tensor.name}: holds {np.abs(tensor.values).max():.3g}, expected at most 65504 for FP16; "
-                    "compile with --precision fp32"
-                )
-            self._constants[id(tensor)] = gs.Constant(f"{tensor.name}.half", values)
+            self._constants[id(tensor)] = gs.Constant(f"{tensor.name}.half", to_half(tensor.name, tensor.values))
             self._changes += 1
         return self._constants[id(tensor)]
 

@@ -10,9 +10,8 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from sanp_export.passes.densify import bias_of
+from sanp_export.passes.half_precision import to_half
 from sanp_export.passes.patterns import (
-    GATE_BIAS,
-    GATE_MASK,
     RESIDUAL,
     SCALE,
     WEIGHT,
@@ -61,7 +60,8 @@ class _Writer:
         fused = has_residual(node)
         node.outputs.clear()
         node.inputs.clear()
-        own = self._const("conv_bias", bias.values.reshape(-1).astype(self._dtype))
+        values = bias.values.reshape(-1)
+        own = self._const("conv_bias", to_half(bias.name, values) if self._dtype is np.float16 else values)
         y = self._emit("Conv", "conv", [x, weight, own], shape, {name: node.attrs[name] for name in _GEOMETRY})
         rows = self._cast(scale) if self._dtype is np.float16 else scale
         axes = self._const("scale_axes", np.array([2, 3], np.int64))
@@ -72,10 +72,9 @@ class _Writer:
         self._finish(self._clamp(y, shape, node.attrs["act_min"], node.attrs["act_max"]), result)
 
     def gate(self, node: gs.Node) -> None:
-        x, w1, b1, w2, b2, bias, mask = node.inputs
+        x, w1, b1, w2, b2, bias, mask = node.inputs  # the order of the operator contract
         scale, shift = node.outputs
         rows, threshold, k = x.shape[0], node.attrs["threshold"], int(node.attrs["k"])
-        assert (bias, mask) == (node.inputs[GATE_BIAS], node.inputs[GATE_MASK])
         node.outputs.clear()
         node.inputs.clear()
         if x.dtype != np.float32:
