@@ -27,12 +27,12 @@ from step_time import measure
 
 from sanp import checkpoint, models
 
-WIDTH, SIZE = 0.25, 32
+WIDTH, SIZE = 0.25, 16
 SETTINGS: dict[str, dict[str, Any]] = {
     "digits": {},
     "mixcues": {
         "augment": False,  # the generator moves and turns everything already
-        "pretrain_epochs": 8,
+        "pretrain_epochs": 8,  # the proportions of the default epochs
         "warmup_epochs": 2,
         "joint_epochs": 32,
         "data_options": {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000},
@@ -42,7 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def cli(*words: object) -> tuple[int, dict[str, Any]]:
     """Exit code and --json output of one command."""
-    command = [sys.executable, "-m", "sanp.cli.app", *map(str, words), "--json"]
+    command = [sys.executable, "-c", "from sanp.cli.app import main; main()", *map(str, words), "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment)
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}

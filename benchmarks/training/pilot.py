@@ -2,8 +2,9 @@
 
     python benchmarks/training/pilot.py --plans budgets controls
 
-For each data set and seed one backbone is pretrained; every budget and policy starts from it with the same number of
-epochs. No option is tuned per budget, data set or seed. Rows are written as they finish, so that a run can be stopped.
+For each setting and seed one backbone is pretrained; every budget and policy starts from it with the same number of
+epochs. No option is tuned per budget, data set or seed. Rows are written as they finish, and a row whose configuration
+is in the file already is not run again, so that a grid can be stopped, continued and extended.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from machine import describe
@@ -31,15 +33,17 @@ VARIANTS = {  # one decision undone at a time
     "raw-descriptor": {"standardise": False},
     "no-noise": {"noise": 0.0, "soft_share": 0.0},
     "full-gate-rate": {"gate_lr_scale": 1.0},
+    "constant-noise": {"anneal": 0.0},
+    "joint-rate-0.1": {"joint_lr": 0.1},
 }
 MIXCUES = {
     "dataset": "mixcues",
     "width": 0.25,
     "image_size": 16,
     "augment": False,  # the generator moves and turns everything already
-    "pretrain_epochs": 20,
+    "pretrain_epochs": 8,  # the proportions of the default epochs
     "warmup_epochs": 2,
-    "joint_epochs": 20,
+    "joint_epochs": 32,
 }
 
 
@@ -89,72 +93,85 @@ def run_dense(config: TrainConfig, scratch: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
-def plan_of(names: list[str]) -> list[tuple[str, float, dict[str, object]]]:
-    """Label, budget and changed options of each run."""
-    plan: list[tuple[str, float, dict[str, object]]] = []
-    if "budgets" in names:
-        plan += [("sanp", budget, {}) for budget in BUDGETS]
-    if "controls" in names:
-        plan += [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS]
-    if "tuned" in names:
-        plan += [(label, BUDGETS[0], changes) for label, changes in TUNED.items()]
-    if "ablation" in names:
-        plan += [("sanp", BUDGETS[0], {}), *((label, BUDGETS[0], changes) for label, changes in TUNED.items())]
-    if "low" in names:
-        plan += [("sanp", 0.25, {}), ("fixed-k, full rate", 0.25, TUNED["fixed-k, full rate"])]
-    if "oracle" in names:
-        plan += [("oracle", BUDGETS[0], {"policy": "oracle"})]
-    if "variants" in names:
-        plan += [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()]
-    return plan
+Plan = list[tuple[str, float, dict[str, object]]]
+PLANS: dict[str, Plan] = {  # label, budget and changed options of each run
+    "sanp": [("sanp", BUDGETS[0], {})],
+    "budgets": [("sanp", budget, {}) for budget in BUDGETS],
+    "controls": [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS],
+    "tuned": [(label, BUDGETS[0], changes) for label, changes in TUNED.items()],
+    "ablation": [("sanp", BUDGETS[0], {}), *((label, BUDGETS[0], changes) for label, changes in TUNED.items())],
+    "low": [("sanp", 0.25, {}), ("fixed-k, full rate", 0.25, TUNED["fixed-k, full rate"])],
+    "oracle": [("oracle", BUDGETS[0], {"policy": "oracle"})],
+    "variants": [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()],
+    "dense": [],  # handled apart: no gates
+}
 
 
-def write(path: Path, rows: list[dict[str, object]]) -> None:
-    """Write the rows so far."""
-    text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+class Results:
+    """The rows of one setting: read from its file, written back after each new one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        found = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+        self.rows: list[dict[str, Any]] = found
+
+    def has(self, label: str, config: TrainConfig) -> bool:
+        """Whether this run is there, with the same configuration."""
+        wanted = config.model_dump(mode="json", exclude={"pretrained"})
+        return any(row["label"] == label and row["config"] == wanted for row in self.rows)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Put a row in place of an older one of the same label, budget and seed, and write the file."""
+        key = ("label", "budget", "seed")
+        self.rows = [old for old in self.rows if any(old[name] != row[name] for name in key)] + [row]
+        text = json.dumps({"machine": describe(), "rows": self.rows}, indent=1)
+        self.path.write_text(text + "\n", encoding="utf-8")
+        print(
+            f"{self.path.stem} seed {row['seed']} {row['label']:<18} budget {row['budget']:.2f}: accuracy "
+            f"{row['accuracy']:.4f} (dense {row['dense_accuracy']:.4f}), cost {row['cost']:.4f}, dynamic "
+            f"{row['dynamic']:.3f}",
+            flush=True,
+        )
+
+
+def backbone(options: dict[str, object], folder: Path) -> Path:
+    """The pretrained backbone of a setting and seed; trained unless `folder` holds it."""
+    path = folder / "dense.safetensors"
+    if not (folder / "done").exists():
+        train(TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0}), output=folder, progress=False)
+        (folder / "done").touch()
+    return path
+
+
+def grid(name: str, seed: int, plans: list[str], results: Results, backbones: Path, scratch: Path) -> None:
+    """All runs of one setting and seed that are not in the results yet."""
+    options: dict[str, object] = {"seed": seed, **SETTINGS[name]}
+    if "dense" in plans:
+        results.add(run_dense(TrainConfig.checked(**options), scratch))
+    for label, budget, changes in [row for plan in plans for row in PLANS[plan]]:
+        config = TrainConfig.checked(**{**options, "budget": budget, **changes})
+        if not results.has(label, config):
+            path = backbone(options, backbones / f"{name}-{seed}")
+            results.add({"label": label, **run(config.model_copy(update={"pretrained": path}), scratch)})
 
 
 def main() -> None:
-    """Run the grid and write <output>/pilot-<dataset>.json."""
+    """Run the grid and write <output>/pilot-<setting>.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--datasets", nargs="+", default=["digits", "mixcues"], choices=list(SETTINGS))
-    parser.add_argument(
-        "--plans",
-        nargs="+",
-        default=["budgets"],
-        choices=["budgets", "controls", "tuned", "ablation", "low", "oracle", "variants", "dense"],
-        help="dense stands alone; ablation = sanp and the learned controls at their own rate; low = 25 %% of the MACs",
-    )
+    plans = "ablation = sanp and the learned controls at their own rate; low = 25 %% of the MACs"
+    parser.add_argument("--plans", nargs="+", default=["budgets"], choices=list(PLANS), help=plans)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--backbones", type=Path, help="keep pretrained backbones here, for further calls")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    name_of = "-".join(["pilot", *arguments.plans])
-    rows: dict[str, list[dict[str, object]]] = {name: [] for name in arguments.datasets}
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
         for seed in arguments.seeds:
             for name in arguments.datasets:
-                options = {"seed": seed, **SETTINGS[name]}
-                if arguments.plans == ["dense"]:
-                    rows[name].append(run_dense(TrainConfig.checked(**options), scratch))
-                    write(arguments.output / f"{name_of}-{name}.json", rows[name])
-                    continue
-                dense = TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0})
-                train(dense, output=scratch / "dense", progress=False)
-                options["pretrained"] = scratch / "dense" / "dense.safetensors"
-                for label, budget, changes in plan_of(arguments.plans):
-                    config = TrainConfig.checked(**{**options, "budget": budget, **changes})
-                    row = {"label": label, **run(config, scratch)}
-                    rows[name].append(row)
-                    print(
-                        f"{name} seed {seed} {label:<14} budget {budget:.2f}: accuracy {row['accuracy']:.4f} "
-                        f"(dense {row['dense_accuracy']:.4f}), cost {row['cost']:.4f}, dynamic {row['dynamic']:.3f}",
-                        flush=True,
-                    )
-                    write(arguments.output / f"{name_of}-{name}.json", rows[name])
+                results = Results(arguments.output / f"pilot-{name}.json")
+                grid(name, seed, arguments.plans, results, arguments.backbones or Path(folder), Path(folder))
 
 
 if __name__ == "__main__":

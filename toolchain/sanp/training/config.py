@@ -33,7 +33,7 @@ class TrainConfig(BaseModel):
     noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
     soft_share: float = Field(0.5, ge=0, le=1, description="share of gates that are soft in a training step")
     anneal: float = Field(
-        0.0, ge=0, le=1, description="share of the joint stage over which noise and soft gates fade; 0 = off"
+        1.0, ge=0, le=1, description="share of the joint stage over which noise and soft gates fade; 0 = off"
     )
     standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
 
@@ -44,7 +44,7 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(64, ge=2, le=65536, description="samples per step, over all processes")
     lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of pretraining")
     warmup_lr: float = Field(0.01, gt=0, le=10, description="peak learning rate of the warm-up")
-    joint_lr: float = Field(0.1, gt=0, le=10, description="peak learning rate of the joint stage")
+    joint_lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of the joint stage")
     gate_lr_scale: float = Field(0.3, gt=0, le=100, description="factor on the joint rate for gate parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Nesterov)")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="weight decay of the backbone; gates have none")
