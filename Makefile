@@ -35,7 +35,7 @@ tensorrt-root:
 
 # Without .venv the python3 of the machine is used: boards bring their own PyTorch.
 test-gpu:                          ## the CUDA kernels on the GPU of this machine; says what it lacks and skips otherwise
-	$(TEST_PYTHON) -m pytest -m gpu -rs tests/gpu $(wildcard tests/native/test_trt_*.py)
+	$(TEST_PYTHON) -m pytest -m gpu -rs tests/gpu $(wildcard tests/native/test_trt_*.py tests/native/test_ort_cuda.py)
 
 lint: $(VENV)/tested
 	$(VENV)/bin/ruff check .

@@ -18,17 +18,11 @@ TREES = trt_build.header_trees()
 CASES = trt_build.cases("mock_lifecycle.cc", "mock_hostile.cc", "mock_loading.cc")
 
 
-def major(tree: str) -> int:
-    """Major version of a header tree."""
-    text = (TREES[tree] / "include/NvInferVersion.h").read_text()
-    found = re.search(r"^#define (?:NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE) +(\d+)", text, re.MULTILINE)
-    assert found, f"{tree}: NvInferVersion.h names no version"
-    return int(found.group(1))
-
-
 def variants() -> list[tuple[str, bool, str]]:
     """(tree, whether the V2 interface, sanitizers): V2 everywhere, V3 where it exists, each once under sanitizers."""
-    plain = [(tree, v2, "") for tree in TREES for v2 in (True, False) if v2 or major(tree) >= 10]
+    plain = [
+        (tree, v2, "") for tree in TREES for v2 in (True, False) if v2 or trt_build.major_version(TREES[tree]) >= 10
+    ]
     checked = {v2: (tree, v2, "address,undefined") for tree, v2, _ in plain}
     return plain + list(checked.values())
 

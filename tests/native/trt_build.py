@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,6 +31,14 @@ def header_trees() -> dict[str, Path]:
     trees = {p.parents[1].name: p.parents[1] for p in sorted(root.glob("*/include/NvInferRuntime.h"))}
     assert trees, f"TENSORRT_ROOT={root} has no include/NvInferRuntime.h, nor has a folder in it; {HEADERS_HINT}"
     return trees
+
+
+def major_version(tree: Path) -> int:
+    """Major version of a header tree."""
+    text = (tree / "include/NvInferVersion.h").read_text()
+    found = re.search(r"^#define (?:NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE) +(\d+)", text, re.MULTILINE)
+    assert found, f"{tree}/include/NvInferVersion.h names no version"
+    return int(found.group(1))
 
 
 def cuda_headers() -> Path:
