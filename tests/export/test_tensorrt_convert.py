@@ -1,13 +1,23 @@
 """The TensorRT copy of every graph computes what the original computes; the forms that TensorRT 8.5 reads."""
 
+import functools
+
 import nets
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
+from test_passes import Tricky
 from trt_oracle import executable
 
-from sanp_export.graph import is_sealed, layers_of
+from sanp_export.exporter import export
+from sanp_export.graph import is_sealed, layers_of, to_graph
+from sanp_export.passes.half_precision import half_precision
+from sanp_export.passes.lower_opset import lower_opset
+from sanp_export.passes.mask_inputs import mask_inputs
+from sanp_export.passes.native_gating import native_convs, native_gates
+from sanp_export.passes.plugin_nodes import plain_names, plugin_nodes
 from sanp_export.tensorrt import TensorrtOptions, check_layers, convert
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import ConfigError, ExportError
@@ -117,6 +127,29 @@ def test_without_plugins_only_standard_operators_remain(graphs):
     for precision in ("fp32", "fp16"):
         copy = convert(graphs["model"], TensorrtOptions(precision, frozenset()))
         assert {node.domain for node in copy.graph.node} == {""} and len(copy.opset_import) == 1
+
+
+def test_a_second_run_changes_nothing(graphs):
+    for layers in (frozenset(), frozenset(row.name for row in layers_of(graphs["model"]) if row.gated)):
+        graph = to_graph(graphs["model"])
+        convs = functools.partial(native_convs, plugin_layers=layers)
+        steps = (mask_inputs, lower_opset, half_precision, convs, plugin_nodes, plain_names)
+        for step in steps if layers else (*steps, native_gates):
+            step(graph)
+            graph.cleanup(remove_unused_graph_inputs=False).toposort()
+            assert step(graph) == 0
+
+
+def test_branches_between_gated_layers():
+    """Additions, products, a second reader and a concatenation of maps that our kernels do not compute."""
+    torch.manual_seed(3)
+    model = export(Tricky().eval(), IMAGE)
+    for seed, layers in enumerate(choices(model)):
+        masks = random_masks(model, 0.7, seed)
+        expected = run(model, masks)["logits"]
+        for precision, share in (("fp32", 1e-5), ("fp16", relative_tolerance(layers_of(model), "fp16"))):
+            found = run(executable(convert(model, TensorrtOptions(precision, layers))), masks)["logits"]
+            assert np.abs(found - expected).max() <= share * np.abs(expected).max(), (precision, layers)
 
 
 def small(*nodes, constants=(), shape=("N", 2, 4, 4), kind=onnx.TensorProto.FLOAT):
