@@ -32,7 +32,13 @@ sys.path.insert(0, str(ROOT / "tests"))
 from native.cuda_cases import describe  # noqa: E402
 from native.cuda_library import FLOAT16, FLOAT32, HWIO, Conv, ConvTensors, CudaLibrary, Plan  # noqa: E402
 
+DEVICE = "cuda"
 ELEMENTS = {"float16": (torch.float16, FLOAT16), "float32": (torch.float32, FLOAT32)}
+
+
+def current_stream() -> ctypes.c_void_p:
+    """The stream that PyTorch uses now; during a capture it is another one."""
+    return ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
 
 
 class GatedLayer:
@@ -49,32 +55,32 @@ class GatedLayer:
         self.active = self._mask(batch, layer.c_in, 1.0 if layer.c_in == 3 else keep)
         self.scale = self._mask(batch, layer.c_out, keep)
         self.shift = torch.zeros_like(self.scale)
-        x = torch.randn(batch, layer.c_in, layer.size, layer.size, device="cuda")
-        w = torch.randn(layer.c_out, layer.c_in, layer.kernel, layer.kernel, device="cuda")
+        x = torch.randn(batch, layer.c_in, layer.size, layer.size, device=DEVICE)
+        w = torch.randn(layer.c_out, layer.c_in, layer.kernel, layer.kernel, device=DEVICE)
         self.x = (x * self.active[..., None, None]).to(dtype)
         self.w = (w / (layer.c_in * layer.kernel**2) ** 0.5).to(dtype)
         self.w_hwio = self.w.permute(2, 3, 1, 0).contiguous()
-        self.residual = torch.zeros(1, device="cuda", dtype=dtype)
-        self.y = torch.empty(batch, layer.c_out, layer.out, layer.out, device="cuda", dtype=dtype)
+        self.residual = torch.zeros(1, device=DEVICE, dtype=dtype)
+        self.y = torch.empty(batch, layer.c_out, layer.out, layer.out, device=DEVICE, dtype=dtype)
 
     @staticmethod
     def _mask(rows: int, n: int, keep: float) -> torch.Tensor:
         """[rows, n] with the same number of ones in every row, at random places."""
-        order = torch.rand(rows, n, device="cuda").argsort(1)
+        order = torch.rand(rows, n, device=DEVICE).argsort(1)
         return (order < max(1, round(keep * n))).float()
 
     def gated(self, plan: Plan) -> Callable[[], None]:
         """A call that launches our kernel on the current stream."""
         handle = self.library.handle
         size = handle.sanp_cuda_conv_workspace(byref(self.conv), byref(plan))
-        workspace = torch.empty(max(size, 1), dtype=torch.uint8, device="cuda")
+        workspace = torch.empty(max(size, 1), dtype=torch.uint8, device=DEVICE)
         tensors = ConvTensors(*(t.data_ptr() for t in (self.x, self.w_hwio, self.scale, self.shift, self.active,
                                                        self.residual, self.y)))  # fmt: skip
 
         def run() -> None:
-            stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
             pointer = ctypes.c_void_p(workspace.data_ptr())
-            self.library.require(handle.sanp_cuda_conv(byref(self.conv), byref(plan), byref(tensors), pointer, stream))
+            arguments = (byref(self.conv), byref(plan), byref(tensors), pointer, current_stream())
+            self.library.require(handle.sanp_cuda_conv(*arguments))
 
         return run
 
@@ -82,7 +88,7 @@ class GatedLayer:
         """The ways to compute the layer with all channels."""
         layer, functional = self.layer, torch.nn.functional
         x_last, w_last = (t.contiguous(memory_format=torch.channels_last) for t in (self.x, self.w))
-        bias = torch.zeros(layer.c_out, device="cuda", dtype=self.x.dtype)
+        bias = torch.zeros(layer.c_out, device=DEVICE, dtype=self.x.dtype)
         geometry = ((layer.stride,) * 2, (layer.pad,) * 2, (1, 1), 1)
 
         def plain(x: torch.Tensor, w: torch.Tensor) -> Callable[[], torch.Tensor]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from native.cuda_library import build_emulated
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks/gpu"
 
@@ -71,6 +72,33 @@ def test_table_and_json():
     assert lines[3].endswith("|  | never |")
     assert len({line.count("|") for line in lines}) == 1
     assert m.as_json()["best_dense_us"] == 10.0
+
+
+def test_a_layer_is_checked_and_measured(monkeypatch):
+    """Everything but the clock and cuDNN: tensors, masks, plans and check, with the emulated library."""
+    import gated_layers
+    from gpu_layers import Layer
+
+    def race(runs, rounds, launches, use_graph):
+        for name, run in runs.items():
+            if "split" in name:
+                run()
+        return {name: float(len(name)) for name in runs}
+
+    monkeypatch.setattr(gated_layers, "DEVICE", "cpu")
+    monkeypatch.setattr(gated_layers, "current_stream", lambda: None)
+    monkeypatch.setattr(gated_layers, "race", race)
+    library, layer = build_emulated(), Layer(12, 20, 3, 1, 6)
+    options = gated_layers.parse(["--keep", "1.0", "0.3", "--tune"])
+    m = gated_layers.measure(library, layer, ["net"], 2, "float16", options)
+    assert set(m.gated_us) == set(m.plans) == {1.0, 0.3}
+    assert set(m.dense_us) == {"conv+relu NCHW", "conv+relu channels_last", "fused channels_last"}
+    problem = gated_layers.GatedLayer(library, layer, 2, "float32", 0.3)
+    assert problem.active.sum(1).tolist() == [4, 4]
+    assert problem.scale.sum(1).tolist() == [6, 6]
+    problem.w_hwio[:] *= 2
+    with pytest.raises(SystemExit, match="the kernel is off by"):
+        problem.check(library.plan(problem.conv, library.device()))
 
 
 def test_without_a_device_it_says_so():

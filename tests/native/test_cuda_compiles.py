@@ -16,21 +16,19 @@ from native.cuda_nvrtc import RuntimeCompiler, install
 CUDA = ROOT / "runtime/native/cuda"
 
 
-def find_nvcc() -> Path:
+def find_nvcc() -> Path | None:
     """From the path or where the toolkit installs itself."""
     toolkit = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
     found = shutil.which("nvcc") or shutil.which("nvcc", path=str(toolkit / "bin"))
-    if found is None:
-        pytest.skip("nvcc is missing; the kernels were not compiled for a GPU")
-    return Path(found)
+    return Path(found) if found else None
 
 
 @pytest.fixture(scope="module")
 def library() -> Path:
     """libsanp_cuda.so for the default architectures, in build/cuda; a later run compiles only what changed."""
     nvcc, folder = find_nvcc(), ROOT / "build/cuda"
-    if shutil.which("cmake") is None:
-        pytest.skip("cmake is missing")
+    if nvcc is None or shutil.which("cmake") is None:
+        pytest.skip("nvcc or cmake is missing; the library was not built for a GPU")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     configure = ["cmake", *generator, "-S", CUDA, "-B", folder, f"-DCMAKE_CUDA_COMPILER={nvcc}"]
     for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
@@ -73,6 +71,8 @@ def test_plans_do_not_need_a_gpu(library):
 @pytest.mark.parametrize("architecture", ["sm_72", "sm_87"])
 def test_boards_with_an_old_toolkit_compile(architecture):
     """Xavier has no ldmatrix and no m16n8k16; there the tensor core kernels are empty and never planned."""
+    if architecture == "sm_87" and find_nvcc() is not None:
+        pytest.skip("nvcc compiles it; this takes 20 seconds")
     compiler = RuntimeCompiler(install(ROOT / "build/nvrtc-11.7"))
     source = """
         #include "conv_direct.h"
