@@ -131,6 +131,23 @@ def test_a_model_by_hand(rtx, build, tmp_path, options):
     assert_plugins(parse_and_build(rtx, build, by_hand(), tmp_path, *options), by_hand())
 
 
+def test_a_library_for_another_major_version_is_refused(rtx, build, tmp_path):
+    """The registries of 10 and 11 have different virtual tables: registering would crash."""
+    older = {name: path for name, path in trt_build.header_trees().items() if trt_build.major_version(path) < 11}
+    if not older:
+        pytest.skip(f"no headers of another major version; {trt_build.HEADERS_HINT}")
+    name, tree = min(older.items())
+    interface = "V3" if trt_build.major_version(tree) >= 10 else "V2"
+    options = ("-DSANP_TRT_MOCK=ON", f"-DTENSORRT_ROOT={tree}", f"-DSANP_TRT_V2={'ON' if interface == 'V2' else 'OFF'}")
+    folder = trt_build.build(trt_build.ROOT / f"build/trt-mock/{name}-{interface}", *options, target="sanp_trt")
+    onnx.save(by_hand(), tmp_path / "model.onnx")
+    command = [build / "sanp_trt_rtx", rtx, folder / "trt/libsanp_trt.so", tmp_path / "model.onnx"]
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(rtx)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1, done.returncode
+    assert "compile it again" in done.stderr
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", ["plain", "residual", "concatenating", "static", "top-k"])
 def test_exported_graphs(rtx, build, tmp_path, name, precision):

@@ -23,17 +23,17 @@ void* symbol(const char* name) {
   return nullptr;
 }
 
-// An interface of another major version has other virtual tables. TensorRT-RTX counts from 1 and has those of 10
-// and 11.
+// An interface of another major version has other virtual tables, and calling into them crashes. TensorRT-RTX counts
+// from 1; its 1.7 has the interface of 11, earlier ones have not been tried.
 bool same_interface() {
   using Version = int32_t (*)();
   const auto version = reinterpret_cast<Version>(symbol("getInferLibVersion"));
   if (version == nullptr) return false;
   const int32_t v = version();
   const int32_t major = v >= 10000 ? v / 10000 : v / 1000;
-  if (major == NV_TENSORRT_MAJOR || (major == 1 && NV_TENSORRT_MAJOR >= 10)) return true;
-  fprintf(stderr, "sanp: this plugin library was compiled for TensorRT %d, TensorRT %d is loaded; compile it again\n",
-          NV_TENSORRT_MAJOR, major);
+  if (major == NV_TENSORRT_MAJOR || (major == 1 && v >= 10700 && NV_TENSORRT_MAJOR == 11)) return true;
+  fprintf(stderr, "sanp: this plugin library was compiled for TensorRT %d, version %d is loaded; compile it again\n",
+          NV_TENSORRT_MAJOR, v);
   return false;
 }
 
