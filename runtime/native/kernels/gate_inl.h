@@ -20,11 +20,14 @@ struct GateSum {
   }
 
   float fold() const {
-    float s[kGateLanes];
-    for (int v = 0; v < kVecs; ++v) V::store(s + v * V::kLanes, part[v]);
-    for (int half = kGateLanes / 2; half > 0; half /= 2)
-      for (int j = 0; j < half; ++j) s[j] += s[j + half];
-    return s[0];
+    typename V::F s[kVecs];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) s[v] = part[v];
+#pragma GCC unroll 4
+    for (int half = kVecs / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+      for (int v = 0; v < half; ++v) s[v] = V::add(s[v], s[v + half]);
+    return V::fold(s[0]);
   }
 };
 

@@ -110,6 +110,8 @@ struct Avx2 {
     v[2] = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
     v[3] = _mm256_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
   }
+  // Lanes folded half on half: 4 + 4, 2 + 2, 1 + 1. The order is part of the contract of the gate.
+  static float fold(F v) { return sum(v); }
   static float sum(F v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

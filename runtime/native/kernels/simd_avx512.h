@@ -106,6 +106,13 @@ struct Avx512 {
     v[2] = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(1, 0, 1, 0));
     v[3] = _mm512_shuffle_ps(b, d, _MM_SHUFFLE(3, 2, 3, 2));
   }
+  // Lanes folded half on half: 8 + 8, 4 + 4, 2 + 2, 1 + 1. The order is part of the contract of the gate.
+  static float fold(F v) {
+    const __m256 s = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
+  }
   static float sum(F v) { return _mm512_reduce_add_ps(v); }
 };
 

@@ -64,6 +64,8 @@ struct Portable {
     for (int j = 0; j < 4; ++j)
       for (int k = 0; k < 4; ++k) p[at[j] + k / 2 * pitch + k % 2] = v[k][j];
   }
+  // Lanes folded half on half: 2 + 2, 1 + 1. The order is part of the contract of the gate.
+  static float fold(F v) { return sum(v); }
   static float sum(F v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 };
 
