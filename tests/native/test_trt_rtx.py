@@ -126,7 +126,7 @@ def by_hand() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-@pytest.mark.parametrize("options", [(), ("--creators",), ("--batch", "1")])
+@pytest.mark.parametrize("options", [(), ("--creators",), ("--local",), ("--batch", "1")])
 def test_a_model_by_hand(rtx, build, tmp_path, options):
     assert_plugins(parse_and_build(rtx, build, by_hand(), tmp_path, *options), by_hand())
 

@@ -87,6 +87,49 @@ CASE(conv_shapes_equal_counted_windows) {
   }
 }
 
+// Every field, from where the contract has it: a pair that is swapped shows without a GPU and without TensorRT.
+CASE(conv_description_is_complete) {
+  std::mt19937 rng(seed);
+  for (int i = 0; i < 200; ++i) {
+    Problem p = random_problem(rng);
+    p.a.act_min = -1.5f;
+    p.a.act_max = 2.5f;
+    const bool half = i & 1, hwio = p.a.weight_order == 1;
+    for (int t : {0, 1, 5}) p.in[t].type = half ? Type::kHalf : Type::kFloat;
+    SanpCudaConv c;
+    EXPECT(!GatedConv::describe(p.a, p.in, p.out, &c), "described");
+    const int64_t *x = p.in[0].shape.dims, *w = p.in[1].shape.dims;
+    const int64_t found[] = {c.type,     c.weight_order, c.batch,      c.c_in,       c.height,
+                             c.width,    c.c_out,        c.kernel_h,   c.kernel_w,   c.stride_h,
+                             c.stride_w, c.pad_top,      c.pad_left,   c.dilation_h, c.dilation_w,
+                             c.group,    c.scale_rows,   c.shift_rows, c.active_rows};
+    const int64_t expected[] = {half ? SANP_CUDA_FLOAT16 : SANP_CUDA_FLOAT32,
+                                hwio ? SANP_CUDA_HWIO : SANP_CUDA_OIHW,
+                                x[0],
+                                x[1],
+                                x[2],
+                                x[3],
+                                hwio ? w[3] : w[0],
+                                hwio ? w[0] : w[2],
+                                hwio ? w[1] : w[3],
+                                p.a.strides[0],
+                                p.a.strides[1],
+                                p.a.pads[0],
+                                p.a.pads[1],
+                                p.a.dilations[0],
+                                p.a.dilations[1],
+                                p.a.group,
+                                p.in[2].shape.dims[0],
+                                p.in[3].shape.dims[0],
+                                p.in[4].shape.dims[0]};
+    static_assert(sizeof found == sizeof expected, "one for each");
+    for (size_t f = 0; f < sizeof found / sizeof found[0]; ++f)
+      EXPECT(found[f] == expected[f], "field %zu is %lld, expected %lld", f, (long long)found[f],
+             (long long)expected[f]);
+    EXPECT(c.act_min == -1.5f && c.act_max == 2.5f, "clamp");
+  }
+}
+
 CASE(conv_shapes_that_contradict) {
   std::mt19937 rng(seed);
   int broken = 0;
@@ -137,7 +180,7 @@ struct GateProblem {
   Tensor in[7], out[2];
 
   GateProblem() {
-    in[0] = tensor({3, 5, 4, 4});
+    in[0] = tensor({3, 5, 4, 7});
     in[1] = tensor({6, 5});
     in[2] = tensor({6});
     in[3] = tensor({9, 6});
@@ -152,6 +195,7 @@ CASE(gate_shapes) {
   SanpCudaGate g;
   const Error e = ChannelGate::describe(good.a, good.in, good.out, &g);
   EXPECT(!e, "%s", e.text());
+  EXPECT(g.height == 4 && g.width == 7 && g.threshold == 0.5f && g.type == SANP_CUDA_FLOAT32, "described");
   EXPECT(g.batch == 3 && g.c_in == 5 && g.hidden == 6 && g.c_out == 9 && g.mask_rows == 1 && g.k == 2, "described");
   for (int t = 0; t < 9; ++t)
     for (int d = 0; d < (t < 7 ? good.in[t] : good.out[t - 7]).shape.rank; ++d)
@@ -165,8 +209,10 @@ CASE(gate_shapes) {
   p.a.k = 9;
   EXPECT(contains(ChannelGate::describe(p.a, p.in, p.out, &g).text(), "'k' is 9"), "k keeps all");
   p.a.k = 8;
+  p.in[0].type = Type::kHalf;
   p.in[6] = tensor({3, 9});
   EXPECT(!ChannelGate::describe(p.a, p.in, p.out, &g) && g.mask_rows == 3, "a mask per sample");
+  EXPECT(g.type == SANP_CUDA_FLOAT16 && g.k == 8, "x in half precision");
 }
 
 // The kernels refuse a plan of another shape, so this shows that a new shape is planned again.

@@ -1,11 +1,12 @@
 // sanp_trt_rtx: parses a model with TensorRT-RTX, whose builder needs no GPU, and builds an engine with our plugins in
 // it.
 //
-//   sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--batch N]
+//   sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--local] [--batch N]
 //
 // FOLDER holds libtensorrt_rtx.so and libtensorrt_onnxparser_rtx.so. LIBRARY is libsanp_trt.so, or with --creators
-// libsanp_trt_creators.so, which the registry loads. Prints one line per layer, "layer <type> <name> <plugin or ->",
-// then "engine <bytes> <plugin names found in it>". 0 when there is an engine.
+// libsanp_trt_creators.so, which the registry loads. --local loads TensorRT as Python does, hidden from other
+// libraries. Prints one line per layer, "layer <type> <name> <plugin or ->", then "engine <bytes> <plugin names found
+// in it>". 0 when there is an engine.
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
 #include <dlfcn.h>
@@ -32,8 +33,8 @@ class Logger final : public ILogger {
   exit(1);
 }
 
-void* open_library(const std::string& path) {
-  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+void* open_library(const std::string& path, int scope = RTLD_GLOBAL) {
+  void* const handle = dlopen(path.c_str(), RTLD_NOW | scope);
   if (handle == nullptr) fail(dlerror());
   return handle;
 }
@@ -95,20 +96,23 @@ void announce(IPluginRegistry& registry, const char* library, bool creators) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) fail("usage: sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--batch N]");
+  if (argc < 4) fail("usage: sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--local] [--batch N]");
   bool creators = false;
+  int scope = RTLD_GLOBAL;
   int64_t batch = 4;
   for (int i = 4; i < argc; ++i) {
     if (strcmp(argv[i], "--creators") == 0)
       creators = true;
+    else if (strcmp(argv[i], "--local") == 0)
+      scope = RTLD_LOCAL;
     else if (strcmp(argv[i], "--batch") == 0 && i + 1 < argc)
       batch = atoll(argv[++i]);
     else
       fail("unknown option " + std::string(argv[i]));
   }
   const std::string folder = argv[1];
-  void* const runtime = open_library(folder + "/libtensorrt_rtx.so");
-  void* const parsers = open_library(folder + "/libtensorrt_onnxparser_rtx.so");
+  void* const runtime = open_library(folder + "/libtensorrt_rtx.so", scope);
+  void* const parsers = open_library(folder + "/libtensorrt_onnxparser_rtx.so", scope);
   announce(*function<IPluginRegistry*()>(runtime, "getPluginRegistry")(), argv[2], creators);
 
   static Logger logger;
