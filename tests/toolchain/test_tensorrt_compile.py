@@ -22,6 +22,7 @@ from sanp.pipeline.exporting import export
 from sanp.pipeline.inspecting import inspect
 from sanp.pipeline.profiling import profile_bundle
 from sanp.pipeline.validating import validate
+from sanp.report import write_report
 from sanp.settings import ProfileSettings, ValidateSettings
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.trt.builder import build
@@ -117,6 +118,10 @@ def test_compile_builds_where_tensorrt_is(model, trained, portable, tmp_path, mo
     assert 0 < len(result.proof.accelerated) == len(result.proof.gated_nodes)
     report = profile_bundle(bundle.path, ProfileSettings(duration=0.02), tmp_path / "profile.json")
     assert report["bundle"]["target"]["name"] == "x86-cuda"
+    results = {"profile": report, "validation": result.to_json(), "bundle": bundle.manifest.to_json()}
+    page = write_report(results, tmp_path / "report").read_text()
+    assert "TensorRT 10.16.2&#39;s engine inspector" in page or "TensorRT 10.16.2's engine inspector" in page
+    assert "--target x86-cuda --precision fp32 --plugin-layers" in page
     again = compile_model(
         model, tmp_path / "again.sanp", target="x86-cuda", layer_times=tmp_path / "profile.json", max_batch=8
     )

@@ -173,11 +173,23 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
     return [(key, str(value)) for key, value in facts.items() if value not in (None, "")]
 
 
+def _engine_options(bundle: Mapping[str, Any]) -> str:
+    """The options that shaped TensorRT's engines; empty for ONNX Runtime."""
+    build = bundle.get("build") or {}
+    if not build:
+        return ""
+    layers, batch = bundle["options"].get("plugin_layers", "auto"), build["batch"]
+    return (
+        f" --precision {build['precision']} --plugin-layers {layers}"
+        f" --opt-batch {batch['opt']} --max-batch {batch['max']}"
+    )
+
+
 def _commands(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[str]:
     settings = profile["settings"]
     folder = "model.sanp"
     return [
-        f"sanp compile model.onnx -o {folder} --target {bundle['target']['name']}",
+        f"sanp compile model.onnx -o {folder} --target {bundle['target']['name']}{_engine_options(bundle)}",
         f"sanp validate {folder} --checkpoint checkpoint.safetensors --json > validation.json",
         f"sanp profile {folder} --threads {settings['threads']} --batch {settings['batch']} "
         f"--duration {settings['duration_s']:g} -o profile.json",
