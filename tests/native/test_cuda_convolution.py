@@ -63,8 +63,8 @@ EDGES = {
     "even kernel": describe(8, 9, 7, kernel=2, pad=1),
     "1x1 with stride": describe(20, 21, 9, kernel=1, stride=2),
     "1x1 with border": describe(20, 21, 4, kernel=1, pad=1),
-    # The window arrives in as many portions as there are taps; only here the last portion is not empty.
-    "two windows in nine portions": describe(52, 5, (4, 112), stride=2),
+    # A window arrives in as many portions as there are taps. Here the last is not empty, and the first tap needs it.
+    "two windows in all portions": describe(64, 5, (5, 32), kernel=(1, 3), stride=(1, 2), pad=(0, 1)),
     "stem": describe(3, 20, 24, kernel=7, stride=2, pad=3),
     "depthwise": describe(21, 21, 9, group=21),
     "depthwise with two outputs": describe(10, 20, (5, 12), group=10, stride=2),
@@ -131,9 +131,13 @@ def test_large_results_saturate_and_small_ones_round(library):
 
 def test_the_order_of_threads_and_blocks_does_not_matter(library):
     """A result that depends on it is a data race, within a block or between blocks."""
-    for element, shape in itertools.product(TYPES.values(), ((4, 8), (8, 8), (4, 112))):
-        kernel = 1 if shape == (4, 8) else 3
-        conv = describe(52, 18, shape, kernel=kernel, type=element, stride=2 if shape == (4, 112) else 1)
+    shapes = (
+        describe(52, 18, (4, 8), kernel=1),
+        describe(52, 18, 8, batch=2, scale_rows=2),
+        describe(64, 18, (5, 32), kernel=(1, 3), stride=(1, 2), pad=(0, 1)),
+    )
+    for element, conv in itertools.product(TYPES.values(), shapes):
+        conv.type = element
         case = make_case(np.random.default_rng(8), conv, "half", "all")
         for plan in one_of_each_kernel(library, conv, HOPPER):
             results = []

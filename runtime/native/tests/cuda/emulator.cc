@@ -115,27 +115,43 @@ std::vector<size_t> sequence(size_t n) {
   return order;
 }
 
+// All threads of a block, warp after warp.
+std::vector<size_t> thread_sequence(size_t threads) {
+  std::vector<size_t> order;
+  for (size_t warp : sequence(threads / 32))
+    for (size_t lane : sequence(32)) order.push_back(warp * 32 + lane);
+  return order;
+}
+
+// Runs 32 threads until each has returned or waits for somebody else.
+void run_warp(const size_t* lanes) {
+  for (bool ran = true; ran;) {
+    ran = false;
+    for (int i = 0; i < 32; ++i)
+      if (fibers[lanes[i]]->state == State::kReady) {
+        resume(fibers[lanes[i]].get());
+        ran = true;
+      }
+  }
+}
+
+// A warp runs as far as it can before the next one starts. That keeps warps as far apart as barriers allow, so that a
+// missing barrier shows: one of two opposite orders reads what has not been written.
 void run_block(const std::vector<size_t>& order) {
   memset(shared_bytes->data(), 0xff, shared_bytes->size());
   for (size_t i : order) fibers[i]->state = State::kReady;
   for (;;) {
-    size_t done = 0, at_barrier = 0, ran = 0;
-    for (size_t i : order)
-      if (fibers[i]->state == State::kReady) {
-        resume(fibers[i].get());
-        ++ran;
-      }
+    for (size_t warp = 0; warp < order.size(); warp += 32) run_warp(order.data() + warp);
+    size_t done = 0, at_barrier = 0;
     for (size_t i : order) {
       done += fibers[i]->state == State::kDone;
       at_barrier += fibers[i]->state == State::kBarrier;
     }
     if (done == order.size()) return;
-    if (at_barrier == order.size()) {
-      for (size_t i : order) fibers[i]->state = State::kReady;
-    } else if (ran == 0) {
+    if (at_barrier < order.size())
       fail("threads of a block part ways: of %zu, %zu wait at a barrier, %zu have returned, the others wait in %s",
            order.size(), at_barrier, done, meetings[0].name ? meetings[0].name : "a warp instruction");
-    }
+    for (size_t i : order) fibers[i]->state = State::kReady;
   }
 }
 
@@ -196,7 +212,7 @@ cudaError_t run(dim3 grid, dim3 block, size_t bytes, const std::function<void()>
   kernel_body = &kernel;
   grid_dim = grid;
   block_dim = block;
-  const std::vector<size_t> order = sequence(threads);
+  const std::vector<size_t> order = thread_sequence(threads);
   for (size_t at : sequence(static_cast<size_t>(grid.x) * grid.y * grid.z)) {
     for (size_t i = 0; i < threads; ++i) {
       fibers[i]->thread.thread_index = dim3(static_cast<unsigned>(i), 0, 0);
