@@ -31,6 +31,7 @@ SanpCudaPlan make_plan(const KernelSizes& k, const SanpCudaConv& c, int shared, 
   p.family = k.family;
   p.tile_m = k.tile_m;
   p.tile_n = k.tile_n;
+  p.tile_k = k.family == kDirect ? 1 : k.family == kSimt ? kSimtTileK : kHalfTileK;
   p.split_k = split_k;
   p.threads = k.threads;
   p.shared_bytes = shared;

@@ -55,6 +55,15 @@ __global__ void mirror_without_barrier(Args a) {
   a.values[threadIdx.x] = shared[blockDim.x - 1 - threadIdx.x];
 }
 
+// The vote brings the lanes of a warp together, not the warps.
+__global__ void mirror_after_a_vote(Args a) {
+  int* const shared = reinterpret_cast<int*>(shared_memory());
+  shared[threadIdx.x] = static_cast<int>(threadIdx.x);
+  ballot(true);
+  ballot(true);
+  a.values[threadIdx.x] = shared[blockDim.x - 1 - threadIdx.x];
+}
+
 __global__ void barrier_of_some(Args a) {
   if (threadIdx.x < 40) __syncthreads();
   a.values[threadIdx.x] = 0;
@@ -125,6 +134,7 @@ void kernels_run() {
 void races_show() {
   require(run<mirror>(2, 64, 4096, 0) == run<mirror>(2, 64, 4096, 1), "a kernel without a race");
   require(run<mirror_without_barrier>(1, 64, 4096, 0) != run<mirror_without_barrier>(1, 64, 4096, 1), "a race");
+  require(run<mirror_after_a_vote>(1, 64, 4096, 0) != run<mirror_after_a_vote>(1, 64, 4096, 1), "a race of warps");
 }
 
 void wrong_launches_fail() {
