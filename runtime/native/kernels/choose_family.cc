@@ -1,0 +1,94 @@
+// Which families can compute a shape, what they cost, and which one a plan takes.
+#include <math.h>
+
+#include "plan.h"
+
+namespace sanp {
+namespace {
+
+constexpr int64_t kWinogradMinPixels = 17;
+constexpr int64_t kCachedWeights = int64_t{2} << 20;
+
+}  // namespace
+
+bool Plan::pointwise() const {
+  return n_taps == 1 && shape.stride_y == 1 && shape.stride_x == 1 && shape.pad_top == 0 && shape.pad_left == 0 &&
+         shape.pad_bottom == 0 && shape.pad_right == 0;
+}
+
+bool Plan::possible(Family f) const {
+  if (f == Family::kGather) return true;
+  if (f == Family::kInPlace) return pointwise() && pixels % isa->lanes == 0;
+  if (f == Family::kDot) return pixels <= kDotMaxPixels;
+  if (f == Family::kQuad)
+    return isa->quad_fits != nullptr && n_taps > 1 && n_taps <= kQuadLanes &&
+           shape.height * shape.width <= kQuadLanes / pixels &&
+           isa->quad_fits(pair_taps().data(), static_cast<int>(n_taps));
+  if (f == Family::kWinograd2 || f == Family::kWinograd4)
+    return shape.group == 1 && shape.kernel_h == 3 && shape.kernel_w == 3 && shape.stride_y == 1 &&
+           shape.stride_x == 1 && shape.dilation_y == 1 && shape.dilation_x == 1 && shape.pad_top < 4 &&
+           shape.pad_left < 4 && shape.pad_bottom < 4 && shape.pad_right < 4 && pixels <= kWinogradMaxPixels;
+  // Bordered planes must not be far larger than the map itself (huge pads or dilations).
+  const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
+  const bool columns = f == Family::kColumns;
+  const int64_t rows = ay.length(), cols = columns ? out_w : ax.length();
+  if (rows > kMaxExtent || cols > kMaxExtent) return false;
+  const int64_t copies =
+      static_cast<int64_t>(ay.phases().size()) * (columns ? shape.kernel_w : static_cast<int64_t>(ax.phases().size()));
+  const int64_t room = 8 * copies * (shape.height * shape.width + pixels) + 65536;
+  return rows * cols <= room / copies && rows * cols <= kMaxOffset / copies;
+}
+
+// Reading a weight, in vector multiply-adds. Weights past a second-level cache arrive at about 8 bytes a cycle, in
+// which time two short vectors are multiplied.
+double Plan::weight_cost(int64_t cells) const {
+  const int64_t bytes = cells * group_in * group_out * static_cast<int64_t>(sizeof(float));
+  return bytes <= kCachedWeights || isa->lanes > 8 ? 0.7 : 1.5;
+}
+
+// In vector multiply-adds per input and output channel; where half of both are open, as gates leave them, the
+// transforms weigh twice. A product also pays for its weight, once per register tile: maps of few tiles are bound by
+// that, and 4x4 maps, whose weights come from memory, would only read 1.8 times as many.
+double Plan::winograd_cost(int m) const {
+  const double vecs = static_cast<double>(ceil_div(ceil_div(out_w, m) * ceil_div(out_h, m), isa->lanes));
+  const double in = m == 2 ? 80 : 200, out = m == 2 ? 80 : 220;  // instructions per vector of tiles
+  const int points = winograd_points(m);
+  return points * (vecs + weight_cost(points) * ceil(vecs / isa->winograd_nr)) +
+         vecs * 2 * (in / static_cast<double>(group_out) + out / static_cast<double>(group_in));
+}
+
+double Plan::direct_cost() const {
+  const double vecs = static_cast<double>(row_vecs() < packed_vecs() ? row_vecs() : packed_vecs());
+  return static_cast<double>(n_taps) * (vecs + weight_cost(n_taps) * ceil(vecs / widest()));
+}
+
+Family Plan::choose_family(int winograd) const {
+  const Family direct = choose_direct();
+  if (pixels < kWinogradMinPixels) return direct;
+  Family best = direct;
+  double cost = direct_cost();
+  for (Family f : {Family::kWinograd2, Family::kWinograd4}) {
+    const int m = f == Family::kWinograd2 ? 2 : 4;
+    if (m > winograd || !possible(f) || winograd_cost(m) >= cost) continue;
+    best = f;
+    cost = winograd_cost(m);
+  }
+  return best;
+}
+
+Family Plan::choose_direct() const {
+  if (possible(Family::kInPlace)) return Family::kInPlace;
+  if (possible(Family::kQuad)) return Family::kQuad;
+  if (possible(Family::kDot) && group_in * n_taps >= isa->lanes) return Family::kDot;
+  const bool rows = possible(Family::kRows), columns = possible(Family::kColumns);
+  if (!rows || !columns) return rows ? Family::kRows : columns ? Family::kColumns : Family::kGather;
+  // Copying a vector costs about three multiply-adds of a vector; kColumns copies kernel_w times as much.
+  const double per_copy = 6.0 / static_cast<double>(n_taps * group_out);
+  const double row = shape.stride_x > 1 && n_taps > 1 ? isa->strided_rows : 1.0;
+  const double row_cost = static_cast<double>(row_vecs()) * (row + per_copy);
+  const double vecs_in_columns = static_cast<double>(packed_vecs()) - (dot_tail() ? 0.7 : 0.0);
+  const double column_cost = vecs_in_columns * (1.0 + per_copy * static_cast<double>(shape.kernel_w));
+  return row_cost <= column_cost ? Family::kRows : Family::kColumns;
+}
+
+}  // namespace sanp
