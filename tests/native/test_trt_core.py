@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trt_build
 
-CASES = trt_build.cases("core_fields.cc", "core_shapes.cc")
+CASES = trt_build.cases("core_fields.cc", "core_operation.cc", "core_shapes.cc")
 
 
 @pytest.fixture(scope="module")

@@ -1,73 +1,12 @@
-// Shapes, descriptions, types and launches of both operators; runs without TensorRT.
-#include <math.h>
-#include <string.h>
-
-#include <random>
-
+// Shapes, types and descriptions of both operators; runs without TensorRT.
 #include "../../trt/channel_gate.h"
 #include "../../trt/gated_conv.h"
-#include "../../trt/operation.h"
 #include "cases.h"
-#include "half.h"
+#include "core_problem.h"
 
 namespace sanp {
 namespace test {
 namespace {
-
-using namespace sanp::trt;
-
-Tensor tensor(std::initializer_list<int64_t> dims, Type type = Type::kFloat) {
-  Tensor t;
-  t.type = type;
-  t.linear = true;
-  for (int64_t d : dims) t.shape.dims[t.shape.rank++] = d;
-  return t;
-}
-
-// Positions of a window by trying them all: what the closed formula has to count.
-int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t dilation, int64_t stride) {
-  int64_t n = 0;
-  for (int64_t at = -before; at + dilation * (kernel - 1) < size + after; at += stride) ++n;
-  return n;
-}
-
-struct Problem {
-  ConvAttributes a;
-  Tensor in[6], out[1];
-};
-
-Problem random_problem(std::mt19937& rng) {
-  const auto pick = [&](int low, int high) {
-    return low + static_cast<int>(rng() % static_cast<unsigned>(high - low + 1));
-  };
-  for (;;) {
-    Problem p;
-    const int64_t n = pick(1, 4), group = pick(1, 3), ci = group * pick(1, 9), co = group * pick(1, 9);
-    int64_t size[2], kernel[2], out[2];
-    for (int i = 0; i < 2; ++i) {
-      size[i] = pick(1, 20);
-      kernel[i] = pick(1, 5);
-      p.a.strides[i] = pick(1, 3);
-      p.a.dilations[i] = pick(1, 3);
-      p.a.pads[i] = pick(0, 3);
-      p.a.pads[2 + i] = pick(0, 3);
-      out[i] = windows(size[i], p.a.pads[i], p.a.pads[2 + i], kernel[i], p.a.dilations[i], p.a.strides[i]);
-    }
-    if (out[0] < 1 || out[1] < 1) continue;
-    p.a.group = static_cast<int32_t>(group);
-    p.a.weight_order = pick(0, 1);
-    p.a.act_max = INFINITY;
-    p.in[0] = tensor({n, ci, size[0], size[1]});
-    p.in[1] = p.a.weight_order ? tensor({kernel[0], kernel[1], ci / group, co})
-                               : tensor({co, ci / group, kernel[0], kernel[1]});
-    p.in[2] = tensor({pick(0, 1) ? n : 1, co});
-    p.in[3] = tensor({pick(0, 1) ? n : 1, co});
-    p.in[4] = tensor({pick(0, 1) ? n : 1, ci});
-    p.out[0] = tensor({n, co, out[0], out[1]});
-    p.in[5] = pick(0, 1) ? p.out[0] : pick(0, 1) ? tensor({1}) : pick(0, 1) ? tensor({}) : tensor({1, 1, 1, 1});
-    return p;
-  }
-}
 
 CASE(conv_shapes_equal_counted_windows) {
   std::mt19937 rng(seed);
@@ -213,45 +152,6 @@ CASE(gate_shapes) {
   p.in[6] = tensor({3, 9});
   EXPECT(!ChannelGate::describe(p.a, p.in, p.out, &g) && g.mask_rows == 3, "a mask per sample");
   EXPECT(g.type == SANP_CUDA_FLOAT16 && g.k == 8, "x in half precision");
-}
-
-// The kernels refuse a plan of another shape, so this shows that a new shape is planned again.
-CASE(operation_replans_for_new_shapes) {
-  std::mt19937 rng(seed);
-  std::vector<float> data(1 << 16, 0.5f), result(1 << 16);
-  alignas(256) static char workspace[1 << 16];
-  for (int i = 0; i < 20; ++i) {
-    Problem p = random_problem(rng);
-    Operation<GatedConv> operation(p.a);
-    const void* const inputs[] = {data.data(), data.data(), data.data(), data.data(), data.data(), data.data()};
-    void* const outputs[] = {result.data()};
-    for (int64_t n : {2, 1, 3, 3, 0, 2}) {
-      for (int t : {0, 2, 3, 4}) p.in[t].shape.dims[0] = n;
-      p.out[0].shape.dims[0] = n;
-      p.in[5] = tensor({1});
-      size_t bytes = 1;
-      const Error sized = operation.workspace(p.in, p.out, &bytes);
-      EXPECT(!sized && bytes <= sizeof workspace && (n > 0 || bytes == 0), "%s", sized.text());
-      if (n == 2) EXPECT(!operation.prepare(p.in, p.out), "prepared");
-      const Error e = operation.launch(p.in, p.out, inputs, outputs, workspace, nullptr);
-      EXPECT(!e, "batch %lld: %s", (long long)n, e.text());
-    }
-    EXPECT(contains(operation.launch(p.in, p.out, inputs, outputs, nullptr, nullptr).text(), "bad argument"),
-           "the status of a launch is reported");
-  }
-}
-
-CASE(half_conversions_of_this_test) {
-  for (uint32_t bits = 0; bits < 65536; ++bits) {
-    const float f = float_of_half(static_cast<uint16_t>(bits));
-    if (!isnan(f)) EXPECT(half_of_float(f) == bits, "%04x", bits);
-    if (bits >= 0x7bff) continue;
-    // Halfway to the next one goes to the even one, a little more goes up.
-    const float next = float_of_half(static_cast<uint16_t>(bits + 1)), middle = (f + next) / 2;
-    EXPECT(half_of_float(middle) == (bits + 1) / 2 * 2, "%04x: the middle rounds to even", bits);
-    EXPECT(half_of_float(nextafterf(middle, next)) == bits + 1, "%04x: above the middle", bits);
-  }
-  EXPECT(half_of_float(65519.0f) == 0x7bff && half_of_float(65520.0f) == 0x7c00, "the largest");
 }
 
 }  // namespace
