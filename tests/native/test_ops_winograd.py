@@ -1,0 +1,80 @@
+"""Winograd inside ONNX Runtime: the switch, maps of several sizes in one session, weights that are not constant."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import op_models as models
+import pytest
+
+from sanp_runtime.library import find_library
+
+OPS = ctypes.CDLL(str(find_library()))
+
+
+@pytest.fixture
+def limit():
+    """Sets the largest tile; the default returns after the test."""
+
+    def set_limit(tile: int) -> int:
+        return int(OPS.sanp_ops_limit_winograd(tile))
+
+    yield set_limit
+    set_limit(4)
+
+
+def make_case(size: int, seed: int = 3) -> models.ConvCase:
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_normal((40, 48, 3, 3)).astype(np.float32)
+    active, scale = ((rng.random((2, n)) < 0.6).astype(np.float32) for n in (48, 40))
+    x = rng.standard_normal((2, 48, size, size)).astype(np.float32) * active[:, :, None, None]
+    feeds = {"x": x, "scale": scale, "shift": scale * 0.5, "in_active": active, "residual": np.zeros(1, np.float32)}
+    attributes = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1, "act_min": 0.0,
+                  "act_max": float("inf")}  # fmt: skip
+    return models.ConvCase(attributes, weights, feeds)
+
+
+def expected(case: models.ConvCase) -> np.ndarray:
+    return models.session(case.model(), accelerated=False).run(None, case.feeds)[0]
+
+
+def test_the_switch_changes_the_kernel_and_not_the_answer(limit):
+    case = make_case(16)
+    reference, answers = expected(case), {}
+    for tile in (0, 2, 4):
+        assert limit(tile) == 0
+        answers[tile] = models.session(case.model()).run(None, case.feeds)[0]
+        np.testing.assert_allclose(answers[tile], reference, rtol=0, atol=2e-6 * np.abs(reference).max())
+    assert not np.array_equal(answers[0], answers[2])
+    assert not np.array_equal(answers[2], answers[4])
+
+
+def test_other_tiles_are_refused(limit):
+    assert limit(2) == 0
+    assert limit(3) != 0
+    assert limit(-1) != 0
+
+
+@pytest.mark.parametrize("isa", models.usable_isas())
+def test_one_session_serves_maps_of_several_sizes(isa):
+    cases = [make_case(size) for size in (16, 15, 8, 7, 4, 30, 16)]
+    model = models.model_bytes(
+        "SanpGatedConv", {**dict.fromkeys(models.CONV_INPUTS), "x": ["N", 48, "H", "W"]}, ("y",),
+        {"w": cases[0].weights}, None, **cases[0].attributes,
+    )  # fmt: skip
+    session = models.session(model, True, 1, isa)
+    for case in cases:
+        reference = expected(case)
+        np.testing.assert_allclose(session.run(None, case.feeds)[0], reference, rtol=0, atol=2e-6 * reference.max())
+
+
+def test_weights_that_may_change_are_never_prepared(limit):
+    case = make_case(16)
+    limit(0)
+    direct = models.session(case.model()).run(None, case.feeds)[0]
+    limit(4)
+    session = models.session(case.model(weights_constant=False))
+    for factor in (1, 2):  # a transform kept from the first run would show in the second
+        got = session.run(None, {**case.feeds, "shift": factor * case.feeds["shift"], "w": factor * case.weights})[0]
+        np.testing.assert_array_equal(got, factor * direct)
