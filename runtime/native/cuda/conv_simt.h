@@ -155,7 +155,7 @@ class SimtTile {
 
 // Three resident blocks leave 168 registers to a thread. Left alone, nvcc 13 aims at four and spills on sm_87.
 template <class T, int kCols>
-__global__ void __launch_bounds__(kSimtThreads, kCols == 8 ? 3 : 5) conv_simt(const ConvArgs a) {
+__global__ void __launch_bounds__(kSimtThreads, 3) conv_simt(const ConvArgs a) {
   using Tile = SimtTile<T, kCols>;
   const BlockTile b = block_tile(a, kSimtTileM, Tile::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
   const TileLists lists = tile_lists<kSimtTileM, kSimtWarps>(a, b);
