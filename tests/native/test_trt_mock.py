@@ -53,9 +53,11 @@ def libraries(folder: Path) -> list[Path]:
 def test_lifecycle_and_hostile_input(folder):
     """Every C++ case: parse, build, save, load, run and compare; bad fields, engines, shapes and networks."""
     command = [folder / "sanp_trt_mock", folder / "trt/libsanp_trt.so", folder / "trt/libsanp_trt_creators.so"]
+    listed = trt_build.run([*command, "--list"]).split()
+    # 8.5 has no entry points, and only V3 can be built without a device.
+    assert set(CASES) - set(listed) <= {"entry_points", "engine_built_without_a_device"}
     text = trt_build.run(command)
-    without_entry_points = len(libraries(folder)) == 1
-    assert text.endswith(f"{len(CASES) - without_entry_points} passed, 0 failed\n"), text[-3000:]
+    assert text.endswith(f"{len(listed)} passed, 0 failed\n"), text[-3000:]
 
 
 def test_nothing_links_to_tensorrt(folder):

@@ -20,6 +20,7 @@ struct ChannelGate {
 
   static bool accepts(int32_t position, const Tensor* tensors) noexcept;
   static constexpr bool kOutputsLikeX = false;
+  static constexpr bool kFixedImage = false;
 
   template <class A>
   static bool output_shapes(const GateAttributes&, const Shape<typename A::Value>* in, Shape<typename A::Value>* out,

@@ -20,9 +20,9 @@ class Device {
     return SANP_CUDA_OK;
   }
 
-  // Stands in while a network is built without a device, which TensorRT-RTX can do: a large one, because scratch memory
-  // grows with the number of multiprocessors.
-  static SanpCudaDevice assumed() noexcept { return {9, 0, 192, 227 * 1024}; }
+  // Stands in while a network is built without a device, which TensorRT-RTX can do. No run ever uses what was sized for
+  // it, see kUnsizedVersion.
+  static SanpCudaDevice assumed() noexcept { return {9, 0, 132, 227 * 1024}; }
 
  private:
   SanpCudaDevice device_{};

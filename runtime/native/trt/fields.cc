@@ -85,6 +85,8 @@ Error parse_saved_fields(const AttributeTable& table, const Field* fields, int32
     ++found;
   }
   if (found != 1) return Error::format("the engine names %d plugin versions; expected one, build it again", found);
+  if (version == kUnsizedVersion)
+    return Error::format("the engine was built without a GPU and is for checking only; build it on the device");
   if (version != SANP_CUDA_ABI_VERSION)
     return Error::format("the engine was built by plugin version %d; this is version %d, build the engine again",
                          version, SANP_CUDA_ABI_VERSION);

@@ -38,6 +38,9 @@ Error parse_fields(const AttributeTable& table, const Field* fields, int32_t cou
 
 // The fields of an engine: all attributes, and the version they were saved by.
 constexpr const char* kVersionField = "sanp_abi_version";
+// Instead of the version where no device was there while building: nobody knows which kernels will run, so the scratch
+// memory of such an engine may be too small. It is for checking a model and refuses to be loaded.
+constexpr int32_t kUnsizedVersion = -1;
 Error parse_saved_fields(const AttributeTable& table, const Field* fields, int32_t count, void* attributes) noexcept;
 
 // "strides = [1, 1], group = 1, ..." for logs and engine inspectors; cut off where `text` ends.

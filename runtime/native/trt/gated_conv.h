@@ -22,6 +22,9 @@ struct GatedConv {
   static bool accepts(int32_t position, const Tensor* tensors) noexcept;
   // Outputs have the type of x, or are always float32.
   static constexpr bool kOutputsLikeX = true;
+  // A smaller image can need more scratch memory than a larger one, because more of its work is split; a workspace that
+  // is sized for the largest shape covers smaller batches only.
+  static constexpr bool kFixedImage = true;
 
   // False when ranks are wrong or unknown.
   template <class A>

@@ -127,25 +127,28 @@ struct Expressions {
   }
 };
 
-// Output shapes of a node as expressions; false where a rank is wrong.
+// Output shapes of a node as expressions.
 template <class Op>
-bool output_expressions(const typename Op::Attributes& attributes, const nvinfer1::DimsExprs* inputs,
-                        nvinfer1::DimsExprs* outputs, nvinfer1::IExprBuilder& builder) noexcept {
+Error output_expressions(const typename Op::Attributes& attributes, const nvinfer1::DimsExprs* inputs,
+                         nvinfer1::DimsExprs* outputs, nvinfer1::IExprBuilder& builder) noexcept {
   Shape<Expressions::Value> in[Op::kInputs], out[Op::kOutputs];
   for (int32_t i = 0; i < Op::kInputs; ++i) {
     in[i].rank = inputs[i].nbDims >= 0 && inputs[i].nbDims <= kMaxRank ? inputs[i].nbDims : -1;
     for (int32_t j = 0; j < in[i].rank; ++j) in[i].dims[j] = inputs[i].d[j];
   }
   Expressions expressions{builder};
-  if (!Op::output_shapes(attributes, in, out, expressions)) return false;
+  if (!Op::output_shapes(attributes, in, out, expressions))
+    return Error::format("an input has the wrong number of dimensions; check the network");
+  if (Op::kFixedImage && !(in[0].dims[2]->isConstant() && in[0].dims[3]->isConstant()))
+    return Error::format("'x' has no fixed height and width; only the batch may be dynamic, export one image size");
   for (int32_t i = 0; i < Op::kOutputs; ++i) {
     outputs[i].nbDims = out[i].rank;
     for (int32_t j = 0; j < out[i].rank; ++j) {
-      if (out[i].dims[j] == nullptr) return false;
+      if (out[i].dims[j] == nullptr) return Error::format("the builder gave no expression for an output");
       outputs[i].d[j] = out[i].dims[j];
     }
   }
-  return true;
+  return {};
 }
 
 }  // namespace trt

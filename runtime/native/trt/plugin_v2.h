@@ -50,11 +50,12 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   nvinfer1::DimsExprs getOutputDimensions(int32_t index, const nvinfer1::DimsExprs* in, int32_t inputs,
                                           nvinfer1::IExprBuilder& builder) noexcept override {
     nvinfer1::DimsExprs out[Op::kOutputs];
-    if (inputs == Op::kInputs && index >= 0 && index < Op::kOutputs &&
-        output_expressions<Op>(operation_.attributes(), in, out, builder))
-      return out[index];
-    report(Error::format("output %d of a node with %d inputs; expected %d inputs of the right rank, check the network",
-                         index, inputs, Op::kInputs));
+    const Error error = inputs == Op::kInputs && index >= 0 && index < Op::kOutputs
+                            ? output_expressions<Op>(operation_.attributes(), in, out, builder)
+                            : Error::format("output %d of a node with %d inputs; expected %d inputs, check the network",
+                                            index, inputs, Op::kInputs);
+    if (!error) return out[index];
+    report(error);
     nvinfer1::DimsExprs none{};
     none.nbDims = -1;
     return none;

@@ -56,8 +56,7 @@ class PluginV3 final : public nvinfer1::IPluginV3,
                           nvinfer1::DimsExprs* out, int32_t outputs,
                           nvinfer1::IExprBuilder& builder) noexcept override {
     if (inputs != Op::kInputs || outputs != Op::kOutputs) return report(wrong_count(inputs, outputs));
-    if (output_expressions<Op>(operation_.attributes(), in, out, builder)) return 0;
-    return report(Error::format("an input has the wrong number of dimensions; check the network"));
+    return report(output_expressions<Op>(operation_.attributes(), in, out, builder));
   }
 
   bool supportsFormatCombination(int32_t position, const Dynamic* tensors, int32_t inputs,
@@ -99,7 +98,10 @@ class PluginV3 final : public nvinfer1::IPluginV3,
   const nvinfer1::PluginFieldCollection* getFieldsToSerialize() noexcept override {
     const AttributeTable& table = Op::table();
     for (int32_t i = 0; i < table.count; ++i) saved_rows_[i] = field_of(table.rows[i], &operation_.attributes());
-    saved_rows_[table.count] = {kVersionField, &kVersion, nvinfer1::PluginFieldType::kINT32, 1};
+    SanpCudaDevice device;
+    const bool sized = sanp_cuda_device(&device) == SANP_CUDA_OK;
+    saved_rows_[table.count] = {kVersionField, sized ? &kVersion : &kUnsizedVersion, nvinfer1::PluginFieldType::kINT32,
+                                1};
     saved_ = {table.count + 1, saved_rows_};
     return &saved_;
   }

@@ -141,6 +141,8 @@ CASE(saved_fields_need_a_version) {
   EXPECT(parse(fields, &a), "a network has no such attribute");
   fields.back().data = &other;
   EXPECT(contains(parse_saved().text(), "build the engine again"), "another version");
+  fields.back().data = &kUnsizedVersion;
+  EXPECT(contains(parse_saved().text(), "without a GPU"), "built where no device was");
   fields.back().kind = FieldKind::kFloat32;
   EXPECT(parse_saved(), "a version that is no integer");
   fields.back() = {kVersionField, FieldKind::kInt32, 1, &version};

@@ -75,9 +75,9 @@ void check_shapes(Node& node, const Problem& p) {
   std::vector<nvinfer1::DimsExprs> in(p.in.size()), out;
   for (size_t i = 0; i < in.size(); ++i) {
     in[i].nbDims = static_cast<int32_t>(p.in[i].dims.size());
-    // Sizes of x and the batch are symbols, those of constants are numbers.
+    // The batch is a symbol, all else are numbers.
     for (size_t d = 0; d < p.in[i].dims.size(); ++d)
-      in[i].d[d] = builder.dimension(p.in[i].dims[d], !(i == 0 || (d == 0 && p.batched[i])));
+      in[i].d[d] = builder.dimension(p.in[i].dims[d], !(d == 0 && p.batched[i]));
   }
   EXPECT(node.output_shapes(in, builder, &out) && out.size() == p.out.size(), "%s", tensorrt().logger.take().c_str());
   for (size_t i = 0; i < out.size(); ++i) {

@@ -1,5 +1,6 @@
 // What networks, engine files and applications can get wrong: refused with a message, never a crash.
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cases.h"
@@ -180,12 +181,34 @@ CASE(bad_shapes) {
   }
 }
 
+#if !defined(SANP_TRT_V2) && !defined(SANP_TRT_DEVICE)  // TensorRT 8 cannot build without a device
+CASE(engine_built_without_a_device) {
+  for (const std::string op : {"SanpGatedConv", "SanpChannelGate"}) {
+    const Problem p = problem(op, seed);
+    const std::unique_ptr<Node> node = create(op, p.attributes);
+    setenv("SANP_HOST_KERNELS_DEVICE", "none", 1);
+    const Saved saved = node->save();
+    unsetenv("SANP_HOST_KERNELS_DEVICE");
+    EXPECT(contains(load_refusal(saved), "without a GPU"), "%s", op.c_str());
+    EXPECT(load_refusal(node->save()).empty(), "with one it loads");
+  }
+}
+#endif
+
 CASE(bad_networks) {
   for (const std::string op : {"SanpGatedConv", "SanpChannelGate"}) {
     const Problem p = problem(op, seed);
     const std::unique_ptr<Node> node = create(op, p.attributes);
     FakeBuilder builder;
     std::vector<nvinfer1::DimsExprs> in(p.in.size()), out;
+    for (size_t i = 0; i < in.size(); ++i) {
+      in[i].nbDims = static_cast<int32_t>(p.in[i].dims.size());
+      for (int32_t d = 0; d < in[i].nbDims; ++d)
+        in[i].d[d] = builder.dimension(p.in[i].dims[static_cast<size_t>(d)], true);
+    }
+    in[0].d[2] = builder.dimension(p.in[0].dims[2], false);
+    EXPECT(node->output_shapes(in, builder, &out) == (op == "SanpChannelGate"), "an open height, %s", op.c_str());
+    if (op == "SanpGatedConv") EXPECT(contains(tensorrt().logger.take(), "fixed height"), "says why");
     for (auto& d : in) d.nbDims = 3;
     EXPECT(!node->output_shapes(in, builder, &out), "wrong ranks");
     for (auto& d : in) d.nbDims = -1;
