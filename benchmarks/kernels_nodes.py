@@ -1,0 +1,80 @@
+"""What one node costs: chains of SanpGatedConv and SanpChannelGate, one node subtracted from forty-one.
+
+    python benchmarks/kernels_nodes.py [--library PATH]
+
+The convolutions have one channel and one pixel, so their time is the call; the gates come in the sizes of real layers.
+Processor time of one thread; the tenth percentile of 60 rounds, because other load only ever adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import kernels
+import kernels_models as models
+import numpy as np
+from onnx import helper
+
+LENGTH = 41
+ROUNDS, REPEATS = 60, 5
+GATES = ((1, 1, 1), (64, 32, 16), (128, 16, 32), (256, 8, 64), (512, 4, 128))  # channels, map size, hidden units
+
+
+def chain(kind: str, length: int, channels: int, size: int, hidden: int) -> bytes:
+    """`length` nodes of a kind, each depending on the one before it."""
+    row, column = np.ones((1, channels), np.float32), np.zeros(channels, np.float32)
+    constants = {
+        "w": np.ones((channels, channels, 1, 1), np.float32), "scale": row, "shift": 0 * row, "active": row,
+        "zero": np.zeros(1, np.float32), "w1": np.full((hidden, channels), 0.01, np.float32),
+        "b1": np.zeros(hidden, np.float32), "w2": np.full((channels, hidden), 0.01, np.float32), "b2": column + 1,
+        "bias": column, "mask": row,
+    }  # fmt: skip
+    nodes, source = [], "mask" if kind == "SanpChannelGate" else "x"
+    for i in range(length):
+        output = f"y{i}"
+        if kind == "SanpGatedConv":
+            nodes.append(helper.make_node(
+                kind, [source, "w", "scale", "shift", "active", "zero"], [output], domain="sanp", strides=[1, 1],
+                pads=[0] * 4, dilations=[1, 1], group=1, act_min=0.0, act_max=math.inf,
+            ))  # fmt: skip
+        elif kind == "SanpChannelGate":  # the scale of one gate is the mask of the next
+            inputs = ["x", "w1", "b1", "w2", "b2", "bias", source]
+            nodes.append(helper.make_node(kind, inputs, [output, f"s{i}"], domain="sanp", threshold=0.0, k=0))
+        else:
+            nodes.append(helper.make_node(kind, [source], [output]))
+        source = output
+    return models._model(nodes, [("x", [1, channels, size, size])], source, constants)
+
+
+def seconds(library: Path, kind: str, length: int, channels: int, size: int, hidden: int) -> float:
+    """Of one inference, tenth percentile."""
+    session = kernels.session(chain(kind, length, channels, size, hidden), library)
+    run = kernels.bound_run(session, {"x": np.ones((1, channels, size, size), np.float32)})
+    run()
+    times = []
+    for _ in range(ROUNDS):
+        begin = time.thread_time()
+        for _ in range(REPEATS):
+            run()
+        times.append((time.thread_time() - begin) / REPEATS)
+    return sorted(times)[ROUNDS // 10]
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--library", type=Path, default=kernels.find_library())
+    library = parser.parse_args().library
+    cases = [("Tanh", (1, 1, 1)), ("SanpGatedConv", (1, 1, 1)), *(("SanpChannelGate", gate) for gate in GATES)]
+    for kind, shape in cases:
+        one, many = (seconds(library, kind, length, *shape) for length in (1, LENGTH))
+        cost = (many - one) / (LENGTH - 1)
+        print(f"{kind:<16} {shape[0]:4d} channels @{shape[1]}, hidden {shape[2]}: {cost * 1e6:6.2f} us", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
