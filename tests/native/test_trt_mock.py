@@ -91,6 +91,16 @@ def test_loading_without_tensorrt_is_harmless(folder):
     assert library.sanp_trt_register() == 0
 
 
+def test_the_command_of_the_guide_configures(tmp_path):
+    """The real project with its default architectures; compiling the kernels is what the CUDA tests do."""
+    if not TREES:
+        pytest.skip(trt_build.HEADERS_HINT)
+    if shutil.which("nvcc") is None and not Path("/usr/local/cuda/bin/nvcc").is_file():
+        pytest.skip("nvcc is missing; install the CUDA toolkit")
+    tree = next(iter(TREES.values()))
+    trt_build.run(["cmake", "-S", trt_build.PLUGIN, "-B", tmp_path, f"-DTENSORRT_ROOT={tree}"])
+
+
 @pytest.mark.parametrize(("options", "hint"), [("-DTENSORRT_ROOT=/nonexistent", "TENSORRT_ROOT='/nonexistent'")])
 def test_missing_headers_are_explained(tmp_path, options, hint):
     if shutil.which("cmake") is None:
