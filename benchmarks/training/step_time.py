@@ -77,10 +77,10 @@ def main() -> None:
     cases = (("m-cifarnet", 0.25, 16), *((name, 0.25, 32) for name in models.NAMES), ("m-cifarnet", 1.0, 32))
     rows = []
     for name, width, size in cases:
-        rows.append(measure(name, width, size, arguments.steps if width < 1 else BLOCK))
+        rows.append(measure(name, width, size, arguments.steps if width < 1 else 3 * BLOCK))
         print(f"{name} x{width} at {size}: joint / dense = {rows[-1]['ratio']:.2f}", flush=True)
-    text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
-    (arguments.output / "step-time.json").write_text(text + "\n", encoding="utf-8")
+        text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
+        (arguments.output / "step-time.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
