@@ -48,7 +48,10 @@ class Bundle:
     def golden(self) -> Golden:
         """The reference samples; InputError if the bundle has none or they do not fit the manifest."""
         if GOLDEN_FILE not in self.manifest.files:
-            raise InputError(f"{self.path} holds no {GOLDEN_FILE}, which has the reference samples; compile it again")
+            raise InputError(
+                f"{self.path} holds no {GOLDEN_FILE}, expected reference samples to run; "
+                "export the model with --samples above 0 and compile it again"
+            )
         return read_golden(self.path / GOLDEN_FILE, self.manifest)
 
     def digest(self) -> str:
