@@ -44,7 +44,7 @@ def sanp(capsys, monkeypatch):
 def in_new_process(code):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=120, check=False)
 
 
 def assert_one_clear_error(result, code, *fragments):

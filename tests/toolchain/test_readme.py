@@ -12,11 +12,11 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def commands():
-    lines = re.findall(r"(?m)^    (sanp .+)$", README.read_text())
+    lines = re.findall(r"(?m)^    (sanp .+)$", README.read_text(encoding="utf-8"))
     return [shlex.split(line.split("  #")[0]) for line in lines]
 
 
@@ -67,5 +67,5 @@ def test_commands_name_verbs_and_options_that_exist(command):
 
 def test_links_lead_somewhere():
     for page in README.parent.glob("*.md"):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"

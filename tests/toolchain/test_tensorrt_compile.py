@@ -119,7 +119,7 @@ def test_compile_builds_where_tensorrt_is(model, trained, portable, tmp_path, mo
     report = profile_bundle(bundle.path, ProfileSettings(duration=0.02), tmp_path / "profile.json")
     assert report["bundle"]["target"]["name"] == "x86-cuda"
     results = {"profile": report, "validation": result.to_json(), "bundle": bundle.manifest.to_json()}
-    page = write_report(results, tmp_path / "report").read_text()
+    page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
     assert "TensorRT 10.16.2&#39;s engine inspector" in page or "TensorRT 10.16.2's engine inspector" in page
     assert "--target x86-cuda --precision fp32 --plugin-layers" in page
     again = compile_model(

@@ -83,7 +83,13 @@ def _unpack(sources: Path, folder: Path) -> None:
 
 def _run(command: List[str], environment: Dict[str, str]) -> None:
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",  # compilers quote in UTF-8 whatever the locale of the board is
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         last = "\n  ".join(line for line in done.stdout.splitlines() if line.strip()).split("\n  ")[-_SHOWN_LINES:]

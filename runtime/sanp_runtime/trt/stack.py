@@ -37,7 +37,12 @@ def find_trtexec() -> Optional[Path]:
 def trtexec_version(trtexec: Path) -> str:
     """Version of trtexec from its banner, "8.5.2": `[TensorRT v8502]` before 10, `[TensorRT v100300]` since."""
     done = subprocess.run(
-        [str(trtexec), "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False
+        [str(trtexec), "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     return version_of_banner(done.stdout)
 

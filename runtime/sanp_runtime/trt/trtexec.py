@@ -91,7 +91,7 @@ def run(trtexec: Path, arguments: Sequence[str]) -> str:
     """Run trtexec and return what it printed; TargetError with its last lines if it fails."""
     command = [str(trtexec), *arguments]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, check=False
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", check=False
     )
     if done.returncode != 0:
         last = [line for line in done.stdout.splitlines() if line.strip()][-_SHOWN_LINES:]
