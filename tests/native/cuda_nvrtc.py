@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import locale
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,10 +50,9 @@ class RuntimeCompiler:
         options = [f"--gpu-architecture={architecture}", "--std=c++17", "--device-as-default-execution-space"]
         options += [f"--include-path={p}" for p in [*includes, *self._includes]]
         encoded = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
-        before = locale.setlocale(locale.LC_ALL)
-        result = self._nvrtc.nvrtcCompileProgram(program, len(options), encoded)
-        # The compiler leaves the process in the C locale, in which later tests would read files as ASCII.
-        locale.setlocale(locale.LC_ALL, before)
+        # In a thread of its own, which the compiler leaves in the C locale; in this one, later tests would read ASCII.
+        with ThreadPoolExecutor(1) as thread:
+            result = thread.submit(self._nvrtc.nvrtcCompileProgram, program, len(options), encoded).result()
         self._nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
         self._nvrtc.nvrtcGetProgramLog(program, log)
