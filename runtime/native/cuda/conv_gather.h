@@ -2,6 +2,7 @@
 // where channels are few, as in a stem, or where a window would not fit into shared memory.
 #pragma once
 
+#include "double_buffer.h"
 #include "half_product.h"
 #include "half_weights.h"
 
@@ -95,19 +96,9 @@ __global__ void __launch_bounds__(32 * kWarps) conv_gather(const ConvArgs a) {
     weights.put(buffer);
     inputs.put(buffer);
   };
-  if (range.begin < range.end) {
-    fetch(range.begin);
-    put(0);
-    __syncthreads();
-  }
-  int buffer = 0;
-  for (int k = range.begin; k < range.end; k += kHalfTileK, buffer ^= 1) {
-    const bool more = k + kHalfTileK < range.end;
-    if (more) fetch(k + kHalfTileK);
+  double_buffered<kHalfTileK>(range, fetch, put, [&](int k, int buffer) {
     product.template add<true>(weights.tile(buffer), inputs.tile(buffer), range.end - k, 32);
-    if (more) put(buffer ^ 1);
-    __syncthreads();
-  }
+  });
   product.store(a, b, lists);
 }
 

@@ -2,6 +2,7 @@
 // channels are read as vectors of 8 or 4 pixels and stored as they come, [channel][pixel].
 #pragma once
 
+#include "double_buffer.h"
 #include "half_product.h"
 #include "half_weights.h"
 
@@ -91,20 +92,10 @@ __global__ void __launch_bounds__(32 * kWarps) conv_pointwise(const ConvArgs a) 
     weights.put(buffer);
     inputs.put(buffer);
   };
-  if (range.begin < range.end) {
-    fetch(range.begin);
-    put(0);
-    __syncthreads();
-  }
-  int buffer = 0;
-  for (int rank = range.begin; rank < range.end; rank += kHalfTileK, buffer ^= 1) {
-    const bool more = rank + kHalfTileK < range.end;
-    if (more) fetch(rank + kHalfTileK);
+  double_buffered<kHalfTileK>(range, fetch, put, [&](int rank, int buffer) {
     product.template add<false>(weights.tile(buffer), inputs.tile(buffer), range.end - rank,
                                 16 * half_pitch_n(Product::kTileN));
-    if (more) put(buffer ^ 1);
-    __syncthreads();
-  }
+  });
   product.store(a, b, lists);
 }
 

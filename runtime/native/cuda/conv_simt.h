@@ -2,6 +2,7 @@
 // cores lack m16n8k16. A gathered implicit GEMM over k = (open input channel, tap).
 #pragma once
 
+#include "double_buffer.h"
 #include "output_row.h"
 #include "tile_lists.h"
 
@@ -37,18 +38,9 @@ class SimtTile {
   __device__ void multiply() {
     for (int i = 0; i < 8; ++i)
       for (int j = 0; j < kCols; ++j) sums_[i][j] = 0.0f;
-    if (range_.begin >= range_.end) return;
-    int buffer = 0;
-    fetch(range_.begin);
-    put(buffer);
-    __syncthreads();
-    for (int k = range_.begin; k < range_.end; k += kSimtTileK, buffer ^= 1) {
-      const bool more = k + kSimtTileK < range_.end;
-      if (more) fetch(k + kSimtTileK);
-      add_products(buffer);
-      if (more) put(buffer ^ 1);
-      __syncthreads();
-    }
+    double_buffered<kSimtTileK>(
+        range_, [this](int k) { fetch(k); }, [this](int buffer) { put(buffer); },
+        [this](int, int buffer) { add_products(buffer); });
   }
 
   __device__ void store(const BlockTile& b) const {
