@@ -99,6 +99,7 @@ PLANS: dict[str, Plan] = {  # label, budget and changed options of each run
     "sanp": [("sanp", BUDGETS[0], {})],
     "budgets": [("sanp", budget, {}) for budget in BUDGETS],
     "controls": [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS],
+    "random": [("random", BUDGETS[0], {"policy": "random"})],
     "tuned": [(label, BUDGETS[0], changes) for label, changes in TUNED.items()],
     "faster": [(label, BUDGETS[0], changes) for label, changes in FASTER.items()],
     "ablation": [("sanp", BUDGETS[0], {}), *((label, BUDGETS[0], changes) for label, changes in TUNED.items())],

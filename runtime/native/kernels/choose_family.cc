@@ -77,8 +77,12 @@ Family Plan::choose_family(int winograd) const {
   return best;
 }
 
+// 1x1: planes a multiple of 1 kB apart fall into few cache sets, and channels of one tile evict each other. Copying each
+// once, to an odd distance, made 64 to 256 channels at 16x16 and 32x32 2 to 20 % faster on Zen 3, at 56x56 up to 11 % slower.
+bool Plan::copy_pays() const { return pixels % 256 == 0 && group_out >= 32; }
+
 Family Plan::choose_direct() const {
-  if (possible(Family::kInPlace)) return Family::kInPlace;
+  if (possible(Family::kInPlace) && !(copy_pays() && possible(Family::kColumns))) return Family::kInPlace;
   if (possible(Family::kQuad)) return Family::kQuad;
   if (possible(Family::kDot) && group_in * n_taps >= isa->lanes) return Family::kDot;
   const bool rows = possible(Family::kRows), columns = possible(Family::kColumns);

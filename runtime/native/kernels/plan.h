@@ -73,6 +73,7 @@ struct Plan {
   bool possible(Family f) const;
   Family choose_family(int winograd) const;
   Family choose_direct() const;
+  bool copy_pays() const;
   double weight_cost(int64_t cells) const;
   double winograd_cost(int m) const;
   double direct_cost() const;

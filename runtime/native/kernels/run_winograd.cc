@@ -21,62 +21,58 @@ class WinogradRun {
     v_step_ = static_cast<ptrdiff_t>(g.n_steps) * lanes_ + 16;
   }
 
-  int64_t floats() const { return winograd_.points() * v_step_; }
-
-  bool transform(float* v, const Pool& pool) const {
-    const int32_t n = g_.n_steps;
-    std::atomic<bool> ok{true};
-    const size_t tasks = task_count(int64_t{n} * nr_ * 200, n > 0 ? n : 1);
-    auto task = [&](size_t index) {
-      const ConvShape& s = plan_.shape;
-      const int64_t floats = winograd_.input_floats(s, plan_.isa->lanes);
-      float* const rows = block_floats(floats);
-      if (rows == nullptr) return ok.store(false, std::memory_order_relaxed);
-      float* const zeros = rows + floats - s.width - plan_.isa->lanes;
-      for (int64_t x = 0; x < s.width; ++x) zeros[x] = 0.0f;
-      WinogradInput c{&block_,
-                      nullptr,
-                      static_cast<int32_t>(s.height),
-                      static_cast<int32_t>(s.width),
-                      static_cast<int32_t>(s.pad_top),
-                      static_cast<int32_t>(s.pad_left),
-                      zeros,
-                      rows,
-                      winograd_.pitch,
-                      nr_,
-                      nullptr,
-                      v_step_};
-      const int32_t end = static_cast<int32_t>(n * (index + 1) / tasks);
-      for (int32_t a = static_cast<int32_t>(n * index / tasks); a < end; ++a) {
-        c.x = g_.channel(a);
-        c.v = v + static_cast<ptrdiff_t>(a) * lanes_;
-        plan_.isa->winograd_input[winograd_.kind()](c);
-      }
-    };
-    parallel_for(pool, tasks, task);
-    return ok.load(std::memory_order_relaxed);
+  // The transformed active channels: built once per thread that works on this block. Null when memory is short.
+  const float* input(uint64_t label) const {
+    if (const void* const made = pixel_arena().labelled(label)) return static_cast<const float*>(made);
+    float* const v = pixel_floats(winograd_.points() * v_step_, 0);
+    if (v == nullptr || !transform(v)) return nullptr;
+    pixel_arena().label(label);
+    return v;
   }
 
-  bool compute(const float* v, const Pool& pool, bool fill) const {
-    const int32_t max_mr = plan_.isa->max_mr[nr_];
-    const int32_t blocks = (g_.n_rows + max_mr - 1) / max_mr;
-    std::atomic<bool> ok{true};
-    const size_t tasks = task_count(int64_t{winograd_.points()} * g_.n_steps * g_.n_rows * nr_, blocks);
-    auto task = [&](size_t index) {
-      if (fill) fill_masked(g_.s, index, tasks);
-      const int64_t sums = int64_t{winograd_.points()} * max_mr * lanes_;
-      float* const scratch = block_floats(sums + winograd_.output_floats(plan_.isa->lanes));
-      if (scratch == nullptr) return ok.store(false, std::memory_order_relaxed);
-      const int32_t end = static_cast<int32_t>(blocks * (index + 1) / tasks);
-      for (int32_t b = static_cast<int32_t>(blocks * index / tasks); b < end; ++b)
-        compute_rows(v, g_.row0 + static_cast<int32_t>(int64_t{g_.n_rows} * b / blocks),
-                     g_.row0 + static_cast<int32_t>(int64_t{g_.n_rows} * (b + 1) / blocks), scratch, scratch + sums);
-    };
-    parallel_for(pool, tasks, task);
-    return ok.load(std::memory_order_relaxed);
+  int64_t work() const { return int64_t{winograd_.points()} * g_.n_steps * g_.n_rows * nr_; }
+  int32_t row_blocks() const { return (g_.n_rows + plan_.isa->max_mr[nr_] - 1) / plan_.isa->max_mr[nr_]; }
+
+  // Row blocks [begin, end) of row_blocks().
+  bool compute(const float* v, int32_t begin, int32_t end) const {
+    const int64_t sums = int64_t{winograd_.points()} * plan_.isa->max_mr[nr_] * lanes_;
+    float* const scratch = block_floats(sums + winograd_.output_floats(plan_.isa->lanes));
+    if (scratch == nullptr) return false;
+    const int32_t blocks = row_blocks();
+    for (int32_t b = begin; b < end; ++b)
+      compute_rows(v, g_.row0 + static_cast<int32_t>(int64_t{g_.n_rows} * b / blocks),
+                   g_.row0 + static_cast<int32_t>(int64_t{g_.n_rows} * (b + 1) / blocks), scratch, scratch + sums);
+    return true;
   }
 
  private:
+  bool transform(float* v) const {
+    const ConvShape& s = plan_.shape;
+    const int64_t floats = winograd_.input_floats(s, plan_.isa->lanes);
+    float* const rows = block_floats(floats);
+    if (rows == nullptr) return false;
+    float* const zeros = rows + floats - s.width - plan_.isa->lanes;
+    for (int64_t x = 0; x < s.width; ++x) zeros[x] = 0.0f;
+    WinogradInput c{&block_,
+                    nullptr,
+                    static_cast<int32_t>(s.height),
+                    static_cast<int32_t>(s.width),
+                    static_cast<int32_t>(s.pad_top),
+                    static_cast<int32_t>(s.pad_left),
+                    zeros,
+                    rows,
+                    winograd_.pitch,
+                    nr_,
+                    nullptr,
+                    v_step_};
+    for (int32_t a = 0; a < g_.n_steps; ++a) {
+      c.x = g_.channel(a);
+      c.v = v + static_cast<ptrdiff_t>(a) * lanes_;
+      plan_.isa->winograd_input[winograd_.kind()](c);
+    }
+    return true;
+  }
+
   static float* block_floats(int64_t n) {
     return static_cast<float*>(block_arena().get(static_cast<size_t>(n) * sizeof(float)));
   }
@@ -112,13 +108,26 @@ class WinogradRun {
 
 }  // namespace
 
+// A task is some rows of one block. Its thread transforms the input of that block first, unless it has done so for an
+// earlier task: no barrier, and what two threads transform twice is at most one block each.
 bool run_winograd(const GroupRun& g, const Pool& pool, bool fill) {
-  for (size_t block = 0; block < g.s.plan->winograd.blocks.size(); ++block) {
+  static std::atomic<uint64_t> labels{0};
+  const std::vector<WinogradBlock>& blocks = g.s.plan->winograd.blocks;
+  const uint64_t label = labels.fetch_add(blocks.size(), std::memory_order_relaxed) + 1;
+  const WinogradRun first(g, 0);
+  const size_t pieces = task_count(first.work(), first.row_blocks());
+  const size_t tasks = pieces * blocks.size();
+  std::atomic<bool> ok{true};
+  auto task = [&](size_t index) {
+    if (fill) fill_masked(g.s, index, tasks);
+    const size_t block = index / pieces, piece = index % pieces;
     const WinogradRun run(g, block);
-    float* const v = pixel_floats(run.floats(), 0);
-    if (v == nullptr || !run.transform(v, pool) || !run.compute(v, pool, fill && block == 0)) return false;
-  }
-  return true;
+    const float* const v = run.input(label + block);
+    const auto row = [&](size_t end) { return static_cast<int32_t>(run.row_blocks() * end / pieces); };
+    if (v == nullptr || !run.compute(v, row(piece), row(piece + 1))) ok.store(false, std::memory_order_relaxed);
+  };
+  parallel_for(pool, tasks, task);
+  return ok.load(std::memory_order_relaxed);
 }
 
 }  // namespace sanp

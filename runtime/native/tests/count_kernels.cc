@@ -30,7 +30,7 @@ const Layer kLayers[] = {
     {"columns, 64 @15, half open", 64, 64, 15, 3, 1, 1, 4, 0},
     {"columns, 128 @4, half open", 128, 128, 4, 3, 1, 1, 4, 0},
     {"stride 2, 64 @16, half open", 64, 64, 16, 3, 2, 1, 4, 0},
-    {"in place, 64 @16 1x1, half open", 64, 64, 16, 1, 1, 0, 4, 0},
+    {"in place, 64 @24 1x1, half open", 64, 64, 24, 1, 1, 0, 4, 0},
     {"quad, 128 @2, half open", 128, 128, 2, 3, 1, 1, 4, 0},
     {"dot, 256 @1 1x1, half open", 256, 256, 1, 1, 1, 0, 4, 0},
     {"rows, 32 @16, one of eight open", 32, 32, 16, 3, 1, 1, 1, 0},

@@ -38,6 +38,34 @@ TEST_CASE(pool_of_threads) {
     }
 }
 
+// One worker runs all tasks, last first, and between them whole runs of another plan, as a pool does that two sessions
+// share: what a task leaves on its thread for the next one is found there or built again, and never somebody else's.
+TEST_CASE(tasks_of_two_runs_on_one_thread) {
+  struct Other {
+    Other(const ConvShape& shape, uint32_t seed) : c(shape, ConvOptions{}, seed), plan(shape, current_isa(), 4) {}
+    ConvCase c;
+    Plan plan;
+  };
+  const ConvShape shape{24, 30, 30, 48, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  for (const ConvShape& between : kShapes) {
+    Other other(between, seed + 1);
+    const Pool pool{[](void* context, Pool::Task task, size_t count, void* arg) {
+                      std::thread([=] {
+                        const Other& o = *static_cast<Other*>(context);
+                        std::vector<float> y(o.c.output_floats());
+                        for (size_t i = count; i-- > 0;) {
+                          task(arg, i);
+                          if (i % 2 == 0) o.c.run(o.plan, y.data(), Pool{nullptr, nullptr});
+                        }
+                      }).join();
+                    },
+                    &other};
+    const ConvCase c(shape, ConvOptions{}, seed);
+    for (Family f : {Family::kRows, Family::kWinograd2, Family::kWinograd4})
+      c.check(Plan(shape, current_isa(), f), "shared thread", pool);
+  }
+}
+
 // A sample without a single active input needs no pixels; on a thread that never held any this must not look like a
 // failed allocation.
 TEST_CASE(nothing_active_on_a_fresh_thread) {
