@@ -17,9 +17,12 @@ bool run_quad(const GroupRun& g, const Pool& pool, bool fill) {
   const int32_t inputs = static_cast<int32_t>(plan.shape.height * plan.shape.width);
   float* const x = pixel_floats(int64_t{kQuadLanes} * g.n_steps, 0);
   if (x == nullptr) return false;
+  // Which input pixel each pair reads, found once: a division per pair took 4 to 15 % of a layer at 2x2.
+  int32_t from[kQuadLanes];
+  for (int32_t j = 0; j < kQuadLanes; ++j) from[j] = plan.quad_taps[j] < 0 ? -1 : j % inputs;
   for (int32_t a = 0; a < g.n_steps; ++a) {
     const float* const channel = g.channel(a);
-    for (int32_t j = 0; j < kQuadLanes; ++j) x[a * kQuadLanes + j] = plan.quad_taps[j] < 0 ? 0.0f : channel[j % inputs];
+    for (int32_t j = 0; j < kQuadLanes; ++j) x[a * kQuadLanes + j] = from[j] < 0 ? 0.0f : channel[from[j]];
   }
   const int32_t most = plan.isa->quad_max_rows;
   const int64_t blocks = (g.n_rows + most - 1) / most;
