@@ -16,9 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from machine import describe
 
+import sanp
+from sanp import checkpoint, data, models
+from sanp.cost_tracker import CostTracker
 from sanp.training import TrainConfig, train
 
 BUDGETS = (0.35, 0.5, 0.25, 0.67)
@@ -67,6 +71,7 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
     started = time.perf_counter()
     result = train(config, output=scratch / "run", progress=False)
     joint = [row["seconds"] for row in result.history if row["stage"] == "joint"]
+    told = {"mode_accuracy": mode_accuracy(config, scratch / "run")} if config.dataset == "mixcues" else {}
     return {
         "dataset": config.dataset,
         "seed": config.seed,
@@ -76,22 +81,57 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
         "accuracy": result.accuracy,
         **{key: value for key, value in result.evaluation.to_json().items() if key != "accuracy"},
         "uncalibrated": {"accuracy": result.uncalibrated.accuracy, "cost": result.uncalibrated.cost},
+        **told,
         "joint_epoch_s": sorted(joint)[len(joint) // 2] if joint else None,
         "seconds": time.perf_counter() - started,
         "config": config.model_dump(mode="json", exclude={"pretrained"}),
     }
 
 
-def run_dense(config: TrainConfig, scratch: Path) -> dict[str, object]:
-    """The backbone alone, trained for as many epochs as the three stages have together."""
+def mode_accuracy(config: TrainConfig, folder: Path, images: int = 2000, neighbours: int = 5) -> float:
+    """Share of test images whose mode the nearest others tell, by Hamming distance of their gate codes alone.
+
+    What the codes carry besides the label; a guess is right once in `modes` times.
+    """
+    gated = checkpoint.load(folder / "checkpoint.safetensors")
+    split = data.load("mixcues", image_size=config.image_size, **config.data_options).test
+    tracker, modes = CostTracker(gated.model, gated.example_input), torch.from_numpy(split.extra["mode"][:images])
+    with torch.no_grad():
+        gated.model(torch.from_numpy(split.images[:images]))
+        codes = torch.cat([code.flatten(1) for code in tracker.codes().values()], dim=1).float()
+    distance = torch.cdist(codes, codes, p=1).fill_diagonal_(np.inf)
+    nearest = modes[distance.topk(neighbours, largest=False).indices]
+    return float((nearest.mode(dim=1).values == modes).double().mean())
+
+
+def plain(config: TrainConfig, width: float) -> TrainConfig:
+    """A network of this width without gates, trained for as many epochs as the three stages have together."""
     epochs = config.pretrain_epochs + config.warmup_epochs + config.joint_epochs
-    longer = config.model_copy(update={"pretrain_epochs": epochs, "warmup_epochs": 0, "joint_epochs": 0})
-    result = train(longer, output=scratch / "longer", progress=False)
+    return config.model_copy(update={"width": width, "pretrain_epochs": epochs, "warmup_epochs": 0, "joint_epochs": 0})
+
+
+def run_plain(config: TrainConfig, cost: float, scratch: Path) -> dict[str, object]:
+    """Train a network without gates; one row. cost: its multiply-adds as a share of those of the full width."""
+    result = train(config, output=scratch / "longer", progress=False)
     return {
-        "label": "dense, all epochs", "dataset": config.dataset, "seed": config.seed, "budget": 1.0, "cost": 1.0,
+        "dataset": config.dataset, "seed": config.seed, "budget": round(cost, 2), "cost": cost,
         "dense_accuracy": result.dense_accuracy, "accuracy": result.dense_accuracy, "dynamic": 0.0,
-        "config": longer.model_dump(mode="json"),
+        "config": config.model_dump(mode="json"),
     }  # fmt: skip
+
+
+def narrow(config: TrainConfig, budget: float) -> tuple[float, float]:
+    """The width whose network comes closest to this share of the multiply-adds, and its share."""
+    example = torch.zeros(1, 3, config.image_size, config.image_size)
+
+    def macs(width: float) -> int:
+        network = models.build(config.model, width=width, image_size=config.image_size)
+        return CostTracker(sanp.gate(network, example), example).dense_macs
+
+    full = macs(config.width)
+    shares = {width: macs(width) / full for width in np.linspace(0.3, 1, 71) * config.width}
+    width = min(shares, key=lambda candidate: abs(shares[candidate] - budget))
+    return round(float(width), 4), shares[width]
 
 
 Plan = list[tuple[str, float, dict[str, object]]]
@@ -106,7 +146,8 @@ PLANS: dict[str, Plan] = {  # label, budget and changed options of each run
     "low": [("sanp", 0.25, {}), ("fixed-k, full rate", 0.25, TUNED["fixed-k, full rate"])],
     "oracle": [("oracle", BUDGETS[0], {"policy": "oracle"})],
     "variants": [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()],
-    "dense": [],  # handled apart: no gates
+    "dense": [],  # these two are handled apart: no gates
+    "narrow": [],
 }
 
 
@@ -149,8 +190,13 @@ def backbone(options: dict[str, object], folder: Path) -> Path:
 def grid(name: str, seed: int, plans: list[str], results: Results, backbones: Path, scratch: Path) -> None:
     """All runs of one setting and seed that are not in the results yet."""
     options: dict[str, object] = {"seed": seed, **SETTINGS[name]}
-    if "dense" in plans:
-        results.add(run_dense(TrainConfig.checked(**options), scratch))
+    alone = TrainConfig.checked(**options)
+    widths = {"dense, all epochs": (alone.width, 1.0)} if "dense" in plans else {}
+    if "narrow" in plans:
+        widths["narrow, all epochs"] = narrow(alone, BUDGETS[0])
+    for label, (width, cost) in widths.items():
+        if not results.has(label, plain(alone, width)):
+            results.add({"label": label, **run_plain(plain(alone, width), cost, scratch)})
     for label, budget, changes in [row for plan in plans for row in PLANS[plan]]:
         config = TrainConfig.checked(**{**options, "budget": budget, **changes})
         if not results.has(label, config):
