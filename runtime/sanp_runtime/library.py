@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Sequence, Tuple
 
 from sanp_runtime.bundle import PathLike
 from sanp_runtime.manifest import LIBRARY_FILE
 from sanp_targets.errors import ConfigError, TargetError
 
 AUTO = "auto"
+SHAPE_NUMBERS = 15
 
 
 def find_library() -> Path:
@@ -43,6 +44,8 @@ class OpLibrary:
                 getattr(self._handle, name).argtypes = []
             self._handle.sanp_ops_force_isa.restype = ctypes.c_int
             self._handle.sanp_ops_force_isa.argtypes = [ctypes.c_char_p]
+            self._handle.sanp_ops_families.restype = ctypes.c_char_p
+            self._handle.sanp_ops_families.argtypes = [ctypes.c_int64 * SHAPE_NUMBERS]
         except OSError as error:
             raise TargetError(
                 f"{self.path}: cannot be loaded on this machine ({error}); compile the bundle for this target"
@@ -73,6 +76,19 @@ class OpLibrary:
                 f"instruction set {name!r} is not in {self.path.name} or not in this CPU, which uses {self.isa!r}; "
                 f"choose another one or {AUTO!r}"
             )
+
+    def families(self, shape: Sequence[int]) -> Tuple[str, ...]:
+        """Kernel families that can compute a convolution with constant weights, the cost model's choice first.
+
+        shape: channels in, height, width, channels out, then two numbers each for kernel and strides, four for pads
+        (top, left, bottom, right), two for dilations, and the groups. Empty for a shape without output.
+        """
+        if len(shape) != SHAPE_NUMBERS:
+            raise ConfigError(
+                f"a convolution was given by {len(shape)} numbers, expected {SHAPE_NUMBERS}; see OpLibrary.families"
+            )
+        names = self._handle.sanp_ops_families((ctypes.c_int64 * SHAPE_NUMBERS)(*shape))
+        return tuple(names.decode().split())
 
     @contextlib.contextmanager
     def forced(self, name: Optional[str]) -> Iterator[None]:

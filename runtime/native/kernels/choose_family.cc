@@ -40,6 +40,11 @@ bool Plan::possible(Family f) const {
   return rows * cols <= room / copies && rows * cols <= kMaxOffset / copies;
 }
 
+bool Plan::allows(Family f, int winograd) const {
+  const int m = f == Family::kWinograd2 ? 2 : f == Family::kWinograd4 ? 4 : 0;
+  return m <= winograd && possible(f);
+}
+
 // Reading a weight, in vector multiply-adds. Weights past a second-level cache arrive at about 8 bytes a cycle, in
 // which time two short vectors are multiplied.
 double Plan::weight_cost(int64_t cells) const {
@@ -70,7 +75,7 @@ Family Plan::choose_family(int winograd) const {
   double cost = direct_cost();
   for (Family f : {Family::kWinograd2, Family::kWinograd4}) {
     const int m = f == Family::kWinograd2 ? 2 : 4;
-    if (m > winograd || !possible(f) || winograd_cost(m) >= cost) continue;
+    if (!allows(f, winograd) || winograd_cost(m) >= cost) continue;
     best = f;
     cost = winograd_cost(m);
   }

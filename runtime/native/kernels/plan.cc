@@ -1,6 +1,8 @@
 // Lays the pixels of a shape out into vectors and tiles, for the family chosen in choose_family.cc.
 #include "plan.h"
 
+#include <string.h>
+
 namespace sanp {
 
 const char* family_name(Family family) {
@@ -25,9 +27,15 @@ const char* family_name(Family family) {
   return "?";
 }
 
-Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd) {
+std::optional<Family> family_of(const char* name) {
+  for (Family family : kFamilies)
+    if (strcmp(family_name(family), name) == 0) return family;
+  return {};
+}
+
+Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd, std::optional<Family> wish) {
   init(s, kernels);
-  family = choose_family(winograd);
+  family = wish && allows(*wish, winograd) ? *wish : choose_family(winograd);
   lay_out();
 }
 

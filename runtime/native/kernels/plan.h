@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include <optional>
 #include <vector>
 
 #include "plane.h"
@@ -26,6 +27,7 @@ enum class Family {
 constexpr Family kFamilies[] = {Family::kInPlace, Family::kRows, Family::kColumns,   Family::kGather,
                                 Family::kDot,     Family::kQuad, Family::kWinograd2, Family::kWinograd4};
 const char* family_name(Family family);
+std::optional<Family> family_of(const char* name);  // none for a name that family_name never gives
 
 struct Tile {
   int32_t first_vec;
@@ -56,13 +58,16 @@ struct Plan {
   int64_t tail_pixels;  // kColumns: the last pixels, too few for a vector; computed as in kDot
   int max_mr;
 
-  // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing.
-  Plan(const ConvShape& s, const IsaKernels& kernels, int winograd = 0);
+  // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing. `wish` is taken where
+  // it is allowed; otherwise the cost model chooses.
+  Plan(const ConvShape& s, const IsaKernels& kernels, int winograd = 0, std::optional<Family> wish = {});
   // Prefers `wanted`; falls back to kGather where that family cannot hold the shape.
   Plan(const ConvShape& s, const IsaKernels& kernels, Family wanted);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
+  // Whether a family can hold this shape without a larger Winograd tile than `winograd`.
+  bool allows(Family f, int winograd) const;
   // Floats of the prepared weights; 0 where the family takes them as they are, in OIHW order.
   int64_t prepared_floats() const { return winograd.m ? shape.channels_out * row_floats : 0; }
   void prepare(const float* w, float* out) const { winograd_weights(shape, winograd.m, w, out); }

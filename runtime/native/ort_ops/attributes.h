@@ -1,6 +1,8 @@
 // Reading node attributes with errors that name the attribute.
 #pragma once
 
+#include <string>
+
 #include "op_base.h"
 
 namespace sanp {
@@ -41,6 +43,23 @@ inline bool read_optional_int(const OrtApi* api, const OrtKernelInfo* info, cons
   if (succeeded(api, ort::KernelInfoGetAttribute_float(api, info, name, &ignored)))
     fail("attribute '%s' is a float; expected an integer, re-export the model", name);
   return false;
+}
+
+// The value of a string attribute, "" where the node has none; a number of that name is an error.
+inline std::string read_optional_string(const OrtApi* api, const OrtKernelInfo* info, const char* name) {
+  size_t size = 0;  // with the terminating zero
+  char* const none = nullptr;
+  if (succeeded(api, ort::KernelInfoGetAttribute_string(api, info, name, none, &size))) {
+    std::string value(size, '\0');
+    check(api, ort::KernelInfoGetAttribute_string(api, info, name, &value[0], &size));
+    return value.c_str();
+  }
+  int64_t integer = 0;
+  float real = 0;
+  if (succeeded(api, ort::KernelInfoGetAttribute_int64(api, info, name, &integer)) ||
+      succeeded(api, ort::KernelInfoGetAttribute_float(api, info, name, &real)))
+    fail("attribute '%s' is a number; expected a string, re-export the model", name);
+  return "";
 }
 
 }  // namespace sanp

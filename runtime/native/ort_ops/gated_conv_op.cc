@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "../kernels/isa.h"
+#include "attributes.h"
 
 namespace sanp {
 namespace {
@@ -14,10 +15,22 @@ namespace {
 constexpr int kMaxCachedPlans = 16;
 constexpr size_t kWeights = 1;  // index of w
 
+// Read here and not with the other attributes: it names kernels of the CPU, and other providers ignore it.
+std::optional<Family> family_wish(const OrtApi* api, const OrtKernelInfo* info) {
+  const std::string name = read_optional_string(api, info, "family");
+  if (name.empty()) return {};
+  if (const std::optional<Family> family = family_of(name.c_str())) return family;
+  std::string known;
+  for (Family f : kFamilies) known += std::string(known.empty() ? "" : ", ") + family_name(f);
+  fail("attribute 'family' is '%.60s'; expected one of %s, remove it to leave the choice to the library", name.c_str(),
+       known.c_str());
+}
+
 }  // namespace
 
 struct GatedConvKernel::CachedPlan {
-  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd) : plan(shape, isa, winograd) {}
+  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Family> wish)
+      : plan(shape, isa, winograd, wish) {}
   const Plan plan;
   const float* weights = nullptr;  // prepared, or null where the plan takes them as they are
   CachedPlan* next = nullptr;
@@ -31,6 +44,7 @@ GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* inf
       isa_(&current_isa()),
       // Only weights that cannot change may be transformed once.
       winograd_(constants_.find(kWeights) != nullptr ? winograd_limit() : 0),
+      wish_(family_wish(api, info)),
       prepared_{{nullptr, free}, {nullptr, free}} {}
 
 GatedConvKernel::~GatedConvKernel() {
@@ -62,7 +76,7 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
   CachedPlan* head = plans_.load(std::memory_order_acquire);
   for (CachedPlan* p = head; p != nullptr; p = p->next)
     if (p->plan.shape == shape) return *p;
-  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_));
+  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_));
   made->weights = prepared_weights(made->plan, w);
   do {
     made->next = head;

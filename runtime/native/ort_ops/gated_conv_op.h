@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "../kernels/conv.h"
 #include "gated_conv_args.h"
@@ -28,6 +29,7 @@ class GatedConvKernel {
   const ConstantInputs constants_;
   const IsaKernels* isa_;
   int winograd_;  // largest tile, 0 where the weights are not constant
+  std::optional<Family> wish_;
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
   mutable std::atomic<CachedPlan*> plans_{nullptr};
   // Weights after the transform of each Winograd tile size, shared by all plans that use it.

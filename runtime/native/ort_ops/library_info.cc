@@ -1,5 +1,10 @@
-// Version and instruction set, exported by every library that has the CPU kernels.
+// Version, instruction set and possible kernels, exported by every library that has the CPU kernels.
+#include <string.h>
+
+#include <string>
+
 #include "../kernels/isa.h"
+#include "../kernels/plan.h"
 #include "../kernels/table.h"
 
 #define SANP_EXPORT extern "C" __attribute__((visibility("default")))
@@ -11,3 +16,24 @@ SANP_EXPORT const char* sanp_ops_isa() { return sanp::current_isa().name; }
 SANP_EXPORT int sanp_ops_limit_winograd(int tile) { return sanp::limit_winograd(tile) ? 0 : 1; }
 
 SANP_EXPORT int sanp_ops_force_isa(const char* name) { return sanp::force_isa(name) ? 0 : 1; }
+
+// Names of the families that can compute a shape with constant weights under the instruction set in force, separated by
+// spaces, the cost model's choice first; "" for a shape without output. `shape` has the 15 numbers of ConvShape in their
+// order. The text lasts until the next call of this thread.
+SANP_EXPORT const char* sanp_ops_families(const int64_t* shape) {
+  using namespace sanp;
+  static thread_local std::string text;
+  text.clear();
+  ConvShape s;
+  static_assert(sizeof s == 15 * sizeof(int64_t), "a shape is passed as plain numbers");
+  memcpy(&s, shape, sizeof s);
+  int64_t out_h, out_w;
+  const bool whole = s.group > 0 && s.channels_in > 0 && s.channels_out > 0 && s.channels_in % s.group == 0 &&
+                     s.channels_out % s.group == 0;
+  if (!whole || !s.output_size(&out_h, &out_w)) return text.c_str();
+  const Plan plan(s, current_isa(), winograd_limit());
+  text = family_name(plan.family);
+  for (Family f : kFamilies)
+    if (f != plan.family && plan.allows(f, winograd_limit())) text += std::string(" ") + family_name(f);
+  return text.c_str();
+}

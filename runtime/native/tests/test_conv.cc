@@ -99,6 +99,31 @@ TEST_CASE(every_mask_on_both_sides) {
       }
 }
 
+// A wish is followed where the family can hold the shape and its Winograd tile is allowed; otherwise the model chooses.
+TEST_CASE(wishes) {
+  std::mt19937 rng(seed + 3);
+  int followed = 0, refused = 0;
+  for (int round = 0; round < 200; ++round) {
+    const ConvShape shape = random_shape(rng);
+    for (const IsaKernels* isa : isas())
+      for (Family f : kFamilies)
+        for (int limit : {0, 2, 4}) {
+          const int m = f == Family::kWinograd2 ? 2 : f == Family::kWinograd4 ? 4 : 0;
+          const bool takes = Plan(shape, *isa, f).family == f && m <= limit;
+          const Family expected = takes ? f : Plan(shape, *isa, limit).family, got = Plan(shape, *isa, limit, f).family;
+          if (got != expected)
+            fail(std::string("wished ") + family_name(f) + ", got " + family_name(got) + ", expected " +
+                 family_name(expected) + ": " + describe(shape));
+          ++(takes ? followed : refused);
+        }
+  }
+  if (followed == 0 || refused == 0) fail("the shapes try one side only");
+  for (Family f : kFamilies)
+    if (family_of(family_name(f)) != f) fail(family_name(f));
+  for (const char* name : {"", "?", "Rows", "rows "})
+    if (family_of(name)) fail(std::string("accepted '") + name + "'");
+}
+
 // Paddings and dilations whose bordered planes would not fit must still be computed, in bounded memory.
 TEST_CASE(absurd_geometry) {
   const ConvShape shapes[] = {
