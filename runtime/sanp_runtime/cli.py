@@ -19,6 +19,7 @@ from sanp_runtime.bundle import open_bundle
 from sanp_runtime.engine import Result, load
 from sanp_runtime.files import write_atomically
 from sanp_runtime.profile import profile
+from sanp_runtime.tuned import tuning_note
 from sanp_runtime.validate import self_test
 from sanp_runtime.verdict import NOISY, THROTTLED
 from sanp_targets.device import describe, fingerprint
@@ -177,6 +178,7 @@ def _profile_lines(result: Dict[str, Any]) -> List[str]:
         f"(realised {ratios['realised']:.2f}); all gates open: {ratios['tax']:.2f}x the dense time"
     )
     validity = result["validity"]
+    lines += [result["tuning_note"]] if result["tuning_note"] else []
     return [*lines, f"{validity['verdict']} {'; '.join(validity['reasons'])}".rstrip()]
 
 
@@ -192,4 +194,6 @@ def _info(arguments: argparse.Namespace) -> None:
         f"content {bundle.digest()[:16]}, {len(manifest.files)} files verified",
         f"this machine: {describe(device)}",
     ]
+    note = tuning_note(manifest.options, device, None)
+    lines += [note] if note else []
     _print(arguments, row, lines)

@@ -40,6 +40,14 @@ def read_trace(path: Path, skip: int = 0) -> List[NodeTime]:
     return _aggregate(_events(path), skip)
 
 
+def read_series(path: Path) -> Dict[str, List[float]]:
+    """Node -> ms of each of its calls, in order, from a trace of ONNX Runtime; MeasurementError as in `read_trace`."""
+    series: Dict[str, List[float]] = {}
+    for event in _events(path):
+        series.setdefault(event["name"][: -len(_SUFFIX)], []).append(float(event["dur"]) / 1000.0)
+    return series
+
+
 def aggregate_rows(calls: Sequence[Sequence[Tuple[str, float]]], skip: int = 0) -> List[NodeTime]:
     """Nodes of several calls, each a list of (name, ms); rows of one name in one call are added. Median over calls."""
     times: Dict[str, List[float]] = {}

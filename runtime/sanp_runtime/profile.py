@@ -16,6 +16,7 @@ from sanp_runtime.layer_times import gate_times, layer_times
 from sanp_runtime.proof import Proof
 from sanp_runtime.stats import stats
 from sanp_runtime.timing import Measurement
+from sanp_runtime.tuned import tuning_note
 from sanp_runtime.validate.replay import replay_check
 from sanp_runtime.verdict import Conditions, assess
 from sanp_targets.device import describe, device_id, fingerprint
@@ -172,6 +173,7 @@ def _report(
         },
         "library": {"version": proof.library_version, "isa": proof.isa},
         "proof": proof.to_json(),
+        "tuning_note": tuning_note(manifest.options, device, proof.isa),
     }
 
 

@@ -9,6 +9,7 @@ import typer
 
 from sanp.cli.console import out, print_json, step
 from sanp.cli.options import Config, Json
+from sanp.cli.tuning_table import print_tuning
 from sanp.settings import CompileSettings, resolve
 
 
@@ -21,6 +22,9 @@ def compile_(
     replace: Annotated[bool | None, typer.Option("--replace", help="Replace an existing bundle.")] = None,
     allow_modified: Annotated[
         bool | None, typer.Option("--allow-modified", help="Accept a model that was edited after its export.")
+    ] = None,
+    tune: Annotated[
+        bool | None, typer.Option("--tune", help="ONNX Runtime: time the kernels of each layer here, keep the fastest.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="TensorRT: fp32 or fp16. [default: fp32]")] = None,
     plugin_layers: Annotated[
@@ -52,6 +56,7 @@ def compile_(
         "golden": golden,
         "replace": replace,
         "allow_modified": allow_modified,
+        "tune": tune,
         "precision": precision,
         "plugin_layers": plugin_layers,
         "opt_batch": opt_batch,
@@ -73,6 +78,8 @@ def compile_(
     if manifest.options.get("plugin_layers") == "auto" and not manifest.gate_kernels:
         out.print("No layer is expected to gain from our kernel on this target, so gating will not make it faster.")
         out.print("--plugin-layers all compiles it with our kernel anyway, to measure.")
+    if "tuning" in manifest.options:
+        print_tuning(manifest.options["tuning"])
     if proof is not None:
         out.print(proof.summary())
     else:

@@ -10,6 +10,7 @@ import typer
 from sanp.cli.compile_command import kernel_word
 from sanp.cli.console import out, print_json, table
 from sanp.cli.options import Json
+from sanp.cli.tuning_table import print_tuning
 
 
 def inspect(
@@ -50,5 +51,7 @@ def inspect(
     out.print(f"output  {', '.join(found['outputs'])}", markup=False)
     for name, choice in found.get("choices", {}).items():
         out.print(f"kernel  {name}: {kernel_word(choice)} ({choice['reason']})", markup=False)
+    if found.get("tuning"):
+        print_tuning(found["tuning"])
     for key, value in found["about"].items():
         out.print(f"{key}: {value}", markup=False)

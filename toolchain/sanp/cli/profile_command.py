@@ -47,6 +47,8 @@ def profile(
             table(f"Latency, batch {settings.batch}, {settings.threads} thread(s)", columns, latency_rows(result))
         )
         out.print(headline(result))
+        if result["tuning_note"]:
+            out.print(result["tuning_note"], markup=False)
         out.print(f"verdict: {verdict}  {reasons}", markup=False)
     if verdict in ("NOISY", "THROTTLED") and not settings.allow_invalid:
         raise MeasurementError(

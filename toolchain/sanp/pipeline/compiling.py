@@ -14,7 +14,9 @@ from typing import Any
 import onnx
 
 from sanp.pipeline.compiling_tensorrt import TensorrtSettings, builds_here, choices, convert_all, device_files
+from sanp.pipeline.compiling_tuned import tune as tune_families
 from sanp.pipeline.exporting import golden_path
+from sanp.pipeline.plan_race import with_families
 from sanp_export import graph
 from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
@@ -42,14 +44,16 @@ def compile_model(
     golden: str | Path | None = None,
     replace: bool = False,
     allow_modified: bool = False,
+    tune: bool = False,
     say: Callable[[str], None] = lambda text: None,
     **tensorrt: Any,
 ) -> Bundle:
     """Compile an exported model into a bundle directory for `target`.
 
     golden: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing bundle
-    may be replaced. say: called with one sentence before each long step. tensorrt: fields of `TensorrtSettings`, for a
-    TensorRT target.
+    may be replaced. tune: time the kernels of every gated layer on this machine and keep what beats the cost model
+    (`Manifest.options["tuning"]` tells; not for TensorRT). say: called with one sentence before each long step.
+    tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
@@ -65,17 +69,26 @@ def compile_model(
             f"target {chosen.name} runs in ONNX Runtime in float32, expected no setting for TensorRT; leave out "
             "--precision, --plugin-layers, --opt-batch, --max-batch and --layer-times"
         )
+    if chosen.backend == TENSORRT and tune:
+        raise ConfigError(
+            f"target {chosen.name} runs in TensorRT, which times its own kernels when an engine is built, expected no "
+            "tuning of ours; leave out --tune"
+        )
     proto = graph.read(model, allow_modified)
     job = _Job(model, proto, chosen, golden, {"target": target, "allow_modified": allow_modified})
     if chosen.backend == TENSORRT:
         return _compile_tensorrt(job, Path(bundle), replace, settings, say)
     check_runs_here(chosen)
-    graphs = variants(proto)
-    manifest = _manifest(job, {})
+    graphs, manifest = variants(proto), _manifest(job, {})
+    answers, library = _answers(job, manifest), find_library()
     with BundleWriter(bundle, replace=replace) as writer:
+        if tune:
+            say("timing the kernels of every gated layer inside the network; keep the machine idle")
+            families, job.options["tuning"] = tune_families(graphs, manifest, answers, library)
+            graphs, manifest = variants(with_families(proto, families)), _manifest(job, {})
         _add_graphs(writer, graphs, manifest)
-        writer.add_file(LIBRARY_FILE, find_library())
-        _add_answers(writer, _answers(job, manifest))
+        writer.add_file(LIBRARY_FILE, library)
+        _add_answers(writer, answers)
         return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
 
 

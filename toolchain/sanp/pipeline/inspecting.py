@@ -44,6 +44,7 @@ def _bundle(path: Path) -> dict[str, Any]:
             "files": {name: entry.size for name, entry in manifest.files.items()},
         },
         "choices": dict(manifest.options.get("choices", {})),
+        "tuning": manifest.options.get("tuning"),
         **_layers(manifest.layers),
     }
 

@@ -35,7 +35,7 @@ def build_view(results: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": profile["validity"]["verdict"],
         "verdict_text": _VERDICTS[profile["validity"]["verdict"]],
         "reasons": profile["validity"]["reasons"],
-        "notes": profile["validity"]["notes"],
+        "notes": [*profile["validity"]["notes"], *filter(None, [profile.get("tuning_note")])],
         "evidence": _evidence(profile["validity"]["evidence"]),
         "figures": _figures(profile),
         "engines": _engines(profile),
