@@ -5,7 +5,8 @@
     python benchmarks/tuned_plans.py --folder runs --steps compare   # on the bundles of an earlier run
 
 The networks are those of end_to_end.py: full width, not trained, gates drawn at random. Both bundles hold the same
-weights and run the same real samples, interleaved. Ratios are those of the two times of one sample in one round.
+weights and run the same real samples, interleaved. A speed-up is the median over the samples of a round, then the median
+over the rounds of a pair of engines, then the mean of the pairs: equal engines differ by 1 to 2 % while they live.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sanp_runtime.timing import measure
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.pinning import choose_cpus, pinned
 
+REPEATS = 6
 STEPS = ("export", "tune", "compare")
 
 
@@ -48,35 +50,45 @@ def tune(name: str, folder: Path, isa: str | None) -> None:
 
 
 def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
-    """Latency of both bundles; refuses to time a tuned one whose logits differ by more than rounding."""
+    """Latency of both bundles in `REPEATS` pairs of new engines, loaded in alternating order."""
     paths = {"model": folder / f"{name}.sanp", "tuned": folder / f"{name}-tuned.sanp"}
     x = open_bundle(paths["tuned"]).golden().x
-    with pinned(choose_cpus(1)), load(paths["model"], isa=isa) as first, load(paths["tuned"], isa=isa) as second:
-        plain, tuned = first(x).logits, second(x).logits
-        error = float(np.abs(plain - tuned).max() / np.abs(plain).max())
-        if not error < 2e-5:
-            raise SystemExit(f"{name}: the tuned bundle differs by {error:.1e} of the largest logit")
-        calls = {key: [e.bind(x[i : i + 1]) for i in range(len(x))] for key, e in zip(paths, (first, second))}
-        times = measure(calls, duration)
-        isa = second.isa
-    ratio = (times.latency_ms["model"] / times.latency_ms["tuned"]).mean(1)
-    quartiles = np.percentile(ratio, (25, 50, 75))
+    times: dict[str, list[np.ndarray]] = {key: [] for key in paths}
+    with pinned(choose_cpus(1)):
+        for repeat in range(REPEATS):
+            order = list(paths) if repeat % 2 == 0 else list(paths)[::-1]
+            engines = {key: load(paths[key], isa=isa) for key in order}
+            require_equal(name, *(engine(x).logits for engine in engines.values()))
+            calls = {key: [engines[key].bind(x[i : i + 1]) for i in range(len(x))] for key in order}
+            measured = measure(calls, duration / REPEATS)
+            for key in paths:
+                times[key].append(measured.latency_ms[key])
+            isa = engines["tuned"].isa
+    ratios = [np.median(a / b, axis=1) for a, b in zip(times["model"], times["tuned"])]
+    per_pair = [float(np.median(ratio)) for ratio in ratios]
     return {
         "model": name,
         "isa": isa,
-        "typical_ms": {key: times.typical_ms(key) for key in paths},
-        "speedup": dict(zip(("q1", "median", "q3"), map(float, quartiles))),
-        "rounds": len(ratio),
-        "logit_difference": error,
+        "typical_ms": {key: float(np.median(np.concatenate(rows), axis=0).mean()) for key, rows in times.items()},
+        "speedup": {"mean": float(np.mean(per_pair)), "per_pair": per_pair},
+        "rounds": [len(ratio) for ratio in ratios],
         "tuning": open_bundle(paths["tuned"]).manifest.options["tuning"],
     }
+
+
+def require_equal(name: str, first: np.ndarray, second: np.ndarray) -> None:
+    """Refuse to time a plan that changes an answer by more than rounding."""
+    error = float(np.abs(first - second).max() / np.abs(first).max())
+    if not error < 2e-5:
+        raise SystemExit(f"{name}: the tuned bundle differs by {error:.1e} of the largest logit, expected < 2e-5")
 
 
 def report(row: dict) -> None:
     """Two lines per network."""
     times, speed, families = row["typical_ms"], row["speedup"], row["tuning"]["families"]
     print(f"{row['model']}, {row['isa']}: {times['model']:.3f} -> {times['tuned']:.3f} ms, ", end="")
-    print(f"{speed['median']:.3f}x (quartiles {speed['q1']:.3f} to {speed['q3']:.3f}, {row['rounds']} rounds)")
+    pairs = ", ".join(f"{value:.3f}" for value in speed["per_pair"])
+    print(f"{speed['mean']:.3f}x (pairs of engines: {pairs}; {sum(row['rounds'])} rounds)")
     changes = (f"{k}: {row['tuning']['layers'][k]['model']} -> {v}" for k, v in families.items())
     print(f"  {len(families)} of {len(row['tuning']['layers'])} layers changed  {'; '.join(changes)}", flush=True)
 
