@@ -5,8 +5,9 @@
     python benchmarks/tuned_plans.py --folder runs --steps compare   # on the bundles of an earlier run
 
 The networks are those of end_to_end.py: full width, not trained, gates drawn at random. Both bundles hold the same
-weights and run the same real samples, interleaved. A speed-up is the median over the samples of a round, then the median
-over the rounds of a pair of engines, then the mean of the pairs: equal engines differ by 1 to 2 % while they live.
+weights and run the same real samples, interleaved. A speed-up is the median over the samples of a round, then the
+median over the rounds of a pair of engines, then the mean of the pairs: equal engines differ by 1 to 2 % while they
+live.
 """
 
 from __future__ import annotations
