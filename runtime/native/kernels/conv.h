@@ -15,7 +15,7 @@ namespace sanp {
 struct ConvCall {
   int64_t batch;
   const float* x;
-  const float* w;  // as Plan::prepare makes it where plan.prepared_floats() is not 0
+  const void* w;  // float32 in OIHW order; what Plan::prepare made where plan.prepared_floats() is not 0
   const float* scale;
   const float* shift;
   const float* in_active;

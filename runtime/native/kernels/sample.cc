@@ -18,7 +18,7 @@ struct Carver {
 Carver carve(const Plan& plan, void* memory, Sample* s) {
   const int64_t co = plan.shape.channels_out, groups = plan.shape.group;
   Carver c{static_cast<char*>(memory)};
-  s->rows.w = c.take<const float*>(co + kMaxMr);  // a prefetch may look one block too far
+  s->rows.w = c.take<const void*>(co + kMaxMr);  // a prefetch may look one block too far
   s->rows.y = c.take<float*>(co + 1);
   s->rows.residual = c.take<const float*>(co + 1);
   s->rows.scale = c.take<float>(co + 1);
@@ -66,7 +66,7 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
       const bool open = scale[o] != 0.0f;
       s->masked[s->n_masked] = static_cast<int32_t>(o);
       s->n_masked += !open;
-      s->rows.w[rows] = call.w + o * plan.row_floats;
+      s->rows.w[rows] = static_cast<const float*>(call.w) + o * plan.row_floats;
       s->rows.y[rows] = s->y + o * plan.pixels;
       s->rows.residual[rows] = s->residual ? s->residual + o * plan.pixels : nullptr;
       s->rows.scale[rows] = scale[o];

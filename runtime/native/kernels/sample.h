@@ -9,7 +9,7 @@ namespace sanp {
 
 // Output rows that are computed, as parallel arrays; tiles take a slice of each.
 struct Rows {
-  const float** w;
+  const void** w;
   float** y;
   const float** residual;
   float* scale;

@@ -1,7 +1,6 @@
 // Winograd: every tile size on shapes around tile, block and vector edges, the choice of the plan, and its error.
 #include <math.h>
 
-#include "../kernels/isa.h"
 #include "conv_case.h"
 
 namespace sanp {
@@ -9,12 +8,6 @@ namespace test {
 namespace {
 
 constexpr Family kWinogradFamilies[] = {Family::kWinograd2, Family::kWinograd4};
-
-std::vector<const IsaKernels*> isas() {
-  std::vector<const IsaKernels*> list(8);
-  list.resize(usable_isas(list.data(), list.size()));
-  return list;
-}
 
 ConvShape map_of(int64_t ci, int64_t h, int64_t w, int64_t co, int64_t pad) {
   return {ci, h, w, co, 3, 3, 1, 1, pad, pad, pad, pad, 1, 1, 1};
