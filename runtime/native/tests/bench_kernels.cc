@@ -128,7 +128,8 @@ void bench_tile(const IsaKernels& isa, WeightKind kind, int mr, int nr, double c
              nullptr,  ones.data(),    ones.data(),  out.data(), nullptr,     0.0f, INFINITY};
   const double seconds = median_seconds([&] { tile(c); });
   const double rate = 2e-9 * kSteps * 9 * mr * nr * lanes / seconds;
-  printf("%s tile %d x %d %s  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, kind == kBf16Weights ? "16" : "  ", rate, 100 * rate / ceiling);
+  printf("%s tile %d x %d %s  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, kind == kBf16Weights ? "16" : "  ", rate,
+         100 * rate / ceiling);
 }
 
 }  // namespace

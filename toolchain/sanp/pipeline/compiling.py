@@ -15,6 +15,7 @@ import onnx
 
 from sanp.pipeline.compiling_tensorrt import TensorrtSettings, builds_here, choices, convert_all, device_files
 from sanp.pipeline.exporting import golden_path
+from sanp.pipeline.rounding import round_small_maps
 from sanp_export import graph
 from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
@@ -42,14 +43,16 @@ def compile_model(
     golden: str | Path | None = None,
     replace: bool = False,
     allow_modified: bool = False,
+    bf16_weights: bool = False,
     say: Callable[[str], None] = lambda text: None,
     **tensorrt: Any,
 ) -> Bundle:
     """Compile an exported model into a bundle directory for `target`.
 
     golden: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing bundle
-    may be replaced. say: called with one sentence before each long step. tensorrt: fields of `TensorrtSettings`, for a
-    TensorRT target.
+    may be replaced. bf16_weights: round the weights of maps of at most 16 pixels to bfloat16 in all four graphs, for
+    kernels that then read half the bytes; not for TensorRT. say: called with one sentence before each long step.
+    tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
@@ -65,17 +68,27 @@ def compile_model(
             f"target {chosen.name} runs in ONNX Runtime in float32, expected no setting for TensorRT; leave out "
             "--precision, --plugin-layers, --opt-batch, --max-batch and --layer-times"
         )
+    if chosen.backend == TENSORRT and bf16_weights:
+        raise ConfigError(
+            f"target {chosen.name} runs in TensorRT, expected no rounded weights, which only the kernels for CPUs read "
+            "faster; leave out --bf16-weights (--precision fp16 halves all weights there)"
+        )
     proto = graph.read(model, allow_modified)
     job = _Job(model, proto, chosen, golden, {"target": target, "allow_modified": allow_modified})
     if chosen.backend == TENSORRT:
         return _compile_tensorrt(job, Path(bundle), replace, settings, say)
     check_runs_here(chosen)
+    answers, build = _answers(job, _manifest(job, {})), {}
+    if bf16_weights:
+        job.options["bf16_weights"] = True
+        rounded = round_small_maps(proto, answers)
+        proto, build["bf16_weights"] = rounded.model, rounded.to_json()
     graphs = variants(proto)
-    manifest = _manifest(job, {})
+    manifest = _manifest(job, build)
     with BundleWriter(bundle, replace=replace) as writer:
         _add_graphs(writer, graphs, manifest)
         writer.add_file(LIBRARY_FILE, find_library())
-        _add_answers(writer, _answers(job, manifest))
+        _add_answers(writer, answers)
         return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
 
 
