@@ -49,6 +49,7 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   cell_floats = n_taps;
   row_floats = group_in * n_taps;
   weights = kFloatWeights;
+  narrow_steps = 0;
   plane = Plane{};
   panel_floats = 0;
   tail_pixels = 0;
@@ -185,9 +186,12 @@ bool Plan::has_kernels(WeightKind kind) const {
   return true;
 }
 
-bool Plan::narrow() {
+bool Plan::narrow(bool always) {
   if (winograd.m != 0 || pixels > kNarrowPixels || !has_kernels(kBf16Weights)) return false;
+  const int64_t most = always ? shape.channels_in : steps_that_gain();
+  if (most == 0) return false;
   weights = kBf16Weights;
+  narrow_steps = most;
   row_floats = bf16_row(group_in * n_taps) * static_cast<int64_t>(sizeof(Bf16)) / static_cast<int64_t>(sizeof(float));
   return true;
 }

@@ -44,9 +44,10 @@ struct Plan {
   int64_t group_in, group_out;  // channels of one group
   int64_t n_taps;
   int64_t cell_floats;  // weights from one input channel to the next
-  int64_t row_floats;   // from one row of weights to the next, in units of float whatever their kind
+  int64_t row_floats;   // from one row of prepared weights to the next, in units of float whatever their kind
   Taps taps_kind;
-  WeightKind weights;  // anything but kFloatWeights is prepared
+  WeightKind weights;    // anything but kFloatWeights is prepared
+  int64_t narrow_steps;  // kBf16Weights: samples with more active input channels read the float32 weights
 
   std::vector<PlanePart> parts;
   Plane plane;                                    // points into parts
@@ -68,10 +69,10 @@ struct Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  // Keeps the weights, all of which must be bfloat16 numbers (bf16_exact) that never change, in 16 bits. Results do not
-  // change by a bit. False, and nothing is changed, where there are no kernels for it.
-  bool narrow();
-  bool narrow_pays() const;  // fewer bytes to read are worth an instruction more per weight
+  // Keeps the weights, all of which must be bfloat16 numbers (bf16_exact) that never change, in 16 bits too, for samples
+  // that gain from reading half the bytes; for all samples if `always`. Results do not change by a bit. False, and
+  // nothing is changed, where none would gain or there are no kernels for it.
+  bool narrow(bool always = false);
 
   // Floats of the prepared weights; 0 where the kernels take them as they are, in OIHW order.
   int64_t prepared_floats() const { return prepared_kind() != kNotPrepared ? shape.channels_out * row_floats : 0; }
@@ -83,6 +84,7 @@ struct Plan {
   bool pointwise() const;
   bool possible(Family f) const;
   bool has_kernels(WeightKind kind) const;
+  int64_t steps_that_gain() const;
   Family choose_family(int winograd) const;
   Family choose_direct() const;
   bool copy_pays() const;

@@ -19,6 +19,7 @@ struct Rows {
 struct Sample {
   const Plan* plan;
   const ConvCall* call;
+  WeightKind weights;  // what rows.w points to
   const float* x;
   const float* shift;
   float* y;

@@ -22,7 +22,7 @@ bool fit_16_bits(const TensorView* w) {
 struct GatedConvKernel::CachedPlan {
   CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd) : plan(shape, isa, winograd) {}
   Plan plan;
-  const void* weights = nullptr;  // prepared, or null where the plan takes them as they are
+  const void* weights = nullptr;  // prepared, or null where the plan only takes them as they are
   CachedPlan* next = nullptr;
   int position = 0;
 };
@@ -68,7 +68,7 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
   for (CachedPlan* p = head; p != nullptr; p = p->next)
     if (p->plan.shape == shape) return *p;
   std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_));
-  if (narrow_ && made->plan.narrow_pays()) made->plan.narrow();
+  if (narrow_) made->plan.narrow();
   made->weights = prepared_weights(made->plan, w);
   do {
     made->next = head;
@@ -103,7 +103,7 @@ void GatedConvKernel::compute(OrtKernelContext* context) const {
   CachedPlan* own = nullptr;
   const CachedPlan& cached = plan_for(a.shape, a.w.data, &own);
   const std::unique_ptr<CachedPlan> release(own);
-  if (cached.weights != nullptr) call.w = cached.weights;
+  call.prepared = cached.weights;
   PoolContext pool;
   if (!run_conv(cached.plan, call, session_pool(api, context, &pool)))
     fail("scratch memory for input 'x' of shape %s could not be allocated; use a smaller batch or input",

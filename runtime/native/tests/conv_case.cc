@@ -146,7 +146,8 @@ bool ConvCase::run(const Plan& plan, float* y, const Pool& pool) const {
   call.x = x_.data();
   GuardedFloats prepared(static_cast<size_t>(plan.prepared_floats()));
   if (prepared.size() > 0) plan.prepare(w_.data(), prepared.data());
-  call.w = prepared.size() > 0 ? prepared.data() : w_.data();
+  call.w = w_.data();
+  call.prepared = prepared.data();
   call.scale = scale_.data();
   call.shift = shift_.data();
   call.in_active = active_.data();

@@ -55,7 +55,7 @@ void count_layer(const IsaKernels& isa, const Layer& l) {
   const ConvShape s{l.ci,  l.size, l.size, l.co,  l.kernel, l.kernel, l.stride, l.stride,
                     l.pad, l.pad,  l.pad,  l.pad, 1,        1,        1};
   Plan plan(s, isa, l.winograd);
-  if (l.narrow && !plan.narrow()) puts("refused");
+  if (l.narrow && !plan.narrow(true)) puts("refused");
   const std::vector<float> x(l.ci * l.size * l.size, 1.0f), w(l.co * l.ci * l.kernel * l.kernel, 1.0f);
   std::vector<float> y(l.co * plan.pixels), shift(l.co), scale(l.co), active(l.ci);
   std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));
@@ -65,7 +65,7 @@ void count_layer(const IsaKernels& isa, const Layer& l) {
   const float zero = 0;
   const ConvCall c{1,
                    x.data(),
-                   prepared.empty() ? w.data() : prepared.data(),
+                   w.data(),
                    scale.data(),
                    shift.data(),
                    active.data(),
@@ -76,7 +76,8 @@ void count_layer(const IsaKernels& isa, const Layer& l) {
                    false,
                    0.0f,
                    INFINITY,
-                   y.data()};
+                   y.data(),
+                   prepared.data()};
   if (!run_conv(plan, c, Pool{nullptr, nullptr})) puts("memory");  // scratch memory grows here
   sanp_counted_conv(&plan, &c);
   const double share = l.open_of_8 / 8.0;

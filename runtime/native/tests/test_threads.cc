@@ -31,7 +31,7 @@ TEST_CASE(pool_of_threads) {
       o.bf16_weights = true;
       const ConvCase c(shape, o, seed);
       Plan plan(shape, current_isa(), 4);
-      plan.narrow();  // small maps
+      plan.narrow(true);  // small maps
       std::vector<float> alone(c.output_floats()), pooled(c.output_floats());
       if (!c.run(plan, alone.data(), Pool{nullptr, nullptr}) || !c.run(plan, pooled.data(), kThreads)) fail("memory");
       // The split never changes the order of a sum.

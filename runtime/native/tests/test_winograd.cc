@@ -84,9 +84,9 @@ TEST_CASE(winograd_error_beside_the_direct_sum) {
     std::vector<float> y(exact.size()), prepared(static_cast<size_t>(plan.prepared_floats()));
     if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
     const float zero = 0;
-    const float* const weights = prepared.empty() ? w.data() : prepared.data();
-    const ConvCall c{1, x.data(), weights, ones.data(), shift.data(), ones.data(), 0,
-                     0, 0,        &zero,   false,       -INFINITY,    INFINITY,    y.data()};
+    const ConvCall c{1, x.data(), w.data(), ones.data(), shift.data(), ones.data(), 0,
+                     0, 0,        &zero,    false,       -INFINITY,    INFINITY,    y.data(),
+                     prepared.data()};
     if (!run_conv(plan, c, Pool{nullptr, nullptr})) fail("memory");
     double sum = 0;
     for (size_t i = 0; i < y.size(); ++i) sum += (y[i] - exact[i]) * (y[i] - exact[i]);
