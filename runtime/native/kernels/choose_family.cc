@@ -66,9 +66,9 @@ double Plan::direct_cost() const {
   return static_cast<double>(n_taps) * (vecs + weight_cost(n_taps) * ceil(vecs / widest()));
 }
 
-// Zen 3, layers of 512 channels: kQuad is 1.4 to 1.8 times faster with 16-bit weights from the cache, because one shuffle
-// replaces three instructions, and up to 1.9 from memory; kDot 1.04 and up to 1.5. Tiles pay a shift per weight, 5 to
-// 10 % where multiplying takes the time, and gain where reading does: the fewer input channels are open, the fewer
+// Zen 3, layers of 512 channels: kQuad is 1.4 to 1.8 times faster with 16-bit weights from the cache, because one
+// shuffle replaces three instructions, and up to 1.9 from memory; kDot 1.04 and up to 1.5. Tiles pay a shift per weight,
+// 5 to 10 % where multiplying takes the time, and gain where reading does: the fewer input channels are open, the fewer
 // products each line of weights has. From memory 512 channels at 4x4 with half of the rows open took 1.28 times less at
 // 40 % of the inputs, 1.09 at 50 %, 1.03 at 60 %, and 4 % more at 80 %.
 int64_t Plan::steps_that_gain() const {

@@ -69,9 +69,9 @@ struct Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  // Keeps the weights, all of which must be bfloat16 numbers (bf16_exact) that never change, in 16 bits too, for samples
-  // that gain from reading half the bytes; for all samples if `always`. Results do not change by a bit. False, and
-  // nothing is changed, where none would gain or there are no kernels for it.
+  // Keeps the weights, all of which must be bfloat16 numbers (bf16_exact) that never change, in 16 bits too, for
+  // samples that gain from reading half the bytes; for all samples if `always`. Results do not change by a bit. False,
+  // and nothing is changed, where none would gain or there are no kernels for it.
   bool narrow(bool always = false);
 
   // Floats of the prepared weights; 0 where the kernels take them as they are, in OIHW order.

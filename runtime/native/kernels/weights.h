@@ -1,8 +1,8 @@
 // How a plan stores its weights: as they came, or the upper halves of float32 numbers whose lower halves are zero.
 //
 // A kernel is a template over the type it reads; the SIMD wrappers turn each type into lanes of float32, exactly, so
-// that sums do not depend on the storage. Another kind, such as 8-bit integers with a scale per row, is a type here, the
-// same three loads in every wrapper, and a condition in Plan::narrow.
+// that sums do not depend on the storage. Another kind, such as 8-bit integers with a scale per row, is a type here,
+// the same three loads in every wrapper, and a condition in Plan::narrow.
 #pragma once
 
 #include <stddef.h>
