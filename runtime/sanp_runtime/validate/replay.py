@@ -40,7 +40,7 @@ class ReplayReport:
         """One line for a person."""
         if self.standard is not None:
             return (
-                f"{self._line('the rounding of the weights')}; with the same weights as standard operators: "
+                f"{self._line('the rounding of the weights')}; against standard operators on the rounded weights: "
                 f"{self.standard.summary()}"
             )
         return self._line("rounding")
