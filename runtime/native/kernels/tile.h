@@ -45,7 +45,8 @@ struct TileCall {
 // far gave 5 to 10 % back, because every row then fetches that much of a neighbour which may be masked.
 constexpr ptrdiff_t kFetchAhead = 256;
 
-inline void fetch(const void* w, ptrdiff_t bytes) { __builtin_prefetch(static_cast<const char*>(w) + bytes); }
+// Static: the linker must not keep the copy of one instruction set for all.
+static inline void fetch(const void* w, ptrdiff_t bytes) { __builtin_prefetch(static_cast<const char*>(w) + bytes); }
 
 using TileFn = void (*)(const TileCall&);
 
