@@ -39,9 +39,10 @@ class Manifest:
 
     `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
-    TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; empty for
-    ONNX Runtime. `files` is filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `policy`, `source`,
-    `options`) are carried and shown, never interpreted.
+    TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
+    Runtime `bf16_weights` if weights were rounded: `layers` with the errors of their weights, and `answers`. `files` is
+    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `policy`, `source`, `options`) are carried and
+    shown, never interpreted.
     """
 
     name: str
@@ -76,6 +77,17 @@ class Manifest:
     def precision(self) -> str:
         """Type of feature maps and weights: "fp32" or "fp16"."""
         return str(self.build.get("precision", "fp32"))
+
+    @property
+    def rounded(self) -> Mapping[str, float]:
+        """Layer whose weights were rounded to bfloat16 -> RMS of their changes over that of the weights."""
+        row: Mapping[str, float] = self.build.get("bf16_weights", {}).get("layers", {})
+        return row
+
+    @property
+    def engines_built(self) -> bool:
+        """True if the bundle can run: a TensorRT bundle that was compiled elsewhere has no engines yet."""
+        return self.target["backend"] != "tensorrt" or "engines" in self.build
 
     @property
     def native(self) -> FrozenSet[str]:
@@ -179,8 +191,20 @@ def _check_build(manifest: Manifest) -> None:
         _fail("build.plugin_layers", plugins, "names of gated layers")
     if precision not in ("fp32", "fp16"):
         _fail("build.precision", precision, "fp32 or fp16")
+    _check_rounded(manifest)
     if manifest.target["backend"] == "tensorrt":
         _check_engines(manifest)
+
+
+def _check_rounded(manifest: Manifest) -> None:
+    row = manifest.build.get("bf16_weights", {"layers": {}})
+    layers = row.get("layers") if isinstance(row, dict) else None
+    if (
+        not isinstance(layers, dict)
+        or not set(layers) <= set(manifest.gated)
+        or not all(type(error) is float and 0 <= error < 1 for error in layers.values())
+    ):
+        _fail("build.bf16_weights", row, "relative errors below 1 of gated layers")
 
 
 def _check_engines(manifest: Manifest) -> None:

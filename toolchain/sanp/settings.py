@@ -43,6 +43,7 @@ class CompileSettings(Settings):
     replace: bool = Field(False, description="replace an existing bundle")
     allow_modified: bool = Field(False, description="accept a model that was edited after its export")
     tune: bool = Field(False, description="ONNX Runtime: time the kernels of each layer here, keep the fastest")
+    bf16_weights: bool = Field(False, description="ONNX Runtime: round weights of small maps to 16 bits")
     precision: Literal["fp32", "fp16"] = Field("fp32", description="TensorRT: type of feature maps and weights")
     plugin_layers: str = Field("auto", description="TensorRT: layers in our kernel: auto, all, none or names")
     opt_batch: int = Field(1, ge=1, le=1024, description="TensorRT: batch size that the engines are tuned for")

@@ -15,7 +15,7 @@ namespace sanp {
 struct ConvCall {
   int64_t batch;
   const float* x;
-  const float* w;  // as Plan::prepare makes it where plan.prepared_floats() is not 0
+  const float* w;  // OIHW
   const float* scale;
   const float* shift;
   const float* in_active;
@@ -27,6 +27,7 @@ struct ConvCall {
   float act_min;
   float act_max;
   float* y;
+  const void* prepared = nullptr;  // what Plan::prepare made of w, where plan.prepared_floats() is not 0
 };
 
 // False when scratch memory could not be allocated; y is then undefined. Safe to call from several threads.

@@ -15,7 +15,7 @@ struct DotCall {
   const float* x;  // [pixels][x_step], zero from k to the next multiple of the lanes
   ptrdiff_t x_step;
   int64_t k;
-  const float* const* w;
+  const void* const* w;  // rows of the type that the kernel reads
   const float* scale;
   const float* shift;
   float* const* y;

@@ -8,7 +8,7 @@
 
 namespace sanp {
 
-template <class V, int MR, int P>
+template <class V, class T, int MR, int P>
 void dot_rows(const DotCall& c) {
   using F = typename V::F;
   F acc[MR][P];
@@ -16,9 +16,9 @@ void dot_rows(const DotCall& c) {
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) acc[m][p] = V::zero();
-  const float* w[MR];
+  const T* w[MR];
 #pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m) w[m] = c.w[m];
+  for (int m = 0; m < MR; ++m) w[m] = static_cast<const T*>(c.w[m]);
 
   const int64_t full = c.k - c.k % V::kLanes;
   for (int64_t k = 0; k < full; k += V::kLanes) {
@@ -28,7 +28,7 @@ void dot_rows(const DotCall& c) {
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) {
       const F weight = V::load(w[m] + k);
-      __builtin_prefetch(w[m] + k + 2 * kFetchAhead);
+      fetch(w[m] + k, 2 * kFetchAhead);
 #pragma GCC unroll 4
       for (int p = 0; p < P; ++p) V::accumulate(acc[m][p], weight, x[p]);
     }

@@ -54,7 +54,7 @@ class DotRun {
                         g_.s.residual ? rows.residual + m : nullptr,
                         g_.s.call->act_min,
                         g_.s.call->act_max};
-        plan_.isa->dot[n][plan_.pixels - first_](c);
+        plan_.isa->dot[g_.s.weights][n][plan_.pixels - first_](c);
         m += n;
       }
     };

@@ -44,6 +44,7 @@ const Row kRows[] = {
 
 std::atomic<const IsaKernels*> forced{nullptr};
 std::atomic<int> largest_winograd{4};
+std::atomic<bool> narrow_weights{true};
 
 }  // namespace
 
@@ -78,6 +79,14 @@ bool limit_winograd(int tile) {
 }
 
 int winograd_limit() { return largest_winograd.load(std::memory_order_acquire); }
+
+bool allow_narrow_weights(int on) {
+  if (on != 0 && on != 1) return false;
+  narrow_weights.store(on == 1, std::memory_order_release);
+  return true;
+}
+
+bool narrow_weights_allowed() { return narrow_weights.load(std::memory_order_acquire); }
 
 bool force_isa(const char* name) {
   const bool automatic = name != nullptr && strcmp(name, "auto") == 0;

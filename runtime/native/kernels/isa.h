@@ -20,6 +20,10 @@ size_t usable_isas(const IsaKernels** out, size_t capacity);
 bool limit_winograd(int tile);
 int winograd_limit();
 
+// Whether new operators may keep weights that fit 16 bits so. False, and nothing changes, for a number but 0 and 1.
+bool allow_narrow_weights(int on);
+bool narrow_weights_allowed();
+
 // "auto" returns to the best set. False when find_isa would return null; nothing changes then.
 bool force_isa(const char* name);
 

@@ -56,6 +56,8 @@ void Plan::init(const ConvShape& s, const IsaKernels& kernels) {
   taps_kind = n_taps == 1 ? kTaps1 : n_taps == 9 ? kTaps9 : kTapsAny;
   cell_floats = n_taps;
   row_floats = group_in * n_taps;
+  weights = kFloatWeights;
+  narrow_steps = 0;
   plane = Plane{};
   panel_floats = 0;
   tail_pixels = 0;
@@ -183,6 +185,33 @@ void Plan::split_tiles(int64_t n, int max_nr) {
   for (int nr = 1; nr <= isa->max_nr; ++nr)
     for (int64_t t = 0; t < n_taps; ++t)
       panel_taps[nr].push_back(t * nr * isa->lanes * static_cast<int64_t>(sizeof(float)));
+}
+
+bool Plan::has_kernels(WeightKind kind) const {
+  if (family == Family::kQuad) return isa->quad[kind][1] != nullptr;
+  for (const Tile& tile : tiles)
+    if (isa->tile[kind][taps_kind][tile.nr][1] == nullptr) return false;
+  return true;
+}
+
+bool Plan::narrow(bool always) {
+  if (winograd.m != 0 || pixels > kNarrowPixels || !has_kernels(kBf16Weights)) return false;
+  const int64_t most = always ? shape.channels_in : steps_that_gain();
+  if (most == 0) return false;
+  weights = kBf16Weights;
+  narrow_steps = most;
+  row_floats = bf16_row(group_in * n_taps) * static_cast<int64_t>(sizeof(Bf16)) / static_cast<int64_t>(sizeof(float));
+  return true;
+}
+
+Prepared Plan::prepared_kind() const {
+  if (winograd.m != 0) return winograd.m == 2 ? kPreparedWinograd2 : kPreparedWinograd4;
+  return weights == kBf16Weights ? kPreparedBf16 : kNotPrepared;
+}
+
+void Plan::prepare(const float* w, void* out) const {
+  if (weights == kBf16Weights) return bf16_rows(w, shape.channels_out, group_in * n_taps, static_cast<Bf16*>(out));
+  winograd_weights(shape, winograd.m, w, static_cast<float*>(out));
 }
 
 }  // namespace sanp

@@ -35,6 +35,9 @@ struct Tile {
   int64_t panel;  // kGather: floats per active channel before this tile
 };
 
+// Forms of the weights other than OIHW in float32; plans of one operator share those they have in common.
+enum Prepared { kNotPrepared, kPreparedWinograd2, kPreparedWinograd4, kPreparedBf16, kPreparedKinds };
+
 struct Plan {
   ConvShape shape;
   const IsaKernels* isa;
@@ -42,8 +45,11 @@ struct Plan {
   int64_t out_h, out_w, pixels;
   int64_t group_in, group_out;  // channels of one group
   int64_t n_taps;
-  int64_t cell_floats, row_floats;  // weights from one input channel to the next, and from one row to the next
+  int64_t cell_floats;  // weights from one input channel to the next
+  int64_t row_floats;   // from one row of prepared weights to the next, in units of float whatever their kind
   Taps taps_kind;
+  WeightKind weights;    // anything but kFloatWeights is prepared
+  int64_t narrow_steps;  // kBf16Weights: samples with more active input channels read the float32 weights
 
   std::vector<PlanePart> parts;
   Plane plane;                                    // points into parts
@@ -68,14 +74,22 @@ struct Plan {
 
   // Whether a family can hold this shape without a larger Winograd tile than `winograd`.
   bool allows(Family f, int winograd) const;
-  // Floats of the prepared weights; 0 where the family takes them as they are, in OIHW order.
-  int64_t prepared_floats() const { return winograd.m ? shape.channels_out * row_floats : 0; }
-  void prepare(const float* w, float* out) const { winograd_weights(shape, winograd.m, w, out); }
+  // Keeps the weights, all of which must be bfloat16 numbers (bf16_exact) that never change, in 16 bits too, for
+  // samples that gain from reading half the bytes; for all samples if `always`. Results do not change by a bit. False,
+  // and nothing is changed, where none would gain or there are no kernels for it.
+  bool narrow(bool always = false);
+
+  // Floats of the prepared weights; 0 where the kernels take them as they are, in OIHW order.
+  int64_t prepared_floats() const { return prepared_kind() != kNotPrepared ? shape.channels_out * row_floats : 0; }
+  Prepared prepared_kind() const;
+  void prepare(const float* w, void* out) const;
 
  private:
   void init(const ConvShape& s, const IsaKernels& kernels);
   bool pointwise() const;
   bool possible(Family f) const;
+  bool has_kernels(WeightKind kind) const;
+  int64_t steps_that_gain() const;
   Family choose_family(int winograd) const;
   Family choose_direct() const;
   bool copy_pays() const;

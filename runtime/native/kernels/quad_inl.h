@@ -17,15 +17,15 @@ bool quad_fits(const int32_t* taps, int n_taps) {
   return true;
 }
 
-template <class V, int MR>
+template <class V, class T, int MR>
 void quad_rows(const QuadCall& c) {
   constexpr int kParts = kQuadLanes / V::kLanes;
   typename V::F acc[MR][kParts];
   typename V::Spread spread[kParts];
-  const float* w[MR];
+  const T* w[MR];
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m) {
-    w[m] = c.w[m];
+    w[m] = static_cast<const T*>(c.w[m]);
 #pragma GCC unroll 2
     for (int i = 0; i < kParts; ++i) acc[m][i] = V::zero();
   }
@@ -36,7 +36,7 @@ void quad_rows(const QuadCall& c) {
   for (ptrdiff_t s = 0; s < c.n_steps; ++s, x += kQuadLanes) {
     const ptrdiff_t at = c.steps[s].w_offset;
 #pragma GCC unroll 8
-    for (int m = 0; m < MR; ++m) __builtin_prefetch(w[m] + at + kFetchAhead);
+    for (int m = 0; m < MR; ++m) fetch(w[m] + at, kFetchAhead);
 #pragma GCC unroll 2
     for (int i = 0; i < kParts; ++i) {
       const typename V::F pixels = V::load(x + i * V::kLanes);

@@ -47,7 +47,7 @@ bool run_quad(const GroupRun& g, const Pool& pool, bool fill) {
                        g.s.residual ? rows.residual + m : nullptr,
                        g.s.call->act_min,
                        g.s.call->act_max};
-      plan.isa->quad[n](c);
+      plan.isa->quad[g.s.weights][n](c);
       m += n;
     }
   };

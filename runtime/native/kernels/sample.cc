@@ -18,7 +18,7 @@ struct Carver {
 Carver carve(const Plan& plan, void* memory, Sample* s) {
   const int64_t co = plan.shape.channels_out, groups = plan.shape.group;
   Carver c{static_cast<char*>(memory)};
-  s->rows.w = c.take<const float*>(co + kMaxMr);  // a prefetch may look one block too far
+  s->rows.w = c.take<const void*>(co + kMaxMr);  // a prefetch may look one block too far
   s->rows.y = c.take<float*>(co + 1);
   s->rows.residual = c.take<const float*>(co + 1);
   s->rows.scale = c.take<float>(co + 1);
@@ -33,6 +33,45 @@ Carver carve(const Plan& plan, void* memory, Sample* s) {
 float clamp(float v, float low, float high) {
   v = v < low ? low : v;
   return v > high ? high : v;
+}
+
+// Entries are written always and counted when open: random masks mispredict a branch on every second channel, which
+// took 2 us for 512 + 512 channels. The arrays have one entry to spare for the last one.
+void list_channels(const Plan& plan, const float* active, Sample* s) {
+  int32_t steps = 0;
+  for (int64_t g = 0; g < plan.shape.group; ++g) {
+    s->step_begin[g] = steps;
+    for (int64_t i = 0; i < plan.group_in; ++i) {
+      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.cell_floats)};
+      steps += active[g * plan.group_in + i] != 0.0f;
+    }
+  }
+  s->step_begin[plan.shape.group] = steps;
+}
+
+void list_rows(const Plan& plan, const float* scale, Sample* s) {
+  const bool wide = plan.weights != kFloatWeights && s->step_begin[plan.shape.group] > plan.narrow_steps;
+  const bool prepared = plan.prepared_floats() != 0 && !wide;
+  const float* const w = prepared ? static_cast<const float*>(s->call->prepared) : s->call->w;
+  const int64_t row_floats = prepared ? plan.row_floats : plan.group_in * plan.n_taps;
+  s->weights = wide ? kFloatWeights : plan.weights;
+  s->n_masked = 0;
+  int32_t rows = 0;
+  for (int64_t g = 0; g < plan.shape.group; ++g) {
+    s->row_begin[g] = rows;
+    for (int64_t o = g * plan.group_out; o < (g + 1) * plan.group_out; ++o) {
+      const bool open = scale[o] != 0.0f;
+      s->masked[s->n_masked] = static_cast<int32_t>(o);
+      s->n_masked += !open;
+      s->rows.w[rows] = w + o * row_floats;
+      s->rows.y[rows] = s->y + o * plan.pixels;
+      s->rows.residual[rows] = s->residual ? s->residual + o * plan.pixels : nullptr;
+      s->rows.scale[rows] = scale[o];
+      s->rows.shift[rows] = s->shift[o] + s->residual_value;
+      rows += open;
+    }
+  }
+  s->row_begin[plan.shape.group] = rows;
 }
 
 }  // namespace
@@ -55,32 +94,9 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
   s->y = call.y + n * out_floats;
   s->residual = call.residual_is_map ? call.residual + n * out_floats : nullptr;
   s->residual_value = call.residual_is_map ? 0.0f : call.residual[0];
-  s->n_masked = 0;
 
-  // Entries are written always and counted when open: random masks mispredict a branch on every second channel, which
-  // took 2 us for 512 + 512 channels. The arrays have one entry to spare for the last one.
-  int32_t rows = 0, steps = 0;
-  for (int64_t g = 0; g < shape.group; ++g) {
-    s->row_begin[g] = rows;
-    for (int64_t o = g * plan.group_out; o < (g + 1) * plan.group_out; ++o) {
-      const bool open = scale[o] != 0.0f;
-      s->masked[s->n_masked] = static_cast<int32_t>(o);
-      s->n_masked += !open;
-      s->rows.w[rows] = call.w + o * plan.row_floats;
-      s->rows.y[rows] = s->y + o * plan.pixels;
-      s->rows.residual[rows] = s->residual ? s->residual + o * plan.pixels : nullptr;
-      s->rows.scale[rows] = scale[o];
-      s->rows.shift[rows] = s->shift[o] + s->residual_value;
-      rows += open;
-    }
-    s->step_begin[g] = steps;
-    for (int64_t i = 0; i < plan.group_in; ++i) {
-      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.cell_floats)};
-      steps += active[g * plan.group_in + i] != 0.0f;
-    }
-  }
-  s->row_begin[shape.group] = rows;
-  s->step_begin[shape.group] = steps;
+  list_channels(plan, active, s);
+  list_rows(plan, scale, s);
 }
 
 void fill_masked(const Sample& s, size_t index, size_t count) {

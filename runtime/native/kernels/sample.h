@@ -9,7 +9,7 @@ namespace sanp {
 
 // Output rows that are computed, as parallel arrays; tiles take a slice of each.
 struct Rows {
-  const float** w;
+  const void** w;
   float** y;
   const float** residual;
   float* scale;
@@ -19,6 +19,7 @@ struct Rows {
 struct Sample {
   const Plan* plan;
   const ConvCall* call;
+  WeightKind weights;  // what rows.w points to
   const float* x;
   const float* shift;
   float* y;

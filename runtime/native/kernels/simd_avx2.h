@@ -3,6 +3,9 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <string.h>
+
+#include "weights.h"
 
 namespace sanp {
 
@@ -23,7 +26,17 @@ struct Avx2 {
   // around, up to two register moves a multiply-add and spills in the 6 x 2 tile; the instruction itself cannot be
   // rewritten.
   static void accumulate(F& acc, F a, F b) { asm("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b)); }
-  static void accumulate_weight(F& acc, F x, const float* w) { accumulate(acc, set1(*w), x); }
+  static F broadcast(const float* w) { return set1(*w); }
+  // The weight and the one behind it as 32 bits; the shift drops the other.
+  static F broadcast(const Bf16* w) {
+    int both;
+    memcpy(&both, w, sizeof both);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_set1_epi32(both), 16));
+  }
+  template <class T>
+  static void accumulate_weight(F& acc, F x, const T* w) {
+    accumulate(acc, broadcast(w), x);
+  }
   // The second operand comes back when either is NaN, so a NaN in `v` survives max(low, v) and min(high, v).
   static F max(F a, F b) { return _mm256_max_ps(a, b); }
   static F min(F a, F b) { return _mm256_min_ps(a, b); }
@@ -36,6 +49,17 @@ struct Avx2 {
   }
   // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero.
   static F load_part(const float* p, Mask m) { return _mm256_maskload_ps(p, m); }
+  // Whole vectors: behind a row there are zeros. One shuffle; widening with vpmovzxwd and a shift took 10 % longer.
+  static F load(const Bf16* p) {
+    return shuffle_halves(p, _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7, -1, -1, 8, 9, -1,
+                                              -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15));
+  }
+  // Bytes picked from 8 Bf16; -1 is zero.
+  static F shuffle_halves(const Bf16* p, __m256i bytes) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(halves), bytes));
+  }
+  static F load_part(const Bf16* p, Mask) { return load(p); }
   static void store_part(float* p, Mask m, F v) { _mm256_maskstore_ps(p, m, v); }
   // p[0], p[2], ... p[14]; reads 15 floats.
   static F load_even(const float* p) { return even(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 7)); }
@@ -54,6 +78,7 @@ struct Avx2 {
   // where the taps of these lanes are more than a vector apart.
   struct Spread {
     __m256i from, used, read;
+    __m256i halves;  // where the bytes of each lane lie in 8 Bf16
     int base;
   };
   static bool make_spread(const int* taps, int n_taps, Spread* s) {
@@ -67,6 +92,9 @@ struct Avx2 {
     const __m256i from = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(taps));
     s->from = _mm256_sub_epi32(from, _mm256_set1_epi32(low));
     s->used = _mm256_cmpgt_epi32(from, _mm256_set1_epi32(-1));
+    const __m256i twice = _mm256_mullo_epi32(s->from, _mm256_set1_epi32(0x02020000));
+    const __m256i bytes = _mm256_add_epi32(twice, _mm256_set1_epi32(0x0100ffff));
+    s->halves = _mm256_blendv_epi8(_mm256_set1_epi8(-1), bytes, s->used);
     s->read = mask(0, n_taps - low < kLanes ? n_taps - low : kLanes);
     s->base = low;
     return high - low < kLanes;
@@ -75,6 +103,8 @@ struct Avx2 {
     const F cell = _mm256_maskload_ps(p + s.base, s.read);
     return _mm256_and_ps(_mm256_permutevar8x32_ps(cell, s.from), _mm256_castsi256_ps(s.used));
   }
+  // The same; reads 8 taps, and the shuffle that widens them also permutes and clears.
+  static F load_spread(const Bf16* p, const Spread& s) { return shuffle_halves(p + s.base, s.halves); }
   // Lane j of out[k] is p[at[j] + k].
   static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j)

@@ -3,6 +3,9 @@
 
 #include <immintrin.h>
 #include <stddef.h>
+#include <string.h>
+
+#include "weights.h"
 
 namespace sanp {
 
@@ -23,6 +26,14 @@ struct Avx512 {
   // around, up to two register moves a multiply-add and spills in the 6 x 4 tile; the instruction itself cannot be
   // rewritten.
   static void accumulate(F& acc, F a, F b) { asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b)); }
+  static F broadcast(const float* w) { return set1(*w); }
+  // The weight and the one behind it as 32 bits; the shift, which broadcasts by itself, drops the other.
+  static F broadcast(const Bf16* w) {
+    int both;
+    memcpy(&both, w, sizeof both);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_set1_epi32(both), 16));
+  }
+  static void accumulate_weight(F& acc, F x, const Bf16* w) { accumulate(acc, broadcast(w), x); }
   // acc += x * *w with the broadcast inside the instruction: where a weight is used once, a separate broadcast costs
   // a quarter of the speed (8 x 1 tile: 69 % of the FMA ceiling against 92 %).
   static void accumulate_weight(F& acc, F x, const float* w) {
@@ -36,6 +47,11 @@ struct Avx512 {
   static Mask mask(int first, int count) { return static_cast<Mask>(((1u << count) - 1u) << first); }
   // Lanes outside the mask are not touched in memory; p is the address of lane 0. Loads make them zero.
   static F load_part(const float* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
+  // Whole vectors: behind a row there are zeros.
+  static F load(const Bf16* p) { return widen(load_halves(p)); }
+  static F load_part(const Bf16* p, Mask) { return load(p); }
+  static __m256i load_halves(const Bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static F widen(__m256i upper) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16)); }
   static void store_part(float* p, Mask m, F v) { _mm512_mask_storeu_ps(p, m, v); }
   // p[0], p[2], ... p[30]; reads 31 floats.
   static F load_even(const float* p) {
@@ -53,15 +69,22 @@ struct Avx512 {
   struct Spread {
     __m512i from;
     Mask used, read;
+    __mmask32 upper;  // the upper halves of the lanes in use
   };
   static bool make_spread(const int* taps, int n_taps, Spread* s) {
     s->from = _mm512_loadu_si512(taps);
     s->used = _mm512_cmpge_epi32_mask(s->from, _mm512_setzero_si512());
     s->read = mask(0, n_taps);
+    s->upper = _mm512_movepi16_mask(_mm512_maskz_set1_epi32(s->used, INT32_MIN));
     return n_taps <= kLanes;
   }
   static F load_spread(const float* p, const Spread& s) {
     return _mm512_maskz_permutexvar_ps(s.used, s.from, load_part(p, s.read));
+  }
+  // The same; reads 16 taps, and one permutation of halves widens, permutes and clears.
+  static F load_spread(const Bf16* p, const Spread& s) {
+    const __m512i halves = _mm512_castsi256_si512(load_halves(p));
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(s.upper, _mm512_slli_epi32(s.from, 16), halves));
   }
   // Lane j of out[k] is p[at[j] + k].
   static void load_quads(const float* p, const ptrdiff_t* at, F* out) {

@@ -4,6 +4,8 @@
 #include <arm_neon.h>
 #include <stddef.h>
 
+#include "weights.h"
+
 namespace sanp {
 
 struct Neon {
@@ -20,7 +22,13 @@ struct Neon {
   static F mul(F a, F b) { return vmulq_f32(a, b); }
   static F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
   static void accumulate(F& acc, F a, F b) { acc = vfmaq_f32(acc, a, b); }
-  static void accumulate_weight(F& acc, F x, const float* w) { acc = vfmaq_f32(acc, x, vld1q_dup_f32(w)); }
+  static F broadcast(const float* w) { return vld1q_dup_f32(w); }
+  static F broadcast(const Bf16* w) { return widen(vld1_dup_u16(&w->upper)); }
+  template <class T>
+  static void accumulate_weight(F& acc, F x, const T* w) {
+    acc = vfmaq_f32(acc, x, broadcast(w));
+  }
+  static F widen(uint16x4_t upper) { return vreinterpretq_f32_u32(vshll_n_u16(upper, 16)); }
   // FMAX and FMIN return NaN when either operand is NaN, so a NaN in the data survives the clamp.
   static F max(F a, F b) { return vmaxq_f32(a, b); }
   static F min(F a, F b) { return vminq_f32(a, b); }
@@ -36,6 +44,9 @@ struct Neon {
     for (int j = m.first; j < m.end; ++j) lanes[j] = p[j];
     return load(lanes);
   }
+  // Whole vectors: behind a row there are zeros.
+  static F load(const Bf16* p) { return widen(vld1_u16(&p->upper)); }
+  static F load_part(const Bf16* p, Mask) { return load(p); }
   static void store_part(float* p, Mask m, F v) {
     float lanes[kLanes];
     store(lanes, v);

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "weights.h"
+
 namespace sanp {
 
 struct Portable {
@@ -24,7 +26,17 @@ struct Portable {
   static F mul(F a, F b) { return a * b; }
   static F fma(F a, F b, F c) { return a * b + c; }
   static void accumulate(F& acc, F a, F b) { acc = a * b + acc; }
-  static void accumulate_weight(F& acc, F x, const float* w) { accumulate(acc, set1(*w), x); }
+  static F broadcast(const float* w) { return set1(*w); }
+  static F broadcast(const Bf16* w) {
+    const uint32_t bits = static_cast<uint32_t>(w->upper) << 16;
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return set1(v);
+  }
+  template <class T>
+  static void accumulate_weight(F& acc, F x, const T* w) {
+    accumulate(acc, broadcast(w), x);
+  }
   // The second operand comes back when either is NaN, so a NaN in `v` survives max(low, v) and min(high, v).
   static F max(F a, F b) { return a > b ? a : b; }
   static F min(F a, F b) { return a < b ? a : b; }
@@ -39,6 +51,13 @@ struct Portable {
     for (int j = m.first; j < m.end; ++j) v[j] = p[j];
     return v;
   }
+  // Whole vectors: behind a row there are zeros.
+  static F load(const Bf16* p) {
+    typedef uint32_t U __attribute__((vector_size(16)));
+    const U bits = {p[0].upper, p[1].upper, p[2].upper, p[3].upper};
+    return reinterpret_cast<F>(bits << 16);
+  }
+  static F load_part(const Bf16* p, Mask) { return load(p); }
   static void store_part(float* p, Mask m, F v) {
     for (int j = m.first; j < m.end; ++j) p[j] = v[j];
   }

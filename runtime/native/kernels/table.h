@@ -19,10 +19,11 @@ struct IsaKernels {
   int max_nr9;             // the same for nine taps
   double strided_rows;     // cost of a kRows vector with a stride against a kColumns vector
   int max_mr[kMaxNr + 1];  // by NR; 0 where there is no such tile
-  TileFn tile[kTapsKinds][kMaxNr + 1][kMaxMr + 1];
-  DotFn dot[kDotMaxRows + 1][kDotMaxPixels + 1];  // by rows (1 or dot_rows) and pixels
-  int dot_rows[kDotMaxPixels + 1];                // by pixels: what fits the registers
-  QuadFn quad[kQuadMaxRows + 1];  // by rows up to quad_max_rows; none where the set has no permutation across a vector
+  TileFn tile[kWeightKinds][kTapsKinds][kMaxNr + 1][kMaxMr + 1];  // kBf16Weights: up to kNarrowPixels
+  DotFn dot[kWeightKinds][kDotMaxRows + 1][kDotMaxPixels + 1];    // by rows (1 or dot_rows) and pixels
+  int dot_rows[kDotMaxPixels + 1];                                // by pixels: what fits the registers
+  // By rows up to quad_max_rows; none where the set has no permutation across a vector.
+  QuadFn quad[kWeightKinds][kQuadMaxRows + 1];
   int quad_max_rows;
   bool (*quad_fits)(const int32_t* taps, int n_taps);
   int winograd_nr;  // vectors of tiles multiplied at once

@@ -14,11 +14,17 @@
 
 namespace sanp {
 
+template <class V, class T, int MR, int NR>
+constexpr void add_tile_of(IsaKernels& k, WeightKind kind) {
+  k.tile[kind][kTaps1][NR][MR] = tile<V, T, MR, NR, 1>;
+  k.tile[kind][kTaps9][NR][MR] = tile<V, T, MR, NR, 9>;
+  k.tile[kind][kTapsAny][NR][MR] = tile<V, T, MR, NR, 0>;
+}
+
 template <class V, int MR, int NR>
 constexpr void add_tile(IsaKernels& k) {
-  k.tile[kTaps1][NR][MR] = tile<V, MR, NR, 1>;
-  k.tile[kTaps9][NR][MR] = tile<V, MR, NR, 9>;
-  k.tile[kTapsAny][NR][MR] = tile<V, MR, NR, 0>;
+  add_tile_of<V, float, MR, NR>(k, kFloatWeights);
+  if constexpr (NR * V::kLanes <= kNarrowPixels) add_tile_of<V, Bf16, MR, NR>(k, kBf16Weights);
   k.points[NR][MR] = multiply_points<V, MR, NR>;
   if (k.max_mr[NR] < MR) k.max_mr[NR] = MR;
 }
@@ -28,13 +34,16 @@ constexpr void add_dot(IsaKernels& k) {
   // rows * P accumulators + P pixels + 1 weight
   constexpr int rows = V::kRegisters == 32 || P <= 2 ? kDotMaxRows : 2;
   k.dot_rows[P] = rows;
-  k.dot[1][P] = dot_rows<V, 1, P>;
-  k.dot[rows][P] = dot_rows<V, rows, P>;
+  k.dot[kFloatWeights][1][P] = dot_rows<V, float, 1, P>;
+  k.dot[kFloatWeights][rows][P] = dot_rows<V, float, rows, P>;
+  k.dot[kBf16Weights][1][P] = dot_rows<V, Bf16, 1, P>;
+  k.dot[kBf16Weights][rows][P] = dot_rows<V, Bf16, rows, P>;
 }
 
 template <class V, int MR>
 constexpr void add_quad(IsaKernels& k) {
-  k.quad[MR] = quad_rows<V, MR>;
+  k.quad[kFloatWeights][MR] = quad_rows<V, float, MR>;
+  k.quad[kBf16Weights][MR] = quad_rows<V, Bf16, MR>;
   k.quad_fits = quad_fits<V>;
   if (k.quad_max_rows < MR) k.quad_max_rows = MR;
 }

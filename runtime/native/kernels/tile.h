@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "weights.h"
+
 namespace sanp {
 
 // One active input channel. Its taps start at w[w_offset] in every weight row and at x[x_index * x_step] in the pixels.
@@ -28,8 +30,8 @@ struct TileCall {
   const ptrdiff_t* taps;  // offset of each tap in x, in bytes
   int32_t n_taps;
   const Vec* vecs;  // NR of them
-  const float* const* w;
-  const float* const* next_w;  // MR rows to fetch into the cache meanwhile, or null
+  const void* const* w;       // rows of the type that the kernel reads
+  const void* const* next_w;  // MR rows to fetch into the cache meanwhile, or null
   const float* scale;
   const float* shift;
   float* const* y;
@@ -38,10 +40,13 @@ struct TileCall {
   float act_max;
 };
 
-// Floats that kernels which stream weights fetch ahead in each row. The hardware does this too, but not for four rows
+// Bytes that kernels which stream weights fetch ahead in each row. The hardware does this too, but not for four rows
 // at once: 2x2 maps with 4 rows of AVX2 took 580 us per layer without and 365 with it, weights from memory. Twice as
 // far gave 5 to 10 % back, because every row then fetches that much of a neighbour which may be masked.
-constexpr ptrdiff_t kFetchAhead = 64;
+constexpr ptrdiff_t kFetchAhead = 256;
+
+// Static: the linker must not keep the copy of one instruction set for all.
+static inline void fetch(const void* w, ptrdiff_t bytes) { __builtin_prefetch(static_cast<const char*>(w) + bytes); }
 
 using TileFn = void (*)(const TileCall&);
 

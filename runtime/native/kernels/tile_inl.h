@@ -27,8 +27,8 @@ inline void store_pixels(const TileCall& c, const Vec& vec, typename V::F* const
   }
 }
 
-// kTaps is the number of taps, 0 for "read it from the call".
-template <class V, int MR, int NR, int kTaps>
+// T is how weights are stored; kTaps is the number of taps, 0 for "read it from the call".
+template <class V, class T, int MR, int NR, int kTaps>
 void tile(const TileCall& c) {
   using F = typename V::F;
   F acc[MR][NR];
@@ -37,9 +37,9 @@ void tile(const TileCall& c) {
 #pragma GCC unroll 16
     for (int v = 0; v < NR; ++v) acc[m][v] = V::zero();
 
-  const float* w[MR];
+  const T* w[MR];
 #pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m) w[m] = c.w[m];
+  for (int m = 0; m < MR; ++m) w[m] = static_cast<const T*>(c.w[m]);
   // Byte offsets: with element offsets GCC 12 keeps each of these twice, scaled and not, and runs out of registers.
   ptrdiff_t at[NR];
 #pragma GCC unroll 16
@@ -56,10 +56,10 @@ void tile(const TileCall& c) {
     // One vector of pixels uses a weight once, so these rows stream from memory as fast as they arrive.
     if (kTaps == 9 && NR == 1) {
 #pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) __builtin_prefetch(w[m] + ws + kFetchAhead);
+      for (int m = 0; m < MR; ++m) fetch(w[m] + ws, kFetchAhead);
     } else if (kTaps == 9 && c.next_w) {
 #pragma GCC unroll 16
-      for (int m = 0; m < MR; ++m) __builtin_prefetch(c.next_w[m] + ws);
+      for (int m = 0; m < MR; ++m) fetch(static_cast<const T*>(c.next_w[m]) + ws, 0);
     }
 #pragma GCC unroll 9
     for (int t = 0; t < n_taps; ++t) {
@@ -73,7 +73,7 @@ void tile(const TileCall& c) {
           V::accumulate_weight(acc[m][0], x[0], w[m] + ws + t);
           continue;
         }
-        const F weight = V::set1(w[m][ws + t]);
+        const F weight = V::broadcast(w[m] + ws + t);
 #pragma GCC unroll 16
         for (int v = 0; v < NR; ++v) V::accumulate(acc[m][v], weight, x[v]);
       }

@@ -75,7 +75,7 @@ class TileRun {
     c->shift = rows.shift + m;
     c->y = rows.y + m;
     c->residual = g_.s.residual ? rows.residual + m : nullptr;
-    plan_.isa->tile[plan_.taps_kind][tile.nr][each + (b < extra ? 1 : 0)](*c);
+    plan_.isa->tile[g_.s.weights][plan_.taps_kind][tile.nr][each + (b < extra ? 1 : 0)](*c);
   }
 
   const GroupRun& g_;

@@ -55,7 +55,7 @@ struct PointsCall {
   const Step* steps;
   ptrdiff_t n_steps;
   int32_t n_points;
-  const float* const* w;  // MR rows of [point][channel]
+  const void* const* w;  // MR rows of float [point][channel]
   ptrdiff_t w_step;       // floats from one point to the next
   float* sums;
 };

@@ -121,7 +121,7 @@ void multiply_points(const PointsCall& c) {
   using F = typename V::F;
   const float* w[MR];
 #pragma GCC unroll 8
-  for (int m = 0; m < MR; ++m) w[m] = c.w[m];
+  for (int m = 0; m < MR; ++m) w[m] = static_cast<const float*>(c.w[m]);
   float* sums = c.sums;
   const ptrdiff_t vec = static_cast<ptrdiff_t>(c.n_points) * V::kLanes;
   for (int32_t p = 0; p < c.n_points; ++p, sums += V::kLanes) {
@@ -143,7 +143,7 @@ void multiply_points(const PointsCall& c) {
           V::accumulate_weight(acc[m][0], x[0], w[m] + at);
           continue;
         }
-        const F weight = V::set1(w[m][at]);
+        const F weight = V::broadcast(w[m] + at);
 #pragma GCC unroll 4
         for (int n = 0; n < NR; ++n) V::accumulate(acc[m][n], weight, x[n]);
       }

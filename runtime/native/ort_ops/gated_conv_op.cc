@@ -1,8 +1,6 @@
 // Plans one gated convolution per shape and calls the kernel.
 #include "gated_conv_op.h"
 
-#include <stdlib.h>
-
 #include <memory>
 
 #include "../kernels/isa.h"
@@ -26,13 +24,18 @@ std::optional<Family> family_wish(const OrtApi* api, const OrtKernelInfo* info) 
        known.c_str());
 }
 
+// Looks at every weight of a file that was rounded for this, and at the first few of any other.
+bool fit_16_bits(const TensorView* w) {
+  return w != nullptr && narrow_weights_allowed() && bf16_exact(w->data, w->elements());
+}
+
 }  // namespace
 
 struct GatedConvKernel::CachedPlan {
   CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Family> wish)
       : plan(shape, isa, winograd, wish) {}
-  const Plan plan;
-  const float* weights = nullptr;  // prepared, or null where the plan takes them as they are
+  Plan plan;
+  const void* weights = nullptr;  // prepared, or null where the plan only takes them as they are
   CachedPlan* next = nullptr;
   int position = 0;
 };
@@ -45,7 +48,7 @@ GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* inf
       // Only weights that cannot change may be transformed once.
       winograd_(constants_.find(kWeights) != nullptr ? winograd_limit() : 0),
       wish_(family_wish(api, info)),
-      prepared_{{nullptr, free}, {nullptr, free}} {}
+      narrow_(fit_16_bits(constants_.find(kWeights))) {}
 
 GatedConvKernel::~GatedConvKernel() {
   for (CachedPlan* p = plans_.load(); p != nullptr;) {
@@ -55,16 +58,18 @@ GatedConvKernel::~GatedConvKernel() {
   }
 }
 
-const float* GatedConvKernel::prepared_weights(const Plan& plan, const float* w) const {
+const void* GatedConvKernel::prepared_weights(const Plan& plan, const float* w) const {
   if (plan.prepared_floats() == 0) return nullptr;
   const std::lock_guard<std::mutex> lock(prepare_);
-  auto& made = prepared_[plan.winograd.kind()];
+  auto& made = prepared_[plan.prepared_kind()];
   if (made == nullptr) {
     const size_t bytes = (static_cast<size_t>(plan.prepared_floats()) * sizeof(float) + 63) / 64 * 64;
-    made.reset(static_cast<float*>(aligned_alloc(64, bytes)));
+    made.reset(aligned_alloc(64, bytes));
     if (made == nullptr)
-      fail("%zu MB for transformed weights could not be allocated; sanp_ops_limit_winograd(0) does without",
-           bytes >> 20);
+      fail(
+          "%zu MB for prepared weights could not be allocated; sanp_ops_limit_winograd(0) and "
+          "sanp_ops_narrow_weights(0) do without",
+          bytes >> 20);
     plan.prepare(w, made.get());
   }
   return made.get();
@@ -77,6 +82,7 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
   for (CachedPlan* p = head; p != nullptr; p = p->next)
     if (p->plan.shape == shape) return *p;
   std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_));
+  if (narrow_) made->plan.narrow();
   made->weights = prepared_weights(made->plan, w);
   do {
     made->next = head;
@@ -111,7 +117,7 @@ void GatedConvKernel::compute(OrtKernelContext* context) const {
   CachedPlan* own = nullptr;
   const CachedPlan& cached = plan_for(a.shape, a.w.data, &own);
   const std::unique_ptr<CachedPlan> release(own);
-  if (cached.weights != nullptr) call.w = cached.weights;
+  call.prepared = cached.weights;
   PoolContext pool;
   if (!run_conv(cached.plan, call, session_pool(api, context, &pool)))
     fail("scratch memory for input 'x' of shape %s could not be allocated; use a smaller batch or input",

@@ -1,6 +1,8 @@
 // SanpGatedConv as an ONNX Runtime operator on the CPU: plan cache, prepared weights, launch.
 #pragma once
 
+#include <stdlib.h>
+
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -23,18 +25,22 @@ class GatedConvKernel {
  private:
   struct CachedPlan;
   const CachedPlan& plan_for(const ConvShape& shape, const float* w, CachedPlan** own) const;
-  const float* prepared_weights(const Plan& plan, const float* w) const;
+  const void* prepared_weights(const Plan& plan, const float* w) const;
 
   const GatedConvAttributes attributes_;
   const ConstantInputs constants_;
   const IsaKernels* isa_;
   int winograd_;  // largest tile, 0 where the weights are not constant
   std::optional<Family> wish_;
+  bool narrow_;  // weights are constant and fit 16 bits
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
   mutable std::atomic<CachedPlan*> plans_{nullptr};
-  // Weights after the transform of each Winograd tile size, shared by all plans that use it.
+  // Weights in each form that a plan wanted, shared by all plans that use it.
+  struct Free {
+    void operator()(void* memory) const { free(memory); }
+  };
   mutable std::mutex prepare_;
-  mutable std::unique_ptr<float, void (*)(void*)> prepared_[kWinogradKinds];
+  mutable std::unique_ptr<void, Free> prepared_[kPreparedKinds];
 };
 
 struct GatedConvOp {

@@ -15,6 +15,8 @@ SANP_EXPORT const char* sanp_ops_isa() { return sanp::current_isa().name; }
 
 SANP_EXPORT int sanp_ops_limit_winograd(int tile) { return sanp::limit_winograd(tile) ? 0 : 1; }
 
+SANP_EXPORT int sanp_ops_narrow_weights(int on) { return sanp::allow_narrow_weights(on) ? 0 : 1; }
+
 SANP_EXPORT int sanp_ops_force_isa(const char* name) { return sanp::force_isa(name) ? 0 : 1; }
 
 // Names of the families that can compute a shape with constant weights under the instruction set in force, separated by

@@ -2,6 +2,8 @@
 //
 //   sanp_bench [isa [name [tile]]]    layers whose name contains `name`, Winograd tiles up to `tile`: 0, 2 or 4
 //   sanp_bench [isa] tiles            every tile of kernels.inc on one long K loop
+//
+// "16": weights kept in 16 bits, where maps are small.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,25 +72,26 @@ double median_seconds(F f) {
   return times[times.size() / 2];
 }
 
-void bench_layer(const IsaKernels& isa, const Layer& l, int winograd, double ceiling) {
+void bench_layer(const IsaKernels& isa, const Layer& l, int winograd, WeightKind kind, double ceiling) {
   std::mt19937 rng(1);
   std::normal_distribution<float> normal;
   ConvShape s{l.ci, l.size, l.size, l.co, l.kernel, l.kernel, l.stride, l.stride, l.pad, l.pad, l.pad, l.pad, 1, 1, 1};
-  const Plan plan(s, isa, winograd);
+  Plan plan(s, isa, winograd);
+  if (kind == kBf16Weights && !plan.narrow(true)) return;
   std::vector<float> x(l.ci * l.size * l.size), w(l.co * l.ci * l.kernel * l.kernel), y(l.co * plan.pixels),
       shift(l.co);
   for (float& v : x) v = normal(rng);
   for (float& v : w) v = normal(rng);
   std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));
   if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
-  const float* const weights = prepared.empty() ? w.data() : prepared.data();
-  printf("%-18s %-10s", l.name, family_name(plan.family));
+  printf("%-18s %-10s %s", l.name, family_name(plan.family), kind == kBf16Weights ? "16" : "  ");
   for (double keep : {1.0, 0.7, 0.5, 0.3}) {
     const std::vector<float> scale = mask(l.co, l.co == 10 ? 1.0 : keep, rng);
     const std::vector<float> active = mask(l.ci, l.ci == 3 ? 1.0 : keep, rng);
     const float zero = 0;
-    ConvCall c{1, x.data(), weights, scale.data(), shift.data(), active.data(), 0,
-               0, 0,        &zero,   false,        0.0f,         INFINITY,      y.data()};
+    ConvCall c{1, x.data(), w.data(), scale.data(), shift.data(), active.data(), 0,
+               0, 0,        &zero,    false,        0.0f,         INFINITY,      y.data(),
+               prepared.data()};
     const double seconds = median_seconds([&] { run_conv(plan, c, Pool{nullptr, nullptr}); });
     const double ko = std::count(scale.begin(), scale.end(), 1.0f), ki = std::count(active.begin(), active.end(), 1.0f);
     const double rate = 2e-9 * ko * ki * l.kernel * l.kernel * plan.pixels / seconds;
@@ -98,27 +101,35 @@ void bench_layer(const IsaKernels& isa, const Layer& l, int winograd, double cei
   fflush(stdout);
 }
 
-void bench_tile(const IsaKernels& isa, int mr, int nr, double ceiling) {
+void bench_tile(const IsaKernels& isa, WeightKind kind, int mr, int nr, double ceiling) {
+  const TileFn tile = isa.tile[kind][kTaps9][nr][mr];
+  if (tile == nullptr) return;
   constexpr int kSteps = 128;
   const int lanes = isa.lanes;
   std::vector<float> x(kSteps * 9 * nr * lanes, 1.0f), w(mr * kSteps * 9, 1.0f), y(mr * nr * lanes), ones(mr, 1.0f);
+  std::vector<Bf16> upper(mr * bf16_row(kSteps * 9));
+  bf16_rows(w.data(), mr, kSteps * 9, upper.data());
   std::vector<Step> steps;
   for (int i = 0; i < kSteps; ++i) steps.push_back({i, i * 9});
   std::vector<ptrdiff_t> taps;
   for (int t = 0; t < 9; ++t) taps.push_back(t * nr * lanes * 4);
   std::vector<Vec> vecs;
   for (int v = 0; v < nr; ++v) vecs.push_back({v * lanes, v * lanes, lanes});
-  std::vector<const float*> rows;
+  std::vector<const void*> rows;
   std::vector<float*> out;
   for (int m = 0; m < mr; ++m) {
-    rows.push_back(&w[m * kSteps * 9]);
+    if (kind == kBf16Weights)
+      rows.push_back(&upper[m * bf16_row(kSteps * 9)]);
+    else
+      rows.push_back(&w[m * kSteps * 9]);
     out.push_back(&y[m * nr * lanes]);
   }
   TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps,     taps.data(), 9,    vecs.data(), rows.data(),
              nullptr,  ones.data(),    ones.data(),  out.data(), nullptr,     0.0f, INFINITY};
-  const double seconds = median_seconds([&] { isa.tile[kTaps9][nr][mr](c); });
+  const double seconds = median_seconds([&] { tile(c); });
   const double rate = 2e-9 * kSteps * 9 * mr * nr * lanes / seconds;
-  printf("%s tile %d x %d  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, rate, 100 * rate / ceiling);
+  printf("%s tile %d x %d %s  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, kind == kBf16Weights ? "16" : "  ", rate,
+         100 * rate / ceiling);
 }
 
 }  // namespace
@@ -133,7 +144,8 @@ int main(int argc, char** argv) {
   printf("%s, FMA ceiling %.1f GFLOP/s\n", isa->name, ceiling);
   if (argc > 2 && strcmp(argv[2], "tiles") == 0) {
 #define BENCH_TILE(set, mr, nr) \
-  if (strcmp(isa->name, set) == 0) bench_tile(*isa, mr, nr, ceiling);
+  if (strcmp(isa->name, set) == 0) \
+    for (WeightKind kind : {kFloatWeights, kBf16Weights}) bench_tile(*isa, kind, mr, nr, ceiling);
 #define SANP_TILE_AVX512(mr, nr) BENCH_TILE("avx512", mr, nr)
 #define SANP_TILE_AVX2(mr, nr) BENCH_TILE("avx2", mr, nr)
 #define SANP_TILE_NEON(mr, nr) BENCH_TILE("neon", mr, nr)
@@ -142,6 +154,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   for (const Layer& layer : kLayers)
-    if (argc < 3 || strstr(layer.name, argv[2])) bench_layer(*isa, layer, argc > 3 ? atoi(argv[3]) : 4, ceiling);
+    if (argc < 3 || strstr(layer.name, argv[2]))
+      for (WeightKind kind : {kFloatWeights, kBf16Weights})
+        bench_layer(*isa, layer, argc > 3 ? atoi(argv[3]) : 4, kind, ceiling);
   return 0;
 }

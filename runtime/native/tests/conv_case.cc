@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "../kernels/isa.h"
+
 namespace sanp {
 namespace test {
 namespace {
@@ -28,6 +30,14 @@ bool chosen(Mask mask, int64_t i, int64_t n, int64_t one, std::mt19937& rng) {
   return true;
 }
 
+float without_lower_half(float v) {
+  uint32_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  bits &= 0xffff0000u;
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
 int64_t output_floats(const ConvShape& s, int64_t batch) {
   int64_t h = 0, w = 0;
   if (!s.output_size(&h, &w)) fail("the test made a shape without output: " + describe(s));
@@ -35,6 +45,12 @@ int64_t output_floats(const ConvShape& s, int64_t batch) {
 }
 
 }  // namespace
+
+std::vector<const IsaKernels*> isas() {
+  std::vector<const IsaKernels*> list(8);
+  list.resize(usable_isas(list.data(), list.size()));
+  return list;
+}
 
 std::string describe(const ConvShape& s) {
   char text[256];
@@ -64,7 +80,7 @@ ConvCase::ConvCase(const ConvShape& s, const ConvOptions& o, uint32_t seed)
   auto value = [&] {
     return static_cast<float>(std::normal_distribution<double>()(rng)) * (rng() % 16 ? 1.0f : 64.0f);
   };
-  for (size_t i = 0; i < w_.size(); ++i) w_[i] = value();
+  for (size_t i = 0; i < w_.size(); ++i) w_[i] = o.bf16_weights ? without_lower_half(value()) : value();
   for (size_t i = 0; i < scale_.size(); ++i) {
     const int64_t n = s.channels_out, c = static_cast<int64_t>(i) % n;
     scale_[i] = chosen(o.outputs, c, n, n / 2, rng) ? 0.25f + 0.01f * static_cast<float>(rng() % 100) : 0.0f;
@@ -128,9 +144,10 @@ bool ConvCase::run(const Plan& plan, float* y, const Pool& pool) const {
   ConvCall call{};
   call.batch = options_.batch;
   call.x = x_.data();
-  std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));
-  if (!prepared.empty()) plan.prepare(w_.data(), prepared.data());
-  call.w = prepared.empty() ? w_.data() : prepared.data();
+  GuardedFloats prepared(static_cast<size_t>(plan.prepared_floats()));
+  if (prepared.size() > 0) plan.prepare(w_.data(), prepared.data());
+  call.w = w_.data();
+  call.prepared = prepared.data();
   call.scale = scale_.data();
   call.shift = shift_.data();
   call.in_active = active_.data();

@@ -21,6 +21,7 @@ struct ConvOptions {
   bool residual_map = false;
   float residual_value = 0.0f;
   float act_min = 0.0f, act_max = 6.0f;
+  bool bf16_weights = false;  // every weight is a bfloat16 number
 };
 
 // Inactive channels of x and the weights of masked rows hold NaN: a result that reads them shows it. Outputs start as
@@ -49,6 +50,9 @@ class ConvCase {
 };
 
 std::string describe(const ConvShape& s);
+
+// Every instruction set of this build that the CPU has.
+std::vector<const IsaKernels*> isas();
 
 }  // namespace test
 }  // namespace sanp

@@ -1,18 +1,11 @@
 // The gated convolution against its reference: random shapes, every mask pattern, every family, every instruction set.
 #include <math.h>
 
-#include "../kernels/isa.h"
 #include "conv_case.h"
 
 namespace sanp {
 namespace test {
 namespace {
-
-std::vector<const IsaKernels*> isas() {
-  std::vector<const IsaKernels*> list(8);
-  list.resize(usable_isas(list.data(), list.size()));
-  return list;
-}
 
 template <size_t N>
 int64_t pick(const int64_t (&values)[N], std::mt19937& rng) {

@@ -1,7 +1,6 @@
 // Winograd: every tile size on shapes around tile, block and vector edges, the choice of the plan, and its error.
 #include <math.h>
 
-#include "../kernels/isa.h"
 #include "conv_case.h"
 
 namespace sanp {
@@ -9,12 +8,6 @@ namespace test {
 namespace {
 
 constexpr Family kWinogradFamilies[] = {Family::kWinograd2, Family::kWinograd4};
-
-std::vector<const IsaKernels*> isas() {
-  std::vector<const IsaKernels*> list(8);
-  list.resize(usable_isas(list.data(), list.size()));
-  return list;
-}
 
 ConvShape map_of(int64_t ci, int64_t h, int64_t w, int64_t co, int64_t pad) {
   return {ci, h, w, co, 3, 3, 1, 1, pad, pad, pad, pad, 1, 1, 1};
@@ -91,9 +84,9 @@ TEST_CASE(winograd_error_beside_the_direct_sum) {
     std::vector<float> y(exact.size()), prepared(static_cast<size_t>(plan.prepared_floats()));
     if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
     const float zero = 0;
-    const float* const weights = prepared.empty() ? w.data() : prepared.data();
-    const ConvCall c{1, x.data(), weights, ones.data(), shift.data(), ones.data(), 0,
-                     0, 0,        &zero,   false,       -INFINITY,    INFINITY,    y.data()};
+    const ConvCall c{1, x.data(), w.data(), ones.data(), shift.data(), ones.data(), 0,
+                     0, 0,        &zero,    false,       -INFINITY,    INFINITY,    y.data(),
+                     prepared.data()};
     if (!run_conv(plan, c, Pool{nullptr, nullptr})) fail("memory");
     double sum = 0;
     for (size_t i = 0; i < y.size(); ++i) sum += (y[i] - exact[i]) * (y[i] - exact[i]);

@@ -95,13 +95,18 @@ class GateReport:
 
 
 def gate_check(
-    layers: Sequence[Layer], reference: Golden, gates: Mapping[str, np.ndarray], precision: str = "fp32"
+    layers: Sequence[Layer],
+    reference: Golden,
+    gates: Mapping[str, np.ndarray],
+    precision: str = "fp32",
+    rounded: Optional[Mapping[str, float]] = None,
 ) -> GateReport:
     """Compare an engine's scales (gated layer -> [N, Co], 0 = closed) with the reference's, decision by decision.
 
     Layers are visited in the order of the table, which is the order of execution: a flip is primary if no earlier layer
-    of that sample has flipped. precision: what the engine stores feature maps and weights in. NaN counts as a decision
-    that differs from both. Raises InputError if layers or shapes differ.
+    of that sample has flipped. precision: what the engine stores feature maps and weights in. rounded: layer ->
+    relative error of weights that were rounded when the bundle was made. NaN counts as a decision that differs from
+    both. Raises InputError if layers or shapes differ.
     """
     flips: List[Flip] = []
     tainted: Set[int] = set()
@@ -114,7 +119,7 @@ def gate_check(
         margin = reference.saliency.get(layer.name)
         bound = np.zeros(len(expected))
         if margin is not None:
-            bound = gate_tolerance(layers, index, precision) * np.abs(margin.astype(np.float64)).max(axis=1)
+            bound = gate_tolerance(layers, index, precision, rounded) * np.abs(margin.astype(np.float64)).max(axis=1)
             counts += _decades(margin, bound)
         fresh = _flips(layer.name, expected, found, margin, bound, tainted)
         tainted.update(flip.sample for flip in fresh)

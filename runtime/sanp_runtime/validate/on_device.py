@@ -51,14 +51,18 @@ def self_test(bundle: Union[PathLike, Bundle], *, threads: int = 1, library: Opt
     """Run golden.npz through the engine; a level that fails is reported, a bundle that cannot run raises."""
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     golden, layers, precision = opened.golden(), opened.manifest.layers, opened.manifest.precision
+    rounded, standard = opened.manifest.rounded, None
     with load_bundle(opened, graph="replay", threads=threads, library=library) as engine:
         replayed = engine(golden.x, golden.scales)
+    if rounded and library is not None:
+        with load_bundle(opened, graph="replay", threads=threads, library=None) as engine:
+            standard = engine(golden.x, golden.scales).logits
     with load_bundle(opened, threads=threads, library=library) as engine:
         own = engine(golden.x)
         proof = engine.proof() if library is not None else None
     return SelfTest(
-        replay=replay_check(layers, golden.logits, replayed.logits, precision),
-        gates=gate_check(layers, golden, own.gates, precision),
+        replay=replay_check(layers, golden.logits, replayed.logits, precision, rounded, standard),
+        gates=gate_check(layers, golden, own.gates, precision, rounded),
         task=task_check(golden, own.logits),
         proof=proof,
     )

@@ -1,9 +1,13 @@
-"""Level 0: with PyTorch's own decisions fed in, the engine must compute the same logits. Tests the kernels alone."""
+"""Level 0: with PyTorch's own decisions fed in, the engine must compute the same logits. Tests the kernels alone.
+
+Where weights were rounded when the bundle was made, PyTorch has others: the tolerance grows by that, and the kernels
+are also held, within the rounding of sums, to standard operators that run the bundle's own weights.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -14,7 +18,10 @@ from sanp_targets.errors import InputError
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """Errors of the logits per sample, absolute and as a share of the tolerance (above 1 fails)."""
+    """Errors of the logits per sample, absolute and as a share of the tolerance (above 1 fails).
+
+    standard: the same against standard operators with the weights of the bundle; None unless those were rounded.
+    """
 
     samples: int
     max_error: float
@@ -22,39 +29,55 @@ class ReplayReport:
     worst_sample: int
     worst_share: float
     failing: int
+    standard: Optional["ReplayReport"] = None
 
     @property
     def passed(self) -> bool:
         """True if every sample is within its tolerance."""
-        return self.failing == 0
+        return self.failing == 0 and (self.standard is None or self.standard.passed)
 
     def summary(self) -> str:
         """One line for a person."""
-        if self.passed:
+        if self.standard is not None:
             return (
-                f"logits of {self.samples} samples agree within rounding: largest error {self.max_error:.2g}, at most "
+                f"{self._line('the rounding of the weights')}; against standard operators on the rounded weights: "
+                f"{self.standard.summary()}"
+            )
+        return self._line("rounding")
+
+    def _line(self, budget: str) -> str:
+        if not self.failing:
+            return (
+                f"logits of {self.samples} samples agree within {budget}: largest error {self.max_error:.2g}, at most "
                 f"{self.worst_share:.1%} of the tolerance"
             )
         return (
-            f"{self.failing} of {self.samples} samples differ by more than rounding with the same gates, worst is "
+            f"{self.failing} of {self.samples} samples differ by more than {budget} with the same gates, worst is "
             f"sample {self.worst_sample} with {self.worst_share:.3g} times its tolerance: a kernel is wrong"
         )
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON; a value that is not finite becomes null."""
         row: Dict[str, Any] = dict(self.__dict__, passed=self.passed, summary=self.summary())
+        row["standard"] = self.standard.to_json() if self.standard is not None else None
         return {
             key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()
         }
 
 
 def replay_check(
-    layers: Sequence[Layer], reference: np.ndarray, logits: np.ndarray, precision: str = "fp32"
+    layers: Sequence[Layer],
+    reference: np.ndarray,
+    logits: np.ndarray,
+    precision: str = "fp32",
+    rounded: Optional[Mapping[str, float]] = None,
+    standard: Optional[np.ndarray] = None,
 ) -> ReplayReport:
     """Compare logits [N, classes] that were computed with the reference's own scales as masks.
 
-    precision: what the engine stores feature maps and weights in. Raises InputError if the shapes differ or are empty;
-    NaN in either array fails.
+    precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights that were
+    rounded when the bundle was made; standard: then the logits [N, classes] of standard operators with those weights
+    and scales. Raises InputError if the shapes differ or are empty; NaN in any array fails.
     """
     reference, logits = np.asarray(reference), np.asarray(logits)
     if reference.ndim != 2 or reference.shape != logits.shape or not reference.size:
@@ -64,7 +87,7 @@ def replay_check(
     error = np.abs(logits.astype(np.float64) - reference).max(axis=1)
     magnitude = np.abs(reference.astype(np.float64)).max(axis=1)
     # The smallest normal number keeps the division defined for a sample whose logits are all zero.
-    tolerance = np.maximum(relative_tolerance(layers, precision) * magnitude, np.finfo(np.float32).tiny)
+    tolerance = np.maximum(relative_tolerance(layers, precision, rounded) * magnitude, np.finfo(np.float32).tiny)
     share = np.where(np.isfinite(error), error, np.inf) / tolerance
     worst = int(share.argmax())
     return ReplayReport(
@@ -74,4 +97,5 @@ def replay_check(
         worst_sample=worst,
         worst_share=float(share[worst]),
         failing=int((~(share <= 1)).sum()),
+        standard=replay_check(layers, standard, logits, precision) if standard is not None else None,
     )

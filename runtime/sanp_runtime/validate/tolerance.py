@@ -17,12 +17,17 @@ With FP16 every stored value carries an independent rounding of at most u = 2^-1
 its weights, and what it writes; sums stay in float32. A rounding of operands perturbs each product by a factor of its
 own, so that the error of a sum grows as the sum itself does in the root mean square, and not with sqrt(K): one layer
 adds sqrt(3) * u, and L independent layers sqrt(3 L) * u, to the float32 budget above. The same c makes it a bound.
+
+Weights that were rounded to bfloat16 when the bundle was made perturb each product in the same way, by the error that
+was measured then: e_l, the root mean square of the changes of the weights of layer l over that of the weights. Such
+layers together add c * sqrt(sum of e_l^2). That is more than a wrong kernel may cost, so such a bundle is compared
+twice: with PyTorch within this budget, and with standard operators on the same rounded weights within that of float32.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Sequence
+from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -38,16 +43,23 @@ def fan_in(layer: Layer) -> int:
     return layer.kernel[0] * layer.kernel[1] * layer.c_in // layer.groups
 
 
-def relative_tolerance(layers: Sequence[Layer], precision: str = "fp32") -> float:
+def relative_tolerance(
+    layers: Sequence[Layer], precision: str = "fp32", rounded: Optional[Mapping[str, float]] = None
+) -> float:
     """c * eps * sum of sqrt(fan-in) over these layers, to be multiplied by the largest magnitude.
 
-    precision "fp16" adds c * 2^-11 * sqrt(3 * number of layers).
+    precision "fp16" adds c * 2^-11 * sqrt(3 * number of layers). rounded: layer -> relative error of weights that were
+    rounded (`Manifest.rounded`); adds c * sqrt(sum of their squares).
     """
     single = CONFIDENCE * EPS * sum(math.sqrt(fan_in(layer)) for layer in layers)
+    errors = [(rounded or {}).get(layer.name, 0.0) for layer in layers]
+    single += CONFIDENCE * math.sqrt(sum(error * error for error in errors))
     return single + (CONFIDENCE * HALF_ROUNDING * math.sqrt(3 * len(layers)) if precision == "fp16" else 0.0)
 
 
-def gate_tolerance(layers: Sequence[Layer], index: int, precision: str = "fp32") -> float:
+def gate_tolerance(
+    layers: Sequence[Layer], index: int, precision: str = "fp32", rounded: Optional[Mapping[str, float]] = None
+) -> float:
     """Relative tolerance of the saliency of layer `index`: the layers before it, and the three sums of its own module.
 
     The module averages the input map (about as large as the output map), then adds c_in and spm_hidden products. It
@@ -56,4 +68,4 @@ def gate_tolerance(layers: Sequence[Layer], index: int, precision: str = "fp32")
     layer = layers[index]
     own = math.sqrt(layer.out_hw[0] * layer.out_hw[1]) + math.sqrt(layer.c_in) + math.sqrt(max(layer.spm_hidden, 1))
     before = layers[: index + 1] if precision == "fp16" else layers[:index]
-    return relative_tolerance(before, precision) + CONFIDENCE * EPS * own
+    return relative_tolerance(before, precision, rounded) + CONFIDENCE * EPS * own

@@ -26,6 +26,12 @@ def compile_(
     tune: Annotated[
         bool | None, typer.Option("--tune", help="ONNX Runtime: time the kernels of each layer here, keep the fastest.")
     ] = None,
+    bf16_weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--bf16-weights", help="ONNX Runtime: round the weights of maps of 16 pixels or fewer to 16 bits."
+        ),
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="TensorRT: fp32 or fp16. [default: fp32]")] = None,
     plugin_layers: Annotated[
         str | None,
@@ -49,6 +55,7 @@ def compile_(
     Example: sanp compile model.onnx -o model.sanp --target host
     """
     from sanp.pipeline.compiling import compile_model, prove
+    from sanp.pipeline.rounding import summary
     from sanp_runtime.trt.stack import build_command
 
     flags = {
@@ -57,6 +64,7 @@ def compile_(
         "replace": replace,
         "allow_modified": allow_modified,
         "tune": tune,
+        "bf16_weights": bf16_weights,
         "precision": precision,
         "plugin_layers": plugin_layers,
         "opt_batch": opt_batch,
@@ -67,14 +75,18 @@ def compile_(
     bundle = compile_model(model, output, say=step, **dict(settings))
     manifest = bundle.manifest
     # A TensorRT bundle that was compiled elsewhere has no engines to look into yet.
-    proof = prove(bundle) if not manifest.build or "engines" in manifest.build else None
+    proof = prove(bundle) if manifest.engines_built else None
     if json_:
         row = {"bundle": str(bundle.path), "target": manifest.target, "proof": proof.to_json() if proof else None}
+        row["bf16_weights"] = manifest.build.get("bf16_weights")
         print_json({**row, "options": manifest.options, "next": None if proof else build_command(bundle.path)})
         return
     out.print(f"{bundle.path}: compiled for {manifest.target['name']}")
     for name, choice in manifest.options.get("choices", {}).items():
         out.print(f"  {name}: {kernel_word(choice)} ({choice['reason']})", markup=False)
+    if "bf16_weights" in manifest.build:
+        for line in summary(manifest.build["bf16_weights"]):
+            out.print(line, markup=False)
     if manifest.options.get("plugin_layers") == "auto" and not manifest.gate_kernels:
         out.print("No layer is expected to gain from our kernel on this target, so gating will not make it faster.")
         out.print("--plugin-layers all compiles it with our kernel anyway, to measure.")

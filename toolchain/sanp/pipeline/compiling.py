@@ -17,6 +17,7 @@ from sanp.pipeline.compiling_tensorrt import TensorrtSettings, builds_here, choi
 from sanp.pipeline.compiling_tuned import tune as tune_families
 from sanp.pipeline.exporting import golden_path
 from sanp.pipeline.plan_race import with_families
+from sanp.pipeline.rounding import round_small_maps
 from sanp_export import graph
 from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
@@ -45,6 +46,7 @@ def compile_model(
     replace: bool = False,
     allow_modified: bool = False,
     tune: bool = False,
+    bf16_weights: bool = False,
     say: Callable[[str], None] = lambda text: None,
     **tensorrt: Any,
 ) -> Bundle:
@@ -52,8 +54,9 @@ def compile_model(
 
     golden: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing bundle
     may be replaced. tune: time the kernels of every gated layer on this machine and keep what beats the cost model
-    (`Manifest.options["tuning"]` tells; not for TensorRT). say: called with one sentence before each long step.
-    tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
+    (`Manifest.options["tuning"]` tells). bf16_weights: round the weights of maps of at most 16 pixels to bfloat16 in
+    all four graphs, for kernels that then read half the bytes. Neither is for TensorRT. say: called with one sentence
+    before each long step. tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
@@ -64,32 +67,32 @@ def compile_model(
     model, chosen = Path(model), resolve(target)
     settings = TensorrtSettings(**tensorrt)
     settings.check()
-    if chosen.backend != TENSORRT and settings != TensorrtSettings():
-        raise ConfigError(
-            f"target {chosen.name} runs in ONNX Runtime in float32, expected no setting for TensorRT; leave out "
-            "--precision, --plugin-layers, --opt-batch, --max-batch and --layer-times"
-        )
-    if chosen.backend == TENSORRT and tune:
-        raise ConfigError(
-            f"target {chosen.name} runs in TensorRT, which times its own kernels when an engine is built, expected no "
-            "tuning of ours; leave out --tune"
-        )
+    _check_backend(chosen, settings, tune, bf16_weights)
     proto = graph.read(model, allow_modified)
     job = _Job(model, proto, chosen, golden, {"target": target, "allow_modified": allow_modified})
     if chosen.backend == TENSORRT:
         return _compile_tensorrt(job, Path(bundle), replace, settings, say)
     check_runs_here(chosen)
-    graphs, manifest = variants(proto), _manifest(job, {})
-    answers, library = _answers(job, manifest), find_library()
-    with BundleWriter(bundle, replace=replace) as writer:
-        if tune:
-            say("timing the kernels of every gated layer inside the network; keep the machine idle")
-            families, job.options["tuning"] = tune_families(graphs, manifest, answers, library)
-            graphs, manifest = variants(with_families(proto, families)), _manifest(job, {})
-        _add_graphs(writer, graphs, manifest)
-        writer.add_file(LIBRARY_FILE, library)
-        _add_answers(writer, answers)
-        return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
+    return _compile_onnxruntime(job, Path(bundle), replace, tune, bf16_weights, say)
+
+
+def _check_backend(target: Target, settings: TensorrtSettings, tune: bool, bf16_weights: bool) -> None:
+    """Refuse options of the other backend."""
+    if target.backend != TENSORRT and settings != TensorrtSettings():
+        raise ConfigError(
+            f"target {target.name} runs in ONNX Runtime in float32, expected no setting for TensorRT; leave out "
+            "--precision, --plugin-layers, --opt-batch, --max-batch and --layer-times"
+        )
+    if target.backend == TENSORRT and tune:
+        raise ConfigError(
+            f"target {target.name} runs in TensorRT, which times its own kernels when an engine is built, expected no "
+            "tuning of ours; leave out --tune"
+        )
+    if target.backend == TENSORRT and bf16_weights:
+        raise ConfigError(
+            f"target {target.name} runs in TensorRT, expected no rounded weights, which only the kernels for CPUs read "
+            "faster; leave out --bf16-weights (--precision fp16 halves all weights there)"
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,28 @@ class _Job:
     target: Target
     golden: str | Path | None
     options: dict[str, Any]
+
+
+def _compile_onnxruntime(
+    job: _Job, bundle: Path, replace: bool, tune: bool, bf16_weights: bool, say: Callable[[str], None]
+) -> Bundle:
+    answers, library = _answers(job, _manifest(job, {})), find_library()
+    proto, build = job.proto, {}
+    if bf16_weights:
+        job.options["bf16_weights"] = True
+        rounded = round_small_maps(proto, answers)
+        proto, build["bf16_weights"] = rounded.model, rounded.to_json()
+    graphs = variants(proto)
+    with BundleWriter(bundle, replace=replace) as writer:
+        if tune:
+            say("timing the kernels of every gated layer inside the network; keep the machine idle")
+            families, job.options["tuning"] = tune_families(graphs, _manifest(job, build), answers, library)
+            graphs = variants(with_families(proto, families))
+        manifest = _manifest(job, build)
+        _add_graphs(writer, graphs, manifest)
+        writer.add_file(LIBRARY_FILE, library)
+        _add_answers(writer, answers)
+        return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
 
 
 def _compile_tensorrt(

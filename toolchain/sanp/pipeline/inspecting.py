@@ -50,10 +50,10 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _engines(manifest: Manifest) -> dict[str, Any]:
-    """Precision, batch sizes and, once there are engines, what they were built with; nothing for ONNX Runtime."""
+    """Precision, batch sizes and, once there are engines, what they were built with; ONNX Runtime: rounded layers."""
     build = manifest.build
-    if not build:
-        return {}
+    if "batch" not in build:
+        return {"bf16_weights": ", ".join(manifest.rounded)} if manifest.rounded else {}
     engines = "not built yet; BUILD.txt says how" if "engines" not in build else dict(build["fingerprint"])
     return {"precision": manifest.precision, "batch": dict(build["batch"]), "engines": engines}
 

@@ -2,7 +2,8 @@
 
 L0 replays PyTorch's recorded scales: the kernels alone. L1 compares the gates that the engine decides itself. L2
 compares accuracy on the data set. A kernel error, a flipped decision and a lost point of accuracy have different causes
-and different cures, so they are never mixed into one number.
+and different cures, so they are never mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0
+and L1 allow for that, and L0 also compares the kernels with standard operators on the rounded weights.
 """
 
 from __future__ import annotations
@@ -83,10 +84,14 @@ def compare(
         own = _run(engine, reference, None)
     with load_bundle(bundle, graph="replay", threads=settings.threads) as engine:
         replayed = _run(engine, reference, reference.scales)
-    layers, precision = bundle.manifest.layers, bundle.manifest.precision
+    layers, precision, rounded = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounded
+    standard = None
+    if rounded:
+        with load_bundle(bundle, graph="replay", threads=settings.threads, library=None) as engine:
+            standard = _run(engine, reference, reference.scales).logits
     return Validation(
-        replay=replay_check(layers, reference.logits, replayed.logits, precision),
-        gates=gate_check(layers, reference, own.gates, precision),
+        replay=replay_check(layers, reference.logits, replayed.logits, precision, rounded, standard),
+        gates=gate_check(layers, reference, own.gates, precision, rounded),
         task=task_check(reference, own.logits, relative=settings.relative, max_drop=settings.max_drop),
         proof=proof,
         samples=len(reference),

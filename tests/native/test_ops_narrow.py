@@ -1,0 +1,126 @@
+"""Weights in 16 bits inside ONNX Runtime: the same bits as without, and only where the weights fit."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import numpy as np
+import op_models as models
+import pytest
+
+from sanp_runtime.library import find_library
+
+OPS = ctypes.CDLL(str(find_library()))
+
+
+@pytest.fixture
+def narrow():
+    """Turns 16-bit weights off and on; the default returns after the test."""
+
+    def switch(on: int) -> int:
+        return int(OPS.sanp_ops_narrow_weights(on))
+
+    yield switch
+    switch(1)
+
+
+def rounded(weights: np.ndarray) -> np.ndarray:
+    """Float32 without its lower half: every value is a bfloat16 number."""
+    return (weights.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def make_case(rng: np.random.Generator, ci: int, co: int, size: int, kernel: int, stride: int = 1) -> models.ConvCase:
+    weights = rounded(rng.standard_normal((co, ci, kernel, kernel)).astype(np.float32))
+    active, scale = ((rng.random((2, n)) < 0.6).astype(np.float32) for n in (ci, co))
+    x = rng.standard_normal((2, ci, size, size)).astype(np.float32) * active[:, :, None, None]
+    feeds = {"x": x, "scale": scale, "shift": scale * 0.5, "in_active": active, "residual": np.zeros(1, np.float32)}
+    attributes = {"strides": [stride] * 2, "pads": [kernel // 2] * 4, "dilations": [1, 1], "group": 1, "act_min": 0.0,
+                  "act_max": float("inf")}  # fmt: skip
+    return models.ConvCase(attributes, weights, feeds)
+
+
+# Layers large enough for tiles to use 16 bits, and maps for vectors of pairs and for dot products.
+SHAPES = [
+    (256, 520, 4, 3), (128, 520, 8, 3, 2), (256, 520, 3, 3), (48, 40, 2, 3), (48, 40, 1, 3), (512, 512, 4, 1),
+    (64, 48, 2, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("isa", models.usable_isas())
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_not_a_bit_changes_and_the_function_agrees(narrow, isa, shape):
+    case = make_case(np.random.default_rng(5), *shape)
+    answers = []
+    for on in (0, 1):
+        assert narrow(on) == 0
+        for threads in (1, 2):
+            answers.append(models.session(case.model(), True, threads, isa).run(None, case.feeds)[0])
+    for other in answers[1:]:
+        np.testing.assert_array_equal(other.view(np.uint32), answers[0].view(np.uint32))
+    expected = models.session(case.model(), accelerated=False).run(None, case.feeds)[0]
+    np.testing.assert_allclose(answers[-1], expected, rtol=0, atol=case.tolerance())
+
+
+def test_other_switches_are_refused(narrow):
+    assert narrow(2) != 0
+    assert narrow(-1) != 0
+
+
+def test_weights_that_may_change_are_never_copied(narrow):
+    case = make_case(np.random.default_rng(6), 256, 520, 4, 3)
+    session = models.session(case.model(weights_constant=False))
+    first = session.run(None, {**case.feeds, "w": case.weights})[0]
+    # A copy kept from the first run would show in the second.
+    second = session.run(None, {**case.feeds, "shift": 2 * case.feeds["shift"], "w": 2 * case.weights})[0]
+    np.testing.assert_array_equal(second, 2 * first)
+
+
+def test_one_session_serves_small_and_large_maps():
+    rng = np.random.default_rng(7)
+    cases = [make_case(rng, 256, 264, size, 3) for size in (4, 8, 2, 1, 4, 5)]
+    model = models.model_bytes(
+        "SanpGatedConv", {**dict.fromkeys(models.CONV_INPUTS), "x": ["N", 256, "H", "W"]}, ("y",),
+        {"w": cases[0].weights}, None, **cases[0].attributes,
+    )  # fmt: skip
+    session = models.session(model)
+    for case in cases:
+        case.weights = cases[0].weights
+        expected = models.session(case.model(), accelerated=False).run(None, case.feeds)[0]
+        np.testing.assert_allclose(session.run(None, case.feeds)[0], expected, rtol=0, atol=case.tolerance())
+
+
+GROWTH = """
+import ctypes, sys
+import numpy as np
+sys.path[:0] = {path!r}
+import op_models as models
+import test_ops_narrow as here
+here.OPS.sanp_ops_narrow_weights({on})
+case = here.make_case(np.random.default_rng(8), 1024, 1024, 4, 3)
+if {spoiled}:
+    case.weights[-1, -1, -1, -1] = np.float32(1 / 3)
+session = models.session(case.model(function=False))
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+before = resident()
+session.run(None, case.feeds)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_copy_is_made_only_for_weights_that_fit_and_only_if_allowed():
+    """Equal bits cannot tell which kernel ran, but 1024 x 1024 x 9 weights in 16 bits are 18.9 MB of new memory."""
+
+    def growth(on: int, spoiled: bool) -> float:
+        code = GROWTH.format(path=sys.path, on=on, spoiled=spoiled)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return int(done.stdout) * 4096 / 1e6
+
+    copy = 1024 * 1024 * 9 * 2 / 1e6
+    without = growth(0, False)
+    assert 0.9 * copy < growth(1, False) - without < 1.3 * copy
+    assert abs(growth(1, True) - without) < 0.3 * copy
