@@ -8,6 +8,7 @@ namespace {
 
 constexpr int64_t kSmallMap = 256;  // pixels
 constexpr int64_t kWinogradMinPixels = 17;
+constexpr int64_t kImageChannels = 4;
 constexpr int64_t kCachedWeights = int64_t{2} << 20;
 
 // Weights that a second-level cache does not hold beside everything else.
@@ -56,14 +57,16 @@ double Plan::weight_cost(int64_t cells) const {
 }
 
 // In vector multiply-adds per input and output channel; where half of both are open, as gates leave them, the
-// transforms weigh twice. A product also pays for its weight, once per register tile: maps of few tiles are bound by
+// transforms weigh twice. An image is always open, so that the transform of the outputs of a stem weighs once (counted
+// twice it kept 3-64 channels at 32x32 direct, which takes 10 to 20 % longer). A product also pays for its weight, once per register tile: maps of few tiles are bound by
 // that, and 4x4 maps, whose weights come from memory, would only read 1.8 times as many.
 double Plan::winograd_cost(int m) const {
   const double vecs = static_cast<double>(ceil_div(ceil_div(out_w, m) * ceil_div(out_h, m), isa->lanes));
   const double in = m == 2 ? 80 : 200, out = m == 2 ? 80 : 220;  // instructions per vector of tiles
   const int points = winograd_points(m);
   return points * (vecs + weight_cost(points) * ceil(vecs / isa->winograd_nr)) +
-         vecs * 2 * (in / static_cast<double>(group_out) + out / static_cast<double>(group_in));
+         vecs * (2 * in / static_cast<double>(group_out) +
+                 (group_in <= kImageChannels ? 1 : 2) * out / static_cast<double>(group_in));
 }
 
 double Plan::direct_cost() const {
