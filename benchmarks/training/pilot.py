@@ -40,6 +40,7 @@ VARIANTS = {  # one decision undone at a time
     "full-gate-rate": {"gate_lr_scale": 1.0},
     "constant-noise": {"anneal": 0.0},
     "joint-rate-0.1": {"joint_lr": 0.1},
+    "slow-ramp": {"ramp": 0.75},
 }
 MIXCUES = {
     "dataset": "mixcues",
@@ -60,6 +61,7 @@ def mixcues(**knobs: float) -> dict[str, object]:
 SETTINGS = {
     "digits": {"dataset": "digits", "width": 0.25, "image_size": 16, "joint_epochs": 60},
     "mixcues": mixcues(),
+    "mixcues-longer": {**mixcues(), "pretrain_epochs": 16, "warmup_epochs": 4, "joint_epochs": 64},
     "mixcues-one-mode": mixcues(modes=1),  # negative control: every sample needs the same features
     "mixcues-no-cue": mixcues(cue=0.0),  # negative control: the mean colour says nothing about the mode
     "mixcues-early": mixcues(heterogeneity=0.0),  # four families that early layers can read
@@ -146,6 +148,7 @@ PLANS: dict[str, Plan] = {  # label, budget and changed options of each run
     "low": [("sanp", 0.25, {}), ("fixed-k, full rate", 0.25, TUNED["fixed-k, full rate"])],
     "oracle": [("oracle", BUDGETS[0], {"policy": "oracle"})],
     "variants": [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()],
+    "ramp": [("slow-ramp", BUDGETS[0], VARIANTS["slow-ramp"])],
     "dense": [],  # these two are handled apart: no gates
     "narrow": [],
 }
