@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
+from sanp.pipeline import compiling
 from sanp.pipeline.compiling import compile_model
 from sanp.pipeline.exporting import export
 from sanp.pipeline.inspecting import inspect
@@ -128,6 +129,21 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
     assert json.loads(done.stdout)["bf16_weights"] == rounded.manifest.build["bf16_weights"]
     assert "layer4.0.conv1" in inspect(rounded.path)["about"]["bf16_weights"]
     assert _engine_options(rounded.manifest.to_json()) == " --bf16-weights"
+
+
+def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):
+    _, model, plain, rounded = made
+    timed = {}
+    monkeypatch.setattr(compiling, "tune_families", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
+    bundle = compile_model(model, tmp_path / "model.sanp", tune=True, bf16_weights=True)
+    assert bundle.manifest.rounded == rounded.manifest.rounded
+    expected = weights(rounded, "model")
+    for tensor in timed["model"].graph.initializer:
+        if tensor.name in expected:
+            np.testing.assert_array_equal(numpy_helper.to_array(tensor), expected[tensor.name], err_msg=tensor.name)
+    for name, values in weights(bundle, "model").items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+    assert plain.manifest.files["weights.bin"].size == bundle.manifest.files["weights.bin"].size
 
 
 def test_without_samples_the_change_of_the_answers_is_not_claimed(made, tmp_path):
