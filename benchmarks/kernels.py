@@ -56,7 +56,11 @@ def measure_ceiling(isa: str) -> float:
 
 
 def session(model: bytes, library: Path | None, threads: int = 1) -> ort.InferenceSession:
-    """A CPU session with a fixed number of threads, with or without the operator library."""
+    """A CPU session with a fixed number of threads, with or without the operator library.
+
+    One here: of two sessions in a process the waiting threads of one spin on the cores that the other needs, and dense
+    networks looked no faster with two. benchmarks/peers stops the process of an engine that is not at its turn.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -74,12 +78,12 @@ def bound_run(session: ort.InferenceSession, feeds: dict) -> Callable[[], None]:
     return lambda: session.run_with_iobinding(binding)
 
 
-def interleaved_seconds(runs: list, rounds: int, threads: int = 1, batch_seconds: float = 4e-3) -> list[list[float]]:
+def interleaved_seconds(runs: list, rounds: int, batch_seconds: float = 4e-3) -> list[list[float]]:
     """Seconds per call of each function, in rounds that visit all of them, so that drift hits them alike.
 
-    On one thread the clock is the processor time of that thread: another process on the core does not count.
+    The clock is the processor time of the thread: another process on the core does not count.
     """
-    clock = time.thread_time if threads == 1 else time.perf_counter
+    clock = time.thread_time
     repeats = []
     for run in runs:
         run()
@@ -144,12 +148,12 @@ def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int)
     return result
 
 
-def bench_network(name: str, library: Path, rounds: int, threads: int) -> dict:
+def bench_network(name: str, library: Path, rounds: int) -> dict:
     """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
     network = models.NETWORKS[name]()
     rng = np.random.default_rng(1)
-    dense = session(models.dense_network(network, np.random.default_rng(2)), None, threads)
-    gated = session(models.gated_network(network, np.random.default_rng(2)), library, threads)
+    dense = session(models.dense_network(network, np.random.default_rng(2)), None)
+    gated = session(models.gated_network(network, np.random.default_rng(2)), library)
     x = rng.standard_normal((1, 3, network.size, network.size), dtype=np.float32)
     open_feeds = {"x": x, **models.network_masks(network, 1.0, rng)}
     require_equal(name, gated.run(None, open_feeds)[0], dense.run(None, {"x": x})[0])
@@ -159,10 +163,10 @@ def bench_network(name: str, library: Path, rounds: int, threads: int) -> dict:
     cost = float(np.mean([models.network_cost(network, s) for s in samples]))
     turns = itertools.cycle([bound_run(gated, s) for s in samples])
     runs = [bound_run(dense, {"x": x}), bound_run(gated, open_feeds), lambda: next(turns)()]  # noqa: PLW0108
-    times = interleaved_seconds(runs, rounds, threads)
+    times = interleaved_seconds(runs, rounds)
     medians = [statistics.median(t) for t in times]
     return {
-        "name": name, "threads": threads, "macs": network.macs, "keep": keep, "cost": cost,
+        "name": name, "macs": network.macs, "keep": keep, "cost": cost,
         "dense": spread(times[0]), "open": spread(times[1]), "gated": spread(times[2]),
         "open_over_dense": medians[1] / medians[0], "speedup": medians[0] / medians[2],
         "realised": medians[0] / medians[2] * cost,
@@ -181,7 +185,7 @@ def print_layer(r: dict) -> None:
 def print_network(r: dict) -> None:
     """One line of the network table."""
     print(
-        f"{r['name']:<12} {r['threads']} thread(s)  dense {r['dense']['median_us'] / 1e3:6.2f} ms"
+        f"{r['name']:<12} dense {r['dense']['median_us'] / 1e3:6.2f} ms"
         f"  all open {r['open']['median_us'] / 1e3:6.2f} ms ({r['open_over_dense'] - 1:+.1%})"
         f"  at {r['cost']:.1%} of the MACs {r['gated']['median_us'] / 1e3:6.2f} ms"
         f"  = {r['speedup']:.2f}x of {1 / r['cost']:.2f}x ({r['realised']:.0%})",
@@ -197,7 +201,6 @@ def main() -> int:
     parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
     parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
     parser.add_argument("--winograd", type=int, default=4, choices=[0, 2, 4], help="largest tile allowed, 0: none")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the network runs; layers use one")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--json", type=Path, help="write all results here")
     args = parser.parse_args()
@@ -223,7 +226,7 @@ def main() -> int:
     if args.what in ("all", "networks"):
         for name in models.NETWORKS:
             if args.only in name:
-                report["networks"].append(bench_network(name, library, args.rounds, args.threads))
+                report["networks"].append(bench_network(name, library, args.rounds))
                 print_network(report["networks"][-1])
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))
