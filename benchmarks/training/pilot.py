@@ -73,7 +73,7 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
     started = time.perf_counter()
     result = train(config, output=scratch / "run", progress=False)
     joint = [row["seconds"] for row in result.history if row["stage"] == "joint"]
-    told = {"mode_accuracy": mode_accuracy(config, scratch / "run")} if config.dataset == "mixcues" else {}
+    told = codes_tell(config, scratch / "run") if config.dataset == "mixcues" else {}
     return {
         "dataset": config.dataset,
         "seed": config.seed,
@@ -90,20 +90,25 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
     }
 
 
-def mode_accuracy(config: TrainConfig, folder: Path, images: int = 2000, neighbours: int = 5) -> float:
-    """Share of test images whose mode the nearest others tell, by Hamming distance of their gate codes alone.
+def codes_tell(config: TrainConfig, folder: Path, images: int = 2000, neighbours: int = 5) -> dict[str, object]:
+    """What the gate codes of test images show: the share of open channels of each layer, and the mode of an image.
 
-    What the codes carry besides the label; a guess is right once in `modes` times.
+    mode_accuracy: how often the nearest other images, by Hamming distance of the codes alone, are of the same mode; a
+    guess is right once in `modes` times.
     """
     gated = checkpoint.load(folder / "checkpoint.safetensors")
     split = data.load("mixcues", image_size=config.image_size, **config.data_options).test
     tracker, modes = CostTracker(gated.model, gated.example_input), torch.from_numpy(split.extra["mode"][:images])
     with torch.no_grad():
         gated.model(torch.from_numpy(split.images[:images]))
-        codes = torch.cat([code.flatten(1) for code in tracker.codes().values()], dim=1).float()
-    distance = torch.cdist(codes, codes, p=1).fill_diagonal_(np.inf)
+        codes = {name: code.flatten(1).float() for name, code in tracker.codes().items()}
+    every = torch.cat(list(codes.values()), dim=1)
+    distance = torch.cdist(every, every, p=1).fill_diagonal_(np.inf)
     nearest = modes[distance.topk(neighbours, largest=False).indices]
-    return float((nearest.mode(dim=1).values == modes).double().mean())
+    return {
+        "open_by_layer": {name: round(float(code.mean()), 4) for name, code in codes.items()},
+        "mode_accuracy": float((nearest.mode(dim=1).values == modes).double().mean()),
+    }
 
 
 def plain(config: TrainConfig, width: float) -> TrainConfig:
