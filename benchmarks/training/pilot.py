@@ -123,7 +123,7 @@ def run_plain(config: TrainConfig, cost: float, scratch: Path) -> dict[str, obje
     return {
         "dataset": config.dataset, "seed": config.seed, "budget": round(cost, 2), "cost": cost,
         "dense_accuracy": result.dense_accuracy, "accuracy": result.dense_accuracy, "dynamic": 0.0,
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json", exclude={"pretrained"}),
     }  # fmt: skip
 
 

@@ -44,8 +44,6 @@ class OpLibrary:
                 getattr(self._handle, name).argtypes = []
             self._handle.sanp_ops_force_isa.restype = ctypes.c_int
             self._handle.sanp_ops_force_isa.argtypes = [ctypes.c_char_p]
-            self._handle.sanp_ops_families.restype = ctypes.c_char_p
-            self._handle.sanp_ops_families.argtypes = [ctypes.c_int64 * SHAPE_NUMBERS]
         except OSError as error:
             raise TargetError(
                 f"{self.path}: cannot be loaded on this machine ({error}); compile the bundle for this target"
@@ -81,14 +79,21 @@ class OpLibrary:
         """Kernel families that can compute a convolution with constant weights, the cost model's choice first.
 
         shape: channels in, height, width, channels out, then two numbers each for kernel and strides, four for pads
-        (top, left, bottom, right), two for dilations, and the groups. Empty for a shape without output.
+        (top, left, bottom, right), two for dilations, and the groups. Empty for a shape without output. Raises
+        TargetError for a library that is too old to tell.
         """
         if len(shape) != SHAPE_NUMBERS:
             raise ConfigError(
                 f"a convolution was given by {len(shape)} numbers, expected {SHAPE_NUMBERS}; see OpLibrary.families"
             )
-        names = self._handle.sanp_ops_families((ctypes.c_int64 * SHAPE_NUMBERS)(*shape))
-        return tuple(names.decode().split())
+        try:
+            families = self._handle.sanp_ops_families  # asked for here: bundles made before it existed still run
+        except AttributeError as error:
+            raise TargetError(
+                f"{self.path}: names no kernels ({error}), expected a newer library; use that of this package"
+            ) from error
+        families.restype, families.argtypes = ctypes.c_char_p, [ctypes.c_int64 * SHAPE_NUMBERS]
+        return tuple(families((ctypes.c_int64 * SHAPE_NUMBERS)(*shape)).decode().split())
 
     @contextlib.contextmanager
     def forced(self, name: Optional[str]) -> Iterator[None]:

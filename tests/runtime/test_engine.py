@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import tiny_net
@@ -10,7 +13,7 @@ from tiny_bundle import make_manifest
 from sanp_runtime import load
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import dense_macs, sample_macs
-from sanp_runtime.library import find_library
+from sanp_runtime.library import OpLibrary, find_library
 from sanp_runtime.manifest import GRAPHS
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
 
@@ -229,6 +232,22 @@ def test_wrong_library_is_refused(pristine):
     path = next((f"{folder}/{name}" for folder in ("/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu")), name)
     with pytest.raises(TargetError, match=r"not a SANP operator library|does not exist"):
         load(pristine, library=path)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="a C compiler is missing")
+def test_library_of_an_older_bundle_opens(tmp_path):
+    """A bundle brings its own library; what only `compile --tune` asks for may be missing in it."""
+    source = tmp_path / "old.c"
+    source.write_text(
+        'const char* sanp_ops_version(void) { return "0.0.9"; }\n'
+        'const char* sanp_ops_isa(void) { return "portable"; }\n'
+        "int sanp_ops_force_isa(const char* name) { return name == 0; }\n"
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", tmp_path / "old.so"], check=True)
+    library = OpLibrary(tmp_path / "old.so")
+    assert (library.version, library.isa) == ("0.0.9", "portable")
+    with pytest.raises(TargetError, match="newer library"):
+        library.families([1] * 15)
 
 
 def test_instruction_sets(native_path):

@@ -45,6 +45,14 @@ def test_a_wrong_kernel_is_not_excused_by_the_weights():
     assert far.failing == 2
 
 
+def test_right_kernels_are_not_blamed_for_what_rounding_costs():
+    reference = np.array([[4.0, -1.0], [1.0, 0.5]], np.float32)
+    far = reference * np.float32(1.05)
+    report = replay_check(LAYERS, reference, far, rounded=ROUNDED, standard=far)
+    assert not report.passed and report.standard.passed
+    assert "a kernel is wrong" not in report.summary() and "without --bf16-weights" in report.summary()
+
+
 def test_a_gate_within_the_rounding_of_the_weights_before_it_may_flip():
     golden = make_golden()
     layer = "block.b"

@@ -83,6 +83,14 @@ def test_the_reported_change_of_the_answers_is_that_of_plain_onnx_runtime(made):
     assert answers["samples"] == len(x) == 16
 
 
+def test_a_static_gate_counts_once_per_sample(tmp_path):
+    path = make_checkpoint(tmp_path / "checkpoint.safetensors", "resnet-18", "static", width=0.0625)
+    export(path, tmp_path / "model.onnx", samples=5)
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "static.sanp", bf16_weights=True)
+    channels = sum(bundle.manifest.layer(name).c_out for name in bundle.manifest.gated)
+    assert bundle.manifest.build["bf16_weights"]["answers"]["gates"] == 5 * channels
+
+
 def test_all_levels_pass_and_a_wrong_file_is_still_seen(made, tmp_path):
     path, _, _, rounded = made
     result = validate(rounded.path, path, ValidateSettings(limit=64))
@@ -128,7 +136,10 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
     done = CliRunner().invoke(app, ["compile", str(model), "-o", str(tmp_path / "b.sanp"), "--bf16-weights", "--json"])
     assert json.loads(done.stdout)["bf16_weights"] == rounded.manifest.build["bf16_weights"]
     assert "layer4.0.conv1" in inspect(rounded.path)["about"]["bf16_weights"]
-    assert _engine_options(rounded.manifest.to_json()) == " --bf16-weights"
+    manifest = rounded.manifest.to_json()
+    assert _engine_options(manifest) == " --bf16-weights"
+    tuned = {**manifest, "options": {**manifest["options"], "tuning": {}}}
+    assert _engine_options(tuned) == " --tune --bf16-weights"
 
 
 def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ def round_weights(graph: gs.Graph, layers: Collection[str]) -> int:
         if any(reader.op != conv.op or layer_of(reader) not in layers for reader in weights.outputs):
             continue
         rounded = nearest_bf16(weights.values)
-        if not np.isfinite(rounded).all():
+        if not (np.isfinite(weights.values).all() and np.isfinite(rounded).all()):
             raise ExportError(
                 f"the weights of {layer_of(conv)} reach {np.abs(weights.values).max():.3g}, expected finite numbers "
                 "below 3.38e38; export a network that was trained to finite weights"
@@ -36,7 +36,10 @@ def round_weights(graph: gs.Graph, layers: Collection[str]) -> int:
 
 
 def nearest_bf16(values: np.ndarray) -> np.ndarray:
-    """Float32 values rounded to bfloat16, ties to even; what lies above its largest number becomes infinite."""
+    """Float32 values rounded to bfloat16, ties to even; what lies above its largest number becomes infinite.
+
+    Finite values only: adding to the bits of a NaN may carry into its sign.
+    """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     kept = (bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) & np.uint32(0xFFFF0000)
     return kept.view(np.float32).reshape(values.shape)

@@ -58,8 +58,9 @@ double Plan::weight_cost(int64_t cells) const {
 
 // In vector multiply-adds per input and output channel; where half of both are open, as gates leave them, the
 // transforms weigh twice. An image is always open, so that the transform of the outputs of a stem weighs once (counted
-// twice it kept 3-64 channels at 32x32 direct, which takes 10 to 20 % longer). A product also pays for its weight, once per register tile: maps of few tiles are bound by
-// that, and 4x4 maps, whose weights come from memory, would only read 1.8 times as many.
+// twice it kept 3-64 channels at 32x32 direct, which takes 10 to 20 % longer). A product also pays for its weight, once
+// per register tile: maps of few tiles are bound by that, and 4x4 maps, whose weights come from memory, would only read
+// 1.8 times as many.
 double Plan::winograd_cost(int m) const {
   const double vecs = static_cast<double>(ceil_div(ceil_div(out_w, m) * ceil_div(out_h, m), isa->lanes));
   const double in = m == 2 ? 80 : 200, out = m == 2 ? 80 : 220;  // instructions per vector of tiles
@@ -80,6 +81,9 @@ double Plan::direct_cost() const {
 // products each line of weights has. From memory 512 channels at 4x4 with half of the rows open took 1.28 times less at
 // 40 % of the inputs, 1.09 at 50 %, 1.03 at 60 %, and 4 % more at 80 %.
 int64_t Plan::steps_that_gain() const {
+  // Rows end in zeros up to a cache line: a depthwise row of nine weights would grow from 36 bytes to 64.
+  const int64_t row = group_in * n_taps;
+  if (bf16_row(row) * static_cast<int64_t>(sizeof(Bf16)) >= row * static_cast<int64_t>(sizeof(float))) return 0;
   if (family == Family::kQuad || family == Family::kDot) return shape.channels_in;
   const int64_t bytes = shape.channels_out * group_in * n_taps * static_cast<int64_t>(sizeof(float));
   return bytes >= kStreamedWeights ? shape.channels_in * 3 / 5 : 0;

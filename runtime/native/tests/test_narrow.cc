@@ -146,6 +146,9 @@ TEST_CASE(narrow_only_small_maps_that_gain) {
     const bool short_vectors = few.family != Family::kQuad && few.family != Family::kDot;
     if (few.narrow() == short_vectors) fail("2x2 maps always gain");
     if (!short_vectors && few.narrow_steps != 64) fail("whatever is open");
+    ConvShape depthwise = pairs;
+    depthwise.group = 64;
+    if (Plan(depthwise, *isa).narrow()) fail("rows of nine weights would grow");
   }
 }
 

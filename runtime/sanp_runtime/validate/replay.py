@@ -38,14 +38,18 @@ class ReplayReport:
 
     def summary(self) -> str:
         """One line for a person."""
-        if self.standard is not None:
-            return (
-                f"{self._line('the rounding of the weights')}; against standard operators on the rounded weights: "
-                f"{self.standard.summary()}"
-            )
-        return self._line("rounding")
+        if self.standard is None:
+            return self._line("rounding", "a kernel is wrong")
+        cause = "a kernel is wrong"
+        if self.standard.passed:
+            cause = "rounding costs this network more than expected, or the answers are of another model: compile "
+            cause += "without --bf16-weights"
+        return (
+            f"{self._line('the rounding of the weights', cause)}; against standard operators on the rounded weights: "
+            f"{self.standard.summary()}"
+        )
 
-    def _line(self, budget: str) -> str:
+    def _line(self, budget: str, cause: str) -> str:
         if not self.failing:
             return (
                 f"logits of {self.samples} samples agree within {budget}: largest error {self.max_error:.2g}, at most "
@@ -53,7 +57,7 @@ class ReplayReport:
             )
         return (
             f"{self.failing} of {self.samples} samples differ by more than {budget} with the same gates, worst is "
-            f"sample {self.worst_sample} with {self.worst_share:.3g} times its tolerance: a kernel is wrong"
+            f"sample {self.worst_sample} with {self.worst_share:.3g} times its tolerance: {cause}"
         )
 
     def to_json(self) -> Dict[str, Any]:

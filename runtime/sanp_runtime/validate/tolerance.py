@@ -20,8 +20,10 @@ adds sqrt(3) * u, and L independent layers sqrt(3 L) * u, to the float32 budget 
 
 Weights that were rounded to bfloat16 when the bundle was made perturb each product in the same way, by the error that
 was measured then: e_l, the root mean square of the changes of the weights of layer l over that of the weights. Such
-layers together add c * sqrt(sum of e_l^2). That is more than a wrong kernel may cost, so such a bundle is compared
-twice: with PyTorch within this budget, and with standard operators on the same rounded weights within that of float32.
+layers together add c * sqrt(sum of e_l^2). That is more than a wrong kernel may cost, so logits of such a bundle are
+compared twice: with PyTorch within this budget, and with standard operators on the same rounded weights within that of
+float32. Gate decisions are compared with PyTorch's only, within this budget, because saliencies are not among the
+outputs. A gate kernel that is wrong by less shows only in a bundle without rounding.
 """
 
 from __future__ import annotations

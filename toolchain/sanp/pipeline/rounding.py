@@ -119,5 +119,9 @@ def _run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         path.write_bytes(model.SerializeToString())
         session = open_session(path, threads=1)
         rows = [session.run(["logits", *names], {"input": x[at : at + _BATCH]}) for at in range(0, len(x), _BATCH)]
-    gates = [np.concatenate([value != 0 for value in row[1:]], axis=1) for row in rows]
+    # A static gate is one row for the whole batch.
+    gates = [
+        np.concatenate([np.broadcast_to(value != 0, (len(row[0]), value.shape[1])) for value in row[1:]], axis=1)
+        for row in rows
+    ]
     return np.concatenate([row[0] for row in rows]), np.concatenate(gates)

@@ -174,10 +174,11 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
 
 
 def _engine_options(bundle: Mapping[str, Any]) -> str:
-    """The options that shaped TensorRT's engines, or rounded weights for ONNX Runtime."""
+    """The options that shaped TensorRT's engines, or the weights and kernels for ONNX Runtime."""
     build = bundle.get("build") or {}
     if "batch" not in build:
-        return " --bf16-weights" if "bf16_weights" in build else ""
+        tuned = " --tune" if "tuning" in bundle["options"] else ""
+        return tuned + (" --bf16-weights" if "bf16_weights" in build else "")
     layers, batch = bundle["options"].get("plugin_layers", "auto"), build["batch"]
     return (
         f" --precision {build['precision']} --plugin-layers {layers}"
