@@ -10,7 +10,9 @@ is in the file already is not run again, so that a grid can be stopped, continue
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -164,8 +166,14 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        found = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-        self.rows: list[dict[str, Any]] = found
+        self.rows = self.read()
+
+    def read(self) -> list[dict[str, Any]]:
+        """What the file holds."""
+        rows: list[dict[str, Any]] = []
+        if self.path.exists():
+            rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
+        return rows
 
     def has(self, label: str, config: TrainConfig) -> bool:
         """Whether this run is there, with the same configuration."""
@@ -173,11 +181,20 @@ class Results:
         return any(row["label"] == label and row["config"] == wanted for row in self.rows)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Put a row in place of an older one of the same label, budget and seed, and write the file."""
+        """Put a row in place of an older one of the same label, budget and seed, and write the file.
+
+        Under a lock and from what the file holds by now: a grid is often run by several processes.
+        """
         key = ("label", "budget", "seed")
-        self.rows = [old for old in self.rows if any(old[name] != row[name] for name in key)] + [row]
-        text = json.dumps({"machine": describe(), "rows": self.rows}, indent=1)
-        self.path.write_text(text + "\n", encoding="utf-8")
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            kept = [old for old in self.read() if any(old[name] != row[name] for name in key)]
+            self.rows = [*kept, row]
+            text = json.dumps({"machine": describe(), "rows": self.rows}, indent=1)
+            self.path.write_text(text + "\n", encoding="utf-8")
+        finally:
+            os.close(folder)
         print(
             f"{self.path.stem} seed {row['seed']} {row['label']:<18} budget {row['budget']:.2f}: accuracy "
             f"{row['accuracy']:.4f} (dense {row['dense_accuracy']:.4f}), cost {row['cost']:.4f}, dynamic "
