@@ -44,6 +44,38 @@ def find_library() -> Path:
         return ROOT / "runtime/sanp_runtime/_native/libsanp_ops.so"
 
 
+class Library:
+    """The operator library; its switches hold for the sessions made afterwards."""
+
+    def __init__(self, path: Path | None, isa: str) -> None:
+        """`path` None: the library of this installation. SystemExit for an instruction set that the CPU lacks."""
+        self.path = path or find_library()
+        self.ops = ctypes.CDLL(str(self.path))
+        self.ops.sanp_ops_isa.restype = self.ops.sanp_ops_version.restype = ctypes.c_char_p
+        if self.ops.sanp_ops_force_isa(isa.encode()) != 0:
+            raise SystemExit(f"instruction set '{isa}' is not available on this CPU; leave out --isa")
+        self.isa: str = self.ops.sanp_ops_isa().decode()
+
+    def versions(self) -> dict[str, str]:
+        """What a result file says about its origin."""
+        return {
+            "isa": self.isa, "onnxruntime": ort.__version__, "machine": platform.machine(),
+            "library": self.ops.sanp_ops_version().decode(),
+        }  # fmt: skip
+
+
+def command_line(description: str) -> argparse.ArgumentParser:
+    """Options of every benchmark of the kernels."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["all", "layers", "networks"], default="all")
+    parser.add_argument("--only", default="", help="layers or networks whose name contains this")
+    parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
+    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--json", type=Path, help="write all results here")
+    return parser
+
+
 def measure_ceiling(isa: str) -> float:
     """GFLOP/s of register-only multiply-adds on this core, from the yardstick library built on the spot."""
     with tempfile.TemporaryDirectory() as folder:
@@ -195,38 +227,26 @@ def print_network(r: dict) -> None:
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "layers", "networks"], default="all")
-    parser.add_argument("--only", default="", help="networks whose name contains this")
-    parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
-    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    parser = command_line(__doc__)
     parser.add_argument("--winograd", type=int, default=4, choices=[0, 2, 4], help="largest tile allowed, 0: none")
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--json", type=Path, help="write all results here")
     args = parser.parse_args()
 
-    library = args.library or find_library()
-    ops = ctypes.CDLL(str(library))
-    ops.sanp_ops_isa.restype = ops.sanp_ops_version.restype = ctypes.c_char_p
-    if ops.sanp_ops_force_isa(args.isa.encode()) != 0:
-        parser.error(f"instruction set '{args.isa}' is not available on this CPU")
-    ops.sanp_ops_limit_winograd(args.winograd)
-    isa = ops.sanp_ops_isa().decode()
-    ceiling = measure_ceiling(isa)
-    report = {
-        "isa": isa, "ceiling_gflops": ceiling, "onnxruntime": ort.__version__, "machine": platform.machine(),
-        "library": ops.sanp_ops_version().decode(), "winograd": args.winograd, "layers": [], "networks": [],
+    library = Library(args.library, args.isa)
+    library.ops.sanp_ops_limit_winograd(args.winograd)
+    ceiling = measure_ceiling(library.isa)
+    report: dict = {
+        **library.versions(), "ceiling_gflops": ceiling, "winograd": args.winograd, "layers": [], "networks": [],
     }  # fmt: skip
-    print(f"{isa}, FMA ceiling {ceiling:.1f} GFLOP/s on one core, onnxruntime {ort.__version__}")
+    print(f"{library.isa}, FMA ceiling {ceiling:.1f} GFLOP/s on one core, onnxruntime {ort.__version__}")
     if args.what in ("all", "layers"):
         for layer in models.layers():
-            if any(args.only in n for n in layer.networks):
-                report["layers"].append(bench_layer(layer, library, ceiling, args.rounds))
+            if any(args.only in n for n in (layer.name, *layer.networks)):
+                report["layers"].append(bench_layer(layer, library.path, ceiling, args.rounds))
                 print_layer(report["layers"][-1])
     if args.what in ("all", "networks"):
         for name in models.NETWORKS:
             if args.only in name:
-                report["networks"].append(bench_network(name, library, args.rounds))
+                report["networks"].append(bench_network(name, library.path, args.rounds))
                 print_network(report["networks"][-1])
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))

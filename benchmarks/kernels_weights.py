@@ -9,15 +9,11 @@ so many that none is still in a cache when its turn comes. Processor time of one
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import itertools
 import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import kernels
 import kernels_models as models
@@ -40,21 +36,13 @@ COLD_BYTES = 96 << 20
 WIDE, NARROW = 0, 1  # what sanp_ops_narrow_weights is told
 
 
-class Library:
-    """The operator library and its switch: sessions keep what was set when they were made."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.ops = ctypes.CDLL(str(path))
-        self.ops.sanp_ops_isa.restype = self.ops.sanp_ops_version.restype = ctypes.c_char_p
-
-    def session(self, model: bytes, kind: int) -> ort.InferenceSession:
-        """A session whose small maps have weights of this kind."""
-        self.ops.sanp_ops_narrow_weights(kind)
-        made = kernels.session(model, self.path)
-        # The kind is settled when a node is created, but memory is taken in the first run.
-        self.ops.sanp_ops_narrow_weights(NARROW)
-        return made
+def session_of(library: kernels.Library, model: bytes, kind: int) -> ort.InferenceSession:
+    """A session whose small maps have weights of this kind, WIDE or NARROW."""
+    library.ops.sanp_ops_narrow_weights(kind)
+    made = kernels.session(model, library.path)
+    # The kind is settled when a node is created, but memory is taken in the first run.
+    library.ops.sanp_ops_narrow_weights(NARROW)
+    return made
 
 
 def in_turn(runs: Iterable[Callable[[], None]]) -> Callable[[], None]:
@@ -79,7 +67,7 @@ def compared(runs: dict[str, Callable[[], None]], rounds: int) -> dict:
     return row
 
 
-def bench_layer(layer: models.Layer, library: Library, cold: bool, rounds: int) -> dict:
+def bench_layer(layer: models.Layer, library: kernels.Library, cold: bool, rounds: int) -> dict:
     """One layer with weights in the cache or from memory, at every kept fraction."""
     rng = np.random.default_rng(1)
     copies = COLD_BYTES // (2 * layer.co * layer.ci * layer.kernel**2) if cold else 1
@@ -87,7 +75,7 @@ def bench_layer(layer: models.Layer, library: Library, cold: bool, rounds: int) 
     for _ in range(copies):
         model = models.gated_layer(layer, nearest_bf16(models.random_weights(layer, rng)))
         for kind, made in sessions.items():
-            made.append(library.session(model, kind))
+            made.append(session_of(library, model, kind))
     runs = {}
     for keep in KEEPS:
         scale, active = models.random_mask(layer.co, keep, rng), models.random_mask(layer.ci, keep, rng)
@@ -110,7 +98,7 @@ def rounded_network(model: bytes, network: models.Network) -> bytes:
     return proto.SerializeToString()
 
 
-def bench_network(name: str, library: Library, rounds: int) -> dict:
+def bench_network(name: str, library: kernels.Library, rounds: int) -> dict:
     """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
     network, rng = models.NETWORKS[name](), np.random.default_rng(1)
     gated, dense = (
@@ -118,7 +106,7 @@ def bench_network(name: str, library: Library, rounds: int) -> dict:
         for make in (models.gated_network, models.dense_network)
     )
     plain = kernels.session(dense, None)
-    sessions = {"float32": library.session(gated, WIDE), "bf16": library.session(gated, NARROW)}
+    sessions = {"float32": session_of(library, gated, WIDE), "bf16": session_of(library, gated, NARROW)}
     x = rng.standard_normal((1, 3, network.size, network.size), dtype=np.float32)
     open_feeds = {"x": x, **models.network_masks(network, 1.0, rng)}
     keep = models.keep_for_cost(network, kernels.OPERATING_POINTS[name])
@@ -148,23 +136,11 @@ def print_row(row: dict) -> None:
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "layers", "networks"], default="all")
-    parser.add_argument("--only", default="", help="layers or networks whose name contains this")
-    parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
-    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--json", type=Path, help="write all results here")
-    args = parser.parse_args()
+    args = kernels.command_line(__doc__).parse_args()
 
-    library = Library(args.library or kernels.find_library())
-    if library.ops.sanp_ops_force_isa(args.isa.encode()) != 0:
-        parser.error(f"instruction set '{args.isa}' is not available on this CPU")
-    report: dict = {
-        "isa": library.ops.sanp_ops_isa().decode(), "onnxruntime": ort.__version__, "machine": platform.machine(),
-        "library": library.ops.sanp_ops_version().decode(), "rounds": args.rounds, "layers": [], "networks": [],
-    }  # fmt: skip
-    print(f"{report['isa']}, onnxruntime {ort.__version__}, one thread; float32, bf16, and how many times faster")
+    library = kernels.Library(args.library, args.isa)
+    report: dict = {**library.versions(), "rounds": args.rounds, "layers": [], "networks": []}
+    print(f"{library.isa}, onnxruntime {ort.__version__}, one thread; float32, bf16, and how many times faster")
     if args.what in ("all", "layers"):
         for layer in LAYERS:
             for cold in (False, True) if args.only in layer.name else ():

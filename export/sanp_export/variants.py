@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import external_data_helper
 
-from sanp_export.graph import CHECKSUM_KEY, GATE_PREFIX, metadata_of, seal, to_graph, to_model
+from sanp_export.graph import GATE_PREFIX, metadata_of, seal, to_graph, to_model
 from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
@@ -45,7 +45,7 @@ def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int] | None
     # The runtime counts MACs from the gates itself; nodes that count would only be measured with the rest.
     unwanted = (GATE_PREFIX, MACS_OUTPUT) if rewrite is densify else (MACS_OUTPUT,)
     graph.outputs = [output for output in graph.outputs if not output.name.startswith(unwanted)]
-    return to_model(graph, {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY})
+    return to_model(graph, metadata_of(model))
 
 
 def share_weights(graphs: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], bytes]:

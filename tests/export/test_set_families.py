@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sanp_export.exporter import export
-from sanp_export.graph import CHECKSUM_KEY, metadata_of, to_graph, to_model
+from sanp_export.graph import metadata_of, to_graph, to_model
 from sanp_export.passes.set_families import kernel_shapes, set_families
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_export.variants import variants
@@ -21,7 +21,7 @@ def hinted(model, families):
     graph = to_graph(model)
     assert set_families(graph, families) == len(families)
     assert set_families(graph, families) == 0, "a second run changes nothing"
-    return to_model(graph, {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY})
+    return to_model(graph, metadata_of(model))
 
 
 def families_in(model):

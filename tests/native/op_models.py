@@ -77,6 +77,17 @@ class ConvCase:
         return 2 * k * float(np.finfo(np.float32).eps) * (float(size) + 10.0)
 
 
+def padded_conv(rng: np.random.Generator, ci: int, co: int, size: int, kernel: int = 3, stride: int = 1) -> ConvCase:
+    """A batch of two, about 60 % of rows and channels open, padded by half the kernel, with ReLU."""
+    weights = rng.standard_normal((co, ci, kernel, kernel)).astype(np.float32)
+    active, scale = ((rng.random((2, n)) < 0.6).astype(np.float32) for n in (ci, co))
+    x = rng.standard_normal((2, ci, size, size)).astype(np.float32) * active[:, :, None, None]
+    feeds = {"x": x, "scale": scale, "shift": scale * 0.5, "in_active": active, "residual": np.zeros(1, np.float32)}
+    attributes = {"strides": [stride] * 2, "pads": [kernel // 2] * 4, "dilations": [1, 1], "group": 1, "act_min": 0.0,
+                  "act_max": math.inf}  # fmt: skip
+    return ConvCase(attributes, weights, feeds)
+
+
 def random_conv(rng: np.random.Generator) -> ConvCase:
     """Any convolution the contract allows, small enough to run hundreds of."""
     while True:

@@ -47,14 +47,7 @@ def exact(case: models.ConvCase) -> np.ndarray:
 
 def wide_case(seed: int = 3, size: int = 16) -> models.ConvCase:
     """A 3x3 layer that all direct families and both Winograd tiles can compute."""
-    rng = np.random.default_rng(seed)
-    weights = rng.standard_normal((24, 20, 3, 3)).astype(np.float32)
-    active, scale = ((rng.random((2, n)) < 0.6).astype(np.float32) for n in (20, 24))
-    x = rng.standard_normal((2, 20, size, size)).astype(np.float32) * active[:, :, None, None]
-    feeds = {"x": x, "scale": scale, "shift": scale * 0.5, "in_active": active, "residual": np.zeros(1, np.float32)}
-    attributes = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1, "act_min": 0.0,
-                  "act_max": float("inf")}  # fmt: skip
-    return models.ConvCase(attributes, weights, feeds)
+    return models.padded_conv(np.random.default_rng(seed), 20, 24, size)
 
 
 @pytest.mark.parametrize("isa", ISAS)

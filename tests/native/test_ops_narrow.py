@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import op_models as models
@@ -31,14 +32,9 @@ def rounded(weights: np.ndarray) -> np.ndarray:
     return (weights.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
-def make_case(rng: np.random.Generator, ci: int, co: int, size: int, kernel: int, stride: int = 1) -> models.ConvCase:
-    weights = rounded(rng.standard_normal((co, ci, kernel, kernel)).astype(np.float32))
-    active, scale = ((rng.random((2, n)) < 0.6).astype(np.float32) for n in (ci, co))
-    x = rng.standard_normal((2, ci, size, size)).astype(np.float32) * active[:, :, None, None]
-    feeds = {"x": x, "scale": scale, "shift": scale * 0.5, "in_active": active, "residual": np.zeros(1, np.float32)}
-    attributes = {"strides": [stride] * 2, "pads": [kernel // 2] * 4, "dilations": [1, 1], "group": 1, "act_min": 0.0,
-                  "act_max": float("inf")}  # fmt: skip
-    return models.ConvCase(attributes, weights, feeds)
+def make_case(rng: np.random.Generator, *shape: int) -> models.ConvCase:
+    case = models.padded_conv(rng, *shape)
+    return replace(case, weights=rounded(case.weights))
 
 
 # Layers large enough for tiles to use 16 bits, and maps for vectors of pairs and for dot products.

@@ -25,14 +25,7 @@ def limit():
 
 
 def make_case(size: int, seed: int = 3) -> models.ConvCase:
-    rng = np.random.default_rng(seed)
-    weights = rng.standard_normal((40, 48, 3, 3)).astype(np.float32)
-    active, scale = ((rng.random((2, n)) < 0.6).astype(np.float32) for n in (48, 40))
-    x = rng.standard_normal((2, 48, size, size)).astype(np.float32) * active[:, :, None, None]
-    feeds = {"x": x, "scale": scale, "shift": scale * 0.5, "in_active": active, "residual": np.zeros(1, np.float32)}
-    attributes = {"strides": [1, 1], "pads": [1] * 4, "dilations": [1, 1], "group": 1, "act_min": 0.0,
-                  "act_max": float("inf")}  # fmt: skip
-    return models.ConvCase(attributes, weights, feeds)
+    return models.padded_conv(np.random.default_rng(seed), 48, 40, size)
 
 
 def expected(case: models.ConvCase) -> np.ndarray:

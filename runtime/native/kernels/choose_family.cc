@@ -45,8 +45,7 @@ bool Plan::possible(Family f) const {
 }
 
 bool Plan::allows(Family f, int winograd) const {
-  const int m = f == Family::kWinograd2 ? 2 : f == Family::kWinograd4 ? 4 : 0;
-  return m <= winograd && possible(f);
+  return winograd_tile(f) <= winograd && possible(f);
 }
 
 // Reading a weight, in vector multiply-adds. Weights past a second-level cache arrive at about 8 bytes a cycle, in
@@ -85,7 +84,7 @@ int64_t Plan::steps_that_gain() const {
   const int64_t row = group_in * n_taps;
   if (bf16_row(row) * static_cast<int64_t>(sizeof(Bf16)) >= row * static_cast<int64_t>(sizeof(float))) return 0;
   if (family == Family::kQuad || family == Family::kDot) return shape.channels_in;
-  const int64_t bytes = shape.channels_out * group_in * n_taps * static_cast<int64_t>(sizeof(float));
+  const int64_t bytes = shape.channels_out * row * static_cast<int64_t>(sizeof(float));
   return bytes >= kStreamedWeights ? shape.channels_in * 3 / 5 : 0;
 }
 
@@ -95,7 +94,7 @@ Family Plan::choose_family(int winograd) const {
   Family best = direct;
   double cost = direct_cost();
   for (Family f : {Family::kWinograd2, Family::kWinograd4}) {
-    const int m = f == Family::kWinograd2 ? 2 : 4;
+    const int m = winograd_tile(f);
     if (!allows(f, winograd) || winograd_cost(m) >= cost) continue;
     best = f;
     cost = winograd_cost(m);
@@ -103,8 +102,9 @@ Family Plan::choose_family(int winograd) const {
   return best;
 }
 
-// 1x1: planes a multiple of 1 kB apart fall into few cache sets, and channels of one tile evict each other. Copying each
-// once, to an odd distance, made 64 to 256 channels at 16x16 and 32x32 2 to 20 % faster on Zen 3, at 56x56 up to 11 % slower.
+// 1x1: planes a multiple of 1 kB apart fall into few cache sets, and channels of one tile evict each other. Copying
+// each once, to an odd distance, made 64 to 256 channels at 16x16 and 32x32 2 to 20 % faster on Zen 3, at 56x56 up to
+// 11 % slower.
 bool Plan::copy_pays() const { return pixels % 256 == 0 && group_out >= 32; }
 
 Family Plan::choose_direct() const {

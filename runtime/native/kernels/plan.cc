@@ -158,7 +158,7 @@ void Plan::lay_out_vecs() {
 }
 
 void Plan::lay_out_winograd() {
-  const int m = family == Family::kWinograd2 ? 2 : 4;
+  const int m = winograd_tile(family);
   winograd.m = m;
   cell_floats = 1;
   row_floats = winograd.points() * group_in;

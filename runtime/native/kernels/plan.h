@@ -27,6 +27,8 @@ enum class Family {
 constexpr Family kFamilies[] = {Family::kInPlace, Family::kRows, Family::kColumns,   Family::kGather,
                                 Family::kDot,     Family::kQuad, Family::kWinograd2, Family::kWinograd4};
 const char* family_name(Family family);
+// Output pixels along an edge of a Winograd tile; 0 for the other families.
+constexpr int winograd_tile(Family f) { return f == Family::kWinograd2 ? 2 : f == Family::kWinograd4 ? 4 : 0; }
 std::optional<Family> family_of(const char* name);  // none for a name that family_name never gives
 
 struct Tile {

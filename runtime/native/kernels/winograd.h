@@ -56,7 +56,7 @@ struct PointsCall {
   ptrdiff_t n_steps;
   int32_t n_points;
   const void* const* w;  // MR rows of float [point][channel]
-  ptrdiff_t w_step;       // floats from one point to the next
+  ptrdiff_t w_step;      // floats from one point to the next
   float* sums;
 };
 

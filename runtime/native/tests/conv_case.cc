@@ -46,6 +46,38 @@ int64_t output_floats(const ConvShape& s, int64_t batch) {
 
 }  // namespace
 
+ConvOptions some_options(std::mt19937& rng, int most_samples) {
+  ConvOptions o;
+  o.batch = 1 + rng() % most_samples;
+  o.outputs = kMasks[rng() % 6];
+  o.inputs = kMasks[rng() % 6];
+  o.residual_map = rng() & 1;
+  o.act_min = rng() & 1 ? 0.0f : -INFINITY;
+  return o;
+}
+
+IsaKernels restricted(const IsaKernels& isa, int mr, int nr) {
+  IsaKernels k = isa;
+  k.max_nr = k.max_nr9 = k.winograd_nr = nr;
+  for (int n = 1; n <= kMaxNr; ++n)
+    if (k.max_mr[n] > mr) k.max_mr[n] = mr;
+  return k;
+}
+
+void for_each_tile(void (*check)(const char* isa, int mr, int nr, uint32_t seed), uint32_t seed) {
+#define SANP_TILE_AVX512(mr, nr) check("avx512", mr, nr, seed);
+#define SANP_TILE_AVX2(mr, nr) check("avx2", mr, nr, seed);
+#define SANP_TILE_NEON(mr, nr) check("neon", mr, nr, seed);
+#define SANP_TILE_PORTABLE(mr, nr) check("portable", mr, nr, seed);
+#include "../kernels/kernels.inc"
+}
+
+void for_each_quad(void (*check)(const char* isa, int mr, uint32_t seed), uint32_t seed) {
+#define SANP_QUAD_AVX2(mr) check("avx2", mr, seed);
+#define SANP_QUAD_AVX512(mr) check("avx512", mr, seed);
+#include "../kernels/quads.inc"
+}
+
 std::vector<const IsaKernels*> isas() {
   std::vector<const IsaKernels*> list(8);
   list.resize(usable_isas(list.data(), list.size()));

@@ -51,6 +51,16 @@ class ConvCase {
 
 std::string describe(const ConvShape& s);
 
+// Up to `most_samples` samples with one kind of mask each for rows and channels, with or without a residual and ReLU.
+ConvOptions some_options(std::mt19937& rng, int most_samples);
+
+// `isa` with no tile wider than nr or taller than mr: a plan for mr rows of nr vectors then has one choice.
+IsaKernels restricted(const IsaKernels& isa, int mr, int nr);
+
+// Calls `check` with the instruction set and the size of every kernel in the list files.
+void for_each_tile(void (*check)(const char* isa, int mr, int nr, uint32_t seed), uint32_t seed);
+void for_each_quad(void (*check)(const char* isa, int mr, uint32_t seed), uint32_t seed);
+
 // Every instruction set of this build that the CPU has.
 std::vector<const IsaKernels*> isas();
 

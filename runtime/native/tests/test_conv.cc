@@ -101,7 +101,7 @@ TEST_CASE(wishes) {
     for (const IsaKernels* isa : isas())
       for (Family f : kFamilies)
         for (int limit : {0, 2, 4}) {
-          const int m = f == Family::kWinograd2 ? 2 : f == Family::kWinograd4 ? 4 : 0;
+          const int m = winograd_tile(f);
           const bool takes = Plan(shape, *isa, f).family == f && m <= limit;
           const Family expected = takes ? f : Plan(shape, *isa, limit).family, got = Plan(shape, *isa, limit, f).family;
           if (got != expected)

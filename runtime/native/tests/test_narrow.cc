@@ -53,12 +53,7 @@ TEST_CASE(narrow_random_shapes) {
       const int64_t size = round % 2 ? 2 : 4, kernel = round % 4 ? 3 : 1, pad = kernel / 2;
       s = {s.channels_in, size, size, s.channels_out, kernel, kernel, 1, 1, pad, pad, pad, pad, 1, 1, s.group};
     }
-    ConvOptions o;
-    o.batch = 1 + rng() % 3;
-    o.outputs = kMasks[rng() % 6];
-    o.inputs = kMasks[rng() % 6];
-    o.residual_map = rng() & 1;
-    o.act_min = rng() & 1 ? 0.0f : -INFINITY;
+    ConvOptions o = some_options(rng, 3);
     o.bf16_weights = true;
     const ConvCase c(s, o, rng());
     for (const IsaKernels* isa : isas())
@@ -76,14 +71,10 @@ TEST_CASE(narrow_random_shapes) {
     }
 }
 
-// `isa` with no tile wider than nr or taller than mr, as in test_tiles.cc.
 void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
   if (isa == nullptr || nr * isa->lanes > kNarrowPixels) return;
-  IsaKernels kernels = *isa;
-  kernels.max_nr = kernels.max_nr9 = nr;
-  for (int n = 1; n <= kMaxNr; ++n)
-    if (kernels.max_mr[n] > mr) kernels.max_mr[n] = mr;
+  const IsaKernels kernels = restricted(*isa, mr, nr);
   for (int kernel : {1, 3, 2})
     for (int64_t missing : {0, 1}) {
       const int64_t width = nr * isa->lanes - missing, before = (kernel - 1) / 2, after = kernel / 2;
@@ -99,13 +90,7 @@ void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
     }
 }
 
-TEST_CASE(every_narrow_tile) {
-#define SANP_TILE_AVX512(mr, nr) check_tile("avx512", mr, nr, seed);
-#define SANP_TILE_AVX2(mr, nr) check_tile("avx2", mr, nr, seed);
-#define SANP_TILE_NEON(mr, nr) check_tile("neon", mr, nr, seed);
-#define SANP_TILE_PORTABLE(mr, nr) check_tile("portable", mr, nr, seed);
-#include "../kernels/kernels.inc"
-}
+TEST_CASE(every_narrow_tile) { for_each_tile(check_tile, seed); }
 
 void check_quad(const char* isa_name, int mr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
@@ -124,11 +109,7 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
   }
 }
 
-TEST_CASE(every_narrow_quad) {
-#define SANP_QUAD_AVX2(mr) check_quad("avx2", mr, seed);
-#define SANP_QUAD_AVX512(mr) check_quad("avx512", mr, seed);
-#include "../kernels/quads.inc"
-}
+TEST_CASE(every_narrow_quad) { for_each_quad(check_quad, seed); }
 
 TEST_CASE(narrow_only_small_maps_that_gain) {
   const ConvShape small{512, 4, 4, 512, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};

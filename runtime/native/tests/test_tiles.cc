@@ -6,15 +6,6 @@ namespace sanp {
 namespace test {
 namespace {
 
-// `isa` with no tile wider than nr or taller than mr: a plan for mr rows of nr vectors then has one choice.
-IsaKernels restricted(const IsaKernels& isa, int mr, int nr) {
-  IsaKernels k = isa;
-  k.max_nr = k.max_nr9 = k.winograd_nr = nr;
-  for (int n = 1; n <= kMaxNr; ++n)
-    if (k.max_mr[n] > mr) k.max_mr[n] = mr;
-  return k;
-}
-
 void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
   if (isa == nullptr) return;
@@ -45,7 +36,7 @@ void check_points(const char* isa_name, int mr, int nr, uint32_t seed) {
   const IsaKernels kernels = restricted(*isa, mr, nr);
   for (Family f : {Family::kWinograd2, Family::kWinograd4})
     for (int tiles : {1, 2}) {
-      const int m = f == Family::kWinograd2 ? 2 : 4;
+      const int m = winograd_tile(f);
       const int64_t width = (tiles * nr * isa->lanes - 1) * m;
       const ConvShape s{3, m, width, 2 * mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
       const Plan plan(s, kernels, f);
@@ -58,21 +49,9 @@ void check_points(const char* isa_name, int mr, int nr, uint32_t seed) {
     }
 }
 
-TEST_CASE(every_points) {
-#define SANP_TILE_AVX512(mr, nr) check_points("avx512", mr, nr, seed);
-#define SANP_TILE_AVX2(mr, nr) check_points("avx2", mr, nr, seed);
-#define SANP_TILE_NEON(mr, nr) check_points("neon", mr, nr, seed);
-#define SANP_TILE_PORTABLE(mr, nr) check_points("portable", mr, nr, seed);
-#include "../kernels/kernels.inc"
-}
+TEST_CASE(every_points) { for_each_tile(check_points, seed); }
 
-TEST_CASE(every_tile) {
-#define SANP_TILE_AVX512(mr, nr) check_tile("avx512", mr, nr, seed);
-#define SANP_TILE_AVX2(mr, nr) check_tile("avx2", mr, nr, seed);
-#define SANP_TILE_NEON(mr, nr) check_tile("neon", mr, nr, seed);
-#define SANP_TILE_PORTABLE(mr, nr) check_tile("portable", mr, nr, seed);
-#include "../kernels/kernels.inc"
-}
+TEST_CASE(every_tile) { for_each_tile(check_tile, seed); }
 
 void check_quad(const char* isa_name, int mr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
@@ -93,11 +72,7 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
   }
 }
 
-TEST_CASE(every_quad) {
-#define SANP_QUAD_AVX2(mr) check_quad("avx2", mr, seed);
-#define SANP_QUAD_AVX512(mr) check_quad("avx512", mr, seed);
-#include "../kernels/quads.inc"
-}
+TEST_CASE(every_quad) { for_each_quad(check_quad, seed); }
 
 }  // namespace
 }  // namespace test

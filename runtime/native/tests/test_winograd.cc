@@ -20,12 +20,7 @@ TEST_CASE(winograd_random_shapes) {
     if (round % 3 == 0) s.pad_right = rng() % 4, s.pad_bottom = rng() % 4;
     int64_t h, w;
     if (!s.output_size(&h, &w)) continue;
-    ConvOptions o;
-    o.batch = 1 + rng() % 5;
-    o.outputs = kMasks[rng() % 6];
-    o.inputs = kMasks[rng() % 6];
-    o.residual_map = rng() & 1;
-    o.act_min = rng() & 1 ? 0.0f : -INFINITY;
+    const ConvOptions o = some_options(rng, 5);
     const ConvCase c(s, o, rng());
     for (const IsaKernels* isa : isas())
       for (Family f : kWinogradFamilies) {

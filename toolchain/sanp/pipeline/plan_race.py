@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from sanp.pipeline.tuning import Plan
-from sanp_export.graph import CHECKSUM_KEY, metadata_of, to_graph, to_model
+from sanp_export.graph import metadata_of, to_graph, to_model
 from sanp_export.passes.patterns import CONV_SUFFIX
 from sanp_export.passes.set_families import set_families
 from sanp_export.variants import WEIGHTS_FILE, share_weights
@@ -42,7 +42,7 @@ def with_families(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     """A copy of a model whose layers carry the families of a plan."""
     graph = to_graph(model)
     set_families(graph, plan)
-    return to_model(graph, {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY})
+    return to_model(graph, metadata_of(model))
 
 
 class PlanRace:

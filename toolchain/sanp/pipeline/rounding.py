@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 
 from sanp_export import graph
 from sanp_export.passes.patterns import WEIGHT, gated_convs, layer_of
@@ -55,9 +56,10 @@ def round_small_maps(model: onnx.ModelProto, answers: Golden | None) -> Rounding
             "leave out --bf16-weights"
         )
     rewritten = graph.to_graph(model)
+    before = _weights(rewritten)
     round_weights(rewritten, small)
+    after = _weights(rewritten)
     rounded = graph.to_model(rewritten, graph.metadata_of(model))
-    before, after = _weights(model), _weights(rounded)
     errors = {name: _relative_rms(before[name], after[name]) for name in small if _fits(after[name])}
     return Rounding(rounded, errors, _difference(model, rounded, answers.x) if answers is not None else None)
 
@@ -86,8 +88,8 @@ def summary(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    return {layer_of(conv): conv.inputs[WEIGHT].values for conv in gated_convs(graph.to_graph(model))}
+def _weights(rewritten: gs.Graph) -> dict[str, np.ndarray]:
+    return {layer_of(conv): conv.inputs[WEIGHT].values for conv in gated_convs(rewritten)}
 
 
 def _fits(weights: np.ndarray) -> bool:
