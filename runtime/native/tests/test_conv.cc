@@ -53,7 +53,7 @@ ConvOptions random_options(std::mt19937& rng) {
 
 TEST_CASE(random_shapes) {
   std::mt19937 rng(seed);
-  for (int round = 0; round < 5000; ++round) {
+  for (int round = 0; round < rounds(5000); ++round) {
     const ConvShape shape = random_shape(rng);
     const ConvCase c(shape, random_options(rng), rng());
     for (const IsaKernels* isa : isas()) c.check(Plan(shape, *isa), std::string("random ") + isa->name);
@@ -62,7 +62,7 @@ TEST_CASE(random_shapes) {
 
 TEST_CASE(families) {
   std::mt19937 rng(seed + 1);
-  for (int round = 0; round < 500; ++round) {
+  for (int round = 0; round < rounds(500); ++round) {
     ConvShape shape = random_shape(rng);
     if (round % 5 == 0) shape = ConvShape{5, 2, 2, 9, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const ConvCase c(shape, random_options(rng), rng());
@@ -96,7 +96,7 @@ TEST_CASE(every_mask_on_both_sides) {
 TEST_CASE(wishes) {
   std::mt19937 rng(seed + 3);
   int followed = 0, refused = 0;
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < rounds(200); ++round) {
     const ConvShape shape = random_shape(rng);
     for (const IsaKernels* isa : isas())
       for (Family f : kFamilies)

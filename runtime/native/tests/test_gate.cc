@@ -69,7 +69,7 @@ TEST_CASE(gate_matches_double_precision_and_all_isas_agree) {
   std::mt19937 rng(seed + 3);
   const IsaKernels* isas[8];
   const size_t n_isas = usable_isas(isas, 8);
-  for (int round = 0; round < 120; ++round) {
+  for (int round = 0; round < rounds(120); ++round) {
     const int64_t co = 1 + rng() % 70, k = round % 2 && co > 1 ? 1 + rng() % (co - 1) : 0;
     const GateCase c(1 + rng() % 3, 1 + rng() % 70, 1 + rng() % 90, 1 + rng() % 40, co, k, rng);
     GuardedFloats scale(c.n * co, NAN), shift(c.n * co, NAN), other(c.n * co, NAN), other_shift(c.n * co, NAN);

@@ -1,4 +1,4 @@
-// Runs the kernel tests: sanp_kernel_test [--seed N] [--only text] [--list]
+// Runs the kernel tests: sanp_kernel_test [--seed N] [--only text] [--fewer N] [--list]
 #include "check.h"
 
 int main(int argc, char** argv) {
@@ -9,11 +9,13 @@ int main(int argc, char** argv) {
       seed = static_cast<uint32_t>(strtoul(argv[++i], nullptr, 10));
     } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
       only = argv[++i];
+    } else if (strcmp(argv[i], "--fewer") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0) {
+      sanp::test::fewer = atoi(argv[++i]);
     } else if (strcmp(argv[i], "--list") == 0) {
       for (const auto& c : sanp::test::cases()) printf("%s\n", c.name.c_str());
       return 0;
     } else {
-      fprintf(stderr, "usage: %s [--seed N] [--only text] [--list]\n", argv[0]);
+      fprintf(stderr, "usage: %s [--seed N] [--only text] [--fewer N] [--list]\n", argv[0]);
       return 2;
     }
   }
@@ -21,7 +23,7 @@ int main(int argc, char** argv) {
   for (const auto& c : sanp::test::cases()) {
     if (c.name.find(only) == std::string::npos) continue;
     // Printed first, so that a crash also shows how to repeat it.
-    printf("%s --only %s --seed %u\n", argv[0], c.name.c_str(), seed);
+    printf("%s --only %s --seed %u --fewer %d\n", argv[0], c.name.c_str(), seed, sanp::test::fewer);
     fflush(stdout);
     c.run(seed);
     ++count;

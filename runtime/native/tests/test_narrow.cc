@@ -47,7 +47,7 @@ ConvShape small_shape(std::mt19937& rng) {
 TEST_CASE(narrow_random_shapes) {
   std::mt19937 rng(seed + 11);
   std::map<std::string, int> narrowed;
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < rounds(1500); ++round) {
     ConvShape s = small_shape(rng);
     if (round % 3 == 0) {  // the maps that matter most
       const int64_t size = round % 2 ? 2 : 4, kernel = round % 4 ? 3 : 1, pad = kernel / 2;

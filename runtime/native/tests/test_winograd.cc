@@ -15,7 +15,7 @@ ConvShape map_of(int64_t ci, int64_t h, int64_t w, int64_t co, int64_t pad) {
 
 TEST_CASE(winograd_random_shapes) {
   std::mt19937 rng(seed + 7);
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < rounds(400); ++round) {
     ConvShape s = map_of(1 + rng() % 12, 1 + rng() % 19, 1 + rng() % 35, 1 + rng() % 20, rng() % 3);
     if (round % 3 == 0) s.pad_right = rng() % 4, s.pad_bottom = rng() % 4;
     int64_t h, w;
