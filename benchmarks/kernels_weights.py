@@ -20,7 +20,7 @@ import kernels_models as models
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import numpy_helper
+from peers.networks import rounded
 
 from sanp_export.passes.round_weights import nearest_bf16
 
@@ -30,7 +30,6 @@ LAYERS = (
 )  # fmt: skip
 NETWORKS = ("resnet18", "vgg19")
 KEEPS = (1.0, 0.6, 0.47, 0.3)
-SMALL_MAP = 16
 # Bytes of 16-bit weights that push each other out of a cache of 32 MB.
 COLD_BYTES = 96 << 20
 WIDE, NARROW = 0, 1  # what sanp_ops_narrow_weights is told
@@ -88,21 +87,11 @@ def bench_layer(layer: models.Layer, library: kernels.Library, cold: bool, round
     return {"name": layer.name, "weights": "memory" if cold else "cache", "sessions": copies, **compared(runs, rounds)}
 
 
-def rounded_network(model: bytes, network: models.Network) -> bytes:
-    """The model with the weights of maps of at most 16 pixels rounded, as `sanp compile --bf16-weights` does."""
-    proto = onnx.load_model_from_string(model)
-    small = {f"{name}.w" for name, conv in network.convs.items() if conv.layer.out**2 <= SMALL_MAP}
-    for tensor in proto.graph.initializer:
-        if tensor.name in small:
-            tensor.CopyFrom(numpy_helper.from_array(nearest_bf16(numpy_helper.to_array(tensor)), tensor.name))
-    return proto.SerializeToString()
-
-
 def bench_network(name: str, library: kernels.Library, rounds: int) -> dict:
     """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
     network, rng = models.NETWORKS[name](), np.random.default_rng(1)
     gated, dense = (
-        rounded_network(make(network, np.random.default_rng(2)), network)
+        rounded(onnx.load_from_string(make(network, np.random.default_rng(2))), network).SerializeToString()
         for make in (models.gated_network, models.dense_network)
     )
     plain = kernels.session(dense, None)

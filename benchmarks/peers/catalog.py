@@ -9,6 +9,8 @@ import numpy as np
 FLOAT_TOLERANCE = 1e-4
 # Relative error that eight-bit weights and activations may cause in the logits of these networks (measured: 2 to 4 %).
 INT8_TOLERANCE = 0.1
+# Files with control inputs.
+MASKED = ("gates", "masks", "masks-bf16")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Engine:
 ENGINES = (
     Engine("sanp", "SANP, gates computed", "onnxruntime", "gates", "gates", ours=True),
     Engine("sanp-masks", "SANP, masks only", "onnxruntime", "masks", "masks", ours=True),
+    Engine("sanp-bf16", "SANP, masks only, 16-bit weights", "onnxruntime", "masks-bf16", "masks-bf16", ours=True),
     Engine("onnxruntime", "ONNX Runtime, dense", "onnxruntime", "dense", "dense"),
     Engine("openvino", "OpenVINO, dense", "openvino", "dense", "dense"),
     Engine("ncnn", "ncnn, dense", "ncnn", "dense", "dense"),

@@ -11,6 +11,8 @@ import onnx
 from kernels_models import Conv, Network
 from onnx import helper, numpy_helper
 
+# Output pixels of the maps whose weights --bf16-weights rounds.
+SMALL_MAP = 16
 # Below this the widths of a narrow network cannot come close to any cost of interest.
 _WIDTHS = np.arange(0.05, 1.0, 0.001)
 
@@ -119,6 +121,19 @@ def _mask_only(name: str, conv: Conv, constants: dict, rng: np.random.Generator)
         helper.make_node("Identity", [f"{name}.mask"], [f"{name}.scale"]),
         helper.make_node("Mul", [f"{name}.mask", f"{name}.bias"], [f"{name}.shift"]),
     ]
+
+
+def rounded(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
+    """A copy with the weights of small maps rounded to bfloat16, as `sanp compile --bf16-weights` does."""
+    from sanp_export.passes.round_weights import nearest_bf16
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    small = {f"{name}.w" for name, conv in network.convs.items() if conv.layer.out**2 <= SMALL_MAP}
+    for tensor in copy.graph.initializer:
+        if tensor.name in small:
+            tensor.CopyFrom(numpy_helper.from_array(nearest_bf16(numpy_helper.to_array(tensor)), tensor.name))
+    return copy
 
 
 def with_functions(model: onnx.ModelProto) -> onnx.ModelProto:

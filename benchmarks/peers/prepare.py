@@ -21,7 +21,7 @@ import onnx
 from kernels_models import Network
 
 from peers import networks
-from peers.catalog import Engine
+from peers.catalog import MASKED, Engine
 
 CALIBRATION_IMAGES = 64
 # Channel counts that every runtime fills whole vectors with, AVX-512 included; what a careful user would choose.
@@ -54,7 +54,7 @@ class Plan:
         narrowed = {"narrow": self.narrow, "uneven": self.uneven}
         if model in narrowed:
             return narrowed[model].macs / self.network.macs
-        return gated_cost if model in ("gates", "masks") else 1.0
+        return gated_cost if model in MASKED else 1.0
 
 
 @dataclass
@@ -80,7 +80,7 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
     plain = [{"x": x} for x in images]
     inputs = {"plain": plain, "masked": [{**feed, **mask} for feed, mask in zip(plain, masks)]}
     for stem in sorted({e.model for e in engines} | {e.oracle for e in engines}):
-        masked = stem in ("gates", "masks")
+        masked = stem in MASKED
         done.feeds[stem] = _save_feeds(folder / f"{'masked' if masked else 'plain'}.npz", inputs, masked)
         model = networks.at_batch(_build(plan, stem, folder), batch)
         onnx.save(model, folder / f"{stem}.onnx")
@@ -97,8 +97,9 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
 
 
 def _build(plan: Plan, stem: str, folder: Path) -> onnx.ModelProto:
-    if stem in ("gates", "masks"):
-        return networks.controlled(plan.network, gates=stem == "gates")
+    if stem in MASKED:
+        model = networks.controlled(plan.network, gates=stem == "gates")
+        return networks.rounded(model, plan.network) if stem == "masks-bf16" else model
     if stem == "int8":
         return quantise(networks.dense(plan.network), folder, plan.network.size)
     return networks.dense({"dense": plan.network, "narrow": plan.narrow, "uneven": plan.uneven}[stem])

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import sanp
 from sanp import models
@@ -133,6 +133,21 @@ def test_cost_is_what_the_graph_really_computes(name):
         shares = (values[scale] != 0).mean(1) * (values[active] != 0).mean(1)
         macs += network.convs[layer].layer.macs * float(shares.mean())
     assert macs / network.macs == pytest.approx(cost, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_only_the_weights_of_small_maps_are_rounded(name):
+    network = thin(name)
+    plain = networks.controlled(network, gates=False)
+    before, after = (
+        {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+        for model in (plain, networks.rounded(plain, network))
+    )
+    changed = {key for key, value in before.items() if not np.array_equal(value, after[key])}
+    assert changed == {f"{key}.w" for key, conv in network.convs.items() if conv.layer.out <= 4}
+    for key in changed:
+        assert not (after[key].view(np.uint32) & 0xFFFF).any()
+        np.testing.assert_allclose(after[key], before[key], rtol=2**-8)
 
 
 def test_samples_of_a_batch_have_masks_of_their_own():

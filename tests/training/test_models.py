@@ -54,7 +54,7 @@ def test_vgg16_plan_a_of_l1_pruning():
 def test_parameter_and_filter_counts():
     vgg = models.build("vgg-19")
     assert sum(p.numel() for p in vgg.parameters()) / 1e6 == pytest.approx(20.04, abs=0.005)
-    assert float(vgg.features[1].weight[0]) == 0.5
+    assert vgg.features[1].weight[0].item() == 0.5
     convolutions = [m for m in models.build("m-cifarnet").modules() if isinstance(m, torch.nn.Conv2d)]
     assert sum(m.out_channels for m in convolutions[:-1]) == 1088
 

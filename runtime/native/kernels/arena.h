@@ -2,7 +2,6 @@
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 namespace sanp {
@@ -16,7 +15,6 @@ class Arena {
 
   // At least `bytes`, 64-byte aligned, contents undefined; null when memory is short. Ends the previous loan.
   void* get(size_t bytes) {
-    label_ = 0;
     if (bytes <= size_ && data_ != nullptr) return data_;
     free(data_);
     size_ = (bytes + bytes / 4 + 4096) / 4096 * 4096;  // never 0: null means that memory is short
@@ -25,14 +23,8 @@ class Arena {
     return data_;
   }
 
-  // A loan that was labelled (not with 0) lasts until somebody else calls get: a later task on this thread can ask for
-  // what an earlier one has built. Null if it is gone.
-  void label(uint64_t name) { label_ = name; }
-  void* labelled(uint64_t name) const { return label_ == name ? data_ : nullptr; }
-
  private:
   void* data_ = nullptr;
-  uint64_t label_ = 0;
   size_t size_ = 0;
 };
 

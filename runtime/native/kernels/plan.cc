@@ -169,7 +169,7 @@ void Plan::lay_out_winograd() {
   winograd.lay_out(shape, out_h, out_w, isa->lanes, first);
 }
 
-// Even split: 15 vectors become 4 + 4 + 4 + 3, and every NR has a kernel, so nothing is padded.
+// Even split: 15 vectors become 3 + 4 + 4 + 4, and every NR has a kernel, so nothing is padded. The last is the widest.
 void Plan::split_tiles(int64_t n, int max_nr) {
   const int64_t count = ceil_div(n, max_nr);
   int widest = 1;

@@ -29,8 +29,7 @@ struct Register {
   Register(const char* name, std::function<void(uint32_t)> run) { cases().push_back({name, std::move(run)}); }
 };
 
-// Random rounds of a test: `n`, or the share of it that --fewer asks for under an emulator, where one takes 15 times as
-// long.
+// Rounds of a test: `n`, or the share of it that --fewer asks for under an emulator, where one takes 15 times as long.
 inline int fewer = 1;
 inline int rounds(int n) { return (n + fewer - 1) / fewer; }
 
