@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peers.catalog import BASELINE, BY_NAME
+from peers.cores import NEAR_NS
 
 # A machine with nothing else to do stays well below; the masks of different samples cause about 5 %.
 UNSTEADY = 0.15
@@ -43,7 +44,30 @@ def network_table(name: str, network: dict[str, Any], clock: str = "wall") -> st
     for engine, share in network["shares"].items():
         values = [BY_NAME[engine].label, f"{share:.1%}", *(_cell(cell, engine, _VALUES[clock]) for cell in cells)]
         lines.append(_row(values + [_scaling(cells, engine, batch, threads) for batch in batches]))
-    return "\n".join([*lines, "", *_reasons(cells)])
+    far = [cell for cell in cells if clock == "wall" and any(_is_far(e) for e in cell["engines"].values())]
+    return "\n".join([*lines, "", *_reasons(cells), *(_near_table(cell, network) for cell in far)])
+
+
+def _is_far(result: dict[str, Any]) -> bool:
+    return any(ns >= NEAR_NS for ns in result.get("round_trip_ns", ()))
+
+
+def _near_table(cell: dict[str, Any], network: dict[str, Any]) -> str:
+    """The turns of one cell in which the cores were near, if every engine had one."""
+    timed = {name: result for name, result in cell["engines"].items() if "median_ms" in result}
+    trips = sorted(ns for result in timed.values() for ns in result["round_trip_ns"])
+    near = sum(ns < NEAR_NS for ns in trips)
+    title = (
+        f"Batch {cell['batch']}, {_threads(cell['threads'])}: a cache line took {trips[0]:.0f} to {trips[-1]:.0f} ns "
+        f"from core to core and back, less than {NEAR_NS:.0f} in {near} of {len(trips)} turns."
+    )
+    if any(result["near_ms"] is None for result in timed.values()):
+        return f"{title}\n"
+    head = ["engine", "MACs", f"batch {cell['batch']}, {_threads(cell['threads'])}, cores near"]
+    rows = [
+        _row([BY_NAME[name].label, f"{network['shares'][name]:.1%}", _cell(cell, name, "near_ms")]) for name in timed
+    ]
+    return "\n".join([f"{title} Those turns:\n", _row(head), _row(["---"] * len(head)), *rows, ""])
 
 
 def _threads(count: int) -> str:

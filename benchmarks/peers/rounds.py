@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from peers.catalog import Engine
+from peers.cores import NEAR_NS, round_trip
 from peers.prepare import Prepared
 
 ANSWER_LIMIT_SECONDS = 300.0
@@ -134,8 +135,10 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """Every engine at one number of threads: its timing, or under `not_measured` the reason why there is none.
 
-    A round visits all engines, for about `seconds` each, and starts with another engine than the last one.
+    A round visits all engines, for about `seconds` each, and starts with another engine than the last one. Before a
+    turn of several threads the distance of two of the cores is measured.
     """
+    distance = round_trip(cpus_for(threads))
     results: dict[str, dict[str, Any]] = {}
     running: dict[str, Process] = {}
     turns: dict[str, list[dict]] = {}
@@ -151,7 +154,8 @@ def measure(
         for turn in range(rounds):
             shift = turn % max(1, len(names))
             for name in names[shift:] + names[:shift]:
-                turns[name].append(running[name].ask({"do": "time", "seconds": seconds}))
+                apart = distance() if distance else None
+                turns[name].append({**running[name].ask({"do": "time", "seconds": seconds}), "round_trip_ns": apart})
     finally:
         for process in running.values():
             process.close()
@@ -159,10 +163,17 @@ def measure(
 
 
 def _summary(turns: list[dict]) -> dict[str, Any]:
-    """Median and quartiles of all calls in milliseconds, processor time per call, preemptions per second."""
+    """Median and quartiles of all calls in milliseconds, processor time per call, preemptions per second.
+
+    With several threads also the round trips between two cores, by turn, and the median of the turns with near cores.
+    """
     wall = [value for turn in turns for value in turn["wall_ms"]]
     q1, median, q3 = statistics.quantiles(wall, n=4)
+    apart = [turn["round_trip_ns"] for turn in turns if turn["round_trip_ns"] is not None]
+    near = [value for turn in turns if (turn["round_trip_ns"] or NEAR_NS) < NEAR_NS for value in turn["wall_ms"]]
+    distances = {"round_trip_ns": apart, "near_ms": statistics.median(near) if near else None} if apart else {}
     return {
+        **distances,
         "median_ms": median,
         "q1_ms": q1,
         "q3_ms": q3,

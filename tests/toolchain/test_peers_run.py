@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from peers import report
 from peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
+from peers.cores import round_trip
 from peers.prepare import Plan, prepare
 from peers.rounds import EngineError, Process, cpus_for, measure, start
 
@@ -179,3 +181,28 @@ def test_table_shows_scaling_and_unsteady_cells():
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0] == "| engine | MACs | batch 1, 1 thread |", "processor time of two threads counts their waiting"
     assert rows[3] == "| SANP, gates computed | 25.0% | 1.00 ms, 4.00x |"
+
+
+def test_turns_with_distant_cores_are_told_apart():
+    def timed(median, near, trips):
+        quartiles = {"q1_ms": median, "q3_ms": median}
+        return {"median_ms": median, **quartiles, "near_ms": near, "round_trip_ns": trips}
+
+    def table(dense, ours):
+        cell = {"batch": 1, "threads": 2, "engines": {"onnxruntime": dense, "sanp": ours}}
+        return report.network_table("net", {"macs": 1e6, "shares": {"onnxruntime": 1.0, "sanp": 0.25}, "cells": [cell]})
+
+    text = table(timed(4.0, 3.6, [80.0, 640.0]), timed(2.0, 0.9, [90.0, 700.0]))
+    assert "took 80 to 700 ns" in text and "less than 150 in 2 of 4 turns. Those turns:" in text
+    assert text.rstrip().splitlines()[-1] == "| SANP, gates computed | 25.0% | 0.90 ms, 4.00x |"
+    assert "Those turns" not in table(timed(4.0, None, [300.0]), timed(2.0, 0.9, [90.0]))
+    assert "core to core" not in table(timed(4.0, 4.0, [80.0]), timed(2.0, 2.0, [90.0]))
+
+
+@pytest.mark.skipif(len(cpus_for(2)) < 2, reason="one core")
+def test_round_trip_is_measured():
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    distance = round_trip(cpus_for(2))
+    assert distance is not None and 10 < distance() < 1e5
+    assert round_trip([0]) is None
