@@ -135,8 +135,8 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """Every engine at one number of threads: its timing, or under `not_measured` the reason why there is none.
 
-    A round visits all engines, for about `seconds` each, and starts with another engine than the last one. Before a
-    turn of several threads the distance of two of the cores is measured.
+    A round visits all engines, for about `seconds` each, and starts with another engine than the last one. Before and
+    after a turn of several threads the distance of two of the cores is measured; the longer one counts.
     """
     distance = round_trip(cpus_for(threads))
     results: dict[str, dict[str, Any]] = {}
@@ -154,8 +154,9 @@ def measure(
         for turn in range(rounds):
             shift = turn % max(1, len(names))
             for name in names[shift:] + names[:shift]:
-                apart = distance() if distance else None
-                turns[name].append({**running[name].ask({"do": "time", "seconds": seconds}), "round_trip_ns": apart})
+                before = distance() if distance else None
+                turns[name].append(running[name].ask({"do": "time", "seconds": seconds}))
+                turns[name][-1]["round_trip_ns"] = max(before, distance()) if distance and before else None
     finally:
         for process in running.values():
             process.close()
