@@ -64,6 +64,13 @@ class Library:
         }  # fmt: skip
 
 
+def at_least_two(text: str) -> int:
+    """A number of rounds: quartiles need two."""
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rounds, expected 2 or more")
+    return int(text)
+
+
 def command_line(description: str) -> argparse.ArgumentParser:
     """Options of every benchmark of the kernels."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,7 +78,7 @@ def command_line(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="layers or networks whose name contains this")
     parser.add_argument("--isa", default="auto", help="auto, avx512, avx2, neon or portable")
     parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=at_least_two, default=25)
     parser.add_argument("--json", type=Path, help="write all results here")
     return parser
 

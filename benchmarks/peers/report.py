@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from peers.catalog import BASELINE, BY_NAME
@@ -44,30 +45,43 @@ def network_table(name: str, network: dict[str, Any], clock: str = "wall") -> st
     for engine, share in network["shares"].items():
         values = [BY_NAME[engine].label, f"{share:.1%}", *(_cell(cell, engine, _VALUES[clock]) for cell in cells)]
         lines.append(_row(values + [_scaling(cells, engine, batch, threads) for batch in batches]))
-    far = [cell for cell in cells if clock == "wall" and any(_is_far(e) for e in cell["engines"].values())]
-    return "\n".join([*lines, "", *_reasons(cells), *(_near_table(cell, network) for cell in far)])
+    far = [cell for cell in cells if clock == "wall" and any(map(_far, cell["engines"].values()))]
+    return "\n".join([*lines, "", *_reasons(cells), *(_distance_table(cell) for cell in far)])
 
 
-def _is_far(result: dict[str, Any]) -> bool:
-    return any(ns >= NEAR_NS for ns in result.get("round_trip_ns", ()))
+def _near(result: dict[str, Any]) -> list[float]:
+    """Medians of the turns in which the cores were near."""
+    return [ms for ms, ns in zip(result.get("turn_ms", ()), result.get("round_trip_ns", ())) if ns < NEAR_NS]
 
 
-def _near_table(cell: dict[str, Any], network: dict[str, Any]) -> str:
-    """The turns of one cell in which the cores were near, if every engine had one."""
-    timed = {name: result for name, result in cell["engines"].items() if "median_ms" in result}
+def _far(result: dict[str, Any]) -> list[float]:
+    return [ms for ms, ns in zip(result.get("turn_ms", ()), result.get("round_trip_ns", ())) if ns >= NEAR_NS]
+
+
+def _distance_table(cell: dict[str, Any]) -> str:
+    """The turns of one cell with near cores and those with distant ones."""
+    timed = {name: result for name, result in cell["engines"].items() if "turn_ms" in result}
     trips = sorted(ns for result in timed.values() for ns in result["round_trip_ns"])
-    near = sum(ns < NEAR_NS for ns in trips)
-    title = (
-        f"Batch {cell['batch']}, {_threads(cell['threads'])}: a cache line took {trips[0]:.0f} to {trips[-1]:.0f} ns "
-        f"from core to core and back, less than {NEAR_NS:.0f} in {near} of {len(trips)} turns."
-    )
-    if any(result["near_ms"] is None for result in timed.values()):
-        return f"{title}\n"
-    head = ["engine", "MACs", f"batch {cell['batch']}, {_threads(cell['threads'])}, cores near"]
-    rows = [
-        _row([BY_NAME[name].label, f"{network['shares'][name]:.1%}", _cell(cell, name, "near_ms")]) for name in timed
+    where = f"Batch {cell['batch']}, {_threads(cell['threads'])}"
+    lines = [
+        f"{where}: a cache line took {trips[0]:.0f} to {trips[-1]:.0f} ns from core to core and back, less than "
+        f"{NEAR_NS:.0f} in {sum(ns < NEAR_NS for ns in trips)} of {len(trips)} turns. Medians of the medians of the "
+        "turns, in brackets how many:\n",
+        _row(["engine", f"less than {NEAR_NS:.0f} ns", "more"]),
+        _row(["---"] * 3),
     ]
-    return "\n".join([f"{title} Those turns:\n", _row(head), _row(["---"] * len(head)), *rows, ""])
+    for name, result in timed.items():
+        base = timed.get(BASELINE, {})
+        cells = [_median(side(result), side(base)) for side in (_near, _far)]
+        lines.append(_row([BY_NAME[name].label, *cells]))
+    return "\n".join([*lines, ""])
+
+
+def _median(turns: list[float], base: list[float]) -> str:
+    if not turns:
+        return "-"
+    ratio = f", {statistics.median(base) / statistics.median(turns):.2f}x" if base else ""
+    return f"{statistics.median(turns):.2f} ms{ratio} ({len(turns)})"
 
 
 def _threads(count: int) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from peers.catalog import Engine
-from peers.cores import NEAR_NS, round_trip
+from peers.cores import round_trip
 from peers.prepare import Prepared
 
 ANSWER_LIMIT_SECONDS = 300.0
@@ -156,7 +156,7 @@ def measure(
             for name in names[shift:] + names[:shift]:
                 before = distance() if distance else None
                 turns[name].append(running[name].ask({"do": "time", "seconds": seconds}))
-                turns[name][-1]["round_trip_ns"] = max(before, distance()) if distance and before else None
+                turns[name][-1]["round_trip_ns"] = max(before, distance()) if distance and before is not None else None
     finally:
         for process in running.values():
             process.close()
@@ -166,15 +166,14 @@ def measure(
 def _summary(turns: list[dict]) -> dict[str, Any]:
     """Median and quartiles of all calls in milliseconds, processor time per call, preemptions per second.
 
-    With several threads also the round trips between two cores, by turn, and the median of the turns with near cores.
+    With several threads also the median and the round trip between two cores of every turn.
     """
     wall = [value for turn in turns for value in turn["wall_ms"]]
     q1, median, q3 = statistics.quantiles(wall, n=4)
     apart = [turn["round_trip_ns"] for turn in turns if turn["round_trip_ns"] is not None]
-    near = [value for turn in turns if (turn["round_trip_ns"] or NEAR_NS) < NEAR_NS for value in turn["wall_ms"]]
-    distances = {"round_trip_ns": apart, "near_ms": statistics.median(near) if near else None} if apart else {}
+    by_turn = {"turn_ms": [statistics.median(turn["wall_ms"]) for turn in turns], "round_trip_ns": apart}
     return {
-        **distances,
+        **(by_turn if len(apart) == len(turns) else {}),
         "median_ms": median,
         "q1_ms": q1,
         "q3_ms": q3,

@@ -6,8 +6,8 @@
 namespace sanp {
 namespace {
 
-// Floats of transformed input made before they are multiplied: they are read once per block of rows, and a second-level
-// cache of 256 kB holds them. Twice as many made no difference on Zen 3, which has 512 kB.
+// Floats of transformed input made before they are multiplied, if one block is not more: they are read once per block of
+// rows, from a second-level cache. Twice as many, and so half of the waits, made no difference on Zen 3.
 constexpr int64_t kTransformed = 48 << 10;
 
 // One register tile's worth of Winograd tiles. Lists of active channels and rows apply in the transformed domain as
