@@ -45,8 +45,8 @@ bool run_groups(const Sample& s, const Pool& pool) {
   auto task = [&](size_t index) {
     const Pool here{nullptr, nullptr};
     fill_masked(s, index, tasks);
-    const int64_t end = groups * static_cast<int64_t>(index + 1) / static_cast<int64_t>(tasks);
-    for (int64_t i = groups * static_cast<int64_t>(index) / static_cast<int64_t>(tasks); i < end; ++i)
+    const int64_t end = share(groups, index + 1, tasks);
+    for (int64_t i = share(groups, index, tasks); i < end; ++i)
       if (!run_group(GroupRun(s, i), here, false)) ok.store(false, std::memory_order_relaxed);
   };
   parallel_for(pool, tasks, task);

@@ -39,8 +39,8 @@ class DotRun {
     const size_t tasks = task_count(g_.n_rows * floats() / plan_.isa->lanes, (g_.n_rows + many - 1) / many);
     auto task = [&](size_t index) {
       if (fill) fill_masked(g_.s, index, tasks);
-      const int32_t end = g_.row0 + static_cast<int32_t>(g_.n_rows * (index + 1) / tasks);
-      for (int32_t m = g_.row0 + static_cast<int32_t>(g_.n_rows * index / tasks); m < end;) {
+      const int32_t end = g_.row0 + share(g_.n_rows, index + 1, tasks);
+      for (int32_t m = g_.row0 + share(g_.n_rows, index, tasks); m < end;) {
         const int n = end - m >= many ? many : 1;
         const Rows& rows = g_.s.rows;
         const DotCall c{x,

@@ -26,4 +26,10 @@ void parallel_for(const Pool& pool, size_t count, F& f) {
   pool.run(count, [](void* arg, size_t index) { (*static_cast<F*>(arg))(index); }, &f);
 }
 
+// Where share `index` of `count` nearly equal shares of n things begins, and the one before it ends.
+template <class Int>
+Int share(Int n, size_t index, size_t count) {
+  return static_cast<Int>(static_cast<size_t>(n) * index / count);
+}
+
 }  // namespace sanp

@@ -29,8 +29,8 @@ bool run_quad(const GroupRun& g, const Pool& pool, bool fill) {
   const size_t tasks = task_count(int64_t{3} * g.n_rows * g.n_steps, blocks);
   auto task = [&](size_t index) {
     if (fill) fill_masked(g.s, index, tasks);
-    const int32_t end = g.row0 + static_cast<int32_t>(g.n_rows * (index + 1) / tasks);
-    for (int32_t m = g.row0 + static_cast<int32_t>(g.n_rows * index / tasks); m < end;) {
+    const int32_t end = g.row0 + share(g.n_rows, index + 1, tasks);
+    for (int32_t m = g.row0 + share(g.n_rows, index, tasks); m < end;) {
       const int n = end - m >= most ? most : end - m;
       const Rows& rows = g.s.rows;
       const QuadCall c{x,

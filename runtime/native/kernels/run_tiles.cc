@@ -55,8 +55,8 @@ bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
 
   const size_t tasks = task_count(g.n_steps * channel * kCopyWork, g.n_steps);
   auto pack = [&](size_t index) {
-    const int32_t end = static_cast<int32_t>(g.n_steps * (index + 1) / tasks);
-    for (int32_t a = static_cast<int32_t>(g.n_steps * index / tasks); a < end; ++a)
+    const int32_t end = share(g.n_steps, index + 1, tasks);
+    for (int32_t a = share(g.n_steps, index, tasks); a < end; ++a)
       plan.isa->pack_plane(plan.plane, g.channel(a), x + a * channel);
   };
   parallel_for(pool, tasks, pack);
@@ -83,8 +83,8 @@ bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
 
     const size_t tasks = task_count(floats(tile1) * kCopyWork, g.n_steps);
     auto pack = [&](size_t index) {
-      const int32_t end = static_cast<int32_t>(g.n_steps * (index + 1) / tasks);
-      for (int32_t a = static_cast<int32_t>(g.n_steps * index / tasks); a < end; ++a)
+      const int32_t end = share(g.n_steps, index + 1, tasks);
+      for (int32_t a = share(g.n_steps, index, tasks); a < end; ++a)
         for (int64_t t = tile0; t < tile1; ++t) {
           const Tile& tile = plan.tiles[t];
           gather_channel(

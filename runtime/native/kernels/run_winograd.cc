@@ -1,4 +1,5 @@
 // The Winograd family: transform the active input channels, multiply at every point, transform the open rows back.
+#include <algorithm>
 #include <atomic>
 
 #include "group_run.h"
@@ -6,8 +7,8 @@
 namespace sanp {
 namespace {
 
-// Floats of transformed input made before they are multiplied, if one block is not more: they are read once per block of
-// rows, from a second-level cache. Twice as many, and so half of the waits, made no difference on Zen 3.
+// Floats of transformed input made before they are multiplied, if one block is not more: they are read once per block
+// of rows, from a second-level cache. Twice as many, and so half of the waits, made no difference on Zen 3.
 constexpr int64_t kTransformed = 48 << 10;
 
 // One register tile's worth of Winograd tiles. Lists of active channels and rows apply in the transformed domain as
@@ -67,10 +68,10 @@ class WinogradRun {
     const int64_t sums = int64_t{winograd_.points()} * plan_.isa->max_mr[nr_] * lanes_;
     float* const scratch = block_floats(sums + winograd_.output_floats(plan_.isa->lanes));
     if (scratch == nullptr) return false;
-    const int32_t blocks = row_blocks();
+    const size_t blocks = row_blocks();
     for (int32_t b = begin; b < end; ++b)
-      compute_rows(g_.row0 + static_cast<int32_t>(int64_t{g_.n_rows} * b / blocks),
-                   g_.row0 + static_cast<int32_t>(int64_t{g_.n_rows} * (b + 1) / blocks), scratch, scratch + sums);
+      compute_rows(g_.row0 + share(g_.n_rows, b, blocks), g_.row0 + share(g_.n_rows, b + 1, blocks), scratch,
+                   scratch + sums);
     return true;
   }
 
@@ -109,8 +110,6 @@ class WinogradRun {
   ptrdiff_t v_step_;
 };
 
-int32_t share(int32_t n, size_t index, size_t count) { return static_cast<int32_t>(n * index / count); }
-
 }  // namespace
 
 // Some blocks at a time: their inputs are transformed by all threads, a few channels each, and then multiplied, a few
@@ -120,8 +119,7 @@ bool run_winograd(const GroupRun& g, const Pool& pool, bool fill) {
   const size_t n_blocks = g.s.plan->winograd.blocks.size();
   const WinogradRun largest(g, n_blocks - 1, nullptr);
   const int64_t floats = largest.v_floats();
-  const size_t fit = static_cast<size_t>(kTransformed / floats);
-  const size_t most = fit < 1 ? 1 : fit < n_blocks ? fit : n_blocks;
+  const size_t most = std::clamp(static_cast<size_t>(kTransformed / floats), size_t{1}, n_blocks);
   float* const v = pixel_floats(floats * static_cast<int64_t>(most), 0);
   if (v == nullptr) return false;
   const size_t channel_pieces = task_count(largest.input_work(), g.n_steps);

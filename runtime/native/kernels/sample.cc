@@ -102,8 +102,8 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
 void fill_masked(const Sample& s, size_t index, size_t count) {
   const int64_t pixels = s.plan->pixels;
   const float low = s.call->act_min, high = s.call->act_max;
-  const int64_t end = static_cast<int64_t>(s.n_masked * (index + 1) / count);
-  for (int64_t j = static_cast<int64_t>(s.n_masked * index / count); j < end; ++j) {
+  const int64_t end = share(s.n_masked, index + 1, count);
+  for (int64_t j = share(s.n_masked, index, count); j < end; ++j) {
     const int64_t o = s.masked[j];
     float* const y = s.y + o * pixels;
     const float base = s.shift[o] + s.residual_value;

@@ -26,9 +26,8 @@ class TileRun {
     const size_t tasks = task_count(work(), jobs);
     auto task = [&](size_t index) {
       if (fill) fill_masked(g_.s, index, tasks);
-      const int64_t begin = jobs * static_cast<int64_t>(index) / static_cast<int64_t>(tasks);
-      const int64_t end = jobs * static_cast<int64_t>(index + 1) / static_cast<int64_t>(tasks);
-      run_jobs(begin, end - begin);
+      const int64_t begin = share(jobs, index, tasks);
+      run_jobs(begin, share(jobs, index + 1, tasks) - begin);
     };
     parallel_for(pool, tasks, task);
   }

@@ -97,9 +97,8 @@ void count_plane(const Plane& plane, const float* channel, float* dst) {
   counted->pack_plane(plane, channel, dst);
 }
 
-// Before its products a layer copies or transforms its pixels, 5 to 25 % of the work where half of it is masked: each
-// channel once, by both threads. (Without a wait every thread once made the input of its own: 1.3 times faster with two
-// threads instead of 1.6.)
+// Before its products a layer copies or transforms its pixels: each channel once, by both threads. (To save a wait,
+// every thread once made the whole input of a map of one block.)
 TEST_CASE(threads_share_the_preparation_of_pixels) {
   const ConvShape wide{64, 32, 32, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape one_block{64, 16, 16, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
