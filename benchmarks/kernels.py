@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import itertools
 import json
 import math
@@ -83,15 +84,21 @@ def command_line(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def measure_ceiling(isa: str) -> float:
-    """GFLOP/s of register-only multiply-adds on this core, from the yardstick library built on the spot."""
+@functools.cache
+def built_here(source: Path) -> ctypes.CDLL:
+    """A C++ file as a library. OSError without a compiler, CalledProcessError if it refuses the file."""
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "ceiling.so"
-        source = ROOT / "runtime/native/tests/ceiling.cc"
-        subprocess.run(["c++", "-O3", "-std=c++17", "-shared", "-fPIC", source, "-o", library], check=True)
-        function = ctypes.CDLL(str(library)).sanp_fma_ceiling
-        function.restype = ctypes.c_double
-        return float(function(isa.encode()))
+        library = Path(folder) / f"{source.stem}.so"
+        options = ["-O3", "-std=c++17", "-pthread", "-shared", "-fPIC"]
+        subprocess.run(["c++", *options, source, "-o", library], check=True)
+        return ctypes.CDLL(str(library))
+
+
+def measure_ceiling(isa: str) -> float:
+    """GFLOP/s of register-only multiply-adds on this core."""
+    function = built_here(ROOT / "runtime/native/tests/ceiling.cc").sanp_fma_ceiling
+    function.restype = ctypes.c_double
+    return float(function(isa.encode()))
 
 
 def session(model: bytes, library: Path | None, threads: int = 1) -> ort.InferenceSession:

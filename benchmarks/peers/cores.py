@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import kernels
 
 # Longer round trips leave the chip, or the cluster of cores that share a cache.
 NEAR_NS = 150.0
@@ -21,14 +22,10 @@ def round_trip(cpus: list[int]) -> Callable[[], float] | None:
     """A function that measures nanoseconds between the last two of these cores, or None where it cannot be built."""
     if len(cpus) < 2 or not sys.platform.startswith("linux"):
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "round_trip.so"
-        command = ["c++", "-O2", "-std=c++17", "-pthread", "-shared", "-fPIC", "-o", library]
-        try:
-            subprocess.run([*command, Path(__file__).with_name("round_trip.cc")], check=True, capture_output=True)
-            function = ctypes.CDLL(str(library)).sanp_round_trip_ns
-        except (OSError, subprocess.CalledProcessError) as error:
-            print(f"the distance of two cores is not measured, its library was not built: {error}", file=sys.stderr)
-            return None
+    try:
+        function = kernels.built_here(Path(__file__).with_name("round_trip.cc")).sanp_round_trip_ns
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"the distance of two cores is not measured, its library was not built: {error}", file=sys.stderr)
+        return None
     function.restype = ctypes.c_double
     return lambda: float(function(cpus[-2], cpus[-1]))

@@ -23,7 +23,8 @@ class OnnxRuntime:
 
         self.settings = {"version": f"onnxruntime {onnxruntime.__version__}", "intra_op_num_threads": threads}
         if library is not None:
-            self.settings |= _describe(library)
+            ours = kernels.Library(library, "auto")
+            self.settings |= {"sanp": ours.versions()["library"], "isa": ours.isa}
         self._feeds = feeds
         self._session = kernels.session(model.read_bytes(), library, threads)
         self._runs: list[Callable[[], None]] = [kernels.bound_run(self._session, feed) for feed in feeds]
@@ -35,14 +36,6 @@ class OnnxRuntime:
     def logits(self, index: int) -> np.ndarray:
         """The answer to input set `index`, float32 [N, classes]."""
         return self._session.run(None, self._feeds[index])[0]
-
-
-def _describe(library: Path) -> dict[str, str]:
-    import ctypes
-
-    ops = ctypes.CDLL(str(library))
-    ops.sanp_ops_isa.restype = ops.sanp_ops_version.restype = ctypes.c_char_p
-    return {"sanp": ops.sanp_ops_version().decode(), "isa": ops.sanp_ops_isa().decode()}
 
 
 class OpenVino:

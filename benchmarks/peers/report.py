@@ -45,17 +45,14 @@ def network_table(name: str, network: dict[str, Any], clock: str = "wall") -> st
     for engine, share in network["shares"].items():
         values = [BY_NAME[engine].label, f"{share:.1%}", *(_cell(cell, engine, _VALUES[clock]) for cell in cells)]
         lines.append(_row(values + [_scaling(cells, engine, batch, threads) for batch in batches]))
-    far = [cell for cell in cells if clock == "wall" and any(map(_far, cell["engines"].values()))]
+    far = [cell for cell in cells if clock == "wall" and any(_turns(e, near=False) for e in cell["engines"].values())]
     return "\n".join([*lines, "", *_reasons(cells), *(_distance_table(cell) for cell in far)])
 
 
-def _near(result: dict[str, Any]) -> list[float]:
-    """Medians of the turns in which the cores were near."""
-    return [ms for ms, ns in zip(result.get("turn_ms", ()), result.get("round_trip_ns", ())) if ns < NEAR_NS]
-
-
-def _far(result: dict[str, Any]) -> list[float]:
-    return [ms for ms, ns in zip(result.get("turn_ms", ()), result.get("round_trip_ns", ())) if ns >= NEAR_NS]
+def _turns(result: dict[str, Any], near: bool) -> list[float]:
+    """Medians of the turns in which the cores were near, or of the others."""
+    turns = zip(result.get("turn_ms", ()), result.get("round_trip_ns", ()))
+    return [ms for ms, ns in turns if (ns < NEAR_NS) == near]
 
 
 def _distance_table(cell: dict[str, Any]) -> str:
@@ -70,10 +67,10 @@ def _distance_table(cell: dict[str, Any]) -> str:
         _row(["engine", f"less than {NEAR_NS:.0f} ns", "more"]),
         _row(["---"] * 3),
     ]
+    base = timed.get(BASELINE, {})
     for name, result in timed.items():
-        base = timed.get(BASELINE, {})
-        cells = [_median(side(result), side(base)) for side in (_near, _far)]
-        lines.append(_row([BY_NAME[name].label, *cells]))
+        sides = [_median(_turns(result, near), _turns(base, near)) for near in (True, False)]
+        lines.append(_row([BY_NAME[name].label, *sides]))
     return "\n".join([*lines, ""])
 
 

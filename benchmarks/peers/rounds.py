@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -154,13 +154,19 @@ def measure(
         for turn in range(rounds):
             shift = turn % max(1, len(names))
             for name in names[shift:] + names[:shift]:
-                before = distance() if distance else None
-                turns[name].append(running[name].ask({"do": "time", "seconds": seconds}))
-                turns[name][-1]["round_trip_ns"] = max(before, distance()) if distance and before is not None else None
+                turns[name].append(_turn(running[name], seconds, distance))
     finally:
         for process in running.values():
             process.close()
     return {name: result | _summary(turns[name]) if name in turns else result for name, result in results.items()}
+
+
+def _turn(process: Process, seconds: float, distance: Callable[[], float] | None) -> dict[str, Any]:
+    message = {"do": "time", "seconds": seconds}
+    if distance is None:
+        return process.ask(message)
+    before = distance()
+    return {**process.ask(message), "round_trip_ns": max(before, distance())}
 
 
 def _summary(turns: list[dict]) -> dict[str, Any]:
@@ -170,10 +176,10 @@ def _summary(turns: list[dict]) -> dict[str, Any]:
     """
     wall = [value for turn in turns for value in turn["wall_ms"]]
     q1, median, q3 = statistics.quantiles(wall, n=4)
-    apart = [turn["round_trip_ns"] for turn in turns if turn["round_trip_ns"] is not None]
-    by_turn = {"turn_ms": [statistics.median(turn["wall_ms"]) for turn in turns], "round_trip_ns": apart}
+    apart = [turn["round_trip_ns"] for turn in turns if "round_trip_ns" in turn]
+    medians = [statistics.median(turn["wall_ms"]) for turn in turns]
     return {
-        **(by_turn if len(apart) == len(turns) else {}),
+        **({"turn_ms": medians, "round_trip_ns": apart} if apart else {}),
         "median_ms": median,
         "q1_ms": q1,
         "q3_ms": q3,
