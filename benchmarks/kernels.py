@@ -189,7 +189,7 @@ def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int)
         rate = 2e-9 * macs / seconds
         result["gated"].append(
             {"keep": keep, **spread(measured), "gflops": rate, "of_ceiling": rate / ceiling, "speedup": ratio,
-             "realised": ratio * macs / layer.macs}
+             "efficiency": ratio * macs / layer.macs}
         )  # fmt: skip
     return result
 
@@ -215,7 +215,7 @@ def bench_network(name: str, library: Path, rounds: int) -> dict:
         "name": name, "macs": network.macs, "keep": keep, "cost": cost,
         "dense": spread(times[0]), "open": spread(times[1]), "gated": spread(times[2]),
         "open_over_dense": medians[1] / medians[0], "speedup": medians[0] / medians[2],
-        "realised": medians[0] / medians[2] * cost,
+        "efficiency": medians[0] / medians[2] * cost,
     }  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def print_network(r: dict) -> None:
         f"{r['name']:<12} dense {r['dense']['median_us'] / 1e3:6.2f} ms"
         f"  all open {r['open']['median_us'] / 1e3:6.2f} ms ({r['open_over_dense'] - 1:+.1%})"
         f"  at {r['cost']:.1%} of the MACs {r['gated']['median_us'] / 1e3:6.2f} ms"
-        f"  = {r['speedup']:.2f}x of {1 / r['cost']:.2f}x ({r['realised']:.0%})",
+        f"  = {r['speedup']:.2f}x of {1 / r['cost']:.2f}x ({r['efficiency']:.0%})",
         flush=True,
     )
 

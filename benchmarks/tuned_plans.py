@@ -53,7 +53,7 @@ def tune(name: str, folder: Path, isa: str | None) -> None:
 def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
     """Latency of both bundles in `REPEATS` pairs of new engines, loaded in alternating order."""
     paths = {"model": folder / f"{name}.sanp", "tuned": folder / f"{name}-tuned.sanp"}
-    x = open_bundle(paths["tuned"]).golden().x
+    x = open_bundle(paths["tuned"]).reference().x
     times: dict[str, list[np.ndarray]] = {key: [] for key in paths}
     with pinned(choose_cpus(1)):
         for repeat in range(REPEATS):
@@ -86,12 +86,12 @@ def require_equal(name: str, first: np.ndarray, second: np.ndarray) -> None:
 
 def report(row: dict) -> None:
     """Two lines per network."""
-    times, speed, families = row["typical_ms"], row["speedup"], row["tuning"]["families"]
+    times, speed, algorithms = row["typical_ms"], row["speedup"], row["tuning"]["algorithms"]
     print(f"{row['model']}, {row['isa']}: {times['model']:.3f} -> {times['tuned']:.3f} ms, ", end="")
     pairs = ", ".join(f"{value:.3f}" for value in speed["per_pair"])
     print(f"{speed['mean']:.3f}x (pairs of engines: {pairs}; {sum(row['rounds'])} rounds)")
-    changes = (f"{k}: {row['tuning']['layers'][k]['model']} -> {v}" for k, v in families.items())
-    print(f"  {len(families)} of {len(row['tuning']['layers'])} layers changed  {'; '.join(changes)}", flush=True)
+    changes = (f"{k}: {row['tuning']['layers'][k]['model']} -> {v}" for k, v in algorithms.items())
+    print(f"  {len(algorithms)} of {len(row['tuning']['layers'])} layers changed  {'; '.join(changes)}", flush=True)
 
 
 def main() -> None:

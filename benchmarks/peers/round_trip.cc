@@ -19,9 +19,10 @@ void pin(int core) {
   pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
-}  // namespace
+} // namespace
 
-// Nanoseconds, the median of nine short runs: a thread that loses its core spoils one of them.
+// Nanoseconds, the median of nine short runs: a thread that loses its core
+// spoils one of them.
 extern "C" double sanp_round_trip_ns(int core, int other) {
   double runs[kRuns] = {};
   std::thread back([other] {
@@ -34,14 +35,17 @@ extern "C" double sanp_round_trip_ns(int core, int other) {
   });
   std::thread([&runs, core] {
     pin(core);
-    for (double& run : runs) {
+    for (double &run : runs) {
       const auto begin = std::chrono::steady_clock::now();
       for (int i = 0; i < kTrips; ++i) {
         ball.store(1, std::memory_order_release);
         while (ball.load(std::memory_order_acquire) != 0) {
         }
       }
-      run = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() * 1e9 / kTrips;
+      run = std::chrono::duration<double>(std::chrono::steady_clock::now() -
+                                          begin)
+                .count() *
+            1e9 / kTrips;
     }
   }).join();
   back.join();

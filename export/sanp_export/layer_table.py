@@ -44,7 +44,7 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
         kernel=(int(weight.shape[2]), int(weight.shape[3])),
         groups=groups,
         gated=gated,
-        spm_hidden=_spm_hidden(node) if gated else 0,
+        gate_hidden=_gate_hidden(node) if gated else 0,
         head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_last(node),
         support=trace.of(node.inputs[X]),
     )
@@ -66,7 +66,7 @@ def _module_name(node: gs.Node) -> str:
     return name[: -len(".weight")] if name.endswith(".weight") else node.name
 
 
-def _spm_hidden(conv: gs.Node) -> int:
+def _gate_hidden(conv: gs.Node) -> int:
     producers = conv.inputs[SCALE].inputs
     gate = producers[0] if producers else None
     return int(gate.inputs[1].shape[0]) if gate is not None and gate.op == "SanpChannelGate" else 0

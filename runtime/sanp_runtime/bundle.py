@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Dict, Optional, Union
 
 from sanp_runtime import manifest as manifests
-from sanp_runtime.golden import Golden, read_golden
-from sanp_runtime.manifest import GOLDEN_FILE, LIBRARY_FILE, MANIFEST_FILE, FileEntry, Manifest
+from sanp_runtime.manifest import LIBRARY_FILE, MANIFEST_FILE, REFERENCE_FILE, FileEntry, Manifest
+from sanp_runtime.reference import Reference, read_reference
 from sanp_targets.errors import InputError, TargetError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -45,14 +45,14 @@ class Bundle:
             )
         return self.path / LIBRARY_FILE
 
-    def golden(self) -> Golden:
+    def reference(self) -> Reference:
         """The reference samples; InputError if the bundle has none or they do not fit the manifest."""
-        if GOLDEN_FILE not in self.manifest.files:
+        if REFERENCE_FILE not in self.manifest.files:
             raise InputError(
-                f"{self.path} holds no {GOLDEN_FILE}, expected reference samples to run; "
+                f"{self.path} holds no {REFERENCE_FILE}, expected reference samples to run; "
                 "export the model with --samples above 0 and compile it again"
             )
-        return read_golden(self.path / GOLDEN_FILE, self.manifest)
+        return read_reference(self.path / REFERENCE_FILE, self.manifest)
 
     def digest(self) -> str:
         """sha256 over the hashes of all files: one name for exactly this content."""

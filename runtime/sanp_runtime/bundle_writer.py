@@ -11,8 +11,8 @@ from typing import Callable, Dict, Optional, Type
 
 from sanp_runtime import manifest as manifests
 from sanp_runtime.bundle import Bundle, PathLike, hash_file
-from sanp_runtime.golden import Golden, from_arrays
-from sanp_runtime.manifest import GOLDEN_FILE, MANIFEST_FILE, FileEntry, Manifest
+from sanp_runtime.manifest import MANIFEST_FILE, REFERENCE_FILE, FileEntry, Manifest
+from sanp_runtime.reference import Reference, from_arrays
 from sanp_targets.errors import ConfigError, InputError
 
 
@@ -34,7 +34,7 @@ class BundleWriter:
         self._replace = replace
         self._files: Dict[str, FileEntry] = {}
         self._folder: Optional[Path] = None
-        self._golden: Optional[Golden] = None
+        self._reference: Optional[Reference] = None
 
     def __enter__(self) -> "BundleWriter":
         _check_place(self.path, self._replace)
@@ -71,10 +71,10 @@ class BundleWriter:
             raise _not_writable(self.path, error) from error
         self._files[name] = hash_file(target)
 
-    def add_golden(self, golden: Golden) -> None:
-        """Add golden.npz; `finish` checks that it fits the manifest."""
-        self._golden = golden
-        self.add_bytes(GOLDEN_FILE, golden.dumps())
+    def add_reference(self, reference: Reference) -> None:
+        """Add reference.npz; `finish` checks that it fits the manifest."""
+        self._reference = reference
+        self.add_bytes(REFERENCE_FILE, reference.dumps())
 
     def finish(self, manifest: Manifest, check: Optional[Callable[[Bundle], object]] = None) -> Bundle:
         """Write the manifest (its `files` are filled in here), run `check`, and move everything into place.
@@ -85,8 +85,8 @@ class BundleWriter:
         if self._folder is None:
             raise ConfigError("the bundle writer is not active, so nothing can be finished; use it in a `with` block")
         manifest = manifests.loads(manifest.with_files(self._files).dumps())
-        if self._golden is not None:
-            from_arrays(self._golden.arrays(), manifest)
+        if self._reference is not None:
+            from_arrays(self._reference.arrays(), manifest)
         try:
             (self._folder / MANIFEST_FILE).write_text(manifest.dumps(), encoding="utf-8")
             for item in self._folder.iterdir():

@@ -96,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> None:
     with load(
         arguments.bundle, graph=arguments.graph, threads=arguments.threads, library=library, isa=arguments.isa
     ) as engine:
-        x = engine.bundle.golden().x if arguments.input is None else _read_array(Path(arguments.input))
+        x = engine.bundle.reference().x if arguments.input is None else _read_array(Path(arguments.input))
         result = engine(x)
     if arguments.output is not None:
         write_atomically(Path(arguments.output), _archive(result))
@@ -175,7 +175,7 @@ def _profile_lines(result: Dict[str, Any]) -> List[str]:
     ratios = result["ratios"]
     lines.append(
         f"{ratios['measured']:.2f}x the speed of dense at 1/{ratios['theoretical']:.2f} of its MACs "
-        f"(realised {ratios['realised']:.2f}); all gates open: {ratios['tax']:.2f}x the dense time"
+        f"(efficiency {ratios['efficiency']:.2f}); all gates open: {ratios['overhead']:.2f}x the dense time"
     )
     validity = result["validity"]
     lines += [result["tuning_note"]] if result["tuning_note"] else []

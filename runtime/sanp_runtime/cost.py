@@ -21,7 +21,7 @@ class Layer:
     """One convolution or linear layer (a linear layer is a 1x1 convolution on a 1x1 map).
 
     `support` describes its input channels; `gated` says whether its own output channels have a gate of the same name;
-    `spm_hidden` is the hidden width of its saliency module, 0 if it has none.
+    `gate_hidden` is the hidden width of its saliency module, 0 if it has none.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Layer:
     kernel: Tuple[int, int] = (1, 1)
     groups: int = 1
     gated: bool = False
-    spm_hidden: int = 0
+    gate_hidden: int = 0
     head: bool = False
     support: Support = field(default=Dense(1))
 
@@ -44,7 +44,7 @@ class Layer:
     @staticmethod
     def from_json(row: Any) -> "Layer":
         """Read one row of a layer table; InputError if a field is missing, unknown or of the wrong type."""
-        kinds = {"name": str, "c_in": int, "c_out": int, "groups": int, "spm_hidden": int, "gated": bool, "head": bool}
+        kinds = {"name": str, "c_in": int, "c_out": int, "groups": int, "gate_hidden": int, "gated": bool, "head": bool}
         fields = set(kinds) | {"out_hw", "kernel", "support"}
         if not isinstance(row, dict) or set(row) != fields:
             found = sorted(row) if isinstance(row, dict) else row
@@ -96,7 +96,7 @@ def spm_macs(layer: Layer, spm: str = "fc") -> int:
     """Overhead of the saliency module of one layer, counted dense."""
     if not layer.gated or spm == "none":
         return 0
-    fc = layer.spm_hidden * (layer.c_in + layer.c_out) if layer.spm_hidden else 0
+    fc = layer.gate_hidden * (layer.c_in + layer.c_out) if layer.gate_hidden else 0
     return fc + (layer.c_out * layer.out_hw[0] * layer.out_hw[1] if spm == "full" else 0)
 
 

@@ -75,8 +75,8 @@ class OpLibrary:
                 f"choose another one or {AUTO!r}"
             )
 
-    def families(self, shape: Sequence[int]) -> Tuple[str, ...]:
-        """Kernel families that can compute a convolution with constant weights, the cost model's choice first.
+    def algorithms(self, shape: Sequence[int]) -> Tuple[str, ...]:
+        """Kernel algorithms that can compute a convolution with constant weights, the cost model's choice first.
 
         shape: channels in, height, width, channels out, then two numbers each for kernel and strides, four for pads
         (top, left, bottom, right), two for dilations, and the groups. Empty for a shape without output. Raises
@@ -84,16 +84,16 @@ class OpLibrary:
         """
         if len(shape) != SHAPE_NUMBERS:
             raise ConfigError(
-                f"a convolution was given by {len(shape)} numbers, expected {SHAPE_NUMBERS}; see OpLibrary.families"
+                f"a convolution was given by {len(shape)} numbers, expected {SHAPE_NUMBERS}; see OpLibrary.algorithms"
             )
         try:
-            families = self._handle.sanp_ops_families  # asked for here: bundles made before it existed still run
+            algorithms = self._handle.sanp_ops_algorithms  # asked for here: bundles made before it existed still run
         except AttributeError as error:
             raise TargetError(
                 f"{self.path}: names no kernels ({error}), expected a newer library; use that of this package"
             ) from error
-        families.restype, families.argtypes = ctypes.c_char_p, [ctypes.c_int64 * SHAPE_NUMBERS]
-        return tuple(families((ctypes.c_int64 * SHAPE_NUMBERS)(*shape)).decode().split())
+        algorithms.restype, algorithms.argtypes = ctypes.c_char_p, [ctypes.c_int64 * SHAPE_NUMBERS]
+        return tuple(algorithms((ctypes.c_int64 * SHAPE_NUMBERS)(*shape)).decode().split())
 
     @contextlib.contextmanager
     def forced(self, name: Optional[str]) -> Iterator[None]:

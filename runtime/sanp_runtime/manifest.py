@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 GRAPHS = ("model", "open", "replay", "dense")
 MANIFEST_FILE = "manifest.json"
 LIBRARY_FILE = "libsanp_ops.so"
-GOLDEN_FILE = "golden.npz"
+REFERENCE_FILE = "reference.npz"
 
 # One path component, no leading dot: a manifest can never name anything outside its own directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -176,8 +176,8 @@ def check(manifest: Manifest) -> None:
         _fail("layers", list(manifest.names()), "every layer name once")
     widths = {row.name: row.c_out for row in manifest.layers if row.gated}
     for row in manifest.layers:
-        if min(row.c_in, row.c_out, row.groups) < 1 or row.spm_hidden < 0:
-            _fail(f"layers.{row.name}", [row.c_in, row.c_out, row.groups, row.spm_hidden], "positive counts")
+        if min(row.c_in, row.c_out, row.groups) < 1 or row.gate_hidden < 0:
+            _fail(f"layers.{row.name}", [row.c_in, row.c_out, row.groups, row.gate_hidden], "positive counts")
         if _width(row.support, widths) != row.c_in or row.c_in % row.groups or row.c_out % row.groups:
             _fail(f"layers.{row.name}", f"{row.c_in} -> {row.c_out} channels", "widths that fit support and groups")
     _check_build(manifest)

@@ -42,13 +42,13 @@ def profile(
     """Latency of the three engines side by side, as plain JSON (runtime/README.md names the fields).
 
     duration_s: measuring time over all engines, without warm-up. batch: samples per call; with n samples n batches are
-    formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of golden.npz.
-    pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node does not run
-    in our kernel (not with library=None), ValidationError if the open graph is not the dense network, ConfigError and
-    InputError for bad arguments.
+    formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
+    reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node
+    does not run in our kernel (not with library=None), ValidationError if the open graph is not the dense network,
+    ConfigError and InputError for bad arguments.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    x = opened.golden().x if samples is None else check_images(samples, opened.manifest.input["shape"])
+    x = opened.reference().x if samples is None else check_images(samples, opened.manifest.input["shape"])
     batches = _batches(x, batch)
     cpus = choose_cpus(threads) if pin else None
     with pinned(cpus) as is_pinned:
@@ -78,7 +78,7 @@ def profile(
         "batch": batch,
         "duration_s": duration_s,
         "samples": len(x),
-        "source": "golden.npz" if samples is None else "caller",
+        "source": "reference.npz" if samples is None else "caller",
         "cpus": cpus if is_pinned else None,
     }
     return _report(opened, settings, measurement, results["gated"], nodes, proof, backend)
@@ -205,8 +205,8 @@ def _ratios(measurement: Measurement, dense: int, gated: float) -> Dict[str, flo
     return {
         "theoretical": theoretical,
         "measured": measured,
-        "realised": measured / theoretical,
-        "tax": typical["open"] / typical["dense"],
+        "efficiency": measured / theoretical,
+        "overhead": typical["open"] / typical["dense"],
     }
 
 

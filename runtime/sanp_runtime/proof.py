@@ -69,7 +69,7 @@ def expected_nodes(manifest: Manifest, graph: str) -> Dict[str, str]:
         raise InputError(f"graph {graph!r} has no gated layer, so there is nothing to prove; use graph='model'")
     nodes: Dict[str, str] = {}
     for name in manifest.gated:
-        if graph != "replay" and manifest.layer(name).spm_hidden and manifest.gate_kernels:
+        if graph != "replay" and manifest.layer(name).gate_hidden and manifest.gate_kernels:
             nodes[f"{name}/gate"] = "SanpChannelGate"
         if name not in manifest.native:
             nodes[f"{name}/conv"] = "SanpGatedConv"

@@ -64,7 +64,7 @@ class Plan(ctypes.Structure):
     """SanpCudaPlan."""
 
     _fields_ = [
-        *fields("version family tile_m tile_n tile_k split_k threads shared_bytes", c_int32),
+        *fields("version algorithm tile_m tile_n tile_k split_k threads shared_bytes", c_int32),
         ("grid", c_int32 * 3),
         ("reserved", c_int32 * 5),
     ]
@@ -81,8 +81,8 @@ class CudaLibrary:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.handle = h = ctypes.CDLL(str(path))
-        h.sanp_cuda_message.restype = h.sanp_cuda_family_name.restype = c_char_p
-        h.sanp_cuda_message.argtypes = h.sanp_cuda_family_name.argtypes = [c_int]
+        h.sanp_cuda_message.restype = h.sanp_cuda_algorithm_name.restype = c_char_p
+        h.sanp_cuda_message.argtypes = h.sanp_cuda_algorithm_name.argtypes = [c_int]
         h.sanp_cuda_device.argtypes = [POINTER(Device)]
         h.sanp_cuda_conv_plan.argtypes = [POINTER(Conv), POINTER(Device), POINTER(Plan)]
         h.sanp_cuda_conv_candidates.argtypes = [POINTER(Conv), POINTER(Device), POINTER(Plan), c_int]
@@ -115,13 +115,13 @@ class CudaLibrary:
         assert 0 < count <= len(plans), self.handle.sanp_cuda_message(count).decode()
         return list(plans)[:count]
 
-    def family(self, plan: Plan) -> str:
+    def algorithm(self, plan: Plan) -> str:
         """The name of the plan's kernel."""
-        return self.handle.sanp_cuda_family_name(plan.family).decode()
+        return self.handle.sanp_cuda_algorithm_name(plan.algorithm).decode()
 
     def describe(self, plan: Plan) -> str:
-        """Family, tile and slices, for messages."""
-        return f"{self.family(plan)} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
+        """Algorithm, tile and slices, for messages."""
+        return f"{self.algorithm(plan)} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
 
 
 def build_emulated() -> CudaLibrary:

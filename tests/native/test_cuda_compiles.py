@@ -83,7 +83,7 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         #include "conv_split.h"
         #include "gate_kernels.h"
         namespace sanp { namespace cuda {
-        #define SANP_CONV_KERNEL(family, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
+        #define SANP_CONV_KERNEL(kind, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
         #include "conv_kernels.inc"
         template __global__ void add_slices<float>(const ConvArgs);
         template __global__ void add_slices<Half>(const ConvArgs);

@@ -29,10 +29,10 @@ def check_plans(library, case, where, plans=None):
 
 
 def one_of_each_kernel(library, conv, device=ORIN):
-    """Every family and tile once, with and without slices."""
+    """Every algorithm and tile once, with and without slices."""
     plans = {}
     for plan in library.candidates(conv, device):
-        plans.setdefault((plan.family, plan.tile_m, plan.tile_n, plan.split_k > 1), plan)
+        plans.setdefault((plan.algorithm, plan.tile_m, plan.tile_n, plan.split_k > 1), plan)
     return list(plans.values())
 
 
@@ -84,7 +84,7 @@ def test_edges(library, element, name):
 
 @pytest.mark.parametrize(("outputs", "inputs"), list(itertools.product(MASKS, MASKS)))
 def test_masks(library, outputs, inputs):
-    """Every pair of masks, drawn for each sample, on a shape that all tensor core families take."""
+    """Every pair of masks, drawn for each sample, on a shape that all tensor core algorithms take."""
     for kernel in (1, 3):
         conv = describe(36, 40, 4, kernel=kernel, batch=2, scale_rows=2, active_rows=2, type=FLOAT16, act_min=-math.inf)
         case = make_case(np.random.default_rng(5), conv, outputs, inputs)
@@ -92,8 +92,8 @@ def test_masks(library, outputs, inputs):
 
 
 def first_of_each(library, conv):
-    """One plan per family."""
-    return list({plan.family: plan for plan in reversed(library.candidates(conv, ORIN))}.values())
+    """One plan per algorithm."""
+    return list({plan.algorithm: plan for plan in reversed(library.candidates(conv, ORIN))}.values())
 
 
 def test_every_kernel_is_covered(library):
@@ -103,7 +103,7 @@ def test_every_kernel_is_covered(library):
     reached = set()
     for conv, element in itertools.product(EDGES.values(), TYPES.values()):
         conv.type = element
-        reached |= {(element, p.family, p.tile_m, p.tile_n) for p in library.candidates(conv, ORIN)}
+        reached |= {(element, p.algorithm, p.tile_m, p.tile_n) for p in library.candidates(conv, ORIN)}
     assert len(reached) == listed
 
 

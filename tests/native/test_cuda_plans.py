@@ -79,7 +79,7 @@ def test_nothing_to_do(library):
 
 def test_unaligned_vectors_are_refused(library):
     conv = describe(16, 16, 4, kernel=1, type=FLOAT16)
-    plan = next(p for p in library.candidates(conv, ORIN) if library.family(p) == "pointwise8")
+    plan = next(p for p in library.candidates(conv, ORIN) if library.algorithm(p) == "pointwise8")
     tensors = ConvTensors(*[256] * 7)
     tensors.x = 258
     assert library.handle.sanp_cuda_conv(byref(conv), byref(plan), byref(tensors), 256, None) == BAD_ARGUMENT
@@ -102,16 +102,16 @@ def test_workspace_never_grows_with_a_smaller_batch(library, device):
 
 
 def test_which_kernel_a_layer_gets(library):
-    def family(device, *shape, **fields):
-        return library.family(library.plan(describe(*shape, type=FLOAT16, **fields), device))
+    def algorithm(device, *shape, **fields):
+        return library.algorithm(library.plan(describe(*shape, type=FLOAT16, **fields), device))
 
-    assert family(ORIN, 256, 256, 14, batch=8) == "halo"
-    assert family(ORIN, 256, 64, 56, kernel=1) == "pointwise8"
-    assert family(ORIN, 1024, 256, 14, kernel=1) == "pointwise4"
-    assert family(ORIN, 2048, 512, 7, kernel=1) == "gather"
-    assert family(ORIN, 3, 64, 224, kernel=7, stride=2) == "gather"
-    assert family(ORIN, 96, 96, 56, group=96) == "direct"
-    assert family(XAVIER, 256, 256, 14) == "simt"
+    assert algorithm(ORIN, 256, 256, 14, batch=8) == "halo"
+    assert algorithm(ORIN, 256, 64, 56, kernel=1) == "pointwise8"
+    assert algorithm(ORIN, 1024, 256, 14, kernel=1) == "pointwise4"
+    assert algorithm(ORIN, 2048, 512, 7, kernel=1) == "gather"
+    assert algorithm(ORIN, 3, 64, 224, kernel=7, stride=2) == "gather"
+    assert algorithm(ORIN, 96, 96, 56, group=96) == "direct"
+    assert algorithm(XAVIER, 256, 256, 14) == "simt"
 
 
 def test_small_maps_fill_the_device(library):
@@ -131,7 +131,7 @@ def test_plans_respect_the_device(library, seed):
             assert max(plan.grid[1:]) <= 65535
             assert plan.threads % 32 == 0
             if device.sm_major < 8:
-                assert library.family(plan) in ("simt", "direct")
+                assert library.algorithm(plan) in ("simt", "direct")
 
 
 def test_texts(library):
@@ -139,7 +139,7 @@ def test_texts(library):
     assert b"contradicts" in text(BAD_ARGUMENT)
     assert b"plan again" in text(BAD_PLAN)
     assert text(0) == b"no error"
-    assert library.handle.sanp_cuda_family_name(99) == b"unknown"
+    assert library.handle.sanp_cuda_algorithm_name(99) == b"unknown"
 
 
 def test_the_current_device(library):

@@ -39,7 +39,7 @@ def build() -> Path:
 
 
 def count(program: Path, folder: Path) -> tuple[str, dict]:
-    """(compiler, {case: {"family", "multiply_adds", "instructions"}}) as callgrind counts them.
+    """(compiler, {case: {"algorithm", "multiply_adds", "instructions"}}) as callgrind counts them.
 
     Callgrind writes a part before every case and one at the end; the first part holds nothing.
     """
@@ -54,10 +54,10 @@ def count(program: Path, folder: Path) -> tuple[str, dict]:
     parts = [folder / f"out.{i + 2}" for i in range(len(lines) - 1)] + [out]
     cases = {}
     for line, part in zip(lines, parts):
-        name, macs, family = line.split("\t")
+        name, macs, algorithm = line.split("\t")
         summary = re.search(r"^summary: (\d+)", part.read_text(), re.MULTILINE)
         assert summary, f"{part.name}: callgrind wrote no summary"
-        cases[name] = {"family": family, "multiply_adds": int(macs), "instructions": int(summary[1])}
+        cases[name] = {"algorithm": algorithm, "multiply_adds": int(macs), "instructions": int(summary[1])}
     return compiler, cases
 
 
@@ -71,7 +71,7 @@ def counted(tmp_path_factory) -> tuple[str, dict]:
 
 def test_instructions_per_multiply_add(counted):
     for name, case in counted[1].items():
-        most = MOST_PER_VECTOR.get(case["family"])
+        most = MOST_PER_VECTOR.get(case["algorithm"])
         if most is None or "one of eight" in name:
             continue
         most += WIDENING if "16 bits" in name else 0.0

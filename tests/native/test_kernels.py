@@ -90,6 +90,6 @@ def test_only_the_documented_symbols_are_exported():
     command = ["nm", "-D", "--defined-only", find_library()]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert sorted(line.split()[-1] for line in text.splitlines()) == [
-        "RegisterCustomOps", "sanp_ops_families", "sanp_ops_force_isa", "sanp_ops_isa", "sanp_ops_limit_winograd",
+        "RegisterCustomOps", "sanp_ops_algorithms", "sanp_ops_force_isa", "sanp_ops_isa", "sanp_ops_limit_winograd",
         "sanp_ops_narrow_weights", "sanp_ops_version",
     ]  # fmt: skip

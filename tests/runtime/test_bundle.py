@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_bundle import fill, make_golden, make_manifest
+from tiny_bundle import fill, make_manifest, make_reference
 
 from sanp_runtime.bundle import open_bundle
 from sanp_runtime.bundle_writer import BundleWriter
@@ -29,10 +29,10 @@ def test_round_trip(pristine):
     bundle = open_bundle(pristine)
     assert bundle.manifest == loads(bundle.manifest.dumps())
     assert bundle.manifest.layer("block.a").c_in == 8
-    golden, expected = bundle.golden(), make_golden()
+    reference, expected = bundle.reference(), make_reference()
     for name, array in expected.arrays().items():
-        np.testing.assert_array_equal(golden.arrays()[name], array)
-    assert golden.take([2, 0]).x.shape == (2, 3, 8, 8)
+        np.testing.assert_array_equal(reference.arrays()[name], array)
+    assert reference.take([2, 0]).x.shape == (2, 3, 8, 8)
     with pytest.raises(TargetError, match="no operator library"):
         bundle.library()
     with pytest.raises(InputError, match="'fast'"):
@@ -130,7 +130,7 @@ def test_graph_may_not_name_a_foreign_file(bundle_path):
         (lambda row: row["build"].update(bf16_weights={"layers": {"head": 0.001}}), "bf16_weights"),
         (lambda row: row["build"].update(bf16_weights={"layers": {"stem": "0.001"}}), "bf16_weights"),
         (lambda row: row["build"].update(bf16_weights={"layers": {"stem": 1.5}}), "bf16_weights"),
-        (lambda row: row["layers"][1].update(spm_hidden=-1), "positive counts"),
+        (lambda row: row["layers"][1].update(gate_hidden=-1), "positive counts"),
         (lambda row: row["layers"][1].update(support={"gate": "nobody"}), "block.a"),
         (lambda row: row["gated"].pop(), "gated"),
         (lambda row: row["input"].update(shape=[3, 0, 8]), "input.shape"),
@@ -255,8 +255,8 @@ def test_manifest_must_describe_the_files(tmp_path):
     with pytest.raises(InputError, match="logits"), BundleWriter(tmp_path / "net.sanp") as writer:
         for kind in ("model", "open", "replay", "dense"):
             writer.add_bytes(f"{kind}.onnx", b"x")
-        golden = make_golden()
-        writer.add_golden(type(golden)(golden.x, golden.labels, golden.logits[:, :2], golden.scales))
+        reference = make_reference()
+        writer.add_reference(type(reference)(reference.x, reference.labels, reference.logits[:, :2], reference.scales))
         writer.finish(make_manifest())
     assert list(tmp_path.iterdir()) == []
 
@@ -293,28 +293,28 @@ def test_unwritable_folder():
         lambda arrays: arrays.update(x=np.array([object()])),
     ],
 )
-def test_golden_files_that_do_not_fit(tmp_path, bundle, damage):
-    from sanp_runtime.golden import read_golden
+def test_reference_files_that_do_not_fit(tmp_path, bundle, damage):
+    from sanp_runtime.reference import read_reference
 
-    arrays = make_golden().arrays()
+    arrays = make_reference().arrays()
     damage(arrays)
-    np.savez(tmp_path / "golden.npz", **arrays)
+    np.savez(tmp_path / "reference.npz", **arrays)
     with pytest.raises(InputError):
-        read_golden(tmp_path / "golden.npz", bundle.manifest)
+        read_reference(tmp_path / "reference.npz", bundle.manifest)
 
 
-def test_damaged_golden_files_never_crash(bundle, tmp_path):
+def test_damaged_reference_files_never_crash(bundle, tmp_path):
     """Without the hash check a flipped bit may survive in the numbers, but it must not raise anything else."""
-    from sanp_runtime.golden import read_golden
+    from sanp_runtime.reference import read_reference
 
-    content, rng, path = make_golden().dumps(), random.Random(5), tmp_path / "golden.npz"
+    content, rng, path = make_reference().dumps(), random.Random(5), tmp_path / "reference.npz"
     refused = 0
     for _ in range(300):
         damaged = bytearray(content)
         damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
         path.write_bytes(bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])]))
         try:
-            read_golden(path, bundle.manifest)
+            read_reference(path, bundle.manifest)
         except InputError:
             refused += 1
     assert refused > 150

@@ -48,7 +48,7 @@ def test_damage_is_2(capsys, bundle_path):
 
 
 def test_failed_level_is_1(capsys, tmp_path):
-    from tiny_bundle import make_golden, make_manifest
+    from tiny_bundle import make_manifest, make_reference
 
     from sanp_runtime.bundle_writer import BundleWriter
     from sanp_runtime.manifest import GRAPHS
@@ -58,7 +58,7 @@ def test_failed_level_is_1(capsys, tmp_path):
         for kind in GRAPHS:
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
-        writer.add_golden(make_golden())
+        writer.add_reference(make_reference())
         writer.finish(make_manifest())
     code, out, err = call(capsys, "self-test", tmp_path / "b.sanp", "--plain")
     assert code == 1 and "FAIL" in out and "self-test failed" in err

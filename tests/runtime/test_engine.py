@@ -247,7 +247,7 @@ def test_library_of_an_older_bundle_opens(tmp_path):
     library = OpLibrary(tmp_path / "old.so")
     assert (library.version, library.isa) == ("0.0.9", "portable")
     with pytest.raises(TargetError, match="newer library"):
-        library.families([1] * 15)
+        library.algorithms([1] * 15)
 
 
 def test_instruction_sets(native_path):

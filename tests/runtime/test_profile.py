@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_net
-from tiny_bundle import make_golden, make_manifest
+from tiny_bundle import make_manifest, make_reference
 
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import Layer, sample_macs
@@ -28,17 +28,17 @@ def result(pristine):
 
 def test_numbers_follow_from_the_raw_values(result):
     json.dumps(result, allow_nan=False)
-    golden = make_golden()
-    expected = sample_macs(tiny_net.LAYERS, golden.scales)
-    assert result["schema_version"] == 1 and result["settings"]["source"] == "golden.npz"
+    reference = make_reference()
+    expected = sample_macs(tiny_net.LAYERS, reference.scales)
+    assert result["schema_version"] == 1 and result["settings"]["source"] == "reference.npz"
     assert result["macs"]["gated_mean"] == pytest.approx(expected.mean())
     np.testing.assert_allclose([row["macs"] for row in result["samples"]], expected)
     typical = {name: np.mean([row[f"{name}_ms"] for row in result["samples"]]) for name in ("dense", "open", "gated")}
     ratios = result["ratios"]
     assert ratios["measured"] == pytest.approx(typical["dense"] / typical["gated"])
-    assert ratios["tax"] == pytest.approx(typical["open"] / typical["dense"])
+    assert ratios["overhead"] == pytest.approx(typical["open"] / typical["dense"])
     assert ratios["theoretical"] == pytest.approx(result["macs"]["dense"] / expected.mean())
-    assert ratios["realised"] == pytest.approx(ratios["measured"] / ratios["theoretical"])
+    assert ratios["efficiency"] == pytest.approx(ratios["measured"] / ratios["theoretical"])
     for name, engine in result["engines"].items():
         block = engine["latency"]
         assert block["count"] == len(block["values"]) and block["count"] % 6 == 0, name
@@ -50,8 +50,8 @@ def test_layers_add_up(result):
     rows = {row["name"]: row for row in result["layers"]}
     assert sum(row["macs_dense"] for row in rows.values()) == result["macs"]["dense"]
     assert sum(row["macs_gated"] for row in rows.values()) == pytest.approx(result["macs"]["gated_mean"])
-    golden = make_golden()
-    assert rows["stem"]["open_fraction"] == pytest.approx((golden.scales["stem"] != 0).mean())
+    reference = make_reference()
+    assert rows["stem"]["open_fraction"] == pytest.approx((reference.scales["stem"] != 0).mean())
     assert rows["stem"]["varies"] is True and rows["head"]["open_fraction"] is None
     assert rows["stem"]["dense_ms"] > 0 and rows["head"]["dense_ms"] > 0
 
@@ -109,7 +109,7 @@ def write_bundle(path, open_weights=None, spoil=None, library=None):
                 twin.domain = "other"
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(model, offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
-        writer.add_golden(make_golden())
+        writer.add_reference(make_reference())
         if library is not None:
             writer.add_file(LIBRARY_FILE, library)
         return writer.finish(make_manifest())

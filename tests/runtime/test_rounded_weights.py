@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 import tiny_net
-from tiny_bundle import make_golden, make_manifest
+from tiny_bundle import make_manifest, make_reference
 
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.manifest import GRAPHS, LIBRARY_FILE
@@ -54,17 +54,17 @@ def test_right_kernels_are_not_blamed_for_what_rounding_costs():
 
 
 def test_a_gate_within_the_rounding_of_the_weights_before_it_may_flip():
-    golden = make_golden()
+    reference = make_reference()
     layer = "block.b"
-    margin = golden.saliency[layer].copy()
+    margin = reference.saliency[layer].copy()
     size = np.abs(margin[2]).max()
     channel = int(np.abs(margin[2]).argmin())
     margin[2, channel] = 5e-3 * size
-    golden = dataclasses.replace(golden, saliency={**golden.saliency, layer: margin})
-    scales = {name: values.copy() for name, values in golden.scales.items()}
+    reference = dataclasses.replace(reference, saliency={**reference.saliency, layer: margin})
+    scales = {name: values.copy() for name, values in reference.scales.items()}
     scales[layer][2, channel] = 0.0 if scales[layer][2, channel] else 1.0
-    assert not gate_check(LAYERS, golden, scales).passed
-    report = gate_check(LAYERS, golden, scales, rounded=ROUNDED)
+    assert not gate_check(LAYERS, reference, scales).passed
+    report = gate_check(LAYERS, reference, scales, rounded=ROUNDED)
     assert report.passed and report.count("rounding") == 1
 
 
@@ -82,7 +82,7 @@ def rounded_bundle(folder, library, rounded, spoil=None):
         writer.add_bytes("weights.bin", bytes(blob))
         if library is not None:
             writer.add_file(LIBRARY_FILE, library)
-        writer.add_golden(make_golden())
+        writer.add_reference(make_reference())
         build = {"bf16_weights": {"layers": spoil or dict(ROUNDED), "answers": None}}
         return writer.finish(dataclasses.replace(make_manifest(), build=build))
 

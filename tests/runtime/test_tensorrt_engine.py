@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny_net
 import tiny_trt
-from tiny_bundle import make_golden
+from tiny_bundle import make_reference
 
 from sanp_runtime import load
 from sanp_runtime import manifest as manifests
@@ -284,4 +284,4 @@ def test_the_device_command_line(machine, stub, tmp_path, capsys, monkeypatch):
     assert main(["run", str(path)]) == 0
     assert main(["profile", str(path), "--duration", "0.05", "--allow-invalid"]) == 0
     assert main(["self-test", str(path), "--plain"]) == 2
-    assert len(make_golden()) == 6
+    assert len(make_reference()) == 6

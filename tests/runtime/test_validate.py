@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 import tiny_net
-from tiny_bundle import make_golden
+from tiny_bundle import make_reference
 
 from sanp_runtime import load
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 from sanp_runtime.validate import gate_check, replay_check, self_test, task_check
 from sanp_runtime.validate.tolerance import EPS, fan_in, gate_tolerance, relative_tolerance
 from sanp_targets.errors import ConfigError, InputError
@@ -45,11 +45,11 @@ def test_self_test_passes(request, place):
 
 def test_replay_catches_one_wrong_product(pristine):
     """Drop one of 72 products of one filter: the smallest mistake that a kernel can make."""
-    golden, weights = make_golden(), tiny_net.weights()
-    used = int((golden.scales["stem"] != 0).sum(0).argmax())
-    weights["block.a.weight"][int((golden.scales["block.a"] != 0).sum(0).argmax()), used, 1, 1] = 0
-    wrong = tiny_net.reference(weights, golden.x, golden.scales)["logits"]
-    report = replay_check(LAYERS, golden.logits, wrong)
+    reference, weights = make_reference(), tiny_net.weights()
+    used = int((reference.scales["stem"] != 0).sum(0).argmax())
+    weights["block.a.weight"][int((reference.scales["block.a"] != 0).sum(0).argmax()), used, 1, 1] = 0
+    wrong = tiny_net.reference(weights, reference.x, reference.scales)["logits"]
+    report = replay_check(LAYERS, reference.logits, wrong)
     assert not report.passed and report.worst_share > 100
     assert "a kernel is wrong" in report.summary()
 
@@ -79,31 +79,31 @@ def test_replay_shapes(shape):
         replay_check(LAYERS, np.zeros((0, 2)), np.zeros((0, 2)))
 
 
-def flipped(golden: Golden, *places: tuple[str, int, int]) -> dict[str, np.ndarray]:
-    gates = {name: scale.copy() for name, scale in golden.scales.items()}
+def flipped(reference: Reference, *places: tuple[str, int, int]) -> dict[str, np.ndarray]:
+    gates = {name: scale.copy() for name, scale in reference.scales.items()}
     for layer, sample, channel in places:
         value = gates[layer][sample, channel]
         gates[layer][sample, channel] = 0.0 if value else 1.0
     return gates
 
 
-def with_margin(golden: Golden, layer: str, sample: int, channel: int, margin: float) -> Golden:
-    saliency = {name: value.copy() for name, value in golden.saliency.items()}
+def with_margin(reference: Reference, layer: str, sample: int, channel: int, margin: float) -> Reference:
+    saliency = {name: value.copy() for name, value in reference.saliency.items()}
     saliency[layer][sample, channel] = margin
-    return dataclasses.replace(golden, saliency=saliency)
+    return dataclasses.replace(reference, saliency=saliency)
 
 
 def test_equal_gates():
-    golden = make_golden()
-    report = gate_check(LAYERS, golden, golden.scales)
+    reference = make_reference()
+    report = gate_check(LAYERS, reference, reference.scales)
     assert report.passed and report.agreement == 1 and report.first_layer is None
     assert report.decisions == 3 * 6 * 8 == sum(report.histogram["counts"])
     assert set(report.open_fraction) == set(tiny_net.GATED)
 
 
 def test_flip_far_from_the_bound_is_a_mismatch():
-    golden = make_golden()
-    report = gate_check(LAYERS, golden, flipped(golden, ("block.a", 2, 5)))
+    reference = make_reference()
+    report = gate_check(LAYERS, reference, flipped(reference, ("block.a", 2, 5)))
     assert not report.passed and report.first_layer == "block.a"
     (flip,) = report.flips
     assert (flip.sample, flip.channel, flip.kind) == (2, 5, "mismatch")
@@ -113,53 +113,53 @@ def test_flip_far_from_the_bound_is_a_mismatch():
 
 
 def test_flip_at_the_bound_is_rounding():
-    golden = with_margin(make_golden(), "block.a", 2, 5, 1e-7)
-    report = gate_check(LAYERS, golden, flipped(golden, ("block.a", 2, 5)))
+    reference = with_margin(make_reference(), "block.a", 2, 5, 1e-7)
+    report = gate_check(LAYERS, reference, flipped(reference, ("block.a", 2, 5)))
     assert report.passed and report.count("rounding") == 1 and report.agreement < 1
     assert report.histogram["counts"][0] + report.histogram["counts"][1] >= 1
 
 
 def test_flips_after_a_flip_are_consequences_in_that_sample_only():
-    golden = with_margin(make_golden(), "stem", 2, 0, 1e-8)
-    gates = flipped(golden, ("stem", 2, 0), ("block.a", 2, 1), ("block.b", 2, 3))
-    report = gate_check(LAYERS, golden, gates)
+    reference = with_margin(make_reference(), "stem", 2, 0, 1e-8)
+    gates = flipped(reference, ("stem", 2, 0), ("block.a", 2, 1), ("block.b", 2, 3))
+    report = gate_check(LAYERS, reference, gates)
     assert [flip.kind for flip in report.flips] == ["rounding", "consequence", "consequence"]
     assert report.passed and report.first_layer == "stem"
-    other = gate_check(LAYERS, golden, flipped(golden, ("stem", 2, 0), ("block.a", 3, 1)))
+    other = gate_check(LAYERS, reference, flipped(reference, ("stem", 2, 0), ("block.a", 3, 1)))
     assert [flip.kind for flip in other.flips] == ["rounding", "mismatch"]
     assert other.first_layer == "stem" and "first in block.a, sample 3" in other.summary()
 
 
 def test_two_flips_of_one_layer_are_both_judged():
-    golden = with_margin(make_golden(), "stem", 2, 0, 1e-8)
-    report = gate_check(LAYERS, golden, flipped(golden, ("stem", 2, 0), ("stem", 2, 1)))
+    reference = with_margin(make_reference(), "stem", 2, 0, 1e-8)
+    report = gate_check(LAYERS, reference, flipped(reference, ("stem", 2, 0), ("stem", 2, 1)))
     assert [flip.kind for flip in report.flips] == ["rounding", "mismatch"]
 
 
 def test_static_gates_have_no_excuse():
-    golden = dataclasses.replace(make_golden(), saliency={})
-    assert gate_check(LAYERS, golden, golden.scales).passed
-    report = gate_check(LAYERS, golden, flipped(golden, ("stem", 0, 0)))
+    reference = dataclasses.replace(make_reference(), saliency={})
+    assert gate_check(LAYERS, reference, reference.scales).passed
+    report = gate_check(LAYERS, reference, flipped(reference, ("stem", 0, 0)))
     assert not report.passed and "static gate" in report.summary()
     strict(report.to_json())
 
 
 def test_nan_gates_never_pass():
-    golden = make_golden()
-    gates = flipped(golden)
+    reference = make_reference()
+    gates = flipped(reference)
     gates["stem"][0, 0] = np.nan
     gates["block.a"][0, 0] = np.nan
-    report = gate_check(LAYERS, golden, gates)
+    report = gate_check(LAYERS, reference, gates)
     assert report.count("mismatch") == 2
     strict(report.to_json())
 
 
 def test_gates_of_another_network():
-    golden = make_golden()
+    reference = make_reference()
     with pytest.raises(InputError, match="'stem'"):
-        gate_check(LAYERS, golden, {})
+        gate_check(LAYERS, reference, {})
     with pytest.raises(InputError, match="expected"):
-        gate_check(LAYERS, golden, dict(golden.scales, stem=np.zeros((6, 7), np.float32)))
+        gate_check(LAYERS, reference, dict(reference.scales, stem=np.zeros((6, 7), np.float32)))
 
 
 def test_real_damage_is_found_at_its_layer(pristine):
@@ -169,7 +169,7 @@ def test_real_damage_is_found_at_its_layer(pristine):
     answers = tiny_net.reference(weights, x)
     names = tiny_net.GATED
     wrong = dataclasses.replace(
-        make_golden(),
+        make_reference(),
         scales={name: answers[f"scale/{name}"] for name in names},
         saliency={name: answers[f"saliency/{name}"] - np.float32(tiny_net.THRESHOLD) for name in names},
     )
@@ -179,13 +179,13 @@ def test_real_damage_is_found_at_its_layer(pristine):
     assert {flip.layer for flip in report.flips if flip.kind == "mismatch"} == {"block.a"}
 
 
-def answers(correct: int, n: int = 100) -> tuple[Golden, np.ndarray]:
+def answers(correct: int, n: int = 100) -> tuple[Reference, np.ndarray]:
     """A reference that is right on all n samples and logits that are right on `correct` of them."""
     labels = np.arange(n, dtype=np.int64) % 5
     perfect = np.eye(5, dtype=np.float32)[labels]
     logits = perfect.copy()
     logits[correct:] = np.roll(perfect[correct:], 1, axis=1)
-    return Golden(np.zeros((n, 1, 1, 1), np.float32), labels, perfect), logits
+    return Reference(np.zeros((n, 1, 1, 1), np.float32), labels, perfect), logits
 
 
 @pytest.mark.parametrize(
@@ -202,26 +202,26 @@ def answers(correct: int, n: int = 100) -> tuple[Golden, np.ndarray]:
     ],
 )
 def test_task_gates(correct, gates, passed):
-    golden, logits = answers(correct)
-    report = task_check(golden, logits, **gates)
+    reference, logits = answers(correct)
+    report = task_check(reference, logits, **gates)
     assert report.passed is passed and report.engine_correct == correct == report.equal_predictions
     assert strict(report.to_json())["passed"] is passed
 
 
 def test_task_counts_nan_as_wrong():
-    golden, logits = answers(100)
+    reference, logits = answers(100)
     logits[3, 2] = np.nan
-    logits[7, int(golden.labels[7])] = np.inf
-    assert task_check(golden, logits).engine_correct == 98
+    logits[7, int(reference.labels[7])] = np.inf
+    assert task_check(reference, logits).engine_correct == 98
 
 
 def test_task_arguments():
-    golden, logits = answers(100)
+    reference, logits = answers(100)
     with pytest.raises(InputError):
-        task_check(golden, logits[:50])
+        task_check(reference, logits[:50])
     for gates in ({"relative": 1.1}, {"max_drop": -0.1}, {"relative": float("nan")}):
         with pytest.raises(ConfigError, match="expected a share"):
-            task_check(golden, logits, **gates)
+            task_check(reference, logits, **gates)
 
 
 def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
@@ -230,13 +230,13 @@ def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
     from sanp_runtime.bundle_writer import BundleWriter
     from sanp_runtime.manifest import GRAPHS
 
-    golden = make_golden()
+    reference = make_reference()
     weights, blob, offsets = tiny_net.weights(seed=4), bytearray(), {}
     with BundleWriter(tmp_path / "other.sanp") as writer:
         for kind in GRAPHS:
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
-        writer.add_golden(golden)
+        writer.add_reference(reference)
         bundle = writer.finish(make_manifest())
     result = self_test(bundle, library=None)
     assert not result.passed and not result.replay.passed and not result.gates.passed

@@ -1,4 +1,4 @@
-"""The hand-written network as a complete bundle: manifest, golden samples, files."""
+"""The hand-written network as a complete bundle: manifest, reference samples, files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import tiny_net
 from sanp_runtime.bundle import Bundle
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import dense_macs
-from sanp_runtime.golden import Golden
 from sanp_runtime.manifest import GRAPHS, LIBRARY_FILE, Manifest
+from sanp_runtime.reference import Reference
 
 
 def make_manifest() -> Manifest:
@@ -36,10 +36,10 @@ def make_manifest() -> Manifest:
     )
 
 
-def make_golden(n: int = 6) -> Golden:
+def make_reference(n: int = 6) -> Reference:
     x = tiny_net.samples(n)
     answers = tiny_net.reference(tiny_net.weights(), x)
-    return Golden(
+    return Reference(
         x=x,
         labels=answers["logits"].argmax(1).astype(np.int64),
         logits=answers["logits"],
@@ -56,5 +56,5 @@ def fill(writer: BundleWriter, library: Path | None = None) -> Bundle:
     writer.add_bytes("weights.bin", bytes(blob))
     if library is not None:
         writer.add_file(LIBRARY_FILE, library)
-    writer.add_golden(make_golden())
+    writer.add_reference(make_reference())
     return writer.finish(make_manifest())

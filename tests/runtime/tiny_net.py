@@ -17,9 +17,9 @@ THRESHOLD = 0.25
 GATED = ("stem", "block.a", "block.b")
 SOURCE = {"stem": "input", "block.a": "y.stem", "block.b": "y.block.a"}
 LAYERS = (
-    Layer("stem", C, WIDTH, (H, W), (3, 3), gated=True, spm_hidden=HIDDEN, support=Dense(C)),
-    Layer("block.a", WIDTH, WIDTH, (H, W), (3, 3), gated=True, spm_hidden=HIDDEN, support=Gate("stem")),
-    Layer("block.b", WIDTH, WIDTH, (H, W), (3, 3), gated=True, spm_hidden=HIDDEN, support=Gate("block.a")),
+    Layer("stem", C, WIDTH, (H, W), (3, 3), gated=True, gate_hidden=HIDDEN, support=Dense(C)),
+    Layer("block.a", WIDTH, WIDTH, (H, W), (3, 3), gated=True, gate_hidden=HIDDEN, support=Gate("stem")),
+    Layer("block.b", WIDTH, WIDTH, (H, W), (3, 3), gated=True, gate_hidden=HIDDEN, support=Gate("block.a")),
     Layer("head", WIDTH, CLASSES, (1, 1), head=True, support=any_of([Gate("stem"), Gate("block.b")])),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tiny_net
 from onnx.shape_inference import infer_shapes
-from tiny_bundle import make_golden, make_manifest
+from tiny_bundle import make_manifest, make_reference
 
 from sanp_export.tensorrt import TensorrtOptions, convert, single_nodes
 from sanp_export.variants import share_weights
@@ -46,7 +46,7 @@ def write(
         for kind, content in files.items():
             writer.add_bytes(f"{kind}.onnx", content)
         writer.add_bytes("weights.bin", weights)
-        writer.add_golden(make_golden())
+        writer.add_reference(make_reference())
         if sources is not None:
             writer.add_bytes("plugin-src.tar.gz", sources)
         return writer.finish(dataclasses.replace(make_manifest(), target=where, build=build))

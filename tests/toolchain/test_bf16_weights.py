@@ -70,7 +70,7 @@ def test_small_maps_are_rounded_in_every_graph_and_stored_once(made):
 
 def test_the_reported_change_of_the_answers_is_that_of_plain_onnx_runtime(made):
     _, _, plain, rounded = made
-    x = plain.golden().x
+    x = plain.reference().x
     with load(plain.path, library=None) as before, load(rounded.path, library=None) as after:
         first, second = before(x), after(x)
     answers = rounded.manifest.build["bf16_weights"]["answers"]
@@ -111,7 +111,7 @@ def test_all_levels_pass_and_a_wrong_file_is_still_seen(made, tmp_path):
 
 def test_the_library_answers_as_without_16_bits(made):
     _, _, _, rounded = made
-    x = rounded.golden().x
+    x = rounded.reference().x
     handle = OpLibrary(rounded.library())._handle
     answers = []
     try:
@@ -145,7 +145,7 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
 def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):
     _, model, plain, rounded = made
     timed = {}
-    monkeypatch.setattr(compiling, "tune_families", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
+    monkeypatch.setattr(compiling, "tune_algorithms", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
     bundle = compile_model(model, tmp_path / "model.sanp", tune=True, bf16_weights=True)
     assert bundle.manifest.rounded == rounded.manifest.rounded
     expected = weights(rounded, "model")

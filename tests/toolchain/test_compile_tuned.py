@@ -1,4 +1,4 @@
-"""`sanp compile --tune` from end to end; which family is fastest is the machine's business and never asserted."""
+"""`sanp compile --tune` from end to end; which algorithm is fastest is the machine's business and never asserted."""
 
 import functools
 import json
@@ -32,7 +32,7 @@ def model(trained, tmp_path_factory):
 
 
 class LastWins:
-    """A clock for which the last family of every plan is fastest: the tuned bundle then differs in every layer."""
+    """A clock for which the last algorithm of every plan is fastest: the tuned bundle then differs in every layer."""
 
     def __init__(self, model, feeds, library):
         self.model, self.feeds = model, feeds
@@ -49,12 +49,12 @@ def ranked(plans):
     return [(index + 1 if plan else 0, plan) for index, plan in enumerate(plans)]
 
 
-def families_in(path):
+def algorithms_in(path):
     return {
         node.name.rpartition("/")[0]: attribute.s.decode()
         for node in onnx.load(path, load_external_data=False).graph.node
         for attribute in node.attribute
-        if attribute.name == "family"
+        if attribute.name == "algorithm"
     }
 
 
@@ -62,32 +62,32 @@ def families_in(path):
 def bundle(model, tmp_path_factory):
     """Tuned with `LastWins`, so that every layer has a hint."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiling, "tune_families", functools.partial(compiling_tuned.tune, race=LastWins))
+        patch.setattr(compiling, "tune_algorithms", functools.partial(compiling_tuned.tune, race=LastWins))
         return compile_model(model, tmp_path_factory.mktemp("bundle") / "model.sanp", tune=True)
 
 
 def test_hints_land_in_every_gated_graph_and_in_the_manifest(bundle):
     record = bundle.manifest.options["tuning"]
-    assert set(record["families"]) == set(bundle.manifest.gated)
+    assert set(record["algorithms"]) == set(bundle.manifest.gated)
     for name in ("model", "open", "replay"):
-        assert families_in(bundle.graph(name)) == record["families"]
-    assert not families_in(bundle.graph("dense"))
+        assert algorithms_in(bundle.graph(name)) == record["algorithms"]
+    assert not algorithms_in(bundle.graph("dense"))
     library = OpLibrary(find_library())
     assert record["machine"] == {
         "arch": fingerprint()["arch"], "cpu_model": fingerprint()["cpu_model"], "isa": library.isa
     }  # fmt: skip
-    assert (record["threads"], record["batch"], record["inputs"], record["kept"]) == (1, 1, "golden.npz", True)
+    assert (record["threads"], record["batch"], record["inputs"], record["kept"]) == (1, 1, "reference.npz", True)
     for name, row in record["layers"].items():
-        assert row["fastest"] == record["families"][name] != row["model"]
+        assert row["fastest"] == record["algorithms"][name] != row["model"]
         assert row["fastest_ms"] < row["model_ms"] and {row["model"], row["fastest"]} <= set(row["tried_ms"])
         assert "gather" not in row["tried_ms"]
 
 
 def test_answers_are_those_of_the_untuned_bundle(model, bundle, tmp_path):
     plain = compile_model(model, tmp_path / "plain.sanp")
-    assert not families_in(plain.graph("model")) and "tuning" not in plain.manifest.options
+    assert not algorithms_in(plain.graph("model")) and "tuning" not in plain.manifest.options
     assert self_test(bundle).passed
-    x = bundle.golden().x
+    x = bundle.reference().x
     for name in ("model", "open", "replay"):
         with load(plain.path, graph=name) as one, load(bundle.path, graph=name) as other:
             expected, found = one(x).logits, other(x).logits
@@ -96,10 +96,10 @@ def test_answers_are_those_of_the_untuned_bundle(model, bundle, tmp_path):
 
 
 def test_another_instruction_set_and_plain_onnx_runtime_take_the_same_file(bundle):
-    golden = bundle.golden()
+    reference = bundle.reference()
     for options in ({"isa": "portable"}, {"library": None}, {"threads": 2}):
         with load(bundle.path, **options) as engine:
-            np.testing.assert_allclose(engine(golden.x).logits, golden.logits, rtol=2e-5, atol=2e-4)
+            np.testing.assert_allclose(engine(reference.x).logits, reference.logits, rtol=2e-5, atol=2e-4)
 
 
 def test_the_real_race_end_to_end(model, tmp_path):
@@ -110,7 +110,7 @@ def test_the_real_race_end_to_end(model, tmp_path):
     shown = CliRunner().invoke(app, ["inspect", str(path), "--json"])
     record = json.loads(shown.stdout)["tuning"]
     assert "Kernels tuned on" in CliRunner().invoke(app, ["inspect", str(path)]).output
-    assert families_in(path / "model.onnx") == record["families"]
+    assert algorithms_in(path / "model.onnx") == record["algorithms"]
     assert all(0 < ms < 1000 for row in record["layers"].values() for ms in row["tried_ms"].values())
     assert self_test(path).passed
 
@@ -123,10 +123,10 @@ def test_without_answers_random_masks_drive_the_graph_whose_scales_are_masks(tra
         made.append(LastWins(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(compiling, "tune_families", functools.partial(compiling_tuned.tune, race=keep))
+    monkeypatch.setattr(compiling, "tune_algorithms", functools.partial(compiling_tuned.tune, race=keep))
     bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", tune=True)
     assert bundle.manifest.options["tuning"]["inputs"] == "random, 50% of the channels open"
-    assert families_in(bundle.graph("model"))
+    assert algorithms_in(bundle.graph("model"))
     gates = [node for node in made[0].model.graph.node if node.op_type == "SanpChannelGate"]
     masks = np.concatenate([v.ravel() for row in made[0].feeds for k, v in row.items() if k.startswith("mask.")])
     assert not gates and set(np.unique(masks)) == {0, 1} and 0.45 < masks.mean() < 0.55

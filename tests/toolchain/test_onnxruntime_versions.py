@@ -9,7 +9,7 @@ import pytest
 
 from sanp.pipeline.compiling import compile_model
 from sanp.pipeline.exporting import export
-from sanp.pipeline.plan_race import with_families
+from sanp.pipeline.plan_race import with_algorithms
 from sanp_export import graph
 
 # 1.17 is the oldest with ParallelFor for custom operators; 1.23 the last that crashes on a hole in the input list.
@@ -23,7 +23,7 @@ from sanp_runtime.bundle import open_bundle
 from sanp_runtime.validate import self_test
 bundle = open_bundle(sys.argv[1])
 result = self_test(bundle)
-x = bundle.golden().x
+x = bundle.reference().x
 with load(sys.argv[1]) as fast, load(sys.argv[1], library=None) as slow:
     passed = fast.proof().require().passed
     masks = {name: numpy.zeros((1, bundle.manifest.layer(name).c_out), "f") for name in fast.gated[1:2]}
@@ -39,7 +39,7 @@ def bundle(trained, tmp_path_factory):
     export(trained, folder / "model.onnx", samples=8)
     model = graph.read(folder / "model.onnx")
     # The function of the operator does not declare this attribute: every release must take it all the same.
-    graph.write(with_families(model, {layer.name: "rows" for layer in graph.layers_of(model)}), folder / "model.onnx")
+    graph.write(with_algorithms(model, {layer.name: "rows" for layer in graph.layers_of(model)}), folder / "model.onnx")
     return compile_model(folder / "model.onnx", folder / "model.sanp")
 
 

@@ -15,7 +15,7 @@ from sanp import checkpoint, models
 from sanp.cost_tracker import CostTracker
 from sanp.pipeline import compiling
 from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export, golden_path
+from sanp.pipeline.exporting import export, reference_path
 from sanp.pipeline.inspecting import inspect
 from sanp.pipeline.reference import pytorch_answers
 from sanp.pipeline.validating import validate
@@ -56,12 +56,12 @@ def test_all_levels_pass(built):
 def test_plain_onnx_runtime_gives_the_same_logits(built):
     """Deleting our library must not change an answer, only its speed."""
     _, model, bundle = built
-    golden = bundle.golden()
-    plain = ort.InferenceSession(str(model)).run(["logits"], {"input": golden.x})[0]
+    reference = bundle.reference()
+    plain = ort.InferenceSession(str(model)).run(["logits"], {"input": reference.x})[0]
     with load(bundle.path) as fast, load(bundle.path, library=None) as slow:
-        for logits in (fast(golden.x).logits, slow(golden.x).logits, plain):
-            scale = np.abs(golden.logits).max()
-            np.testing.assert_allclose(logits, golden.logits, atol=2e-5 * scale, rtol=2e-5)
+        for logits in (fast(reference.x).logits, slow(reference.x).logits, plain):
+            scale = np.abs(reference.logits).max()
+            np.testing.assert_allclose(logits, reference.logits, atol=2e-5 * scale, rtol=2e-5)
 
 
 def test_exporter_and_tracker_agree_on_the_network(built):
@@ -74,8 +74,8 @@ def test_exporter_and_tracker_agree_on_the_network(built):
     assert set(mine) == set(theirs)
     for name, row in mine.items():
         other = theirs[name]
-        assert (row.c_in, row.c_out, row.out_hw, row.kernel, row.groups, row.gated, row.spm_hidden) == (
-            other.c_in, other.c_out, other.out_hw, other.kernel, other.groups, other.gated, other.spm_hidden
+        assert (row.c_in, row.c_out, row.out_hw, row.kernel, row.groups, row.gated, row.gate_hidden) == (
+            other.c_in, other.c_out, other.out_hw, other.kernel, other.groups, other.gated, other.gate_hidden
         ), name  # fmt: skip
 
 
@@ -83,11 +83,11 @@ def test_per_sample_macs_agree_between_pytorch_and_the_engine(built):
     path, _, bundle = built
     loaded = checkpoint.load(path)
     tracker = CostTracker(loaded.model, loaded.example_input)
-    golden = bundle.golden()
+    reference = bundle.reference()
     with torch.no_grad():
-        loaded.model(torch.from_numpy(golden.x))
+        loaded.model(torch.from_numpy(reference.x))
     with load(bundle.path) as engine:
-        np.testing.assert_allclose(engine(golden.x).macs, tracker.sample_macs().numpy(), rtol=1e-6)
+        np.testing.assert_allclose(engine(reference.x).macs, tracker.sample_macs().numpy(), rtol=1e-6)
 
 
 def test_a_broken_kernel_is_seen_at_level_0_and_a_moved_gate_at_level_1(built, tmp_path):
@@ -125,9 +125,9 @@ def test_a_network_of_ones_own(tmp_path):
     labels = np.arange(4) % 3
     sanp.export(network, tmp_path / "own.onnx", example_input=example, images=example.numpy(), labels=labels)
     bundle = sanp.compile(tmp_path / "own.onnx", tmp_path / "own.sanp")
-    golden = pytorch_answers(network, example.numpy(), labels)
+    reference = pytorch_answers(network, example.numpy(), labels)
     with load(bundle.path) as engine:
-        np.testing.assert_allclose(engine(example.numpy()).logits, golden.logits, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(engine(example.numpy()).logits, reference.logits, rtol=1e-4, atol=1e-5)
         off = {name: np.zeros((1, bundle.manifest.layer(name).c_out), "f") for name in engine.gated}
         assert not any(gate.any() for gate in engine(example.numpy(), off).gates.values())
 
@@ -135,10 +135,10 @@ def test_a_network_of_ones_own(tmp_path):
 def test_answers_of_another_model_are_refused(trained, tmp_path):
     export(trained, tmp_path / "a.onnx", samples=4)
     export(trained, tmp_path / "b.onnx", samples=5)
-    shutil.copy(golden_path(tmp_path / "b.onnx"), golden_path(tmp_path / "a.onnx"))
+    shutil.copy(reference_path(tmp_path / "b.onnx"), reference_path(tmp_path / "a.onnx"))
     with pytest.raises(InputError, match=r"does not belong to a\.onnx"):
         compile_model(tmp_path / "a.onnx", tmp_path / "a.sanp")
-    golden_path(tmp_path / "a.onnx").unlink()
+    reference_path(tmp_path / "a.onnx").unlink()
     with pytest.raises(InputError, match="is missing"):
         compile_model(tmp_path / "a.onnx", tmp_path / "a.sanp")
     assert not (tmp_path / "a.sanp").exists()
@@ -148,7 +148,7 @@ def test_a_model_without_answers_compiles(trained, tmp_path):
     export(trained, tmp_path / "model.onnx", samples=0)
     bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
     with pytest.raises(InputError, match="reference samples"):
-        bundle.golden()
+        bundle.reference()
 
 
 def test_an_engine_that_would_not_be_accelerated_is_refused(trained, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from sanp.pipeline.choosing import ETA, Evidence, break_even, choose, densities, read_layer_times
 from sanp_runtime.cost import Layer
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 from sanp_runtime.support import Dense, Gate
 from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.targets import Gpu, resolve
@@ -22,19 +22,19 @@ def evidence(gpu="jetson-agx-orin", precision="fp32", batch=1, known=None, measu
     return Evidence(resolve(gpu).gpu, precision, batch, known or {}, measured or {})
 
 
-def golden(first, second):
+def reference(first, second):
     scales = {"first": np.array(first, np.float32), "second": np.array(second, np.float32)}
     n = len(scales["first"])
-    return Golden(np.zeros((n, 64, 56, 56), "f"), np.zeros(n, "i8"), np.zeros((n, 10), "f"), scales)
+    return Reference(np.zeros((n, 64, 56, 56), "f"), np.zeros(n, "i8"), np.zeros((n, 10), "f"), scales)
 
 
 def test_density_is_the_mean_of_the_products():
     """Two samples with disjoint halves open: each computes a quarter of the second layer, and so does the mean."""
     left = np.repeat([[0.5, 0.0]], 64, axis=1).reshape(1, 128)
     right = 0.5 - left
-    found = densities(LAYERS, golden(np.concatenate([left, right]), np.concatenate([left, right])))
+    found = densities(LAYERS, reference(np.concatenate([left, right]), np.concatenate([left, right])))
     assert found == {"first": pytest.approx(0.5), "second": pytest.approx(0.25)}
-    some = densities(LAYERS, golden(np.ones((2, 128)), np.stack([np.zeros(128), np.ones(128)])))
+    some = densities(LAYERS, reference(np.ones((2, 128)), np.stack([np.zeros(128), np.ones(128)])))
     assert some == {"first": pytest.approx(1.0), "second": pytest.approx(0.5)}
     assert densities(LAYERS, None) == {}
 

@@ -47,7 +47,7 @@ def portable(model, tmp_path_factory):
 
 def test_what_a_portable_bundle_holds(portable):
     manifest = portable.manifest
-    assert {"device.pyz", "BUILD.txt", "plugin-src.tar.gz", "golden.npz", "weights.bin"} <= set(manifest.files)
+    assert {"device.pyz", "BUILD.txt", "plugin-src.tar.gz", "reference.npz", "weights.bin"} <= set(manifest.files)
     assert not any(name.endswith((".so", ".engine")) for name in manifest.files)
     assert manifest.precision == "fp16" and not manifest.native
     assert manifest.build["batch"] == {"min": 1, "opt": 1, "max": 16} and "engines" not in manifest.build
@@ -190,4 +190,4 @@ def test_a_plugin_that_does_not_compile_leaves_the_portable_bundle(model, tmp_pa
     assert "engines" not in bundle.manifest.build
     with pytest.raises(TargetError, match="cmake was not found"):
         build(bundle.path)
-    assert np.isfinite(bundle.golden().logits).all()
+    assert np.isfinite(bundle.reference().logits).all()

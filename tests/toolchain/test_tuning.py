@@ -14,7 +14,7 @@ CANDIDATES = {
 
 
 class FakeRace:
-    """Costs in ms by layer and family; noise: spread of every time; drift: load that all plans share in a round."""
+    """Costs in ms by layer and algorithm; noise: spread of every time; drift: load that all plans share in a round."""
 
     def __init__(self, costs, noise=0.0, drift=0.0, seed=0):
         self.costs, self.noise, self.drift = costs, noise, drift
@@ -35,14 +35,14 @@ class FakeRace:
 
 
 def costs(**changes):
-    """All families of a layer cost the same, except for `changes`: layer -> {family: ms}."""
+    """All algorithms of a layer cost the same, except for `changes`: layer -> {algorithm: ms}."""
     return {name: {**dict.fromkeys(row, 1.0), **changes.get(name, {})} for name, row in CANDIDATES.items()}
 
 
-def test_the_fastest_family_of_each_layer_wins():
+def test_the_fastest_algorithm_of_each_layer_wins():
     race = FakeRace(costs(stem={"columns": 0.9, "winograd-4": 0.7}, body={"columns": 0.5, "rows": 2.0}))
     tuned = search(CANDIDATES, race)
-    assert tuned.families == {"stem": "winograd-4", "body": "columns"} and tuned.kept
+    assert tuned.algorithms == {"stem": "winograd-4", "body": "columns"} and tuned.kept
     assert set(tuned.layers) == set(CANDIDATES)
     body = tuned.layers["body"]
     assert (body.model, body.fastest, body.model_ms, body.fastest_ms) == ("winograd-4", "columns", 1.0, 0.5)
@@ -50,7 +50,7 @@ def test_the_fastest_family_of_each_layer_wins():
     assert tuned.layers["only"].fastest == "gather" and tuned.network_ms == pytest.approx((4.0, 3.2))
 
 
-def test_all_families_are_timed_in_as_many_plans_as_the_richest_layer_has():
+def test_all_algorithms_are_timed_in_as_many_plans_as_the_richest_layer_has():
     race = FakeRace(costs())
     search(CANDIDATES, race)
     heat = race.asked[0]
@@ -63,28 +63,28 @@ def test_the_long_races_take_both_orders_and_only_one_challenger_per_layer():
     race = FakeRace(costs(stem={"winograd-4": 0.8}, body={"rows": 1.3, "columns": 1.4, "winograd-2": 1.5}))
     search(CANDIDATES, race)
     rivals = {"stem": "winograd-4", "head": "quad"}
-    assert race.asked[1:3] == [[{}, rivals], [rivals, {}]], "no family of body has a chance"
+    assert race.asked[1:3] == [[{}, rivals], [rivals, {}]], "no algorithm of body has a chance"
     assert race.asked[3:] == [[{}, {"stem": "winograd-4"}], [{"stem": "winograd-4"}, {}]]
 
 
 def test_a_small_gain_is_not_taken():
     race = FakeRace(costs(stem={"columns": 1 - MARGIN / 2}))
     tuned = search(CANDIDATES, race)
-    assert not tuned.families and tuned.kept and tuned.network_ms is None
+    assert not tuned.algorithms and tuned.kept and tuned.network_ms is None
     assert tuned.layers["stem"].fastest == "rows"
 
 
 def test_noise_alone_hardly_ever_wins():
-    """200 searches over 3 layers with equal families on a machine that moves every time by 10 %."""
-    wins = sum(len(search(CANDIDATES, FakeRace(costs(), 0.1, 0.3, seed)).families) for seed in range(200))
+    """200 searches over 3 layers with equal algorithms on a machine that moves every time by 10 %."""
+    wins = sum(len(search(CANDIDATES, FakeRace(costs(), 0.1, 0.3, seed)).algorithms) for seed in range(200))
     assert wins <= 12, "2 % of 600 layers"
 
 
 def test_a_gain_is_found_under_the_same_noise():
     truth = costs(stem={"columns": 0.8}, body={"winograd-2": 0.85})
     expected = {"stem": "columns", "body": "winograd-2"}
-    found = [search(CANDIDATES, FakeRace(truth, 0.1, 0.3, seed)).families for seed in range(50)]
-    assert sum(families == expected for families in found) >= 45
+    found = [search(CANDIDATES, FakeRace(truth, 0.1, 0.3, seed)).algorithms for seed in range(50)]
+    assert sum(algorithms == expected for algorithms in found) >= 45
 
 
 class Biased(FakeRace):
@@ -96,8 +96,8 @@ class Biased(FakeRace):
 
 
 def test_luck_of_one_engine_is_not_taken_for_a_gain():
-    assert not search(CANDIDATES, Biased(costs(), 0.01)).families
-    assert search(CANDIDATES, Biased(costs(stem={"columns": 0.8}), 0.01)).families == {"stem": "columns"}
+    assert not search(CANDIDATES, Biased(costs(), 0.01)).algorithms
+    assert search(CANDIDATES, Biased(costs(stem={"columns": 0.8}), 0.01)).algorithms == {"stem": "columns"}
 
 
 class Lucky(FakeRace):
@@ -109,7 +109,7 @@ class Lucky(FakeRace):
 
 
 def test_the_heat_alone_decides_nothing():
-    assert not search(CANDIDATES, Lucky(costs(), 0.01)).families
+    assert not search(CANDIDATES, Lucky(costs(), 0.01)).algorithms
 
 
 class Entangled(FakeRace):
@@ -121,7 +121,7 @@ class Entangled(FakeRace):
 
 def test_a_slower_network_keeps_the_plan_of_the_model():
     tuned = search(CANDIDATES, Entangled(costs(stem={"columns": 0.8}), 0.01))
-    assert not tuned.families and not tuned.kept
+    assert not tuned.algorithms and not tuned.kept
     assert tuned.network_ms[0] < tuned.network_ms[1]
     assert tuned.layers["stem"].fastest == "columns", "what was found is still told"
 
@@ -129,7 +129,7 @@ def test_a_slower_network_keeps_the_plan_of_the_model():
 def test_nothing_is_timed_where_there_is_no_choice():
     race = FakeRace(costs())
     tuned = search({"only": ("gather",)}, race)
-    assert not race.asked and not tuned.families and not tuned.layers and tuned.kept
+    assert not race.asked and not tuned.algorithms and not tuned.layers and tuned.kept
     assert search({}, race) == tuned
 
 

@@ -132,7 +132,7 @@ def test_static_code_is_the_same_for_all_samples_and_exports_as_a_constant():
     decision = gate(torch.randn(7, 6, 3, 3))
     assert (decision.scale == decision.scale[0]).all()
     assert torch.equal(gate.export().scale, decision.scale[0].detach())
-    assert gate.spm_hidden == 0
+    assert gate.gate_hidden == 0
 
 
 def test_random_gate_has_its_density_and_cannot_be_exported():

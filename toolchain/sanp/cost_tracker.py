@@ -170,7 +170,7 @@ def _row(name: str, module: nn.Module, shape: tuple[int, ...], support: Support)
         kernel=(conv.kernel_size[0], conv.kernel_size[1]),
         groups=conv.groups,
         gated=gated,
-        spm_hidden=module.gate.spm_hidden if isinstance(module, GatedConv) else 0,
+        gate_hidden=module.gate.gate_hidden if isinstance(module, GatedConv) else 0,
         support=support,
     )
 

@@ -39,7 +39,7 @@ class CompileSettings(Settings):
     """[compile]"""
 
     target: str = Field("host", description="target name; host is this machine")
-    golden: Path | None = Field(None, description="PyTorch's answers, if not beside the model")
+    reference: Path | None = Field(None, description="PyTorch's answers, if not beside the model")
     replace: bool = Field(False, description="replace an existing bundle")
     allow_modified: bool = Field(False, description="accept a model that was edited after its export")
     tune: bool = Field(False, description="ONNX Runtime: time the kernels of each layer here, keep the fastest")

@@ -12,7 +12,7 @@ GATE_SUFFIX = "/gate"
 
 # Positions in the operator contract (docs/operators.md).
 X, WEIGHT, SCALE, SHIFT, IN_ACTIVE, RESIDUAL = range(6)
-FAMILY = "family"
+ALGORITHM = "algorithm"
 GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = 3, 4, 5, 6
 
 

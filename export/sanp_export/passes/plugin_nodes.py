@@ -7,7 +7,7 @@ import re
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import FAMILY, WEIGHT, channel_gates, gated_convs
+from sanp_export.passes.patterns import ALGORITHM, WEIGHT, channel_gates, gated_convs
 
 HWIO = 1
 _PLUGIN = {"plugin_version": "1", "plugin_namespace": ""}
@@ -24,7 +24,7 @@ def plugin_nodes(graph: gs.Graph) -> int:
         if "plugin_version" in node.attrs:
             continue
         node.attrs.update(_PLUGIN)
-        node.attrs.pop(FAMILY, None)  # names kernels of the CPU
+        node.attrs.pop(ALGORITHM, None)  # names kernels of the CPU
         if node.op == "SanpGatedConv":
             weight = node.inputs[WEIGHT]
             node.inputs[WEIGHT] = gs.Constant(f"{weight.name}.hwio", hwio(weight.values))

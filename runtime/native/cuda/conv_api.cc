@@ -51,9 +51,9 @@ int sanp_cuda_conv_plan(const SanpCudaConv* conv, const SanpCudaDevice* device, 
   return found > 0 ? SANP_CUDA_OK : SANP_CUDA_BAD_ARGUMENT;
 }
 
-const char* sanp_cuda_family_name(int32_t family) {
+const char* sanp_cuda_algorithm_name(int32_t algorithm) {
   static const char* const names[] = {"none", "simt", "direct", "gather", "halo", "pointwise8", "pointwise4"};
-  return family >= kNoFamily && family <= kPointwise4 ? names[family] : "unknown";
+  return algorithm >= kNoAlgorithm && algorithm <= kPointwise4 ? names[algorithm] : "unknown";
 }
 
 size_t sanp_cuda_conv_workspace(const SanpCudaConv* conv, const SanpCudaPlan* plan) {

@@ -18,12 +18,12 @@ void set_weight_strides(const SanpCudaConv& c, ConvArgs* a) {
 }
 
 void set_tiling(const SanpCudaConv& c, const SanpCudaPlan& p, ConvArgs* a) {
-  const Tiling t = tiling(c, p.tile_n, widest_strip(static_cast<Family>(p.family), c));
+  const Tiling t = tiling(c, p.tile_n, widest_strip(static_cast<Algorithm>(p.algorithm), c));
   a->m_tiles = ceil_div(group_out(c), p.tile_m);
   a->split_k = p.split_k;
   a->strip_w = t.strip_w;
   a->strip_tiles = t.strip_tiles;
-  const bool has_halo = p.family == kHalo;  // elsewhere the window of a tile may not even fit an int
+  const bool has_halo = p.algorithm == kHalo;  // elsewhere the window of a tile may not even fit an int
   a->halo_w = has_halo ? t.halo_w : 1;
   a->halo_pixels = has_halo ? t.halo_w * t.halo_h : 1;
   a->by_taps = FastDivide::by(taps(c));

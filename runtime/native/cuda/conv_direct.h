@@ -1,5 +1,5 @@
-// Family "direct": one thread per output pixel, straight from memory. For depthwise layers and groups of a few
-// channels, where nothing is shared that would be worth staging, and for whatever no other family can hold.
+// Algorithm "direct": one thread per output pixel, straight from memory. For depthwise layers and groups of a few
+// channels, where nothing is shared that would be worth staging, and for whatever no other algorithm can hold.
 #pragma once
 
 #include "channel_lists.h"

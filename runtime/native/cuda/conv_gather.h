@@ -1,5 +1,5 @@
-// Family "gather": tensor cores, k = (open input channel, tap), every input fetched tap by tap. For any shape; the best
-// where channels are few, as in a stem, or where a window would not fit into shared memory.
+// Algorithm "gather": tensor cores, k = (open input channel, tap), every input fetched tap by tap. For any shape; the
+// best where channels are few, as in a stem, or where a window would not fit into shared memory.
 #pragma once
 
 #include "double_buffer.h"

@@ -1,4 +1,4 @@
-// Family "halo": tensor cores, all taps of a tile read from one window of the input in shared memory.
+// Algorithm "halo": tensor cores, all taps of a tile read from one window of the input in shared memory.
 //
 // The window holds 32 open channels, pixel by pixel, so a tap is a constant shift of every address. Compared with
 // gathering tap by tap a 3x3 layer loads its inputs once instead of nine times. While the taps of one window are

@@ -20,8 +20,9 @@ dim3 grid_of(const SanpCudaPlan& p) {
 cudaError_t launch_main(const SanpCudaPlan& p, SanpCudaType type, const ConvArgs& args, cudaStream_t stream) {
 #define F32 SANP_CUDA_FLOAT32
 #define F16 SANP_CUDA_FLOAT16
-#define SANP_CONV_KERNEL(family_, type_, tile_m_, tile_n_, threads_, ...) \
-  if (p.family == family_ && type == type_ && p.tile_m == tile_m_ && p.tile_n == tile_n_ && p.threads == threads_) \
+#define SANP_CONV_KERNEL(algorithm_, type_, tile_m_, tile_n_, threads_, ...) \
+  if (p.algorithm == algorithm_ && type == type_ && p.tile_m == tile_m_ && p.tile_n == tile_n_ && \
+      p.threads == threads_) \
     return launch<ConvArgs, __VA_ARGS__>(grid_of(p), p.threads, p.shared_bytes, stream, args);
 #include "conv_kernels.inc"
 #undef SANP_CONV_KERNEL

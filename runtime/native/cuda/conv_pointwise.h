@@ -1,4 +1,4 @@
-// Families "pointwise8" and "pointwise4": tensor cores, 1x1 with stride 1 and no border. The planes of the open
+// Algorithms "pointwise8" and "pointwise4": tensor cores, 1x1 with stride 1 and no border. The planes of the open
 // channels are read as vectors of 8 or 4 pixels and stored as they come, [channel][pixel].
 #pragma once
 

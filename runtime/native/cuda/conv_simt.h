@@ -1,5 +1,5 @@
-// Family "simt": float32 arithmetic on ordinary cores, for float32 tensors everywhere and float16 ones where the tensor
-// cores lack m16n8k16. A gathered implicit GEMM over k = (open input channel, tap).
+// Algorithm "simt": float32 arithmetic on ordinary cores, for float32 tensors everywhere and float16 ones where the
+// tensor cores lack m16n8k16. A gathered implicit GEMM over k = (open input channel, tap).
 #pragma once
 
 #include "double_buffer.h"

@@ -16,7 +16,7 @@ constexpr int kLeastDepth = 64;  // products per slice at the least; below that 
 constexpr int kMaxGridZ = 65535;
 constexpr int kWidestHaloStrip = 64;
 
-bool needs_tensor_cores(Family f) { return f != kSimt && f != kDirect; }
+bool needs_tensor_cores(Algorithm f) { return f != kSimt && f != kDirect; }
 
 bool is_pointwise(const SanpCudaConv& c) {
   return taps(c) == 1 && c.stride_h == 1 && c.stride_w == 1 && c.pad_top == 0 && c.pad_left == 0 &&
@@ -24,14 +24,14 @@ bool is_pointwise(const SanpCudaConv& c) {
 }
 
 SanpCudaPlan make_plan(const KernelSizes& k, const SanpCudaConv& c, int shared, int split_k) {
-  const Tiling t = tiling(c, k.tile_n, widest_strip(k.family, c));
+  const Tiling t = tiling(c, k.tile_n, widest_strip(k.algorithm, c));
   SanpCudaPlan p;
   memset(&p, 0, sizeof p);
   p.version = SANP_CUDA_ABI_VERSION;
-  p.family = k.family;
+  p.algorithm = k.algorithm;
   p.tile_m = k.tile_m;
   p.tile_n = k.tile_n;
-  p.tile_k = k.family == kDirect ? 1 : k.family == kSimt ? kSimtTileK : kHalfTileK;
+  p.tile_k = k.algorithm == kDirect ? 1 : k.algorithm == kSimt ? kSimtTileK : kHalfTileK;
   p.split_k = split_k;
   p.threads = k.threads;
   p.shared_bytes = shared;
@@ -45,8 +45,8 @@ SanpCudaPlan make_plan(const KernelSizes& k, const SanpCudaConv& c, int shared, 
 
 // Slices help only where the tiles alone leave multiprocessors idle.
 bool may_split(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device, int split_k) {
-  if (k.family == kDirect) return false;
-  const Tiling t = tiling(c, k.tile_n, widest_strip(k.family, c));
+  if (k.algorithm == kDirect) return false;
+  const Tiling t = tiling(c, k.tile_n, widest_strip(k.algorithm, c));
   const int64_t tiles = int64_t{t.strips} * t.strip_tiles * c.group * ceil_div(group_out(c), k.tile_m) * c.batch;
   return tiles < 2 * device.sm_count && tiles * split_k <= 8 * device.sm_count && c.batch * split_k <= kMaxGridZ &&
          group_in(c) * taps(c) >= kLeastDepth * split_k;
@@ -58,7 +58,7 @@ const std::vector<KernelSizes>& kernel_sizes() {
   static const std::vector<KernelSizes> all = {
 #define F32 SANP_CUDA_FLOAT32
 #define F16 SANP_CUDA_FLOAT16
-#define SANP_CONV_KERNEL(family, type, tile_m, tile_n, threads, ...) {family, type, tile_m, tile_n, threads},
+#define SANP_CONV_KERNEL(algorithm, type, tile_m, tile_n, threads, ...) {algorithm, type, tile_m, tile_n, threads},
 #include "conv_kernels.inc"
 #undef SANP_CONV_KERNEL
 #undef F16
@@ -68,27 +68,29 @@ const std::vector<KernelSizes>& kernel_sizes() {
 }
 
 // 64 keeps the window of a tile below 64 KiB for 3x3 taps at every map size.
-int widest_strip(Family family, const SanpCudaConv& c) { return family == kHalo ? kWidestHaloStrip : c.out_width; }
+int widest_strip(Algorithm algorithm, const SanpCudaConv& c) {
+  return algorithm == kHalo ? kWidestHaloStrip : c.out_width;
+}
 
 bool suits(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& device) {
-  if (k.type != c.type || (needs_tensor_cores(k.family) && device.sm_major < 8)) return false;
-  if (k.family == kHalo) {
+  if (k.type != c.type || (needs_tensor_cores(k.algorithm) && device.sm_major < 8)) return false;
+  if (k.algorithm == kHalo) {
     const Tiling t = tiling(c, k.tile_n, kWidestHaloStrip);
     const int64_t octets = int64_t{t.halo_w} * t.halo_h * (kHalfTileK / 8);
     if (taps(c) == 1 || octets > int64_t{taps(c)} * kHaloItems * k.threads) return false;
   }
-  if (k.family == kPointwise8 && !(is_pointwise(c) && pixels(c) % 8 == 0)) return false;
-  if (k.family == kPointwise4 && !(is_pointwise(c) && pixels(c) % 8 == 4)) return false;
+  if (k.algorithm == kPointwise8 && !(is_pointwise(c) && pixels(c) % 8 == 0)) return false;
+  if (k.algorithm == kPointwise4 && !(is_pointwise(c) && pixels(c) % 8 == 4)) return false;
   return shared_bytes(k, c) <= device.shared_bytes;
 }
 
 int64_t shared_bytes(const KernelSizes& k, const SanpCudaConv& c) {
-  if (k.family == kDirect) return 0;
+  if (k.algorithm == kDirect) return 0;
   const int64_t lists = list_layout(k.tile_m, k.threads, group_in(c)).tiles;
-  if (k.family == kSimt) return lists + simt_tile_bytes(k.tile_n);
+  if (k.algorithm == kSimt) return lists + simt_tile_bytes(k.tile_n);
   int64_t inputs = kHalfTileK * half_pitch_n(k.tile_n);
-  if (k.family == kGather) inputs = k.tile_n * kHalfPixelPitch;
-  if (k.family == kHalo) {
+  if (k.algorithm == kGather) inputs = k.tile_n * kHalfPixelPitch;
+  if (k.algorithm == kHalo) {
     const Tiling t = tiling(c, k.tile_n, kWidestHaloStrip);
     inputs = int64_t{t.halo_w} * t.halo_h * kHalfPixelPitch;
   }

@@ -8,8 +8,8 @@
 namespace sanp {
 namespace cuda {
 
-enum Family {
-  kNoFamily = 0,
+enum Algorithm {
+  kNoAlgorithm = 0,
   kSimt,        // gathered implicit GEMM on ordinary cores
   kDirect,      // one thread per output pixel: depthwise, few channels per group, whatever fits nowhere else
   kGather,      // tensor cores, inputs gathered tap by tap
@@ -20,7 +20,7 @@ enum Family {
 
 // One line of conv_kernels.inc.
 struct KernelSizes {
-  Family family;
+  Algorithm algorithm;
   SanpCudaType type;
   int tile_m, tile_n, threads;
 };
@@ -32,8 +32,8 @@ bool suits(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& de
 // Shared memory of a block; may be more than a device has.
 int64_t shared_bytes(const KernelSizes& k, const SanpCudaConv& c);
 
-// Strips no wider than this; only families that stage a window cut the map.
-int widest_strip(Family family, const SanpCudaConv& c);
+// Strips no wider than this; only algorithms that stage a window cut the map.
+int widest_strip(Algorithm algorithm, const SanpCudaConv& c);
 
 // All ways to compute the shape, cheapest first by the model in cost.h. Empty if there is none.
 std::vector<SanpCudaPlan> candidates(const SanpCudaConv& c, const SanpCudaDevice& device);

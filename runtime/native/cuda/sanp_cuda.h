@@ -79,10 +79,11 @@ typedef struct SanpCudaDevice {
   int32_t shared_bytes; /* shared memory that a block may opt in to */
 } SanpCudaDevice;
 
-/* How a shape is computed: made once, kept by the adapter, plain data. Zero fields mean "not used by this family". */
+/* How a shape is computed: made once, kept by the adapter, plain data. Zero fields mean "not used by this algorithm".
+ */
 typedef struct SanpCudaPlan {
-  int32_t version; /* SANP_CUDA_ABI_VERSION */
-  int32_t family;  /* which kernel; names by sanp_cuda_family_name */
+  int32_t version;   /* SANP_CUDA_ABI_VERSION */
+  int32_t algorithm; /* which kernel; names by sanp_cuda_algorithm_name */
   int32_t tile_m, tile_n, tile_k, split_k;
   int32_t threads, shared_bytes;
   int32_t grid[3];
@@ -104,7 +105,7 @@ SANP_CUDA_API int sanp_cuda_conv_plan(const SanpCudaConv* conv, const SanpCudaDe
  * plans and returns how many there are, or SANP_CUDA_BAD_ARGUMENT. Any of them may be launched. */
 SANP_CUDA_API int sanp_cuda_conv_candidates(const SanpCudaConv* conv, const SanpCudaDevice* device, SanpCudaPlan* plans,
                                             int capacity);
-SANP_CUDA_API const char* sanp_cuda_family_name(int32_t family);
+SANP_CUDA_API const char* sanp_cuda_algorithm_name(int32_t algorithm);
 
 /* Bytes of scratch memory that a launch needs, 256-byte aligned; does not grow when batch shrinks. */
 SANP_CUDA_API size_t sanp_cuda_conv_workspace(const SanpCudaConv* conv, const SanpCudaPlan* plan);

@@ -16,20 +16,20 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
     if (fill) fill_masked(g.s, 0, 1);
     return true;
   }
-  switch (g.s.plan->family) {
-    case Family::kInPlace:
+  switch (g.s.plan->algorithm) {
+    case Algorithm::kInPlace:
       return run_in_place(g, pool, fill);
-    case Family::kRows:
-    case Family::kColumns:
+    case Algorithm::kRows:
+    case Algorithm::kColumns:
       return run_planes(g, pool, fill);
-    case Family::kGather:
+    case Algorithm::kGather:
       return run_gather(g, pool, fill);
-    case Family::kDot:
+    case Algorithm::kDot:
       return run_dot(g, pool, fill);
-    case Family::kQuad:
+    case Algorithm::kQuad:
       return run_quad(g, pool, fill);
-    case Family::kWinograd2:
-    case Family::kWinograd4:
+    case Algorithm::kWinograd2:
+    case Algorithm::kWinograd4:
       return run_winograd(g, pool, fill);
   }
   return false;

@@ -1,4 +1,4 @@
-// One group of one sample being computed, and the functions that compute it, one per family.
+// One group of one sample being computed, and the functions that compute it, one per algorithm.
 #pragma once
 
 #include <stdint.h>
@@ -8,8 +8,8 @@
 
 namespace sanp {
 
-// Vector multiply-adds per task: 2 to 3 us, ten times what handing a task to a waiting thread costs. With 20 us per task
-// two threads gained 0 to 30 % on half-open layers of 100 to 200 us, now 35 to 60 %.
+// Vector multiply-adds per task: 2 to 3 us, ten times what handing a task to a waiting thread costs. With 20 us per
+// task two threads gained 0 to 30 % on half-open layers of 100 to 200 us, now 35 to 60 %.
 constexpr int64_t kTaskWork = 8000;
 
 // How many of at most `limit` tasks are worth it.

@@ -1,47 +1,47 @@
-// Lays the pixels of a shape out into vectors and tiles, for the family chosen in choose_family.cc.
+// Lays the pixels of a shape out into vectors and tiles, for the algorithm chosen in choose_algorithm.cc.
 #include "plan.h"
 
 #include <string.h>
 
 namespace sanp {
 
-const char* family_name(Family family) {
-  switch (family) {
-    case Family::kInPlace:
+const char* algorithm_name(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::kInPlace:
       return "in-place";
-    case Family::kRows:
+    case Algorithm::kRows:
       return "rows";
-    case Family::kColumns:
+    case Algorithm::kColumns:
       return "columns";
-    case Family::kGather:
+    case Algorithm::kGather:
       return "gather";
-    case Family::kDot:
+    case Algorithm::kDot:
       return "dot";
-    case Family::kQuad:
+    case Algorithm::kQuad:
       return "quad";
-    case Family::kWinograd2:
+    case Algorithm::kWinograd2:
       return "winograd-2";
-    case Family::kWinograd4:
+    case Algorithm::kWinograd4:
       return "winograd-4";
   }
   return "?";
 }
 
-std::optional<Family> family_of(const char* name) {
-  for (Family family : kFamilies)
-    if (strcmp(family_name(family), name) == 0) return family;
+std::optional<Algorithm> algorithm_of(const char* name) {
+  for (Algorithm algorithm : kAlgorithms)
+    if (strcmp(algorithm_name(algorithm), name) == 0) return algorithm;
   return {};
 }
 
-Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd, std::optional<Family> wish) {
+Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd, std::optional<Algorithm> wish) {
   init(s, kernels);
-  family = wish && allows(*wish, winograd) ? *wish : choose_family(winograd);
+  algorithm = wish && allows(*wish, winograd) ? *wish : choose_algorithm(winograd);
   lay_out();
 }
 
-Plan::Plan(const ConvShape& s, const IsaKernels& kernels, Family wanted) {
+Plan::Plan(const ConvShape& s, const IsaKernels& kernels, Algorithm wanted) {
   init(s, kernels);
-  family = possible(wanted) ? wanted : Family::kGather;
+  algorithm = possible(wanted) ? wanted : Algorithm::kGather;
   lay_out();
 }
 
@@ -77,22 +77,22 @@ int64_t Plan::dot_tail() const {
 }
 
 void Plan::lay_out() {
-  if (family == Family::kDot) return;
-  if (family == Family::kWinograd2 || family == Family::kWinograd4) return lay_out_winograd();
-  if (family == Family::kQuad) {
+  if (algorithm == Algorithm::kDot) return;
+  if (algorithm == Algorithm::kWinograd2 || algorithm == Algorithm::kWinograd4) return lay_out_winograd();
+  if (algorithm == Algorithm::kQuad) {
     quad_taps = pair_taps();
     return;
   }
-  if (family == Family::kRows || family == Family::kColumns) lay_out_planes();
-  if (family == Family::kInPlace) taps.push_back(0);
-  if (family == Family::kColumns) tail_pixels = dot_tail();
+  if (algorithm == Algorithm::kRows || algorithm == Algorithm::kColumns) lay_out_planes();
+  if (algorithm == Algorithm::kInPlace) taps.push_back(0);
+  if (algorithm == Algorithm::kColumns) tail_pixels = dot_tail();
   lay_out_vecs();
   split_tiles(static_cast<int64_t>(vecs.size()), widest());
 }
 
 void Plan::lay_out_planes() {
   const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
-  const bool columns = family == Family::kColumns;
+  const bool columns = algorithm == Algorithm::kColumns;
   const std::vector<int64_t> row_phases = ay.phases(), col_phases = ax.phases();
   const int64_t rows = ay.length(), cols = columns ? out_w : ax.length();
   const int64_t copies = columns ? shape.kernel_w : static_cast<int64_t>(col_phases.size());
@@ -146,7 +146,7 @@ std::vector<int32_t> Plan::pair_taps() const {
 
 void Plan::lay_out_vecs() {
   const int64_t lanes = isa->lanes;
-  const bool by_row = family == Family::kRows;
+  const bool by_row = algorithm == Algorithm::kRows;
   const int64_t rows = by_row ? out_h : 1, cols = by_row ? out_w : pixels - tail_pixels,
                 pitch = by_row ? plane.pitch : 0;
   for (int64_t y = 0; y < rows; ++y)
@@ -158,7 +158,7 @@ void Plan::lay_out_vecs() {
 }
 
 void Plan::lay_out_winograd() {
-  const int m = winograd_tile(family);
+  const int m = winograd_tile(algorithm);
   winograd.m = m;
   cell_floats = 1;
   row_floats = winograd.points() * group_in;
@@ -181,14 +181,14 @@ void Plan::split_tiles(int64_t n, int max_nr) {
     panel_floats += n_taps * nr * isa->lanes;
   }
   max_mr = isa->max_mr[widest];
-  if (family != Family::kGather) return;
+  if (algorithm != Algorithm::kGather) return;
   for (int nr = 1; nr <= isa->max_nr; ++nr)
     for (int64_t t = 0; t < n_taps; ++t)
       panel_taps[nr].push_back(t * nr * isa->lanes * static_cast<int64_t>(sizeof(float)));
 }
 
 bool Plan::has_kernels(WeightKind kind) const {
-  if (family == Family::kQuad) return isa->quad[kind][1] != nullptr;
+  if (algorithm == Algorithm::kQuad) return isa->quad[kind][1] != nullptr;
   for (const Tile& tile : tiles)
     if (isa->tile[kind][taps_kind][tile.nr][1] == nullptr) return false;
   return true;

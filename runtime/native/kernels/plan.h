@@ -1,4 +1,4 @@
-// How one convolution shape is computed: family, data layout, tiles. Built once per shape, then read-only.
+// How one convolution shape is computed: algorithm, data layout, tiles. Built once per shape, then read-only.
 #pragma once
 
 #include <stdint.h>
@@ -14,7 +14,7 @@
 
 namespace sanp {
 
-enum class Family {
+enum class Algorithm {
   kInPlace,    // 1x1, whole vectors: the input planes are read where they are
   kRows,       // one bordered copy per stride phase; vectors do not cross output rows
   kColumns,    // one copy per kernel column without borders; vectors run over row ends: no lane is lost on narrow maps
@@ -24,12 +24,13 @@ enum class Family {
   kWinograd2,  // 3x3, stride 1, in tiles of 2 x 2 output pixels; wants its weights prepared
   kWinograd4,  // the same in tiles of 4 x 4
 };
-constexpr Family kFamilies[] = {Family::kInPlace, Family::kRows, Family::kColumns,   Family::kGather,
-                                Family::kDot,     Family::kQuad, Family::kWinograd2, Family::kWinograd4};
-const char* family_name(Family family);
-// Output pixels along an edge of a Winograd tile; 0 for the other families.
-constexpr int winograd_tile(Family f) { return f == Family::kWinograd2 ? 2 : f == Family::kWinograd4 ? 4 : 0; }
-std::optional<Family> family_of(const char* name);  // none for a name that family_name never gives
+constexpr Algorithm kAlgorithms[] = {Algorithm::kInPlace,   Algorithm::kRows,     Algorithm::kColumns,
+                                     Algorithm::kGather,    Algorithm::kDot,      Algorithm::kQuad,
+                                     Algorithm::kWinograd2, Algorithm::kWinograd4};
+const char* algorithm_name(Algorithm algorithm);
+// Output pixels along an edge of a Winograd tile; 0 for the other algorithms.
+constexpr int winograd_tile(Algorithm f) { return f == Algorithm::kWinograd2 ? 2 : f == Algorithm::kWinograd4 ? 4 : 0; }
+std::optional<Algorithm> algorithm_of(const char* name);  // none for a name that algorithm_name never gives
 
 struct Tile {
   int32_t first_vec;
@@ -43,7 +44,7 @@ enum Prepared { kNotPrepared, kPreparedWinograd2, kPreparedWinograd4, kPreparedB
 struct Plan {
   ConvShape shape;
   const IsaKernels* isa;
-  Family family;
+  Algorithm algorithm;
   int64_t out_h, out_w, pixels;
   int64_t group_in, group_out;  // channels of one group
   int64_t n_taps;
@@ -66,16 +67,16 @@ struct Plan {
   int64_t tail_pixels;  // kColumns: the last pixels, too few for a vector; computed as in kDot
   int max_mr;
 
-  // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing. `wish` is taken where
-  // it is allowed; otherwise the cost model chooses.
-  Plan(const ConvShape& s, const IsaKernels& kernels, int winograd = 0, std::optional<Family> wish = {});
-  // Prefers `wanted`; falls back to kGather where that family cannot hold the shape.
-  Plan(const ConvShape& s, const IsaKernels& kernels, Family wanted);
+  // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing. `wish` is taken
+  // where it is allowed; otherwise the cost model chooses.
+  Plan(const ConvShape& s, const IsaKernels& kernels, int winograd = 0, std::optional<Algorithm> wish = {});
+  // Prefers `wanted`; falls back to kGather where that algorithm cannot hold the shape.
+  Plan(const ConvShape& s, const IsaKernels& kernels, Algorithm wanted);
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  // Whether a family can hold this shape without a larger Winograd tile than `winograd`.
-  bool allows(Family f, int winograd) const;
+  // Whether an algorithm can hold this shape without a larger Winograd tile than `winograd`.
+  bool allows(Algorithm f, int winograd) const;
   // Keeps the weights, all of which must be bfloat16 numbers (bf16_exact) that never change, in 16 bits too, for
   // samples that gain from reading half the bytes; for all samples if `always`. Results do not change by a bit. False,
   // and nothing is changed, where none would gain or there are no kernels for it.
@@ -89,11 +90,11 @@ struct Plan {
  private:
   void init(const ConvShape& s, const IsaKernels& kernels);
   bool pointwise() const;
-  bool possible(Family f) const;
+  bool possible(Algorithm f) const;
   bool has_kernels(WeightKind kind) const;
   int64_t steps_that_gain() const;
-  Family choose_family(int winograd) const;
-  Family choose_direct() const;
+  Algorithm choose_algorithm(int winograd) const;
+  Algorithm choose_direct() const;
   bool copy_pays() const;
   double weight_cost(int64_t cells) const;
   double winograd_cost(int m) const;

@@ -3,7 +3,7 @@
 // Rows: with stride s, output row o reads input row o * s + c for tap offset c. Writing c = s * q + r (0 <= r < s)
 // turns that into row o + q of the plane of phase r, so every stride becomes stride 1. Columns are either split the
 // same way (one plane per phase, borders between rows) or copied once per kernel column (no borders, so a vector may
-// run over row ends); see Family in plan.h.
+// run over row ends); see Algorithm in plan.h.
 #pragma once
 
 #include <stddef.h>

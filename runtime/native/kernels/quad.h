@@ -19,7 +19,7 @@ struct QuadCall {
   const int32_t* taps;  // [16]: the tap that joins the pair of a lane, or -1
   int32_t n_taps;
   int32_t inputs, outputs;  // pixels; inputs * outputs <= 16
-  const void* const* w;  // rows of the type that the kernel reads
+  const void* const* w;     // rows of the type that the kernel reads
   const float* scale;
   const float* shift;
   float* const* y;

@@ -1,4 +1,4 @@
-// Families for maps of a few pixels: dot products along the weights, and vectors of pixel pairs.
+// Algorithms for maps of a few pixels: dot products along the weights, and vectors of pixel pairs.
 #include "dot_run.h"
 
 namespace sanp {

@@ -1,4 +1,4 @@
-// Families whose lanes are output pixels: pack the active input channels (or not), then run the tiles.
+// Algorithms whose lanes are output pixels: pack the active input channels (or not), then run the tiles.
 #include "dot_run.h"
 #include "tile_run.h"
 

@@ -1,4 +1,4 @@
-// The Winograd family: transform the active input channels, multiply at every point, transform the open rows back.
+// The Winograd algorithm: transform the active input channels, multiply at every point, transform the open rows back.
 #include <algorithm>
 #include <atomic>
 

@@ -29,7 +29,7 @@ struct TileCall {
   ptrdiff_t n_steps;
   const ptrdiff_t* taps;  // offset of each tap in x, in bytes
   int32_t n_taps;
-  const Vec* vecs;  // NR of them
+  const Vec* vecs;            // NR of them
   const void* const* w;       // rows of the type that the kernel reads
   const void* const* next_w;  // MR rows to fetch into the cache meanwhile, or null
   const float* scale;

@@ -12,7 +12,7 @@
 namespace sanp {
 
 struct WinogradPlan {
-  int m = 0;  // 0: the plan is of another family
+  int m = 0;  // 0: the plan is of another algorithm
   int64_t tiles_x = 0, tiles = 0;
   int32_t pitch = 0;        // of the rows after the vertical transform
   int32_t plane_pitch = 0;  // of the staging plane

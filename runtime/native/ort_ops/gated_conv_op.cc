@@ -14,14 +14,14 @@ constexpr int kMaxCachedPlans = 16;
 constexpr size_t kWeights = 1;  // index of w
 
 // Read here and not with the other attributes: it names kernels of the CPU, and other providers ignore it.
-std::optional<Family> family_wish(const OrtApi* api, const OrtKernelInfo* info) {
-  const std::string name = read_optional_string(api, info, "family");
+std::optional<Algorithm> algorithm_wish(const OrtApi* api, const OrtKernelInfo* info) {
+  const std::string name = read_optional_string(api, info, "algorithm");
   if (name.empty()) return {};
-  if (const std::optional<Family> family = family_of(name.c_str())) return family;
+  if (const std::optional<Algorithm> algorithm = algorithm_of(name.c_str())) return algorithm;
   std::string known;
-  for (Family f : kFamilies) known += std::string(known.empty() ? "" : ", ") + family_name(f);
-  fail("attribute 'family' is '%.60s'; expected one of %s, remove it to leave the choice to the library", name.c_str(),
-       known.c_str());
+  for (Algorithm f : kAlgorithms) known += std::string(known.empty() ? "" : ", ") + algorithm_name(f);
+  fail("attribute 'algorithm' is '%.60s'; expected one of %s, remove it to leave the choice to the library",
+       name.c_str(), known.c_str());
 }
 
 // Looks at every weight of a file that was rounded for this, and at the first few of any other.
@@ -32,7 +32,7 @@ bool fit_16_bits(const TensorView* w) {
 }  // namespace
 
 struct GatedConvKernel::CachedPlan {
-  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Family> wish)
+  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Algorithm> wish)
       : plan(shape, isa, winograd, wish) {}
   Plan plan;
   const void* weights = nullptr;  // prepared, or null where the plan only takes them as they are
@@ -47,7 +47,7 @@ GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* inf
       isa_(&current_isa()),
       // Only weights that cannot change may be transformed once.
       winograd_(constants_.find(kWeights) != nullptr ? winograd_limit() : 0),
-      wish_(family_wish(api, info)),
+      wish_(algorithm_wish(api, info)),
       narrow_(fit_16_bits(constants_.find(kWeights))) {}
 
 GatedConvKernel::~GatedConvKernel() {

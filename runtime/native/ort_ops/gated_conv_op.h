@@ -31,7 +31,7 @@ class GatedConvKernel {
   const ConstantInputs constants_;
   const IsaKernels* isa_;
   int winograd_;  // largest tile, 0 where the weights are not constant
-  std::optional<Family> wish_;
+  std::optional<Algorithm> wish_;
   bool narrow_;  // weights are constant and fit 16 bits
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
   mutable std::atomic<CachedPlan*> plans_{nullptr};

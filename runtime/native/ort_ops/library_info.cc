@@ -19,10 +19,10 @@ SANP_EXPORT int sanp_ops_narrow_weights(int on) { return sanp::allow_narrow_weig
 
 SANP_EXPORT int sanp_ops_force_isa(const char* name) { return sanp::force_isa(name) ? 0 : 1; }
 
-// Names of the families that can compute a shape with constant weights under the instruction set in force, separated by
-// spaces, the cost model's choice first; "" for a shape without output. `shape` has the 15 numbers of ConvShape in their
-// order. The text lasts until the next call of this thread.
-SANP_EXPORT const char* sanp_ops_families(const int64_t* shape) {
+// Names of the algorithms that can compute a shape with constant weights under the instruction set in force, separated
+// by spaces, the cost model's choice first; "" for a shape without output. `shape` has the 15 numbers of ConvShape in
+// their order. The text lasts until the next call of this thread.
+SANP_EXPORT const char* sanp_ops_algorithms(const int64_t* shape) {
   using namespace sanp;
   static thread_local std::string text;
   text.clear();
@@ -34,8 +34,8 @@ SANP_EXPORT const char* sanp_ops_families(const int64_t* shape) {
                      s.channels_out % s.group == 0;
   if (!whole || !s.output_size(&out_h, &out_w)) return text.c_str();
   const Plan plan(s, current_isa(), winograd_limit());
-  text = family_name(plan.family);
-  for (Family f : kFamilies)
-    if (f != plan.family && plan.allows(f, winograd_limit())) text += std::string(" ") + family_name(f);
+  text = algorithm_name(plan.algorithm);
+  for (Algorithm f : kAlgorithms)
+    if (f != plan.algorithm && plan.allows(f, winograd_limit())) text += std::string(" ") + algorithm_name(f);
   return text.c_str();
 }

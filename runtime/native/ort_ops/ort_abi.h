@@ -83,8 +83,7 @@ constexpr int kOrtAttrInts = 2;
   F(OrtStatus*, GetTensorTypeAndShape, 65, (const OrtValue*, OrtTensorTypeAndShapeInfo** out)) \
   F(OrtStatus*, KernelInfoGetAttribute_float, 85, (const OrtKernelInfo*, const char* name, float* out)) \
   F(OrtStatus*, KernelInfoGetAttribute_int64, 86, (const OrtKernelInfo*, const char* name, int64_t* out)) \
-  F(OrtStatus*, KernelInfoGetAttribute_string, 87, \
-    (const OrtKernelInfo*, const char* name, char* out, size_t* size)) \
+  F(OrtStatus*, KernelInfoGetAttribute_string, 87, (const OrtKernelInfo*, const char* name, char* out, size_t* size)) \
   F(OrtStatus*, KernelContext_GetInputCount, 88, (const OrtKernelContext*, size_t* out)) \
   F(OrtStatus*, KernelContext_GetInput, 90, (const OrtKernelContext*, size_t index, const OrtValue** out)) \
   F(OrtStatus*, KernelContext_GetOutput, 91, \

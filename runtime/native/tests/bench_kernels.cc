@@ -84,14 +84,13 @@ void bench_layer(const IsaKernels& isa, const Layer& l, int winograd, WeightKind
   for (float& v : w) v = normal(rng);
   std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));
   if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
-  printf("%-18s %-10s %s", l.name, family_name(plan.family), kind == kBf16Weights ? "16" : "  ");
+  printf("%-18s %-10s %s", l.name, algorithm_name(plan.algorithm), kind == kBf16Weights ? "16" : "  ");
   for (double keep : {1.0, 0.7, 0.5, 0.3}) {
     const std::vector<float> scale = mask(l.co, l.co == 10 ? 1.0 : keep, rng);
     const std::vector<float> active = mask(l.ci, l.ci == 3 ? 1.0 : keep, rng);
     const float zero = 0;
-    ConvCall c{1, x.data(), w.data(), scale.data(), shift.data(), active.data(), 0,
-               0, 0,        &zero,    false,        0.0f,         INFINITY,      y.data(),
-               prepared.data()};
+    ConvCall c{1,     x.data(), w.data(), scale.data(), shift.data(), active.data(),  0, 0, 0,
+               &zero, false,    0.0f,     INFINITY,     y.data(),     prepared.data()};
     const double seconds = median_seconds([&] { run_conv(plan, c, Pool{nullptr, nullptr}); });
     const double ko = std::count(scale.begin(), scale.end(), 1.0f), ki = std::count(active.begin(), active.end(), 1.0f);
     const double rate = 2e-9 * ko * ki * l.kernel * l.kernel * plan.pixels / seconds;

@@ -212,8 +212,8 @@ void ConvCase::check(const Plan& plan, const std::string& where, const Pool& poo
           if (error <= k * FLT_EPSILON * magnitude + 1e-30) continue;
           char text[512];
           snprintf(text, sizeof text, "%s (%s): y[%lld, %lld, %lld, %lld] = %g, expected %g within %g; %s",
-                   where.c_str(), family_name(plan.family), (long long)n, (long long)o, (long long)oy, (long long)ox,
-                   y[at], value, k * FLT_EPSILON * magnitude, describe(shape_).c_str());
+                   where.c_str(), algorithm_name(plan.algorithm), (long long)n, (long long)o, (long long)oy,
+                   (long long)ox, y[at], value, k * FLT_EPSILON * magnitude, describe(shape_).c_str());
           fail(text);
         }
 }

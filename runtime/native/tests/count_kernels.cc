@@ -1,6 +1,6 @@
 // Runs representative AVX2 kernels once each, for an instruction counter: see tests/native/test_instruction_counts.py.
 //
-// Prints the compiler, then one line per case: name, kept multiply-adds (of the direct sum), family.
+// Prints the compiler, then one line per case: name, kept multiply-adds (of the direct sum), algorithm.
 #include <math.h>
 #include <stdio.h>
 
@@ -63,26 +63,13 @@ void count_layer(const IsaKernels& isa, const Layer& l) {
   for (int64_t i = 0; i < l.co; ++i) scale[i] = i * 5 % 8 < l.open_of_8;
   for (int64_t i = 0; i < l.ci; ++i) active[i] = i * 3 % 8 < l.open_of_8;
   const float zero = 0;
-  const ConvCall c{1,
-                   x.data(),
-                   w.data(),
-                   scale.data(),
-                   shift.data(),
-                   active.data(),
-                   0,
-                   0,
-                   0,
-                   &zero,
-                   false,
-                   0.0f,
-                   INFINITY,
-                   y.data(),
-                   prepared.data()};
+  const ConvCall c{1,     x.data(), w.data(), scale.data(), shift.data(), active.data(),  0, 0, 0,
+                   &zero, false,    0.0f,     INFINITY,     y.data(),     prepared.data()};
   if (!run_conv(plan, c, Pool{nullptr, nullptr})) puts("memory");  // scratch memory grows here
   sanp_counted_conv(&plan, &c);
   const double share = l.open_of_8 / 8.0;
   printf("%s\t%.0f\t%s\n", l.name, share * share * l.ci * l.co * l.kernel * l.kernel * plan.pixels,
-         family_name(plan.family));
+         algorithm_name(plan.algorithm));
 }
 
 void count_gate(const IsaKernels& isa) {

@@ -1,4 +1,5 @@
-// The gated convolution against its reference: random shapes, every mask pattern, every family, every instruction set.
+// The gated convolution against its reference: random shapes, every mask pattern, every algorithm, every instruction
+// set.
 #include <math.h>
 
 #include "conv_case.h"
@@ -60,14 +61,14 @@ TEST_CASE(random_shapes) {
   }
 }
 
-TEST_CASE(families) {
+TEST_CASE(algorithms) {
   std::mt19937 rng(seed + 1);
   for (int round = 0; round < rounds(500); ++round) {
     ConvShape shape = random_shape(rng);
     if (round % 5 == 0) shape = ConvShape{5, 2, 2, 9, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const ConvCase c(shape, random_options(rng), rng());
     for (const IsaKernels* isa : isas())
-      for (Family f : kFamilies) c.check(Plan(shape, *isa, f), std::string("forced ") + isa->name);
+      for (Algorithm f : kAlgorithms) c.check(Plan(shape, *isa, f), std::string("forced ") + isa->name);
   }
 }
 
@@ -92,29 +93,31 @@ TEST_CASE(every_mask_on_both_sides) {
       }
 }
 
-// A wish is followed where the family can hold the shape and its Winograd tile is allowed; otherwise the model chooses.
+// A wish is followed where the algorithm can hold the shape and its Winograd tile is allowed; otherwise the model
+// chooses.
 TEST_CASE(wishes) {
   std::mt19937 rng(seed + 3);
   int followed = 0, refused = 0;
   for (int round = 0; round < rounds(200); ++round) {
     const ConvShape shape = random_shape(rng);
     for (const IsaKernels* isa : isas())
-      for (Family f : kFamilies)
+      for (Algorithm f : kAlgorithms)
         for (int limit : {0, 2, 4}) {
           const int m = winograd_tile(f);
-          const bool takes = Plan(shape, *isa, f).family == f && m <= limit;
-          const Family expected = takes ? f : Plan(shape, *isa, limit).family, got = Plan(shape, *isa, limit, f).family;
+          const bool takes = Plan(shape, *isa, f).algorithm == f && m <= limit;
+          const Algorithm expected = takes ? f : Plan(shape, *isa, limit).algorithm,
+                          got = Plan(shape, *isa, limit, f).algorithm;
           if (got != expected)
-            fail(std::string("wished ") + family_name(f) + ", got " + family_name(got) + ", expected " +
-                 family_name(expected) + ": " + describe(shape));
+            fail(std::string("wished ") + algorithm_name(f) + ", got " + algorithm_name(got) + ", expected " +
+                 algorithm_name(expected) + ": " + describe(shape));
           ++(takes ? followed : refused);
         }
   }
   if (followed == 0 || refused == 0) fail("the shapes try one side only");
-  for (Family f : kFamilies)
-    if (family_of(family_name(f)) != f) fail(family_name(f));
+  for (Algorithm f : kAlgorithms)
+    if (algorithm_of(algorithm_name(f)) != f) fail(algorithm_name(f));
   for (const char* name : {"", "?", "Rows", "rows "})
-    if (family_of(name)) fail(std::string("accepted '") + name + "'");
+    if (algorithm_of(name)) fail(std::string("accepted '") + name + "'");
 }
 
 // Paddings and dilations whose bordered planes would not fit must still be computed, in bounded memory.

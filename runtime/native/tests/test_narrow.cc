@@ -1,4 +1,5 @@
-// Weights kept in 16 bits: the same bits as the float kernels give, for every kernel, family, mask and instruction set.
+// Weights kept in 16 bits: the same bits as the float kernels give, for every kernel, algorithm, mask and instruction
+// set.
 #include <math.h>
 
 #include <map>
@@ -11,14 +12,14 @@ namespace test {
 namespace {
 
 // Against the float kernels bit for bit, and against double precision. False where the plan refuses.
-bool check_narrow(const ConvCase& c, const ConvShape& shape, const IsaKernels& isa, Family family) {
-  const Plan wide(shape, isa, family);
-  Plan narrow(shape, isa, family);
+bool check_narrow(const ConvCase& c, const ConvShape& shape, const IsaKernels& isa, Algorithm algorithm) {
+  const Plan wide(shape, isa, algorithm);
+  Plan narrow(shape, isa, algorithm);
   if (!narrow.narrow(true)) return false;
   std::vector<float> expected(c.output_floats(), NAN), got(expected);
   if (!c.run(wide, expected.data(), Pool{nullptr, nullptr}) || !c.run(narrow, got.data(), Pool{nullptr, nullptr}))
     fail("memory");
-  const std::string where = std::string(isa.name) + " " + family_name(narrow.family) + " narrow";
+  const std::string where = std::string(isa.name) + " " + algorithm_name(narrow.algorithm) + " narrow";
   if (memcmp(expected.data(), got.data(), got.size() * sizeof(float)) != 0)
     fail(where + ": not the bits of the float kernel; " + describe(shape));
   c.check(narrow, where);
@@ -57,16 +58,16 @@ TEST_CASE(narrow_random_shapes) {
     o.bf16_weights = true;
     const ConvCase c(s, o, rng());
     for (const IsaKernels* isa : isas())
-      for (Family f : kFamilies) {
-        const bool made = Plan(s, *isa, f).family == f && check_narrow(c, s, *isa, f);
-        narrowed[isa->name + std::string(" ") + family_name(f)] += made;
+      for (Algorithm f : kAlgorithms) {
+        const bool made = Plan(s, *isa, f).algorithm == f && check_narrow(c, s, *isa, f);
+        narrowed[isa->name + std::string(" ") + algorithm_name(f)] += made;
       }
   }
   for (const IsaKernels* isa : isas())
-    for (Family f : kFamilies) {
-      const std::string name = isa->name + std::string(" ") + family_name(f);
-      const bool winograd = f == Family::kWinograd2 || f == Family::kWinograd4;
-      const bool none = winograd || (f == Family::kQuad && isa->quad_max_rows == 0);
+    for (Algorithm f : kAlgorithms) {
+      const std::string name = isa->name + std::string(" ") + algorithm_name(f);
+      const bool winograd = f == Algorithm::kWinograd2 || f == Algorithm::kWinograd4;
+      const bool none = winograd || (f == Algorithm::kQuad && isa->quad_max_rows == 0);
       if (none != (narrowed[name] == 0)) fail(name + " was narrowed " + std::to_string(narrowed[name]) + " times");
     }
 }
@@ -85,7 +86,7 @@ void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
       o.residual_map = missing;
       o.bf16_weights = true;
       const ConvCase c(s, o, seed);
-      for (Family f : {Family::kRows, Family::kColumns, Family::kGather, Family::kInPlace})
+      for (Algorithm f : {Algorithm::kRows, Algorithm::kColumns, Algorithm::kGather, Algorithm::kInPlace})
         if (!check_narrow(c, s, kernels, f)) fail("a small map was refused: " + describe(s));
     }
 }
@@ -101,11 +102,11 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
       {7, 1, 4, mr, 1, 3, 1, 1, 0, 1, 0, 1, 1, 1, 1},
   };
   for (const ConvShape& s : shapes) {
-    if (Plan(s, *isa, Family::kQuad).family != Family::kQuad) fail("no quad: " + describe(s));
+    if (Plan(s, *isa, Algorithm::kQuad).algorithm != Algorithm::kQuad) fail("no quad: " + describe(s));
     ConvOptions o;
     o.outputs = Mask::kAll;
     o.bf16_weights = true;
-    if (!check_narrow(ConvCase(s, o, seed), s, *isa, Family::kQuad)) fail("a quad was refused: " + describe(s));
+    if (!check_narrow(ConvCase(s, o, seed), s, *isa, Algorithm::kQuad)) fail("a quad was refused: " + describe(s));
   }
 }
 
@@ -117,14 +118,14 @@ TEST_CASE(narrow_only_small_maps_that_gain) {
   const ConvShape light{64, 4, 4, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape pairs{64, 2, 2, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   for (const IsaKernels* isa : isas()) {
-    Plan plan(small, *isa), too_large(large, *isa), winograd(small, *isa, Family::kWinograd2), few(pairs, *isa);
+    Plan plan(small, *isa), too_large(large, *isa), winograd(small, *isa, Algorithm::kWinograd2), few(pairs, *isa);
     if (plan.prepared_floats() != 0) fail("a plan is narrow before it was asked");
     if (!plan.narrow() || plan.prepared_floats() * 2 < 512 * 512 * 9) fail("a 4x4 map was refused");
     if (plan.narrow_steps >= 512 || plan.narrow_steps < 256) fail("tiles gain where about half of the inputs are open");
     if (too_large.narrow(true) || too_large.prepared_floats() != 0) fail("20 pixels were narrowed");
     if (winograd.narrow(true) || winograd.prepared_kind() != kPreparedWinograd2) fail("Winograd weights were narrowed");
     if (Plan(light, *isa).narrow()) fail("weights that stay in a cache were narrowed");
-    const bool short_vectors = few.family != Family::kQuad && few.family != Family::kDot;
+    const bool short_vectors = few.algorithm != Algorithm::kQuad && few.algorithm != Algorithm::kDot;
     if (few.narrow() == short_vectors) fail("2x2 maps always gain");
     if (!short_vectors && few.narrow_steps != 64) fail("whatever is open");
     ConvShape depthwise = pairs;
@@ -146,9 +147,8 @@ TEST_CASE(narrow_only_samples_with_few_open_inputs) {
       std::vector<float> active(160, 0.0f);
       for (int64_t i = 0; i < open; ++i) active[i] = 1.0f;
       const float zero = 0;
-      const ConvCall c{1, x.data(), w.data(), ones.data(), ones.data(), active.data(), 0,
-                       0, 0,        &zero,    false,       -INFINITY,   INFINITY,      y.data(),
-                       prepared.data()};
+      const ConvCall c{1,     x.data(), w.data(),  ones.data(), ones.data(), active.data(),  0, 0, 0,
+                       &zero, false,    -INFINITY, INFINITY,    y.data(),    prepared.data()};
       if (!run_conv(plan, c, Pool{nullptr, nullptr})) fail("memory");
       const bool narrow = y[0] != y[0];
       if (narrow != (open <= plan.narrow_steps)) fail(std::string(isa->name) + ": the other weights were read");

@@ -65,7 +65,7 @@ TEST_CASE(tasks_of_two_runs_on_one_thread) {
                     },
                     &other};
     const ConvCase c(shape, ConvOptions{}, seed);
-    for (Family f : {Family::kRows, Family::kWinograd2, Family::kWinograd4})
+    for (Algorithm f : {Algorithm::kRows, Algorithm::kWinograd2, Algorithm::kWinograd4})
       c.check(Plan(shape, current_isa(), f), "shared thread", pool);
   }
 }
@@ -103,9 +103,9 @@ TEST_CASE(threads_share_the_preparation_of_pixels) {
   const ConvShape wide{64, 32, 32, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape one_block{64, 16, 16, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape small{256, 4, 4, 256, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  const std::pair<ConvShape, Family> cases[] = {
-      {wide, Family::kWinograd4}, {wide, Family::kWinograd2}, {one_block, Family::kWinograd4},
-      {wide, Family::kRows},      {wide, Family::kColumns},   {small, Family::kColumns},
+  const std::pair<ConvShape, Algorithm> cases[] = {
+      {wide, Algorithm::kWinograd4}, {wide, Algorithm::kWinograd2}, {one_block, Algorithm::kWinograd4},
+      {wide, Algorithm::kRows},      {wide, Algorithm::kColumns},   {small, Algorithm::kColumns},
   };
   ConvOptions o;
   o.inputs = Mask::kAll;
@@ -115,9 +115,9 @@ TEST_CASE(threads_share_the_preparation_of_pixels) {
     kernels.winograd_input[0] = count_winograd<0>;
     kernels.winograd_input[1] = count_winograd<1>;
     kernels.pack_plane = count_plane;
-    for (const auto& [shape, family] : cases) {
-      const Plan plan(shape, kernels, family);
-      if (plan.family != family) fail("refused: " + describe(shape));
+    for (const auto& [shape, algorithm] : cases) {
+      const Plan plan(shape, kernels, algorithm);
+      if (plan.algorithm != algorithm) fail("refused: " + describe(shape));
       const size_t blocks = plan.winograd.m ? plan.winograd.blocks.size() : 1;
       prepared[0] = prepared[1] = 0;
       const ConvCase c(shape, o, seed);
@@ -125,8 +125,9 @@ TEST_CASE(threads_share_the_preparation_of_pixels) {
       if (!c.run(plan, y.data(), kHalves)) fail("memory");
       const int made = prepared[0] + prepared[1], all = static_cast<int>(blocks * shape.channels_in);
       if (made != all || prepared[0] < all / 3 || prepared[1] < all / 3)
-        fail(std::string(isa->name) + " " + family_name(family) + ": channels prepared " + std::to_string(prepared[0]) +
-             " + " + std::to_string(prepared[1]) + " of " + std::to_string(all) + ", " + describe(shape));
+        fail(std::string(isa->name) + " " + algorithm_name(algorithm) + ": channels prepared " +
+             std::to_string(prepared[0]) + " + " + std::to_string(prepared[1]) + " of " + std::to_string(all) + ", " +
+             describe(shape));
     }
   }
 }
@@ -137,7 +138,7 @@ TEST_CASE(nothing_active_on_a_fresh_thread) {
   ConvOptions o;
   o.inputs = Mask::kNone;
   for (const ConvShape& shape : kShapes)
-    for (Family f : kFamilies) {
+    for (Algorithm f : kAlgorithms) {
       const ConvCase c(shape, o, seed);
       const Plan plan(shape, current_isa(), f);
       std::thread([&] { c.check(plan, "fresh thread"); }).join();

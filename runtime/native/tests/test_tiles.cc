@@ -17,7 +17,7 @@ void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
         if (width < 1) continue;
         const int64_t pad = kernel / 2;
         ConvShape s{3, 2, width, 2 * mr, kernel, kernel, 1, 1, pad, pad, kernel - 1 - pad, kernel - 1 - pad, 1, 1, 1};
-        for (Family f : {Family::kRows, Family::kColumns, Family::kGather, Family::kInPlace}) {
+        for (Algorithm f : {Algorithm::kRows, Algorithm::kColumns, Algorithm::kGather, Algorithm::kInPlace}) {
           const Plan plan(s, kernels, f);
           ConvOptions o;
           o.outputs = Mask::kAll;
@@ -34,7 +34,7 @@ void check_points(const char* isa_name, int mr, int nr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
   if (isa == nullptr) return;
   const IsaKernels kernels = restricted(*isa, mr, nr);
-  for (Family f : {Family::kWinograd2, Family::kWinograd4})
+  for (Algorithm f : {Algorithm::kWinograd2, Algorithm::kWinograd4})
     for (int tiles : {1, 2}) {
       const int m = winograd_tile(f);
       const int64_t width = (tiles * nr * isa->lanes - 1) * m;
@@ -62,10 +62,10 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
       {7, 1, 4, mr + 8, 1, 3, 1, 1, 0, 1, 0, 1, 1, 1, 1},
   };
   for (const ConvShape& s : shapes) {
-    const Plan plan(s, *isa, Family::kQuad);
+    const Plan plan(s, *isa, Algorithm::kQuad);
     // Sets with shorter vectors may refuse taps that lie too far apart, but never a 3x3 kernel on 2x2 pixels.
-    if (plan.family != Family::kQuad && isa->lanes < kQuadLanes && &s != &shapes[0]) continue;
-    if (plan.family != Family::kQuad) fail("a quad shape was refused: " + describe(s));
+    if (plan.algorithm != Algorithm::kQuad && isa->lanes < kQuadLanes && &s != &shapes[0]) continue;
+    if (plan.algorithm != Algorithm::kQuad) fail("a quad shape was refused: " + describe(s));
     ConvOptions o;
     o.outputs = Mask::kAll;
     ConvCase(s, o, seed).check(plan, std::string(isa_name) + " quad");

@@ -7,7 +7,7 @@ namespace sanp {
 namespace test {
 namespace {
 
-constexpr Family kWinogradFamilies[] = {Family::kWinograd2, Family::kWinograd4};
+constexpr Algorithm kWinogradAlgorithms[] = {Algorithm::kWinograd2, Algorithm::kWinograd4};
 
 ConvShape map_of(int64_t ci, int64_t h, int64_t w, int64_t co, int64_t pad) {
   return {ci, h, w, co, 3, 3, 1, 1, pad, pad, pad, pad, 1, 1, 1};
@@ -23,9 +23,9 @@ TEST_CASE(winograd_random_shapes) {
     const ConvOptions o = some_options(rng, 5);
     const ConvCase c(s, o, rng());
     for (const IsaKernels* isa : isas())
-      for (Family f : kWinogradFamilies) {
+      for (Algorithm f : kWinogradAlgorithms) {
         const Plan plan(s, *isa, f);
-        if (plan.family != f) fail("Winograd was refused: " + describe(s));
+        if (plan.algorithm != f) fail("Winograd was refused: " + describe(s));
         c.check(plan, isa->name);
       }
   }
@@ -36,7 +36,7 @@ TEST_CASE(winograd_large_maps) {
   constexpr int64_t kSizes[] = {30, 57, 14, 15, 28, 32, 56};
   for (int i = 0; i < rounds(7); ++i)
     for (const IsaKernels* isa : isas())
-      for (Family f : kWinogradFamilies) {
+      for (Algorithm f : kWinogradAlgorithms) {
         const int64_t size = kSizes[i];
         const ConvShape s = map_of(5, size, size, 9, 1);
         ConvOptions o;
@@ -83,9 +83,8 @@ TEST_CASE(winograd_error_beside_the_direct_sum) {
     std::vector<float> y(exact.size()), prepared(static_cast<size_t>(plan.prepared_floats()));
     if (!prepared.empty()) plan.prepare(w.data(), prepared.data());
     const float zero = 0;
-    const ConvCall c{1, x.data(), w.data(), ones.data(), shift.data(), ones.data(), 0,
-                     0, 0,        &zero,    false,       -INFINITY,    INFINITY,    y.data(),
-                     prepared.data()};
+    const ConvCall c{1,     x.data(), w.data(),  ones.data(), shift.data(), ones.data(),    0, 0, 0,
+                     &zero, false,    -INFINITY, INFINITY,    y.data(),     prepared.data()};
     if (!run_conv(plan, c, Pool{nullptr, nullptr})) fail("memory");
     double sum = 0;
     for (size_t i = 0; i < y.size(); ++i) sum += (y[i] - exact[i]) * (y[i] - exact[i]);

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 import numpy as np
 
 from sanp_runtime.cost import Layer
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 from sanp_runtime.validate.tolerance import gate_tolerance
 from sanp_targets.errors import InputError
 
@@ -96,7 +96,7 @@ class GateReport:
 
 def gate_check(
     layers: Sequence[Layer],
-    reference: Golden,
+    reference: Reference,
     gates: Mapping[str, np.ndarray],
     precision: str = "fp32",
     rounded: Optional[Mapping[str, float]] = None,
@@ -136,7 +136,7 @@ def gate_check(
     )
 
 
-def _pair(layer: str, reference: Golden, gates: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+def _pair(layer: str, reference: Reference, gates: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
     if layer not in gates or layer not in reference.scales:
         raise InputError(f"there are no gates of layer {layer!r} to compare; use the graph 'model' of the same network")
     expected, found = reference.scales[layer], np.asarray(gates[layer])

@@ -48,21 +48,21 @@ class SelfTest:
 
 
 def self_test(bundle: Union[PathLike, Bundle], *, threads: int = 1, library: Optional[PathLike] = "bundle") -> SelfTest:
-    """Run golden.npz through the engine; a level that fails is reported, a bundle that cannot run raises."""
+    """Run reference.npz through the engine; a level that fails is reported, a bundle that cannot run raises."""
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    golden, layers, precision = opened.golden(), opened.manifest.layers, opened.manifest.precision
+    reference, layers, precision = opened.reference(), opened.manifest.layers, opened.manifest.precision
     rounded, standard = opened.manifest.rounded, None
     with load_bundle(opened, graph="replay", threads=threads, library=library) as engine:
-        replayed = engine(golden.x, golden.scales)
+        replayed = engine(reference.x, reference.scales)
     if rounded and library is not None:
         with load_bundle(opened, graph="replay", threads=threads, library=None) as engine:
-            standard = engine(golden.x, golden.scales).logits
+            standard = engine(reference.x, reference.scales).logits
     with load_bundle(opened, threads=threads, library=library) as engine:
-        own = engine(golden.x)
+        own = engine(reference.x)
         proof = engine.proof() if library is not None else None
     return SelfTest(
-        replay=replay_check(layers, golden.logits, replayed.logits, precision, rounded, standard),
-        gates=gate_check(layers, golden, own.gates, precision, rounded),
-        task=task_check(golden, own.logits),
+        replay=replay_check(layers, reference.logits, replayed.logits, precision, rounded, standard),
+        gates=gate_check(layers, reference, own.gates, precision, rounded),
+        task=task_check(reference, own.logits),
         proof=proof,
     )

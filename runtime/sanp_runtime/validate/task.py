@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 from sanp_targets.errors import ConfigError, InputError
 
 
@@ -62,7 +62,7 @@ class TaskReport:
 
 
 def task_check(
-    reference: Golden, logits: np.ndarray, *, relative: float = 0.99, max_drop: Optional[float] = None
+    reference: Reference, logits: np.ndarray, *, relative: float = 0.99, max_drop: Optional[float] = None
 ) -> TaskReport:
     """Compare predictions. logits [N, classes] of the engine; a row with NaN or infinity is a wrong answer.
 

@@ -64,10 +64,10 @@ def gate_tolerance(
 ) -> float:
     """Relative tolerance of the saliency of layer `index`: the layers before it, and the three sums of its own module.
 
-    The module averages the input map (about as large as the output map), then adds c_in and spm_hidden products. It
+    The module averages the input map (about as large as the output map), then adds c_in and gate_hidden products. It
     computes in float32 also in an FP16 network, on a map that was rounded once.
     """
     layer = layers[index]
-    own = math.sqrt(layer.out_hw[0] * layer.out_hw[1]) + math.sqrt(layer.c_in) + math.sqrt(max(layer.spm_hidden, 1))
+    own = math.sqrt(layer.out_hw[0] * layer.out_hw[1]) + math.sqrt(layer.c_in) + math.sqrt(max(layer.gate_hidden, 1))
     before = layers[: index + 1] if precision == "fp16" else layers[:index]
     return relative_tolerance(before, precision, rounded) + CONFIDENCE * EPS * own

@@ -18,7 +18,7 @@ def compile_(
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle directory to write.")],
     config: Config = None,
     target: Annotated[str | None, typer.Option(help="Target name; `sanp doctor` lists them. [default: host]")] = None,
-    golden: Annotated[Path | None, typer.Option(help="PyTorch's answers, if not beside the model.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="PyTorch's answers, if not beside the model.")] = None,
     replace: Annotated[bool | None, typer.Option("--replace", help="Replace an existing bundle.")] = None,
     allow_modified: Annotated[
         bool | None, typer.Option("--allow-modified", help="Accept a model that was edited after its export.")
@@ -60,7 +60,7 @@ def compile_(
 
     flags = {
         "target": target,
-        "golden": golden,
+        "reference": reference,
         "replace": replace,
         "allow_modified": allow_modified,
         "tune": tune,

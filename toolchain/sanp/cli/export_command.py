@@ -44,9 +44,9 @@ def export(
     )
     gated = [layer.name for layer in result.layers if layer.gated]
     if json_:
-        golden = str(result.golden) if result.golden else None
-        print_json({"model": str(result.path), "golden": golden, "gated": gated, "dense_macs": result.dense_macs})
+        reference = str(result.reference) if result.reference else None
+        print_json({"model": str(result.path), "reference": reference, "gated": gated, "dense_macs": result.dense_macs})
         return
     out.print(f"{result.path}: {len(gated)} gated layers, {result.dense_macs:,} dense MACs")
-    if result.golden is not None:
-        out.print(f"{result.golden}: PyTorch's answers, for the bundle's self-test")
+    if result.reference is not None:
+        out.print(f"{result.reference}: PyTorch's answers, for the bundle's self-test")

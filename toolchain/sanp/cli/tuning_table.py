@@ -16,11 +16,11 @@ def print_tuning(record: dict[str, Any]) -> None:
     columns = [("layer", "left"), ("cost model", "left"), ("us", "right"), ("fastest", "left"), ("us", "right")]
     out.print(table(title, [*columns, ("", "right")], [_row(name, row) for name, row in layers.items()]))
     if network is None:
-        out.print(f"No family beats the cost model in any of the {len(layers)} layers timed; it keeps the choice.")
+        out.print(f"No algorithm beats the cost model in any of the {len(layers)} layers timed; it keeps the choice.")
     else:
         times = f"network {network['model']:.3f} -> {network['tuned']:.3f} ms"
         done = "kept" if record["kept"] else "not kept, because the whole network is slower with them"
-        out.print(f"{len(changed)} of {len(layers)} layers have a faster family, {times}: {done}.")
+        out.print(f"{len(changed)} of {len(layers)} layers have a faster algorithm, {times}: {done}.")
 
 
 def _row(name: str, row: dict[str, Any]) -> list[str]:

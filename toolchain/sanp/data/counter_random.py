@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_REFERENCE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:
@@ -18,9 +18,9 @@ def _mixed(x: np.ndarray) -> np.ndarray:
 
 def uniform(seed: int, index: np.ndarray, stream: str, count: int) -> np.ndarray:
     """float32 [N, count] in [0, 1): row n depends on seed, index[n] and the stream's name alone."""
-    base = _mixed(np.array([seed], np.uint64) * _GOLDEN + np.uint64(zlib.crc32(stream.encode())))
+    base = _mixed(np.array([seed], np.uint64) * _REFERENCE + np.uint64(zlib.crc32(stream.encode())))
     rows = _mixed(index.astype(np.uint64) + base)[:, None]
-    values = _mixed(rows + np.arange(1, count + 1, dtype=np.uint64)[None] * _GOLDEN)
+    values = _mixed(rows + np.arange(1, count + 1, dtype=np.uint64)[None] * _REFERENCE)
     return ((values >> np.uint64(40)).astype(np.float32)) * np.float32(2**-24)
 
 

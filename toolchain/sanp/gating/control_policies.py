@@ -49,7 +49,7 @@ class OracleGate(SanpGate):
         self.modes: Tensor | None = None
 
     @property
-    def spm_hidden(self) -> int:  # type: ignore[override]
+    def gate_hidden(self) -> int:  # type: ignore[override]
         """0: a table look-up."""
         return 0
 

@@ -27,11 +27,11 @@ def set_threshold(model: nn.Module, threshold: float) -> None:
             module.threshold.fill_(threshold)
 
 
-def set_relief(model: nn.Module, relief: float) -> None:
+def set_anneal_factor(model: nn.Module, anneal_factor: float) -> None:
     """Scale the training noise and the share of soft gates of every learned gate: 1 = as configured, 0 = hard."""
     for module in model.modules():
         if isinstance(module, SanpGate):
-            module.relief = relief
+            module.anneal_factor = anneal_factor
 
 
 def tell_modes(model: nn.Module, modes: Tensor) -> None:

@@ -41,9 +41,9 @@ class Decision:
 
 
 class GatePolicy(nn.Module):
-    """Base: maps the input of a convolution to a Decision. `spm_hidden` is the hidden width that inference pays for."""
+    """Base: maps the input of a convolution to a Decision. `gate_hidden`: the hidden width that inference pays for."""
 
-    spm_hidden = 0
+    gate_hidden = 0
     penalised = False  # whether the cost loss applies to this policy
 
     def forward(self, x: Tensor) -> Decision:
@@ -86,13 +86,15 @@ class SanpGate(GatePolicy):
             )
         self.hidden = max(hidden_min, c_in // reduction)
         self.noise, self.soft_share = noise, soft_share
-        self.relief = 1.0  # factor on noise and soft share; training lowers it so that it ends as evaluation does
+        self.anneal_factor = (
+            1.0  # factor on noise and soft share; training lowers it so that it ends as evaluation does
+        )
         # A buffer, because calibration moves it after training and checkpoints must carry it.
         self.register_buffer("threshold", torch.tensor(float(threshold)))
         self.net = SaliencyNet(c_in, c_out, self.hidden, standardise)
 
     @property
-    def spm_hidden(self) -> int:  # type: ignore[override]
+    def gate_hidden(self) -> int:  # type: ignore[override]
         """Hidden width of the saliency module."""
         return self.hidden
 
@@ -107,7 +109,7 @@ class SanpGate(GatePolicy):
         code = (u > self.threshold).to(u.dtype)  # the threshold is not negative, so that this is s > threshold
         if not self.training:
             return Decision(u, F.relu(u) * code, code)
-        return Decision(u, hashed_scale(u, self.noise * self.relief, self.soft_share * self.relief), code)
+        return Decision(u, hashed_scale(u, self.noise * self.anneal_factor, self.soft_share * self.anneal_factor), code)
 
     def export(self) -> SpmGate:
         """Weights of the saliency network on the raw pooled input, and the threshold."""
@@ -123,7 +125,7 @@ class StaticPolicy(SanpGate):
         self.descriptor = nn.Parameter(torch.ones(1, c_in))
 
     @property
-    def spm_hidden(self) -> int:  # type: ignore[override]
+    def gate_hidden(self) -> int:  # type: ignore[override]
         """0: the decision is a constant, inference computes nothing for it."""
         return 0
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sanp_runtime.cost import Convention, Layer, dense_macs, sample_macs
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.targets import Gpu
 
@@ -74,13 +74,13 @@ def choose(layers: Sequence[Layer], wanted: str, evidence: Evidence) -> list[Cho
     return [Choice(layer.name, layer.name in named, "asked for") for layer in gated]
 
 
-def densities(layers: Sequence[Layer], golden: Golden | None) -> dict[str, float]:
+def densities(layers: Sequence[Layer], reference: Reference | None) -> dict[str, float]:
     """Mean share of the pairs of channels that the samples compute, per gated layer; empty without samples."""
-    if golden is None or not golden.scales:
+    if reference is None or not reference.scales:
         return {}
     convolution = Convention(spm="none")
     return {
-        layer.name: float(sample_macs((layer,), golden.scales, convolution).mean()) / dense_macs((layer,))
+        layer.name: float(sample_macs((layer,), reference.scales, convolution).mean()) / dense_macs((layer,))
         for layer in layers
         if layer.gated
     }

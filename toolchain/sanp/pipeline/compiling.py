@@ -14,9 +14,9 @@ from typing import Any
 import onnx
 
 from sanp.pipeline.compiling_tensorrt import TensorrtSettings, builds_here, choices, convert_all, device_files
-from sanp.pipeline.compiling_tuned import tune as tune_families
-from sanp.pipeline.exporting import golden_path
-from sanp.pipeline.plan_race import with_families
+from sanp.pipeline.compiling_tuned import tune as tune_algorithms
+from sanp.pipeline.exporting import reference_path
+from sanp.pipeline.plan_race import with_algorithms
 from sanp.pipeline.rounding import round_small_maps
 from sanp_export import graph
 from sanp_export.passes.count_macs import MACS_OUTPUT
@@ -25,10 +25,10 @@ from sanp_runtime.bundle import Bundle
 from sanp_runtime.bundle_writer import BundleWriter
 from sanp_runtime.cost import dense_macs
 from sanp_runtime.engine import TENSORRT, load_bundle
-from sanp_runtime.golden import Golden, read_golden
 from sanp_runtime.library import find_library
 from sanp_runtime.manifest import LIBRARY_FILE, Manifest
 from sanp_runtime.proof import Proof
+from sanp_runtime.reference import Reference, read_reference
 from sanp_runtime.trt.builder import build as build_engines
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import ConfigError, InputError
@@ -42,7 +42,7 @@ def compile_model(
     bundle: str | Path,
     *,
     target: str = "host",
-    golden: str | Path | None = None,
+    reference: str | Path | None = None,
     replace: bool = False,
     allow_modified: bool = False,
     tune: bool = False,
@@ -52,11 +52,11 @@ def compile_model(
 ) -> Bundle:
     """Compile an exported model into a bundle directory for `target`.
 
-    golden: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing bundle
-    may be replaced. tune: time the kernels of every gated layer on this machine and keep what beats the cost model
-    (`Manifest.options["tuning"]` tells). bf16_weights: round the weights of maps of at most 16 pixels to bfloat16 in
-    all four graphs, for kernels that then read half the bytes. Neither is for TensorRT. say: called with one sentence
-    before each long step. tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
+    reference: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing
+    bundle may be replaced. tune: time the kernels of every gated layer on this machine and keep what beats the cost
+    model (`Manifest.options["tuning"]` tells). bf16_weights: round the weights of maps of at most 16 pixels to bfloat16
+    in all four graphs, for kernels that then read half the bytes. Neither is for TensorRT. say: called with one
+    sentence before each long step. tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
@@ -69,7 +69,7 @@ def compile_model(
     settings.check()
     _check_backend(chosen, settings, tune, bf16_weights)
     proto = graph.read(model, allow_modified)
-    job = _Job(model, proto, chosen, golden, {"target": target, "allow_modified": allow_modified})
+    job = _Job(model, proto, chosen, reference, {"target": target, "allow_modified": allow_modified})
     if chosen.backend == TENSORRT:
         return _compile_tensorrt(job, Path(bundle), replace, settings, say)
     check_runs_here(chosen)
@@ -102,7 +102,7 @@ class _Job:
     model: Path
     proto: onnx.ModelProto
     target: Target
-    golden: str | Path | None
+    reference: str | Path | None
     options: dict[str, Any]
 
 
@@ -119,8 +119,8 @@ def _compile_onnxruntime(
     with BundleWriter(bundle, replace=replace) as writer:
         if tune:
             say("timing the kernels of every gated layer inside the network; keep the machine idle")
-            families, job.options["tuning"] = tune_families(graphs, _manifest(job, build), answers, library)
-            graphs = variants(with_families(proto, families))
+            algorithms, job.options["tuning"] = tune_algorithms(graphs, _manifest(job, build), answers, library)
+            graphs = variants(with_algorithms(proto, algorithms))
         manifest = _manifest(job, build)
         _add_graphs(writer, graphs, manifest)
         writer.add_file(LIBRARY_FILE, library)
@@ -155,9 +155,9 @@ def _add_graphs(writer: BundleWriter, graphs: Mapping[str, onnx.ModelProto], man
     writer.add_bytes(WEIGHTS_FILE, weights)
 
 
-def _add_answers(writer: BundleWriter, answers: Golden | None) -> None:
+def _add_answers(writer: BundleWriter, answers: Reference | None) -> None:
     if answers is not None:
-        writer.add_golden(answers)
+        writer.add_reference(answers)
 
 
 def prove(bundle: Bundle) -> Proof:
@@ -166,19 +166,19 @@ def prove(bundle: Bundle) -> Proof:
         return engine.proof()
 
 
-def _answers(job: _Job, manifest: Manifest) -> Golden | None:
-    path = Path(job.golden) if job.golden is not None else golden_path(job.model)
-    expected = _properties(job.proto).get("golden_sha256")
-    if job.golden is None and expected is None:
+def _answers(job: _Job, manifest: Manifest) -> Reference | None:
+    path = Path(job.reference) if job.reference is not None else reference_path(job.model)
+    expected = _properties(job.proto).get("reference_sha256")
+    if job.reference is None and expected is None:
         return None
     if not path.is_file():
         raise InputError(
             f"{path}: is missing, expected the answers that were exported with {job.model.name}; "
-            "copy it beside the model, name it with --golden, or export again with --samples 0"
+            "copy it beside the model, name it with --reference, or export again with --samples 0"
         )
-    if job.golden is None and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+    if job.reference is None and hashlib.sha256(path.read_bytes()).hexdigest() != expected:
         raise InputError(f"{path}: does not belong to {job.model.name} or was damaged; export the model again")
-    return read_golden(path, manifest)
+    return read_reference(path, manifest)
 
 
 def _properties(proto: onnx.ModelProto) -> dict[str, Any]:

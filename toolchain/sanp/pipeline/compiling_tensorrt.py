@@ -14,8 +14,8 @@ from sanp.pipeline.choosing import Choice, Evidence, choose, densities, read_lay
 from sanp.pipeline.device_files import device_archive, plugin_sources
 from sanp_export.tensorrt import Precision, TensorrtOptions, convert, single_nodes
 from sanp_runtime.cost import Layer
-from sanp_runtime.golden import Golden
 from sanp_runtime.manifest import Manifest
+from sanp_runtime.reference import Reference
 from sanp_runtime.trt.plugin import SOURCES_FILE
 from sanp_runtime.trt.stack import DEVICE_ARCHIVE, gpu
 from sanp_runtime.trt.tools import has_package
@@ -49,10 +49,12 @@ class TensorrtSettings:
             )
 
 
-def choices(layers: Sequence[Layer], golden: Golden | None, target: Target, settings: TensorrtSettings) -> list[Choice]:
+def choices(
+    layers: Sequence[Layer], reference: Reference | None, target: Target, settings: TensorrtSettings
+) -> list[Choice]:
     """The kernel of every gated layer; see `sanp.pipeline.choosing`."""
     measured = {} if settings.layer_times is None else read_layer_times(settings.layer_times, target.name)
-    known = densities(layers, golden)
+    known = densities(layers, reference)
     evidence = Evidence(target.gpu or Gpu(), settings.precision, settings.opt_batch, known, measured)
     return choose(layers, settings.plugin_layers, evidence)
 

@@ -13,12 +13,12 @@ import onnx
 from sanp.pipeline.plan_race import THREADS, PlanRace
 from sanp.pipeline.tuning import Race, Tuned, search
 from sanp_export.graph import to_graph
-from sanp_export.passes.set_families import kernel_shapes
+from sanp_export.passes.set_algorithms import kernel_shapes
 from sanp_runtime.feeds import MASK_PREFIX
-from sanp_runtime.golden import Golden
 from sanp_runtime.library import OpLibrary
 from sanp_runtime.manifest import Manifest
 from sanp_runtime.onnx_session import onnxruntime_version
+from sanp_runtime.reference import Reference
 from sanp_runtime.tuned import machine
 from sanp_targets.device import fingerprint
 
@@ -32,11 +32,11 @@ RaceMaker = Callable[[onnx.ModelProto, Feeds, Path], Race]
 def tune(
     graphs: Mapping[str, onnx.ModelProto],
     manifest: Manifest,
-    answers: Golden | None,
+    answers: Reference | None,
     library: Path,
     race: RaceMaker = PlanRace,
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """The families that beat the cost model on this machine, and the record for the manifest.
+    """The algorithms that beat the cost model on this machine, and the record for the manifest.
 
     One choice serves all gated graphs: `open` and `replay` show what the deployed kernels cost, so they must have them.
     Real samples pass the learned gates; without answers the masks are random with half of the channels open, in the
@@ -46,15 +46,15 @@ def tune(
     feeds = _real(manifest, answers) if answers is not None else _random(manifest)
     opened = OpLibrary(library)
     shapes = kernel_shapes(to_graph(graphs[graph]))
-    candidates = {layer: _worth_trying(opened.families(shape)) for layer, shape in shapes.items()}
+    candidates = {layer: _worth_trying(opened.algorithms(shape)) for layer, shape in shapes.items()}
     tuned = search({layer: names for layer, names in candidates.items() if names}, race(graphs[graph], feeds, library))
-    inputs = "golden.npz" if answers is not None else f"random, {_KEEP:.0%} of the channels open"
-    return tuned.families, _record(tuned, opened, inputs)
+    inputs = "reference.npz" if answers is not None else f"random, {_KEEP:.0%} of the channels open"
+    return tuned.algorithms, _record(tuned, opened, inputs)
 
 
-def _worth_trying(families: Sequence[str]) -> tuple[str, ...]:
+def _worth_trying(algorithms: Sequence[str]) -> tuple[str, ...]:
     """Without `gather`, which took 1.1 to 10 times as long as the best of the others in every layer measured."""
-    return tuple(name for name in families if name == families[0] or name != "gather")
+    return tuple(name for name in algorithms if name == algorithms[0] or name != "gather")
 
 
 def _record(tuned: Tuned, library: OpLibrary, inputs: str) -> dict[str, Any]:
@@ -66,14 +66,14 @@ def _record(tuned: Tuned, library: OpLibrary, inputs: str) -> dict[str, Any]:
         "threads": THREADS,
         "batch": 1,
         "inputs": inputs,
-        "families": tuned.families,
+        "algorithms": tuned.algorithms,
         "kept": tuned.kept,
         "network_ms": network,
         "layers": {layer: asdict(row) for layer, row in tuned.layers.items()},
     }
 
 
-def _real(manifest: Manifest, answers: Golden) -> Feeds:
+def _real(manifest: Manifest, answers: Reference) -> Feeds:
     rows = np.linspace(0, len(answers) - 1, min(_SAMPLES, len(answers))).round().astype(int)
     return [{manifest.input["name"]: np.ascontiguousarray(answers.x[row : row + 1])} for row in rows]
 

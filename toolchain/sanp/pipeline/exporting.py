@@ -20,7 +20,7 @@ from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_runtime.cost import Layer, dense_macs
 from sanp_runtime.files import write_atomically
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 from sanp_targets.errors import ConfigError
 
 
@@ -29,7 +29,7 @@ class Exported:
     """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table."""
 
     path: Path
-    golden: Path | None
+    reference: Path | None
     layers: tuple[Layer, ...]
 
     @property
@@ -38,9 +38,9 @@ class Exported:
         return dense_macs(self.layers)
 
 
-def golden_path(path: Path) -> Path:
-    """Where the answers of a model are kept: `model.golden.npz` beside `model.onnx`."""
-    return path.with_name(f"{path.stem}.golden.npz")
+def reference_path(path: Path) -> Path:
+    """Where the answers of a model are kept: `model.reference.npz` beside `model.onnx`."""
+    return path.with_name(f"{path.stem}.reference.npz")
 
 
 def export(
@@ -126,15 +126,15 @@ def _write(
     example: Tensor,
     options: ExportOptions,
     properties: dict[str, Any],
-    answers: Golden | None,
+    answers: Reference | None,
 ) -> Exported:
     """Write the answers first and the model last: a model always finds the answers that its metadata names."""
-    beside = golden_path(path)
+    beside = reference_path(path)
     content = answers.dumps() if answers is not None else None
     properties = {
         **properties,
         "classes": _classes(model, example),
-        "golden_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
+        "reference_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
     }
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
     if content is not None:

@@ -1,8 +1,8 @@
-"""Time plans inside the whole network: engines that differ only in the families of their layers take turns.
+"""Time plans inside the whole network: engines that differ only in the algorithms of their layers take turns.
 
 A layer timed alone finds its weights in the cache; inside its network it often does not: ResNet-18 at full width is
 larger than most caches. So layers are timed where they run, by ONNX Runtime's own profiler, on real samples with
-their real gates. The profiler adds some microseconds to every node, the same for every family.
+their real gates. The profiler adds some microseconds to every node, the same for every algorithm.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import onnx
 from sanp.pipeline.tuning import Plan
 from sanp_export.graph import metadata_of, to_graph, to_model
 from sanp_export.passes.patterns import CONV_SUFFIX
-from sanp_export.passes.set_families import set_families
+from sanp_export.passes.set_algorithms import set_algorithms
 from sanp_export.variants import WEIGHTS_FILE, share_weights
 from sanp_runtime.engine import LOGITS
 from sanp_runtime.node_times import read_series
@@ -38,10 +38,10 @@ _PER_TURN = 2
 _CUT_MS = 0.0005
 
 
-def with_families(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
-    """A copy of a model whose layers carry the families of a plan."""
+def with_algorithms(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
+    """A copy of a model whose layers carry the algorithms of a plan."""
     graph = to_graph(model)
-    set_families(graph, plan)
+    set_algorithms(graph, plan)
     return to_model(graph, metadata_of(model))
 
 
@@ -70,7 +70,7 @@ class PlanRace:
 
     def _sessions(self, plans: Sequence[Plan], folder: Path, profiled: bool) -> list[Any]:
         """One session per plan; they map the same weights file, as the graphs of a bundle do."""
-        files, weights = share_weights({str(i): with_families(self._model, plan) for i, plan in enumerate(plans)})
+        files, weights = share_weights({str(i): with_algorithms(self._model, plan) for i, plan in enumerate(plans)})
         (folder / WEIGHTS_FILE).write_bytes(weights)
         sessions = []
         for name, content in files.items():

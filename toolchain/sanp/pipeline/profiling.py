@@ -46,6 +46,6 @@ def headline(result: dict[str, Any]) -> str:
     """What was gained, in words that are also true when nothing was: the report's sentence and the ratios behind it."""
     ratios = result["ratios"]
     return (
-        f"{words.headline(result)} {ratios['realised']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real; "
-        f"with all gates open it takes {ratios['tax']:.2f}x the dense time."
+        f"{words.headline(result)} {ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real; "
+        f"with all gates open it takes {ratios['overhead']:.2f}x the dense time."
     )

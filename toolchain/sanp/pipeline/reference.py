@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from sanp.gating import GatedConv, gated_layers
 from sanp_export.spec import SpmGate
-from sanp_runtime.golden import Golden
+from sanp_runtime.reference import Reference
 
 
-def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int = 128) -> Golden:
+def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int = 128) -> Reference:
     """Logits, scales and decision margins of a gated network for images float32 [N, C, H, W], on the CPU in float32.
 
     The margin of a channel is the signed distance of its saliency from the bound that it must exceed (the threshold,
@@ -31,7 +31,7 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, ba
                 gate = specs[name]
                 if isinstance(gate, SpmGate):
                     margins[name].append(_margin(layer, gate))
-    return Golden(
+    return Reference(
         x=np.ascontiguousarray(images, dtype=np.float32),
         labels=np.ascontiguousarray(labels, dtype=np.int64),
         logits=torch.cat(logits).numpy(),

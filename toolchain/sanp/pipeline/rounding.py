@@ -16,8 +16,8 @@ from sanp_export import graph
 from sanp_export.passes.patterns import WEIGHT, gated_convs, layer_of
 from sanp_export.passes.round_weights import nearest_bf16, round_weights
 from sanp_runtime.cost import Layer
-from sanp_runtime.golden import Golden
 from sanp_runtime.onnx_session import open_session
+from sanp_runtime.reference import Reference
 from sanp_targets.errors import ConfigError
 
 # The kernels read 16-bit weights for outputs of at most this many pixels; kNarrowPixels in runtime/native/kernels.
@@ -44,7 +44,7 @@ class Rounding:
         return {"layers": self.layers, "answers": self.answers}
 
 
-def round_small_maps(model: onnx.ModelProto, answers: Golden | None) -> Rounding:
+def round_small_maps(model: onnx.ModelProto, answers: Reference | None) -> Rounding:
     """Round the weights of every gated layer whose output map has at most 16 pixels to bfloat16.
 
     Raises ConfigError if there is no such layer.

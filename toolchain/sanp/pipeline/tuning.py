@@ -1,7 +1,7 @@
-"""Which kernel family of every gated layer is fastest on this machine: the search, apart from the clock.
+"""Which kernel algorithm of every gated layer is fastest on this machine: the search, apart from the clock.
 
-The families race inside the whole network (`plan_race.py`). A plan names a family for every layer, so as many plans as
-the richest layer has families time all families of all layers. That heat is short; it names one challenger per layer.
+The algorithms race inside the whole network (`plan_race.py`). A plan names one for every layer, so as many plans as the
+richest layer has algorithms time all of them in all layers. That heat is short; it names one challenger per layer.
 All challengers together then meet the cost model in two long races, whose numbers are not those that chose them. Both
 have new engines, created in the other order: where an engine lies in memory moves a layer by some percent for as long
 as the engine lives, and equal kernels were seen to differ by 8 % in one such race. Who wins both is kept, unless the
@@ -21,9 +21,9 @@ Plan = Mapping[str, str]
 
 # A gain below this is not worth a plan that fits one machine.
 MARGIN = 0.03
-# Chance that two equal families differ this clearly in one race; two must agree.
+# Chance that two equal algorithms differ this clearly in one race; two must agree.
 _LUCK = 0.1
-# A family this much slower in the heat is not worth the long race; the heat is right to about 10 % on a busy machine.
+# This much slower in the heat is not worth the long race; the heat is right to about 10 % on a busy machine.
 _HOPELESS = 1.15
 _HEAT_ROUNDS, _ROUNDS = 9, 31
 
@@ -31,7 +31,7 @@ _Times = TypeVar("_Times")
 
 
 class Race(Protocol):
-    """Times plans side by side. A plan maps layers to families; the cost model chooses for layers without one."""
+    """Times plans side by side. A plan maps layers to algorithms; the cost model chooses for layers without one."""
 
     def layers(self, plans: Sequence[Plan], rounds: int) -> list[dict[str, np.ndarray]]:
         """For each plan: layer -> ms per call in every round, float64 [rounds]."""
@@ -42,7 +42,7 @@ class Race(Protocol):
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """One layer: the family of the cost model, the fastest one, ms per call of both, and of all in the heat."""
+    """One layer: the algorithm of the cost model, the fastest one, ms per call of both, and of all in the heat."""
 
     model: str
     fastest: str
@@ -53,19 +53,19 @@ class LayerTimes:
 
 @dataclass(frozen=True)
 class Tuned:
-    """families: layer -> family where the model was beaten, empty if nothing was kept; network_ms: (model, tuned).
+    """algorithms: layer -> algorithm where the model was beaten, empty if nothing was kept; network_ms: (model, tuned).
 
-    layers is empty where no layer has two families, network_ms None where no family won.
+    layers is empty where no layer has two algorithms, network_ms None where no algorithm won.
     """
 
-    families: dict[str, str]
+    algorithms: dict[str, str]
     layers: dict[str, LayerTimes]
     network_ms: tuple[float, float] | None
     kept: bool
 
 
 def search(candidates: Mapping[str, Sequence[str]], race: Race) -> Tuned:
-    """Find the fastest plan. candidates: layer -> possible families, the cost model's choice first."""
+    """Find the fastest plan. candidates: layer -> possible algorithms, the cost model's choice first."""
     depth = max((len(names) for names in candidates.values()), default=0)
     if depth < 2:
         return Tuned({}, {}, None, True)
@@ -75,11 +75,11 @@ def search(candidates: Mapping[str, Sequence[str]], race: Race) -> Tuned:
     rivals = {name: rival for name, times in tried.items() if (rival := _challenger(times)) is not None}
     races = _both_orders(race.layers, rivals) if rivals else []
     finals = {name: [(model[name], rival[name]) for model, rival in races] for name in rivals}
-    families = {name: rivals[name] for name, pairs in finals.items() if all(beats(b, a) for a, b in pairs)}
-    pairs = _both_orders(race.network, families) if families else []
+    algorithms = {name: rivals[name] for name, pairs in finals.items() if all(beats(b, a) for a, b in pairs)}
+    pairs = _both_orders(race.network, algorithms) if algorithms else []
     kept = not pairs or not all(beats(model, tuned, margin=0.0) for model, tuned in pairs)
-    layers = {name: _row(times, families.get(name), finals.get(name)) for name, times in tried.items()}
-    return Tuned(families if kept else {}, layers, _medians(pairs) if pairs else None, kept)
+    layers = {name: _row(times, algorithms.get(name), finals.get(name)) for name, times in tried.items()}
+    return Tuned(algorithms if kept else {}, layers, _medians(pairs) if pairs else None, kept)
 
 
 def _both_orders(run: Callable[[Sequence[Plan], int], list[_Times]], plan: Plan) -> list[tuple[_Times, _Times]]:
@@ -104,14 +104,14 @@ def beats(times: np.ndarray, others: np.ndarray, margin: float = MARGIN) -> bool
 
 
 def _typical(layer: str, names: Sequence[str], heat: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """Family -> ms in the heat, the model's first; in pairs with the model's, so that drift of the machine cancels."""
+    """Algorithm -> ms in the heat, the model's first; paired with the model's, so that drift of the machine cancels."""
     model = heat[0][layer]
     typical = float(np.median(model))
     return {name: typical * float(np.median(heat[i][layer] / model)) for i, name in enumerate(names)}
 
 
 def _challenger(times: Mapping[str, float]) -> str | None:
-    """The fastest family apart from the model's, if it has a chance."""
+    """The fastest algorithm apart from the model's, if it has a chance."""
     model, *others = times
     best = min(others, key=lambda name: times[name], default=None)
     return best if best is not None and times[best] < times[model] * _HOPELESS else None

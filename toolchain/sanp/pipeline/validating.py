@@ -21,8 +21,8 @@ from sanp.pipeline.reference import pytorch_answers
 from sanp.settings import ValidateSettings
 from sanp_runtime.bundle import Bundle, open_bundle
 from sanp_runtime.engine import Result, load_bundle
-from sanp_runtime.golden import Golden
 from sanp_runtime.proof import Proof
+from sanp_runtime.reference import Reference
 from sanp_runtime.validate import GateReport, ReplayReport, TaskReport, gate_check, replay_check, task_check
 from sanp_targets.errors import InputError
 
@@ -98,7 +98,7 @@ def compare(
     )
 
 
-def _check_same_network(bundle: Bundle, reference: Golden) -> None:
+def _check_same_network(bundle: Bundle, reference: Reference) -> None:
     gated, shape = set(bundle.manifest.gated), tuple(bundle.manifest.input["shape"])
     widths = {name: scale.shape[1] for name, scale in reference.scales.items()}
     if gated != set(widths) or any(bundle.manifest.layer(name).c_out != widths[name] for name in gated):
@@ -113,7 +113,7 @@ def _check_same_network(bundle: Bundle, reference: Golden) -> None:
         )
 
 
-def _run(engine: Any, reference: Golden, masks: dict[str, np.ndarray] | Any) -> Result:
+def _run(engine: Any, reference: Reference, masks: dict[str, np.ndarray] | Any) -> Result:
     """All samples in batches; `masks` holds one row per sample."""
     results = []
     for start in range(0, len(reference), _BATCH):

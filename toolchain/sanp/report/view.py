@@ -67,8 +67,8 @@ def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (f"{ratios['measured']:.2f}×", "measured speed-up", "dense time over gated time"),
         (f"{ratios['theoretical']:.2f}×", "less work", f"{macs(cost['dense'])} to {macs(cost['gated_mean'])} MACs"),
-        (percent(ratios["realised"], 0), "realised", "measured over theoretical"),
-        (f"{ratios['tax']:.2f}×", "tax", "all gates open over dense"),
+        (percent(ratios["efficiency"], 0), "efficiency", "measured over theoretical"),
+        (f"{ratios['overhead']:.2f}×", "overhead", "all gates open over dense"),
     ]
 
 

@@ -46,18 +46,16 @@ def headline(profile: Mapping[str, Any]) -> str:
 
 
 def explanation(profile: Mapping[str, Any]) -> str:
-    """How much of the possible gain was realised, and where the rest went."""
+    """How much of the possible gain became time, and where the rest went."""
     ratios = profile["ratios"]
     text = (
         f"{ratios['theoretical']:.2f}× less work could have made it {ratios['theoretical']:.2f}× faster; "
-        f"{percent(ratios['realised'], 0)} of that factor was realised. "
+        f"{percent(ratios['efficiency'], 0)} of that factor was reached (the efficiency). "
     )
-    if ratios["tax"] > 1 + _SAME:
-        text += f"With every gate open the gated engine takes {ratios['tax']:.2f}× the time of the dense one: the tax."
+    if ratios["overhead"] > 1 + _SAME:
+        text += f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one: the overhead."
     else:
-        text += (
-            f"With every gate open it takes {ratios['tax']:.2f}× the time of the dense one, so gating costs nothing."
-        )
+        text += f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one: no overhead."
     return text
 
 

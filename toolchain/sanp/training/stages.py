@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from sanp.cost_tracker import CostTracker
 from sanp.gating.attach import gated_layers
-from sanp.gating.controls import set_relief
+from sanp.gating.controls import set_anneal_factor
 from sanp.training.calibration import apply_density
 from sanp.training.config import TrainConfig
 from sanp.training.controller import BudgetController
@@ -116,7 +116,7 @@ class Joint(Stage):
     def before_epoch(self, epoch: int) -> None:
         """Fade the noise; fixed-k and random gates follow the falling target by their density."""
         if self.config.anneal:
-            set_relief(self.model, max(0.0, 1 - epoch / (self.config.anneal * self.epochs)))
+            set_anneal_factor(self.model, max(0.0, 1 - epoch / (self.config.anneal * self.epochs)))
         if not self.penalised:
             apply_density(self.model, self.tracker, self.controller.target((epoch + 1) / self.epochs))
 

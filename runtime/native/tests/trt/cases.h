@@ -29,8 +29,8 @@ struct Register {
   Register(const char* name, void (*run)(uint32_t)) { cases().push_back({name, run}); }
 };
 
-#define CASE(name)                                                         \
-  static void case_##name(uint32_t seed);                                  \
+#define CASE(name) \
+  static void case_##name(uint32_t seed); \
   static const ::sanp::test::Register register_##name(#name, case_##name); \
   static void case_##name([[maybe_unused]] uint32_t seed)
 
@@ -43,11 +43,11 @@ __attribute__((format(printf, 1, 2))) inline std::string text(const char* format
   return buffer;
 }
 
-#define EXPECT(condition, ...)                                                                        \
-  do {                                                                                                \
-    if (!(condition))                                                                                 \
+#define EXPECT(condition, ...) \
+  do { \
+    if (!(condition)) \
       throw ::sanp::test::Failure(::sanp::test::text("%s:%d: %s: ", __FILE__, __LINE__, #condition) + \
-                                  ::sanp::test::text(__VA_ARGS__));                                   \
+                                  ::sanp::test::text(__VA_ARGS__)); \
   } while (0)
 
 // The sentence of an error or a log line has to say what is wrong.

@@ -142,12 +142,12 @@ int sanp_cuda_conv_plan(const SanpCudaConv* conv, const SanpCudaDevice* device, 
   if (!valid(*conv) || device->sm_count < 1) return SANP_CUDA_BAD_ARGUMENT;
   memset(plan, 0, sizeof *plan);
   plan->version = SANP_CUDA_ABI_VERSION;
-  plan->family = 1;
+  plan->algorithm = 1;
   plan->reserved[0] = fingerprint(conv, sizeof *conv);
   return SANP_CUDA_OK;
 }
 
-const char* sanp_cuda_family_name(int32_t) { return "host"; }
+const char* sanp_cuda_algorithm_name(int32_t) { return "host"; }
 
 size_t sanp_cuda_conv_workspace(const SanpCudaConv* c, const SanpCudaPlan*) {
   return rounded(size_t(c->batch) * c->c_in * sizeof(int32_t));

@@ -9,7 +9,7 @@ import torch
 
 from sanp_export.exporter import export
 from sanp_export.graph import metadata_of, to_graph, to_model
-from sanp_export.passes.set_families import kernel_shapes, set_families
+from sanp_export.passes.set_algorithms import kernel_shapes, set_algorithms
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_export.variants import variants
 from sanp_runtime.library import OpLibrary, find_library
@@ -17,19 +17,19 @@ from sanp_runtime.library import OpLibrary, find_library
 IMAGE = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
 
 
-def hinted(model, families):
+def hinted(model, algorithms):
     graph = to_graph(model)
-    assert set_families(graph, families) == len(families)
-    assert set_families(graph, families) == 0, "a second run changes nothing"
+    assert set_algorithms(graph, algorithms) == len(algorithms)
+    assert set_algorithms(graph, algorithms) == 0, "a second run changes nothing"
     return to_model(graph, metadata_of(model))
 
 
-def families_in(model):
+def algorithms_in(model):
     return {
         node.name.rpartition("/")[0]: attribute.s.decode()
         for node in model.graph.node
         for attribute in node.attribute
-        if attribute.name == "family"
+        if attribute.name == "algorithm"
     }
 
 
@@ -43,15 +43,15 @@ def test_hints_follow_the_model_into_its_variants_and_change_no_answer(kind):
     plain, same = (ort.InferenceSession(m.SerializeToString()).run(["logits"], feeds)[0] for m in (model, marked))
     np.testing.assert_array_equal(plain, same)
     for name, graph in variants(marked).items():
-        assert families_in(graph) == ({} if name == "dense" else wanted)
-        assert not families_in(convert(graph, TensorrtOptions("fp32"))), name
-        assert not families_in(convert(graph, TensorrtOptions("fp32", frozenset())))
-    assert not families_in(hinted_off(marked))
+        assert algorithms_in(graph) == ({} if name == "dense" else wanted)
+        assert not algorithms_in(convert(graph, TensorrtOptions("fp32"))), name
+        assert not algorithms_in(convert(graph, TensorrtOptions("fp32", frozenset())))
+    assert not algorithms_in(hinted_off(marked))
 
 
 def hinted_off(model):
     graph = to_graph(model)
-    set_families(graph, {})
+    set_algorithms(graph, {})
     return to_model(graph, {})
 
 
@@ -71,4 +71,4 @@ def test_shapes_are_those_that_run(kind):
         assert list(shape[:3]) == maps[node.input[0]][1:]
         assert shape[3] == weights[node.input[1]][0] and list(shape[4:6]) == weights[node.input[1]][2:]
         assert shape[0] == weights[node.input[1]][1] * shape[14]
-        assert library.families(shape)
+        assert library.algorithms(shape)

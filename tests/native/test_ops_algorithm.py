@@ -1,4 +1,4 @@
-"""The attribute `family` of SanpGatedConv inside ONNX Runtime: a hint about speed that never changes an answer."""
+"""The attribute `algorithm` of SanpGatedConv inside ONNX Runtime: a hint about speed that never changes an answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sanp_runtime.library import OpLibrary, find_library
 from sanp_targets.errors import ConfigError
 
-FAMILIES = ("in-place", "rows", "columns", "gather", "dot", "quad", "winograd-2", "winograd-4")
+ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "quad", "winograd-2", "winograd-4")
 ISAS = models.usable_isas()
 LIBRARY = OpLibrary(find_library())
 
@@ -20,8 +20,8 @@ def shape_of(case: models.ConvCase) -> list[int]:
     return [channels, height, width, w[0], *w[2:], *a["strides"], *a["pads"], *a["dilations"], a["group"]]
 
 
-def run(case: models.ConvCase, family: str | None, isa: str | None = None, **options) -> np.ndarray:
-    attributes = case.attributes if family is None else {**case.attributes, "family": family}
+def run(case: models.ConvCase, algorithm: str | None, isa: str | None = None, **options) -> np.ndarray:
+    attributes = case.attributes if algorithm is None else {**case.attributes, "algorithm": algorithm}
     model = models.ConvCase(attributes, case.weights, case.feeds).model(**options)
     feeds = case.feeds if options.get("weights_constant", True) else {**case.feeds, "w": case.weights}
     return models.session(model, True, 1, isa).run(None, feeds)[0]
@@ -46,39 +46,39 @@ def exact(case: models.ConvCase) -> np.ndarray:
 
 
 def wide_case(seed: int = 3, size: int = 16) -> models.ConvCase:
-    """A 3x3 layer that all direct families and both Winograd tiles can compute."""
+    """A 3x3 layer that all direct algorithms and both Winograd tiles can compute."""
     return models.padded_conv(np.random.default_rng(seed), 20, 24, size)
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_every_possible_family_of_random_layers_gives_the_exact_answer(isa):
+def test_every_possible_algorithm_of_random_layers_gives_the_exact_answer(isa):
     seen: set[str] = set()
     for seed in range(60):
         case = models.random_conv(np.random.default_rng([seed, 11]))
         with LIBRARY.forced(isa):
-            possible = LIBRARY.families(shape_of(case))
-        assert possible and set(possible) <= set(FAMILIES) and len(set(possible)) == len(possible)
-        for family in possible:
-            y = run(case, family, isa)
-            np.testing.assert_allclose(y, exact(case), rtol=0, atol=case.tolerance(), err_msg=f"{seed} {family}")
+            possible = LIBRARY.algorithms(shape_of(case))
+        assert possible and set(possible) <= set(ALGORITHMS) and len(set(possible)) == len(possible)
+        for algorithm in possible:
+            y = run(case, algorithm, isa)
+            np.testing.assert_allclose(y, exact(case), rtol=0, atol=case.tolerance(), err_msg=f"{seed} {algorithm}")
         seen |= set(possible)
     assert len(seen) >= 6, seen
 
 
 def test_the_first_name_is_the_choice_of_the_model_and_the_hint_replaces_it():
     case = wide_case()
-    first, *others = LIBRARY.families(shape_of(case))
+    first, *others = LIBRARY.algorithms(shape_of(case))
     assert np.array_equal(run(case, None), run(case, first)) and np.array_equal(run(case, None), run(case, ""))
-    answers = {run(case, family).tobytes() for family in ("rows", "winograd-2", "winograd-4")}
+    answers = {run(case, algorithm).tobytes() for algorithm in ("rows", "winograd-2", "winograd-4")}
     assert len(answers) == 3 and {"rows", "winograd-2", "winograd-4"} <= {first, *others}
 
 
-def test_an_impossible_family_leaves_the_choice_to_the_model(request):
+def test_an_impossible_algorithm_leaves_the_choice_to_the_model(request):
     case = wide_case()
     expected = run(case, None)
-    for family in ("in-place", "dot", "quad"):
-        assert family not in LIBRARY.families(shape_of(case))
-        np.testing.assert_array_equal(run(case, family), expected)
+    for algorithm in ("in-place", "dot", "quad"):
+        assert algorithm not in LIBRARY.algorithms(shape_of(case))
+        np.testing.assert_array_equal(run(case, algorithm), expected)
     # Winograd needs weights that cannot change, and the switch of the library goes before the hint.
     np.testing.assert_array_equal(
         run(case, "winograd-4", weights_constant=False), run(case, None, weights_constant=False)
@@ -86,7 +86,7 @@ def test_an_impossible_family_leaves_the_choice_to_the_model(request):
     request.addfinalizer(lambda: LIBRARY._handle.sanp_ops_limit_winograd(4))
     LIBRARY._handle.sanp_ops_limit_winograd(2)
     np.testing.assert_array_equal(run(case, "winograd-4"), run(case, None))
-    assert "winograd-4" not in LIBRARY.families(shape_of(case))
+    assert "winograd-4" not in LIBRARY.algorithms(shape_of(case))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_impossible_family_leaves_the_choice_to_the_model(request):
 def test_a_wrong_value_is_explained(value, words):
     with pytest.raises(Exception) as error:
         run(wide_case(), value)
-    for word in ["SanpGatedConv", "'family'", *words]:
+    for word in ["SanpGatedConv", "'algorithm'", *words]:
         assert word in str(error.value)
 
 
@@ -109,13 +109,13 @@ def test_a_wrong_value_is_explained(value, words):
 def test_plain_onnx_runtime_ignores_it(value):
     case = wide_case()
     expected = models.session(case.model(), accelerated=False).run(None, case.feeds)[0]
-    hinted = models.ConvCase({**case.attributes, "family": value}, case.weights, case.feeds)
+    hinted = models.ConvCase({**case.attributes, "algorithm": value}, case.weights, case.feeds)
     np.testing.assert_array_equal(models.session(hinted.model(), accelerated=False).run(None, case.feeds)[0], expected)
 
 
 def test_asking_about_shapes_that_do_not_exist():
     shape = shape_of(wide_case())
     for index, value in ((0, 0), (1, 0), (3, -1), (4, 99), (6, 0), (14, 0), (14, 7)):
-        assert LIBRARY.families([*shape[:index], value, *shape[index + 1 :]]) == ()
+        assert LIBRARY.algorithms([*shape[:index], value, *shape[index + 1 :]]) == ()
     with pytest.raises(ConfigError, match="14 numbers, expected 15"):
-        LIBRARY.families(shape[:14])
+        LIBRARY.algorithms(shape[:14])

@@ -1,4 +1,4 @@
-"""The kernel family of every gated convolution: the shape that decides what is possible, and the hint in the graph."""
+"""The algorithm of every gated convolution: the shape that decides what is possible, and the hint in the graph."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import FAMILY, WEIGHT, X, constant, gated_convs, layer_of
+from sanp_export.passes.patterns import ALGORITHM, WEIGHT, X, constant, gated_convs, layer_of
 
 
-def set_families(graph: gs.Graph, families: Mapping[str, str]) -> int:
-    """Name the family of the layers in `families` and leave the choice of all others to the library."""
+def set_algorithms(graph: gs.Graph, algorithms: Mapping[str, str]) -> int:
+    """Name the algorithm of the layers in `algorithms` and leave the choice of all others to the library."""
     changes = 0
     for conv in gated_convs(graph):
-        wanted = families.get(layer_of(conv))
-        changes += conv.attrs.pop(FAMILY, None) != wanted
+        wanted = algorithms.get(layer_of(conv))
+        changes += conv.attrs.pop(ALGORITHM, None) != wanted
         if wanted is not None:
-            conv.attrs[FAMILY] = wanted
+            conv.attrs[ALGORITHM] = wanted
     return changes
 
 
 def kernel_shapes(graph: gs.Graph) -> dict[str, tuple[int, ...]]:
-    """Layer -> the 15 numbers of `OpLibrary.families`, in graph order; maps of unknown size are left out."""
+    """Layer -> the 15 numbers of `OpLibrary.algorithms`, in graph order; maps of unknown size are left out."""
     shapes = {}
     for conv in gated_convs(graph):
         weight, image = constant(conv.inputs[WEIGHT]), (conv.inputs[X].shape or ())[2:]

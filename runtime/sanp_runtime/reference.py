@@ -17,7 +17,7 @@ _SALIENCY = "saliency/"
 
 
 @dataclass(frozen=True)
-class Golden:
+class Reference:
     """n samples and the reference answers.
 
     x float32 [n, C, H, W]; labels int64 [n]; logits float32 [n, classes]; scales: gated layer -> float32 [n, Co], 0 =
@@ -34,10 +34,10 @@ class Golden:
     def __len__(self) -> int:
         return int(self.x.shape[0])
 
-    def take(self, indices: Sequence[int]) -> "Golden":
+    def take(self, indices: Sequence[int]) -> "Reference":
         """The samples at these indices."""
         rows = np.asarray(indices, dtype=np.int64)
-        return Golden(
+        return Reference(
             self.x[rows],
             self.labels[rows],
             self.logits[rows],
@@ -46,21 +46,21 @@ class Golden:
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
-        """The arrays of golden.npz by name."""
+        """The arrays of reference.npz by name."""
         arrays = {"x": self.x, "labels": self.labels, "logits": self.logits}
         arrays.update({_SCALE + name: value for name, value in self.scales.items()})
         arrays.update({_SALIENCY + name: value for name, value in self.saliency.items()})
         return arrays
 
     def dumps(self) -> bytes:
-        """Content of golden.npz; equal samples give equal bytes."""
+        """Content of reference.npz; equal samples give equal bytes."""
         buffer = io.BytesIO()
         np.savez(buffer, **self.arrays())  # type: ignore[arg-type]
         return buffer.getvalue()
 
 
-def read_golden(path: Path, manifest: Manifest) -> Golden:
-    """Read golden.npz and check it against the manifest; InputError if it is damaged or does not fit."""
+def read_reference(path: Path, manifest: Manifest) -> Reference:
+    """Read reference.npz and check it against the manifest; InputError if it is damaged or does not fit."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -72,8 +72,8 @@ def read_golden(path: Path, manifest: Manifest) -> Golden:
         raise InputError(f"{path}: {error}") from error
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Golden:
-    """Golden of named arrays; InputError naming the first array that is missing, extra or of the wrong kind."""
+def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Reference:
+    """Reference of named arrays; InputError naming the first array that is missing, extra or of the wrong kind."""
     required, optional = _expected(arrays, manifest)
     missing, extra = sorted(set(required) - set(arrays)), sorted(set(arrays) - set(required) - set(optional))
     if missing or extra:
@@ -86,7 +86,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Golden:
             )
         if not np.isfinite(array).all():
             raise InputError(f"array {name} holds NaN or infinity, expected finite reference values; compile again")
-    return Golden(
+    return Reference(
         arrays["x"],
         arrays["labels"],
         arrays["logits"],

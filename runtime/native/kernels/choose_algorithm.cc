@@ -1,4 +1,4 @@
-// Which families can compute a shape, what they cost, and which one a plan takes.
+// Which algorithms can compute a shape, what they cost, and which one a plan takes.
 #include <math.h>
 
 #include "plan.h"
@@ -21,21 +21,21 @@ bool Plan::pointwise() const {
          shape.pad_bottom == 0 && shape.pad_right == 0;
 }
 
-bool Plan::possible(Family f) const {
-  if (f == Family::kGather) return true;
-  if (f == Family::kInPlace) return pointwise() && pixels % isa->lanes == 0;
-  if (f == Family::kDot) return pixels <= kDotMaxPixels;
-  if (f == Family::kQuad)
+bool Plan::possible(Algorithm f) const {
+  if (f == Algorithm::kGather) return true;
+  if (f == Algorithm::kInPlace) return pointwise() && pixels % isa->lanes == 0;
+  if (f == Algorithm::kDot) return pixels <= kDotMaxPixels;
+  if (f == Algorithm::kQuad)
     return isa->quad_fits != nullptr && n_taps > 1 && n_taps <= kQuadLanes &&
            shape.height * shape.width <= kQuadLanes / pixels &&
            isa->quad_fits(pair_taps().data(), static_cast<int>(n_taps));
-  if (f == Family::kWinograd2 || f == Family::kWinograd4)
+  if (f == Algorithm::kWinograd2 || f == Algorithm::kWinograd4)
     return shape.group == 1 && shape.kernel_h == 3 && shape.kernel_w == 3 && shape.stride_y == 1 &&
            shape.stride_x == 1 && shape.dilation_y == 1 && shape.dilation_x == 1 && shape.pad_top < 4 &&
            shape.pad_left < 4 && shape.pad_bottom < 4 && shape.pad_right < 4 && pixels <= kWinogradMaxPixels;
   // Bordered planes must not be far larger than the map itself (huge pads or dilations).
   const Axis ay = y_axis(shape, out_h), ax = x_axis(shape, out_w);
-  const bool columns = f == Family::kColumns;
+  const bool columns = f == Algorithm::kColumns;
   const int64_t rows = ay.length(), cols = columns ? out_w : ax.length();
   if (rows > kMaxExtent || cols > kMaxExtent) return false;
   const int64_t copies =
@@ -44,9 +44,7 @@ bool Plan::possible(Family f) const {
   return rows * cols <= room / copies && rows * cols <= kMaxOffset / copies;
 }
 
-bool Plan::allows(Family f, int winograd) const {
-  return winograd_tile(f) <= winograd && possible(f);
-}
+bool Plan::allows(Algorithm f, int winograd) const { return winograd_tile(f) <= winograd && possible(f); }
 
 // Reading a weight, in vector multiply-adds. Weights past a second-level cache arrive at about 8 bytes a cycle, in
 // which time two short vectors are multiplied.
@@ -75,25 +73,25 @@ double Plan::direct_cost() const {
 }
 
 // Zen 3, layers of 512 channels: kQuad is 1.4 to 1.8 times faster with 16-bit weights from the cache, because one
-// shuffle replaces three instructions, and up to 1.9 from memory; kDot 1.04 and up to 1.5. Tiles pay a shift per weight,
-// 5 to 10 % where multiplying takes the time, and gain where reading does: the fewer input channels are open, the fewer
-// products each line of weights has. From memory 512 channels at 4x4 with half of the rows open took 1.28 times less at
-// 40 % of the inputs, 1.09 at 50 %, 1.03 at 60 %, and 4 % more at 80 %.
+// shuffle replaces three instructions, and up to 1.9 from memory; kDot 1.04 and up to 1.5. Tiles pay a shift per
+// weight, 5 to 10 % where multiplying takes the time, and gain where reading does: the fewer input channels are open,
+// the fewer products each line of weights has. From memory 512 channels at 4x4 with half of the rows open took 1.28
+// times less at 40 % of the inputs, 1.09 at 50 %, 1.03 at 60 %, and 4 % more at 80 %.
 int64_t Plan::steps_that_gain() const {
   // Rows end in zeros up to a cache line: a depthwise row of nine weights would grow from 36 bytes to 64.
   const int64_t row = group_in * n_taps;
   if (bf16_row(row) * static_cast<int64_t>(sizeof(Bf16)) >= row * static_cast<int64_t>(sizeof(float))) return 0;
-  if (family == Family::kQuad || family == Family::kDot) return shape.channels_in;
+  if (algorithm == Algorithm::kQuad || algorithm == Algorithm::kDot) return shape.channels_in;
   const int64_t bytes = shape.channels_out * row * static_cast<int64_t>(sizeof(float));
   return bytes >= kStreamedWeights ? shape.channels_in * 3 / 5 : 0;
 }
 
-Family Plan::choose_family(int winograd) const {
-  const Family direct = choose_direct();
+Algorithm Plan::choose_algorithm(int winograd) const {
+  const Algorithm direct = choose_direct();
   if (pixels < kWinogradMinPixels) return direct;
-  Family best = direct;
+  Algorithm best = direct;
   double cost = direct_cost();
-  for (Family f : {Family::kWinograd2, Family::kWinograd4}) {
+  for (Algorithm f : {Algorithm::kWinograd2, Algorithm::kWinograd4}) {
     const int m = winograd_tile(f);
     if (!allows(f, winograd) || winograd_cost(m) >= cost) continue;
     best = f;
@@ -107,12 +105,12 @@ Family Plan::choose_family(int winograd) const {
 // 11 % slower.
 bool Plan::copy_pays() const { return pixels % 256 == 0 && group_out >= 32; }
 
-Family Plan::choose_direct() const {
-  if (possible(Family::kInPlace) && !(copy_pays() && possible(Family::kColumns))) return Family::kInPlace;
-  if (possible(Family::kQuad)) return Family::kQuad;
-  if (possible(Family::kDot) && group_in * n_taps >= isa->lanes) return Family::kDot;
-  const bool rows = possible(Family::kRows), columns = possible(Family::kColumns);
-  if (!rows || !columns) return rows ? Family::kRows : columns ? Family::kColumns : Family::kGather;
+Algorithm Plan::choose_direct() const {
+  if (possible(Algorithm::kInPlace) && !(copy_pays() && possible(Algorithm::kColumns))) return Algorithm::kInPlace;
+  if (possible(Algorithm::kQuad)) return Algorithm::kQuad;
+  if (possible(Algorithm::kDot) && group_in * n_taps >= isa->lanes) return Algorithm::kDot;
+  const bool rows = possible(Algorithm::kRows), columns = possible(Algorithm::kColumns);
+  if (!rows || !columns) return rows ? Algorithm::kRows : columns ? Algorithm::kColumns : Algorithm::kGather;
   // Copying a vector costs about three multiply-adds of a vector; kColumns copies kernel_w times as much.
   const double per_copy = 6.0 / static_cast<double>(n_taps * group_out);
   // On large maps the copies of kColumns leave the caches: a 7x7 stem at 224 took 30 % longer with them.
@@ -121,7 +119,7 @@ Family Plan::choose_direct() const {
   const double row_cost = static_cast<double>(row_vecs()) * (row + per_copy);
   const double vecs_in_columns = static_cast<double>(packed_vecs()) - (dot_tail() ? 0.7 : 0.0);
   const double column_cost = vecs_in_columns * (1.0 + per_copy * static_cast<double>(shape.kernel_w));
-  return row_cost <= column_cost ? Family::kRows : Family::kColumns;
+  return row_cost <= column_cost ? Algorithm::kRows : Algorithm::kColumns;
 }
 
 }  // namespace sanp
