@@ -21,8 +21,8 @@ from torch import nn
 import sanp
 from sanp import data, models
 from sanp.gating import gated_layers
-from sanp.pipeline.profiling import headline, profile_bundle
-from sanp.settings import ProfileSettings
+from sanp.pipeline.profile import headline, profile_bundle
+from sanp.settings.base import ProfileSettings
 
 SAMPLES = 32
 

@@ -38,7 +38,7 @@ OPERATING_POINTS = {"resnet18": 0.325, "vgg19": 0.336, "m-cifarnet": 0.225}
 def find_library() -> Path:
     """The operator library: the installed one, or the one in the source tree."""
     try:
-        from sanp_runtime.library import find_library as find
+        from sanp_runtime.engines.onnxruntime.library import find_library as find
 
         return Path(find())
     except ImportError:

@@ -24,9 +24,9 @@ from end_to_end import SAMPLES, untrained
 import sanp
 from sanp import data, models
 from sanp_runtime import load
-from sanp_runtime.bundle import open_bundle
-from sanp_runtime.library import OpLibrary, find_library
-from sanp_runtime.timing import measure
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
+from sanp_runtime.measure.timing import measure
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.pinning import choose_cpus, pinned
 

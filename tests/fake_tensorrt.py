@@ -29,10 +29,10 @@ def install(monkeypatch, version, gpu="NVIDIA Fake", sm=87):
     cudart = FakeCudart(gpu, sm)
     module = make_module(version, cudart)
     monkeypatch.setitem(sys.modules, "tensorrt", module)
-    monkeypatch.setattr("sanp_runtime.trt.cuda._open", lambda: cudart)
-    monkeypatch.setattr("sanp_runtime.trt.plugin._LOADED", {})
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.cuda._open", lambda: cudart)
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.plugin._LOADED", {})
     for name in ("WARM_UP_MS", "WARM_UP_CAP_MS", "_WINDOW_MS"):
-        monkeypatch.setattr(f"sanp_runtime.timing.{name}", 1.0)  # no test here is about a latency
+        monkeypatch.setattr(f"sanp_runtime.measure.timing.{name}", 1.0)  # no test here is about a latency
     return module, cudart
 
 

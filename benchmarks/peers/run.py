@@ -111,7 +111,7 @@ def main() -> int:
         raise SystemExit(f"{', '.join(missing)} not installed; run: {INSTALL}")
     from peers.measurement import failed, machine, measure_network
     from peers.report import tables
-    from sanp_runtime.files import write_atomically
+    from sanp_runtime.bundle.files import write_atomically
 
     if options.show:
         print(tables(json.loads(options.show.read_text()), options.clock))

@@ -24,7 +24,7 @@ from machine import describe
 
 import sanp
 from sanp import checkpoint, data, models
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.training import TrainConfig, train
 
 BUDGETS = (0.35, 0.5, 0.25, 0.67)

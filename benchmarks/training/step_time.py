@@ -16,7 +16,7 @@ from machine import describe
 from torch import Tensor, nn
 
 from sanp import models
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating import gate
 from sanp.training import TrainConfig
 from sanp.training.controller import BudgetController

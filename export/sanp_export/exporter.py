@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from sanp_export.functions import OPSET
-from sanp_export.graph import SCHEMA_VERSION, to_graph, to_model
-from sanp_export.layer_table import layer_table
+from sanp_export.graph.layer_table import layer_table
+from sanp_export.graph.model_file import SCHEMA_VERSION, to_graph, to_model
 from sanp_export.lower import lower
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.count_macs import count_macs

@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import external_data_helper
 
-from sanp_export.graph import GATE_PREFIX, metadata_of, seal, to_graph, to_model
+from sanp_export.graph.model_file import GATE_PREFIX, metadata_of, seal, to_graph, to_model
 from sanp_export.passes.count_macs import MACS_OUTPUT
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates

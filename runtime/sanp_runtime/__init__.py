@@ -1,5 +1,6 @@
 """Load a compiled bundle and run it: `engine = load("bundle"); result = engine(x)`."""
 
-from sanp_runtime.engine import Engine, Result, load
+from sanp_runtime.engines.base import Engine, Result
+from sanp_runtime.engines.load import load
 
 __all__ = ["Engine", "Result", "load"]

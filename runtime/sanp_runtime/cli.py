@@ -15,13 +15,14 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from sanp_runtime.bundle import open_bundle
-from sanp_runtime.engine import Result, load
-from sanp_runtime.files import write_atomically
-from sanp_runtime.profile import profile
-from sanp_runtime.tuned import tuning_note
+from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.engines.base import Result
+from sanp_runtime.engines.load import load
+from sanp_runtime.measure.verdict import NOISY, THROTTLED
+from sanp_runtime.profile.profile import profile
+from sanp_runtime.profile.tuning_note import tuning_note
 from sanp_runtime.validate import self_test
-from sanp_runtime.verdict import NOISY, THROTTLED
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import InputError, MeasurementError, SanpError, ValidationError
 
@@ -135,7 +136,7 @@ def _self_test(arguments: argparse.Namespace) -> None:
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    from sanp_runtime.trt.builder import build
+    from sanp_runtime.engines.tensorrt.builder import build
 
     bundle = build(
         arguments.bundle, tool=arguments.tool, plugin=arguments.plugin, say=lambda text: print(text, file=sys.stderr)

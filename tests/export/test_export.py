@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sanp_export.exporter import ExportOptions, export
-from sanp_export.graph import layers_of
-from sanp_runtime.cost import sample_macs
+from sanp_export.graph.model_file import layers_of
+from sanp_runtime.network.macs import sample_macs
 from sanp_targets.errors import ExportError
 
 ort.set_default_logger_severity(3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sanp_export.exporter import export
-from sanp_export.graph import is_sealed, layers_of, read, write
+from sanp_export.graph.model_file import is_sealed, layers_of, read, write
 from sanp_targets.errors import ConfigError, InputError
 
 IMAGE = torch.randn(2, 3, 12, 12)

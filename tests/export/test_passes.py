@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from sanp_export.exporter import export
-from sanp_export.graph import to_graph
+from sanp_export.graph.model_file import to_graph
+from sanp_export.graph.trace_support import SupportTrace
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
-from sanp_export.trace_support import SupportTrace
-from sanp_runtime.support import AnyOf, Concat, Dense, Gate
+from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate
 
 IMAGE = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from sanp_export.exporter import export
-from sanp_export.graph import metadata_of, to_graph, to_model
+from sanp_export.graph.model_file import metadata_of, to_graph, to_model
 from sanp_export.passes.set_algorithms import kernel_shapes, set_algorithms
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_export.variants import variants
-from sanp_runtime.library import OpLibrary, find_library
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 
 IMAGE = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
 

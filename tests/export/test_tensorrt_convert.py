@@ -12,7 +12,7 @@ from test_passes import Tricky
 from trt_oracle import executable
 
 from sanp_export.exporter import export
-from sanp_export.graph import is_sealed, layers_of, to_graph
+from sanp_export.graph.model_file import is_sealed, layers_of, to_graph
 from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs

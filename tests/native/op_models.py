@@ -10,7 +10,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from sanp_export.functions import channel_gate_function, gated_conv_function
-from sanp_runtime.library import OpLibrary, find_library
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 
 CONV_INPUTS = ("x", "w", "scale", "shift", "in_active", "residual")
 GATE_INPUTS = ("x", "w1", "b1", "w2", "b2", "bias", "mask")

@@ -73,7 +73,7 @@ def test_arm_under_emulation():
 
 
 def test_the_library_needs_nothing_but_libc():
-    from sanp_runtime.library import find_library
+    from sanp_runtime.engines.onnxruntime.library import find_library
 
     if shutil.which("readelf") is None:
         pytest.skip("readelf is missing")
@@ -83,7 +83,7 @@ def test_the_library_needs_nothing_but_libc():
 
 
 def test_only_the_documented_symbols_are_exported():
-    from sanp_runtime.library import find_library
+    from sanp_runtime.engines.onnxruntime.library import find_library
 
     if shutil.which("nm") is None:
         pytest.skip("nm is missing")

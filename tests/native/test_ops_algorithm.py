@@ -6,7 +6,7 @@ import numpy as np
 import op_models as models
 import pytest
 
-from sanp_runtime.library import OpLibrary, find_library
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_targets.errors import ConfigError
 
 ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "quad", "winograd-2", "winograd-4")

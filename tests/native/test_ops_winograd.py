@@ -8,7 +8,7 @@ import numpy as np
 import op_models as models
 import pytest
 
-from sanp_runtime.library import find_library
+from sanp_runtime.engines.onnxruntime.library import find_library
 
 OPS = ctypes.CDLL(str(find_library()))
 

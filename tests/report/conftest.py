@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
 from tiny_bundle import fill
 
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.profile import profile
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
 
 

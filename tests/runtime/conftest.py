@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tiny_bundle import fill
 
-from sanp_runtime.bundle import Bundle, open_bundle
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.library import find_library
+from sanp_runtime.bundle.reader import Bundle, open_bundle
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_targets.errors import TargetError
 
 

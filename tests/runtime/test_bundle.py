@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tiny_bundle import fill, make_manifest, make_reference
 
-from sanp_runtime.bundle import open_bundle
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.manifest import _checksum, loads
+from sanp_runtime.bundle.manifest import _checksum, loads
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.bundle.writer import BundleWriter
 from sanp_targets.errors import ConfigError, InputError, TargetError
 
 
@@ -294,7 +294,7 @@ def test_unwritable_folder():
     ],
 )
 def test_reference_files_that_do_not_fit(tmp_path, bundle, damage):
-    from sanp_runtime.reference import read_reference
+    from sanp_runtime.bundle.reference import read_reference
 
     arrays = make_reference().arrays()
     damage(arrays)
@@ -305,7 +305,7 @@ def test_reference_files_that_do_not_fit(tmp_path, bundle, damage):
 
 def test_damaged_reference_files_never_crash(bundle, tmp_path):
     """Without the hash check a flipped bit may survive in the numbers, but it must not raise anything else."""
-    from sanp_runtime.reference import read_reference
+    from sanp_runtime.bundle.reference import read_reference
 
     content, rng, path = make_reference().dumps(), random.Random(5), tmp_path / "reference.npz"
     refused = 0

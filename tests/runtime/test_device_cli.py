@@ -50,8 +50,8 @@ def test_damage_is_2(capsys, bundle_path):
 def test_failed_level_is_1(capsys, tmp_path):
     from tiny_bundle import make_manifest, make_reference
 
-    from sanp_runtime.bundle_writer import BundleWriter
-    from sanp_runtime.manifest import GRAPHS
+    from sanp_runtime.bundle.manifest import GRAPHS
+    from sanp_runtime.bundle.writer import BundleWriter
 
     blob, offsets, weights = bytearray(), {}, tiny_net.weights(seed=4)
     with BundleWriter(tmp_path / "b.sanp") as writer:
@@ -65,7 +65,7 @@ def test_failed_level_is_1(capsys, tmp_path):
 
 
 def test_invalid_measurement_is_4(capsys, pristine, tmp_path, monkeypatch):
-    monkeypatch.setattr("sanp_runtime.verdict.MAX_SPREAD", -1.0)
+    monkeypatch.setattr("sanp_runtime.measure.verdict.MAX_SPREAD", -1.0)
     output = tmp_path / "new" / "profile.json"
     code, out, err = call(capsys, "profile", pristine, "--plain", "--duration", "0.01", "-o", output, "--json")
     assert code == 4 and "NOISY" in err

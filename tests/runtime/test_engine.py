@@ -11,10 +11,10 @@ import tiny_net
 from tiny_bundle import make_manifest
 
 from sanp_runtime import load
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.cost import dense_macs, sample_macs
-from sanp_runtime.library import OpLibrary, find_library
-from sanp_runtime.manifest import GRAPHS
+from sanp_runtime.bundle.manifest import GRAPHS
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
+from sanp_runtime.network.macs import dense_macs, sample_macs
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
 
 
@@ -219,7 +219,7 @@ def test_native_library_is_proved(native_path, graph):
 
 
 def test_missing_library_says_how_to_build_it(monkeypatch, tmp_path):
-    monkeypatch.setattr("sanp_runtime.library.__file__", str(tmp_path / "library.py"))
+    monkeypatch.setattr("sanp_runtime.engines.onnxruntime.library.__file__", str(tmp_path / "a/b/library.py"))
     with pytest.raises(TargetError, match=r"missing.*pip install.*cmake -S runtime/native") as error:
         find_library()
     assert error.value.exit_code == 3

@@ -10,12 +10,13 @@ import pytest
 import tiny_net
 from tiny_bundle import make_manifest, make_reference
 
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.cost import Layer, sample_macs
-from sanp_runtime.layer_times import layer_times
-from sanp_runtime.manifest import GRAPHS, LIBRARY_FILE
-from sanp_runtime.node_times import NodeTime, _aggregate
-from sanp_runtime.profile import _batches, profile
+from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.measure.node_times import NodeTime, _aggregate
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import sample_macs
+from sanp_runtime.profile.layer_times import layer_times
+from sanp_runtime.profile.profile import _batches, profile
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, ValidationError
 
 SHORT = {"duration_s": 0.05, "library": None}

@@ -11,8 +11,8 @@ import pytest
 import tiny_net
 from tiny_bundle import make_manifest, make_reference
 
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.manifest import GRAPHS, LIBRARY_FILE
+from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE
+from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.validate import gate_check, replay_check, self_test
 from sanp_runtime.validate.tolerance import gate_tolerance, relative_tolerance
 
@@ -88,7 +88,7 @@ def rounded_bundle(folder, library, rounded, spoil=None):
 
 
 def test_self_test_of_a_rounded_bundle(native_path, tmp_path):
-    from sanp_runtime.library import find_library
+    from sanp_runtime.engines.onnxruntime.library import find_library
 
     bundle = rounded_bundle(tmp_path, find_library(), ROUNDED)
     result = self_test(bundle)

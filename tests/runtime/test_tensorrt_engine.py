@@ -17,12 +17,12 @@ import tiny_trt
 from tiny_bundle import make_reference
 
 from sanp_runtime import load
-from sanp_runtime import manifest as manifests
-from sanp_runtime.bundle import open_bundle
+from sanp_runtime.bundle import manifest as manifests
+from sanp_runtime.bundle.manifest import GRAPHS
+from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli import main
-from sanp_runtime.manifest import GRAPHS
-from sanp_runtime.profile import profile
-from sanp_runtime.trt.builder import build
+from sanp_runtime.engines.tensorrt.builder import build
+from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
 
@@ -207,7 +207,7 @@ def test_without_tensorrt_or_gpu(machine, tmp_path, stub, monkeypatch):
     with pytest.raises(TargetError, match=r"CUDA error 100 \(no CUDA-capable device"):
         build(bundle.path, plugin=stub)
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
-    monkeypatch.setattr("sanp_runtime.trt.tools.find_trtexec", lambda: None)
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.tools.find_trtexec", lambda: None)
     with pytest.raises(TargetError, match="python3-libnvinfer"):
         build(bundle.path, plugin=stub)
     with pytest.raises(TargetError, match="libnvinfer-bin"):

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from sanp_runtime.trt.plugin import compile_plugin, load_plugin
+from sanp_runtime.engines.tensorrt.plugin import compile_plugin, load_plugin
 from sanp_targets.errors import InputError, TargetError
 
 CMAKE = """cmake_minimum_required(VERSION 3.18)
@@ -35,7 +35,7 @@ def cmake():
 
 
 def test_compiles_and_loads(cmake, tmp_path, monkeypatch):
-    monkeypatch.setattr("sanp_runtime.trt.plugin._LOADED", {})
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.plugin._LOADED", {})
     monkeypatch.setenv("TENSORRT_ROOT", str(tmp_path))
     library = compile_plugin(pack(tmp_path / "s.tar.gz", GOOD), tmp_path / "out", "87")
     load_plugin(library)

@@ -10,11 +10,11 @@ import tiny_net
 import tiny_trt
 
 from sanp_runtime import load
-from sanp_runtime.profile import profile
-from sanp_runtime.trt import trtexec
-from sanp_runtime.trt.builder import build
-from sanp_runtime.trt.layers import EngineLayer, node_name, our_layers, read_layers, reformats
-from sanp_runtime.trt.stack import find_trtexec, trtexec_version, version_of_banner
+from sanp_runtime.engines.tensorrt import trtexec
+from sanp_runtime.engines.tensorrt.builder import build
+from sanp_runtime.engines.tensorrt.layers import EngineLayer, node_name, our_layers, read_layers, reformats
+from sanp_runtime.engines.tensorrt.versions import find_trtexec, trtexec_version, version_of_banner
+from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
 from sanp_targets.errors import AccelerationError, InputError, TargetError
 
@@ -154,10 +154,10 @@ def only_trtexec(monkeypatch, tmp_path):
         monkeypatch.setattr("platform.machine", lambda: "aarch64")
         fake = fake_trtexec.FakeTrtexec(version, cudart)
         for module in ("tools", "engine"):
-            monkeypatch.setattr(f"sanp_runtime.trt.{module}.find_trtexec", lambda: tmp_path / "trtexec")
+            monkeypatch.setattr(f"sanp_runtime.engines.tensorrt.{module}.find_trtexec", lambda: tmp_path / "trtexec")
         for module in ("tools", "trtexec_engine"):
-            monkeypatch.setattr(f"sanp_runtime.trt.{module}.trtexec_version", lambda path: version)
-        monkeypatch.setattr("sanp_runtime.trt.trtexec.run", fake)
+            monkeypatch.setattr(f"sanp_runtime.engines.tensorrt.{module}.trtexec_version", lambda path: version)
+        monkeypatch.setattr("sanp_runtime.engines.tensorrt.trtexec.run", fake)
         return fake
 
     return become

@@ -9,9 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sanp_runtime.stats import stats
-from sanp_runtime.timing import Measurement, WarmUp, measure, warm_up
-from sanp_runtime.verdict import NOISY, THROTTLED, UNPINNED, VALID, Conditions, assess, drift_of, spread_of
+from sanp_runtime.measure.stats import stats
+from sanp_runtime.measure.timing import Measurement, WarmUp, measure, warm_up
+from sanp_runtime.measure.verdict import NOISY, THROTTLED, UNPINNED, VALID, Conditions, assess, drift_of, spread_of
 from sanp_targets.errors import ConfigError
 from sanp_targets.sensors import Reading
 

@@ -11,7 +11,7 @@ import tiny_net
 from tiny_bundle import make_reference
 
 from sanp_runtime import load
-from sanp_runtime.reference import Reference
+from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.validate import gate_check, replay_check, self_test, task_check
 from sanp_runtime.validate.tolerance import EPS, fan_in, gate_tolerance, relative_tolerance
 from sanp_targets.errors import ConfigError, InputError
@@ -227,8 +227,8 @@ def test_task_arguments():
 def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
     from tiny_bundle import make_manifest
 
-    from sanp_runtime.bundle_writer import BundleWriter
-    from sanp_runtime.manifest import GRAPHS
+    from sanp_runtime.bundle.manifest import GRAPHS
+    from sanp_runtime.bundle.writer import BundleWriter
 
     reference = make_reference()
     weights, blob, offsets = tiny_net.weights(seed=4), bytearray(), {}

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import tiny_net
 
-from sanp_runtime.bundle import Bundle
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.cost import dense_macs
-from sanp_runtime.manifest import GRAPHS, LIBRARY_FILE, Manifest
-from sanp_runtime.reference import Reference
+from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE, Manifest
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.network.macs import dense_macs
 
 
 def make_manifest() -> Manifest:

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, parser
 
-from sanp_runtime.cost import Layer
-from sanp_runtime.support import Dense, Gate, any_of
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.support import Dense, Gate, any_of
 
 C, H, W, WIDTH, HIDDEN, CLASSES = 3, 8, 8, 8, 4, 5
 THRESHOLD = 0.25

@@ -12,9 +12,9 @@ from tiny_bundle import make_manifest, make_reference
 
 from sanp_export.tensorrt import TensorrtOptions, convert, single_nodes
 from sanp_export.variants import share_weights
-from sanp_runtime.bundle import Bundle
-from sanp_runtime.bundle_writer import BundleWriter
-from sanp_runtime.manifest import GRAPHS
+from sanp_runtime.bundle.manifest import GRAPHS
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.bundle.writer import BundleWriter
 
 
 @functools.cache

@@ -12,16 +12,16 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
-from sanp.pipeline import compiling
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export
-from sanp.pipeline.inspecting import inspect
-from sanp.pipeline.validating import validate
+from sanp.pipeline.compile import compile as compiling
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export
+from sanp.pipeline.inspect import inspect
+from sanp.pipeline.validate import validate
 from sanp.report.view import _engine_options
-from sanp.settings import ValidateSettings
+from sanp.settings.base import ValidateSettings
 from sanp_runtime import load
-from sanp_runtime.bundle import open_bundle
-from sanp_runtime.library import OpLibrary
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.engines.onnxruntime.library import OpLibrary
 from sanp_targets.errors import ConfigError
 
 GRAPHS = ("model", "open", "replay", "dense")
@@ -101,8 +101,8 @@ def test_all_levels_pass_and_a_wrong_file_is_still_seen(made, tmp_path):
     manifest = dataclasses.replace(rounded.manifest, build={})
     hidden = dataclasses.replace(rounded, manifest=manifest)
     from sanp import checkpoint
-    from sanp.pipeline.exporting import test_samples
-    from sanp.pipeline.validating import compare
+    from sanp.pipeline.export import test_samples
+    from sanp.pipeline.validate import compare
 
     loaded = checkpoint.load(path)
     images, labels = test_samples(loaded, 32, None)

@@ -11,8 +11,8 @@ import pytest
 from made import make_checkpoint
 
 from sanp.cli.app import main
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export
 
 VERBS = ("train", "export", "compile", "validate", "profile", "inspect", "analyze", "report", "doctor", "demo")
 

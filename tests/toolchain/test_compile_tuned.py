@@ -9,16 +9,17 @@ import pytest
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
-from sanp.pipeline import compiling, compiling_tuned
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export
-from sanp.pipeline.plan_race import PlanRace
-from sanp_export import graph
+from sanp.pipeline.compile import compile as compiling
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export
+from sanp.pipeline.tune import record as compiling_tuned
+from sanp.pipeline.tune.race import PlanRace
+from sanp_export.graph import model_file as graph
 from sanp_export.variants import variants
 from sanp_runtime import load
-from sanp_runtime.library import OpLibrary, find_library
-from sanp_runtime.profile import profile
-from sanp_runtime.tuned import tuning_note
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
+from sanp_runtime.profile.profile import profile
+from sanp_runtime.profile.tuning_note import tuning_note
 from sanp_runtime.validate import self_test
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import ConfigError, MeasurementError
@@ -166,5 +167,7 @@ def test_another_machine_is_told(bundle):
 
 
 def test_a_profile_on_another_machine_says_so(bundle, monkeypatch):
-    monkeypatch.setattr("sanp_runtime.profile.fingerprint", lambda: {**fingerprint(), "cpu_model": "Cortex-A76"})
+    monkeypatch.setattr(
+        "sanp_runtime.profile.profile.fingerprint", lambda: {**fingerprint(), "cpu_model": "Cortex-A76"}
+    )
     assert "this is Cortex-A76" in profile(bundle, duration_s=0.2)["tuning_note"]

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export
-from sanp.pipeline.plan_race import with_algorithms
-from sanp_export import graph
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export
+from sanp.pipeline.tune.race import with_algorithms
+from sanp_export.graph import model_file as graph
 
 # 1.17 is the oldest with ParallelFor for custom operators; 1.23 the last that crashes on a hole in the input list.
 VERSIONS = {"1.17.3": "numpy==1.26.4", "1.20.1": "numpy==1.26.4", "1.23.2": "numpy==2.2.6"}
@@ -18,9 +18,9 @@ VERSIONS = {"1.17.3": "numpy==1.26.4", "1.20.1": "numpy==1.26.4", "1.23.2": "num
 CHECK = """
 import json, sys
 import numpy, onnxruntime
-from sanp_runtime import load
-from sanp_runtime.bundle import open_bundle
-from sanp_runtime.validate import self_test
+from sanp_runtime import (load)
+from sanp_runtime.bundle.reader import (open_bundle)
+from sanp_runtime.validate import (self_test)
 bundle = open_bundle(sys.argv[1])
 result = self_test(bundle)
 x = bundle.reference().x

@@ -20,7 +20,7 @@ import kernels_models
 from peers import networks
 from peers.prepare import Plan, quantise
 
-from sanp_runtime.library import find_library
+from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_targets.errors import TargetError
 
 PRODUCT = {"m-cifarnet": "m-cifarnet", "vgg19": "vgg-19", "resnet18": "resnet-18"}

@@ -21,7 +21,7 @@ from peers.cores import round_trip
 from peers.prepare import Plan, prepare
 from peers.rounds import EngineError, Process, cpus_for, measure, start
 
-from sanp_runtime.library import find_library
+from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_targets.errors import TargetError
 
 RUN = Path(__file__).parents[2] / "benchmarks/peers/run.py"

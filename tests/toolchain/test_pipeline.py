@@ -12,16 +12,16 @@ from made import make_checkpoint
 
 import sanp
 from sanp import checkpoint, models
-from sanp.cost_tracker import CostTracker
-from sanp.pipeline import compiling
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export, reference_path
-from sanp.pipeline.inspecting import inspect
+from sanp.cost.tracker import CostTracker
+from sanp.pipeline.compile import compile as compiling
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export, reference_path
+from sanp.pipeline.inspect import inspect
 from sanp.pipeline.reference import pytorch_answers
-from sanp.pipeline.validating import validate
-from sanp.settings import ValidateSettings
+from sanp.pipeline.validate import validate
+from sanp.settings.base import ValidateSettings
 from sanp_runtime import load
-from sanp_runtime.bundle import open_bundle
+from sanp_runtime.bundle.reader import open_bundle
 from sanp_targets.errors import AccelerationError, ConfigError, ExportError, InputError, TargetError
 from sanp_targets.targets import host_arch
 

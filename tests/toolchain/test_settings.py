@@ -2,7 +2,7 @@
 
 import pytest
 
-from sanp.settings import CompileSettings, ProfileSettings, read_section, resolve
+from sanp.settings.base import CompileSettings, ProfileSettings, read_section, resolve
 from sanp_targets.errors import ConfigError
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating import gate
 from sanp_export.exporter import export
-from sanp_export.graph import layers_of
+from sanp_export.graph.model_file import layers_of
 
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from sanp.pipeline.choosing import ETA, Evidence, break_even, choose, densities, read_layer_times
-from sanp_runtime.cost import Layer
-from sanp_runtime.reference import Reference
-from sanp_runtime.support import Dense, Gate
+from sanp.pipeline.compile.plugin_choice import ETA, Evidence, break_even, choose, densities, read_layer_times
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.support import Dense, Gate
 from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.targets import Gpu, resolve
 

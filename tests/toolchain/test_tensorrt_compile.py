@@ -16,16 +16,16 @@ import pytest
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.device_files import device_archive, plugin_sources
-from sanp.pipeline.exporting import export
-from sanp.pipeline.inspecting import inspect
-from sanp.pipeline.profiling import profile_bundle
-from sanp.pipeline.validating import validate
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.compile.device_files import device_archive, plugin_sources
+from sanp.pipeline.export import export
+from sanp.pipeline.inspect import inspect
+from sanp.pipeline.profile import profile_bundle
+from sanp.pipeline.validate import validate
 from sanp.report import write_report
-from sanp.settings import ProfileSettings, ValidateSettings
-from sanp_runtime.bundle import open_bundle
-from sanp_runtime.trt.builder import build
+from sanp.settings.base import ProfileSettings, ValidateSettings
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.engines.tensorrt.builder import build
 from sanp_targets.errors import ConfigError, InputError, TargetError
 
 NATIVE = Path(__file__).parents[2] / "runtime" / "native"
@@ -108,7 +108,7 @@ def test_compile_builds_where_tensorrt_is(model, trained, portable, tmp_path, mo
     fake_tensorrt.install(monkeypatch, "10.16.2", "NVIDIA RTX", 89)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     stub = fake_cuda.compile_stub_plugin(tmp_path)
-    monkeypatch.setattr("sanp_runtime.trt.builder.compile_plugin", lambda sources, folder, arch: stub)
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.builder.compile_plugin", lambda sources, folder, arch: stub)
     half = ",".join(portable.manifest.gated[::2])
     bundle = compile_model(model, tmp_path / "model.sanp", target="x86-cuda", plugin_layers=half)
     assert bundle.manifest.build["fingerprint"]["tensorrt"] == "10.16.2"

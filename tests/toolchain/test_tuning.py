@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sanp.pipeline.tuning import MARGIN, beats, search
+from sanp.pipeline.tune.search import MARGIN, beats, search
 
 CANDIDATES = {
     "stem": ("rows", "columns", "winograd-4"),

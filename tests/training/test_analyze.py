@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sanp import models
-from sanp.analyze import analyze, save_figures
+from sanp.analysis.channel_use import analyze, save_figures
 from sanp.gating import gate, gated_layers
 from sanp_targets.errors import ConfigError, InputError
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from networks import ResNet50Style
 
-from sanp import checkpoint, models, tensor_file
+from sanp import checkpoint, models
+from sanp.checkpoint import tensor_file
 from sanp.gating import gate
 from sanp.training import TrainConfig
 from sanp_targets.errors import ConfigError, InputError

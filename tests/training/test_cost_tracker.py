@@ -9,9 +9,10 @@ from networks import DenseNetStyle, MobileNetV2Style, ResNet50Style, SqueezeExci
 from torch import nn
 
 from sanp import models
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating import GatedConv, gate, gated_layers
-from sanp_runtime import cost, support
+from sanp_runtime.network import macs as cost
+from sanp_runtime.network import support
 
 X = torch.zeros(1, 3, 32, 32)
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from sanp import tensor_file
+from sanp.checkpoint import tensor_file
 from sanp.training.distributed import workers
 from sanp_targets.errors import ConfigError
 
@@ -20,8 +20,8 @@ import json, sys
 from pathlib import Path
 
 import torch
-from sanp.training import TrainConfig, train
-from sanp.training.run import _Run
+from sanp.training import (TrainConfig, train)
+from sanp.training.run import (_Run)
 torch.set_num_threads(1)
 config = TrainConfig.checked(**json.loads(sys.argv[1]))
 kept = {}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sanp import models
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.data import Split
 from sanp.gating import gate, gated_layers
 from sanp.gating.controls import set_density

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sanp import models
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.models.vgg import Vgg
-from sanp_runtime.cost import Convention, dense_macs
+from sanp_runtime.network.macs import Convention, dense_macs
 from sanp_targets.errors import ConfigError
 
 IMAGE = torch.zeros(1, 3, 32, 32)

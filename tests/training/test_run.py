@@ -10,7 +10,8 @@ import signal
 import pytest
 import torch
 
-from sanp import checkpoint, tensor_file
+from sanp import checkpoint
+from sanp.checkpoint import tensor_file
 from sanp.gating import gated_layers
 from sanp.training import TrainConfig, TrainingInterrupted, train
 from sanp.training.progress import Journal

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sanp.gating.attach import gate as gate
-    from sanp.pipeline.compiling import compile_model as compile
-    from sanp.pipeline.exporting import export as export
+    from sanp.pipeline.compile.compile import compile_model as compile
+    from sanp.pipeline.export import export as export
     from sanp.training import TrainConfig as TrainConfig
     from sanp.training import train as train
 
 _PUBLIC = {
     "TrainConfig": ("sanp.training", "TrainConfig"),
-    "compile": ("sanp.pipeline.compiling", "compile_model"),
-    "export": ("sanp.pipeline.exporting", "export"),
+    "compile": ("sanp.pipeline.compile.compile", "compile_model"),
+    "export": ("sanp.pipeline.export", "export"),
     "gate": ("sanp.gating.attach", "gate"),
     "train": ("sanp.training", "train"),
 }

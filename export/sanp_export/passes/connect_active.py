@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.active_tensors import ActiveTensors
-from sanp_export.passes.patterns import IN_ACTIVE, X, gated_convs
-from sanp_export.trace_support import SupportTrace
-from sanp_runtime.support import Dense
+from sanp_export.graph.active_tensors import ActiveTensors
+from sanp_export.graph.patterns import IN_ACTIVE, X, gated_convs
+from sanp_export.graph.trace_support import SupportTrace
+from sanp_runtime.network.support import Dense
 
 
 def connect_active(graph: gs.Graph) -> int:

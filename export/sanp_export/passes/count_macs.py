@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.active_tensors import ActiveTensors
-from sanp_runtime.cost import Layer, spm_macs
-from sanp_runtime.support import Dense, Gate, Support
+from sanp_export.graph.active_tensors import ActiveTensors
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import spm_macs
+from sanp_runtime.network.support import Dense, Gate, Support
 from sanp_targets.errors import ExportError
 
 MACS_OUTPUT = "macs"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import (
+from sanp_export.graph.patterns import (
     RESIDUAL,
     SHIFT,
     WEIGHT,

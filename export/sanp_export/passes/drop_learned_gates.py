@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.patterns import GATE_BIAS, GATE_MASK, SCALE, channel_gates, gated_convs, layer_of
 from sanp_export.passes.expand_static_gates import emit_mask_gate
-from sanp_export.passes.patterns import GATE_BIAS, GATE_MASK, SCALE, channel_gates, gated_convs, layer_of
 
 
 def drop_learned_gates(graph: gs.Graph) -> int:

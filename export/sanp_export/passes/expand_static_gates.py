@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import layer_of
+from sanp_export.graph.patterns import layer_of
 
 
 def expand_static_gates(graph: gs.Graph) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import SCALE, gated_convs
+from sanp_export.graph.patterns import SCALE, gated_convs
 
 
 def expose_gates(graph: gs.Graph) -> int:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import constant, gated_convs, only_consumer
+from sanp_export.graph.patterns import constant, gated_convs, only_consumer
 
 
 def fuse_activations(graph: gs.Graph) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import RESIDUAL, gated_convs, has_residual, only_consumer
+from sanp_export.graph.patterns import RESIDUAL, gated_convs, has_residual, only_consumer
 
 
 def fuse_residuals(graph: gs.Graph) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
-from sanp_export.passes.patterns import RESIDUAL, WEIGHT, X
+from sanp_export.graph.patterns import RESIDUAL, WEIGHT, X
 from sanp_targets.errors import ExportError
 
 # A mean over a map or a softmax sums many values: half as a running sum would lose what the convolutions kept.

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import constant
+from sanp_export.graph.patterns import constant
 from sanp_targets.errors import ExportError
 
 OPSET = 17

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph import MASK_PREFIX
-from sanp_export.passes.patterns import SCALE, SHIFT, gated_convs
+from sanp_export.graph.model_file import MASK_PREFIX
+from sanp_export.graph.patterns import SCALE, SHIFT, gated_convs
 
 
 def mask_inputs(graph: gs.Graph) -> int:

@@ -5,16 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph import GATE_PREFIX, MASK_PREFIX
-from sanp_export.passes.patterns import (
-    CONV_SUFFIX,
-    GATE_SUFFIX,
-    IN_ACTIVE,
-    RESIDUAL,
-    SCALE,
-    WEIGHT,
-    float_constant,
-)
+from sanp_export.graph.model_file import GATE_PREFIX, MASK_PREFIX
+from sanp_export.graph.patterns import CONV_SUFFIX, GATE_SUFFIX, IN_ACTIVE, RESIDUAL, SCALE, WEIGHT, float_constant
 
 _OWN_CONSTANTS = {
     "SanpChannelGate": {1: "{}.gate.w1", 2: "{}.gate.b1", 3: "{}.gate.w2", 4: "{}.gate.b2", 5: "{}.bias"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import GATE_B2, GATE_W2, SCALE, channel_gates, gated_convs
+from sanp_export.graph.patterns import GATE_B2, GATE_W2, SCALE, channel_gates, gated_convs
 
 
 def open_gates(graph: gs.Graph) -> int:

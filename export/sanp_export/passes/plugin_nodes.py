@@ -7,7 +7,7 @@ import re
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import ALGORITHM, WEIGHT, channel_gates, gated_convs
+from sanp_export.graph.patterns import ALGORITHM, WEIGHT, channel_gates, gated_convs
 
 HWIO = 1
 _PLUGIN = {"plugin_version": "1", "plugin_namespace": ""}

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import WEIGHT, gated_convs, layer_of
+from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
 from sanp_targets.errors import ExportError
 
 

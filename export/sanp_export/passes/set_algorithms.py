@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.passes.patterns import ALGORITHM, WEIGHT, X, constant, gated_convs, layer_of
+from sanp_export.graph.patterns import ALGORITHM, WEIGHT, X, constant, gated_convs, layer_of
 
 
 def set_algorithms(graph: gs.Graph, algorithms: Mapping[str, str]) -> int:

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-from sanp_runtime.cost import Layer
-from sanp_runtime.reference import Reference
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.network.layers import Layer
 from sanp_runtime.validate.tolerance import gate_tolerance
 from sanp_targets.errors import InputError
 

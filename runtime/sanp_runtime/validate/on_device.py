@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Union
 
-from sanp_runtime.bundle import Bundle, PathLike, open_bundle
-from sanp_runtime.engine import load_bundle
-from sanp_runtime.proof import Proof
+from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
+from sanp_runtime.engines.load import load_bundle
+from sanp_runtime.engines.proof import Proof
 from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check

@@ -11,7 +11,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
-from sanp_runtime.cost import Layer
+from sanp_runtime.network.layers import Layer
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import InputError
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from sanp_runtime.reference import Reference
+from sanp_runtime.bundle.reference import Reference
 from sanp_targets.errors import ConfigError, InputError
 
 

@@ -33,7 +33,7 @@ from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
-from sanp_runtime.cost import Layer
+from sanp_runtime.network.layers import Layer
 
 CONFIDENCE = 8.0
 EPS = float(np.finfo(np.float32).eps)

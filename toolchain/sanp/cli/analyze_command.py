@@ -24,7 +24,7 @@ def analyze(
 
     Example: sanp analyze runs/digits/checkpoint.safetensors -o analysis
     """
-    from sanp.pipeline.analyzing import analyze_checkpoint
+    from sanp.pipeline.analyze import analyze_checkpoint
 
     analysis, written = analyze_checkpoint(checkpoint, output, limit, data_root)
     if json_:

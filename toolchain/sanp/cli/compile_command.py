@@ -10,7 +10,7 @@ import typer
 from sanp.cli.console import out, print_json, step
 from sanp.cli.options import Config, Json
 from sanp.cli.tuning_table import print_tuning
-from sanp.settings import CompileSettings, resolve
+from sanp.settings.base import CompileSettings, resolve
 
 
 def compile_(
@@ -54,9 +54,9 @@ def compile_(
 
     Example: sanp compile model.onnx -o model.sanp --target host
     """
-    from sanp.pipeline.compiling import compile_model, prove
-    from sanp.pipeline.rounding import summary
-    from sanp_runtime.trt.stack import build_command
+    from sanp.pipeline.compile.bf16_weights import summary
+    from sanp.pipeline.compile.compile import compile_model, prove
+    from sanp_runtime.engines.tensorrt.versions import build_command
 
     flags = {
         "target": target,

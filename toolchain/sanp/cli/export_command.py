@@ -9,7 +9,7 @@ import typer
 
 from sanp.cli.console import out, print_json
 from sanp.cli.options import Config, DataRoot, Json
-from sanp.settings import ExportSettings, resolve
+from sanp.settings.base import ExportSettings, resolve
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
 
     Example: sanp export runs/digits/checkpoint.safetensors -o model.onnx
     """
-    from sanp.pipeline.exporting import export as run
+    from sanp.pipeline.export import export as run
 
     flags = {"gates": gates, "macs": macs, "samples": samples, "data_root": data_root}
     settings = resolve(ExportSettings, "export", config, flags)

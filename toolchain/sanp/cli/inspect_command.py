@@ -21,7 +21,7 @@ def inspect(
 
     Example: sanp inspect model.sanp
     """
-    from sanp.pipeline.inspecting import inspect as run
+    from sanp.pipeline.inspect import inspect as run
 
     found = run(file)
     if json_:

@@ -9,7 +9,7 @@ import typer
 
 from sanp.cli.console import out, print_json, table
 from sanp.cli.options import Config, Json, Threads
-from sanp.settings import ProfileSettings, resolve
+from sanp.settings.base import ProfileSettings, resolve
 from sanp_targets.errors import MeasurementError
 
 
@@ -33,7 +33,7 @@ def profile(
 
     Example: sanp profile model.sanp --threads 1 --duration 20 -o profile.json
     """
-    from sanp.pipeline.profiling import headline, latency_rows, profile_bundle
+    from sanp.pipeline.profile import headline, latency_rows, profile_bundle
 
     flags = {"threads": threads, "batch": batch, "duration": duration, "allow_invalid": allow_invalid}
     settings = resolve(ProfileSettings, "profile", config, flags)

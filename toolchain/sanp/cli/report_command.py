@@ -27,10 +27,10 @@ def report(
 
     Example: sanp report model.sanp --profile profile.json --validation validation.json -o report
     """
-    from sanp.pipeline.profiling import profile_bundle
+    from sanp.pipeline.profile import profile_bundle
     from sanp.report import write_report
-    from sanp.settings import ProfileSettings
-    from sanp_runtime.bundle import open_bundle
+    from sanp.settings.base import ProfileSettings
+    from sanp_runtime.bundle.reader import open_bundle
 
     opened = open_bundle(bundle)
     results = {

@@ -10,7 +10,7 @@ import typer
 
 from sanp.cli.console import out, print_json
 from sanp.cli.options import Config, DataRoot, Json
-from sanp.settings import resolve
+from sanp.settings.base import resolve
 from sanp_targets.errors import ConfigError
 
 

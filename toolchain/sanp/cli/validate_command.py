@@ -9,7 +9,7 @@ import typer
 
 from sanp.cli.console import out, print_json
 from sanp.cli.options import Config, DataRoot, Json, Threads
-from sanp.settings import ValidateSettings, resolve
+from sanp.settings.base import ValidateSettings, resolve
 from sanp_targets.errors import ValidationError
 
 
@@ -32,7 +32,7 @@ def validate(
 
     Example: sanp validate model.sanp --checkpoint runs/digits/checkpoint.safetensors
     """
-    from sanp.pipeline.validating import validate as run
+    from sanp.pipeline.validate import validate as run
 
     flags = {
         "limit": limit,

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policies import GatePolicy
 from sanp.gating.registry import POLICIES
-from sanp.gating.trace import trace
+from sanp.tracing.trace import trace
 from sanp_targets.errors import ConfigError
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sanp.pipeline.compiling import compile_model
-from sanp.pipeline.exporting import export
-from sanp.pipeline.profiling import headline, profile_bundle
-from sanp.pipeline.validating import validate
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export
+from sanp.pipeline.profile import headline, profile_bundle
+from sanp.pipeline.validate import validate
 from sanp.report import write_report
-from sanp.settings import ProfileSettings
+from sanp.settings.base import ProfileSettings
 from sanp.training import TrainConfig, train
 from sanp_targets.errors import ValidationError
 

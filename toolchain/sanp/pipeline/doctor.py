@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sanp_runtime.library import OpLibrary, find_library
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import SanpError
 from sanp_targets.targets import TARGETS, Target, host_arch

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sanp.gating import GatedConv, gated_layers
 from sanp_export.spec import SpmGate
-from sanp_runtime.reference import Reference
+from sanp_runtime.bundle.reference import Reference
 
 
 def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int = 128) -> Reference:

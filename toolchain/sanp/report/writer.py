@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sanp.report.view import build_view
-from sanp_runtime.files import write_atomically
-from sanp_runtime.profile import SCHEMA_VERSION
+from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.profile.profile import SCHEMA_VERSION
 from sanp_targets.errors import ConfigError, InputError
 
 PAGE, DATA = "report.html", "report.json"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating.controls import set_density, set_threshold, tell_modes
-from sanp.gating.trace import evaluation
+from sanp.tracing.trace import evaluation
 from sanp.training.batches import Batches
 
 _MAX_SAMPLES = 2048
@@ -46,7 +46,7 @@ def calibrate_threshold(model: nn.Module, tracker: CostTracker, batches: Batches
 
 def density_for(tracker: CostTracker, budget: float) -> float:
     """Uniform share of open channels whose expected cost is the budget, if channels open independently."""
-    from sanp.cost_tracker import price
+    from sanp.cost.tracker import price
 
     def cost(density: float) -> float:
         codes = {

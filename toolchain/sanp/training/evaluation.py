@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating.controls import tell_modes
-from sanp.gating.trace import evaluation
+from sanp.tracing.trace import evaluation
 from sanp.training.batches import Batches
 
 

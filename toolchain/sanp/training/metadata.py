@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.data import Dataset
 from sanp.training.evaluation import Evaluation
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sanp import checkpoint, data, models
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating.attach import gate
 from sanp.training import state
 from sanp.training.batches import Batches

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.cost_tracker import CostTracker
+from sanp.cost.tracker import CostTracker
 from sanp.gating.attach import gated_layers
 from sanp.gating.controls import set_anneal_factor
 from sanp.training.calibration import apply_density

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sanp import tensor_file
+from sanp.checkpoint import tensor_file
 from sanp.training.config import TrainConfig
 from sanp_targets.errors import ConfigError
 

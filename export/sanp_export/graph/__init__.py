@@ -1,0 +1,1 @@
+"""The exported graph: model files, patterns, layers, supports."""

@@ -1,0 +1,74 @@
+"""Tensors that say which channels are active, built once per distinct support."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from sanp_export.graph.patterns import SCALE, gated_convs, layer_of
+from sanp_runtime.network.support import AnyOf, Dense, Gate, Support
+
+
+class ActiveTensors:
+    """Turns supports into tensors [N or 1, C] whose nonzero entries are the active channels."""
+
+    def __init__(self, graph: gs.Graph) -> None:
+        self._graph = graph
+        self._scales = {layer_of(conv): conv.inputs[SCALE] for conv in gated_convs(graph)}
+        self._built: dict[Support, gs.Tensor] = {}
+        self._constants: dict[str, gs.Constant] = {}
+        self._batch: gs.Tensor | None = None
+
+    def build(self, support: Support) -> gs.Tensor:
+        """The tensor for one support; repeated calls return the same one."""
+        if support not in self._built:
+            self._built[support] = self._make(support)
+        return self._built[support]
+
+    def _make(self, support: Support) -> gs.Tensor:
+        if isinstance(support, Gate):
+            return self._scales[support.layer]
+        if isinstance(support, Dense):
+            return self.constant(f"sanp.all_active.{support.channels}", np.ones((1, support.channels), np.float32))
+        if isinstance(support, AnyOf):
+            result = self.build(support.parts[0])
+            for part in support.parts[1:]:
+                result = self.emit("Add", [result, self.build(part)], int(result.shape[1]))
+            return result
+        parts = [self._expand(self.build(part)) for part in support.parts]
+        return self.emit("Concat", parts, sum(int(part.shape[1]) for part in parts), {"axis": 1})
+
+    def _expand(self, tensor: gs.Tensor) -> gs.Tensor:
+        """Broadcast [1 or N, C] to [N, C]: Concat, unlike Add, does not broadcast."""
+        channels = int(tensor.shape[1])
+        width = self.constant(f"sanp.width.{channels}", np.array([channels]))
+        shape = self.emit("Concat", [self.batch_size(), width], None, {"axis": 0}, np.int64)
+        return self.emit("Expand", [tensor, shape], channels)
+
+    def batch_size(self) -> gs.Tensor:
+        """The batch dimension of the network's input, int64 [1]."""
+        if self._batch is None:
+            attributes = {"start": 0, "end": 1}
+            self._batch = self.emit("Shape", [self._graph.inputs[0]], None, attributes, np.int64)
+        return self._batch
+
+    def constant(self, name: str, values: np.ndarray) -> gs.Constant:
+        """The constant of this name, made at the first request."""
+        return self._constants.setdefault(name, gs.Constant(name, values))
+
+    def emit(
+        self,
+        op: str,
+        inputs: list[gs.Tensor],
+        channels: int | None = None,
+        attributes: Mapping[str, object] | None = None,
+        dtype: type = np.float32,
+    ) -> gs.Tensor:
+        """Append one standard node and return its output, of shape [active_N, channels] if channels are given."""
+        name = f"sanp.active/{len(self._graph.nodes)}"
+        shape = ["active_N", channels] if channels is not None else None
+        output = gs.Variable(name, dtype, shape)
+        self._graph.nodes.append(gs.Node(op, name, dict(attributes or {}), inputs, [output]))
+        return output

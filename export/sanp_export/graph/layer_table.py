@@ -1,0 +1,85 @@
+"""The layer table of an exported graph: what the runtime needs to count MACs and to name gates."""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from sanp_export.graph.patterns import SCALE, WEIGHT, X, constant, layer_of
+from sanp_export.graph.trace_support import SupportTrace
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.support import Dense
+from sanp_targets.errors import ExportError
+
+
+def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
+    """Convolutions and linear layers in graph order, gated or not, with the support of their inputs.
+
+    Only layers with weights are counted, as everywhere in the literature: a product of two activations (attention) is
+    not, and neither is a one-dimensional convolution. Raises ExportError for a convolution whose weights are computed.
+    """
+    trace = SupportTrace()
+    rows = [_row(node, trace) for node in graph.nodes if node.op in ("SanpGatedConv", "Conv", "Gemm", "MatMul")]
+    return tuple(row for row in rows if row is not None)
+
+
+def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
+    weight = constant(node.inputs[WEIGHT])
+    if weight is None and node.op in ("Gemm", "MatMul"):
+        return None
+    if weight is None:
+        raise ExportError(f"{node.name}: its weights are computed at run time, expected constants; MACs are undefined")
+    if node.op == "Conv" and weight.ndim != 4:
+        return None
+    if node.op in ("Gemm", "MatMul"):
+        return _linear_row(node, weight.shape, trace)
+    groups = int(node.attrs.get("group", 1))
+    gated = node.op == "SanpGatedConv"
+    name = layer_of(node) if gated else _module_name(node)
+    out_shape = node.outputs[0].shape
+    return Layer(
+        name=name,
+        c_in=int(weight.shape[1]) * groups,
+        c_out=int(weight.shape[0]),
+        out_hw=(int(out_shape[2]), int(out_shape[3])),
+        kernel=(int(weight.shape[2]), int(weight.shape[3])),
+        groups=groups,
+        gated=gated,
+        gate_hidden=_gate_hidden(node) if gated else 0,
+        head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_last(node),
+        support=trace.of(node.inputs[X]),
+    )
+
+
+def _linear_row(node: gs.Node, shape: tuple[int, ...], trace: SupportTrace) -> Layer:
+    """A linear layer is a 1x1 convolution on a 1x1 map; a flattened larger map counts as dense."""
+    transposed = bool(node.attrs.get("transB", 0))
+    c_out, c_in = (shape[0], shape[1]) if transposed else (shape[1], shape[0])
+    support = trace.of(node.inputs[X])
+    if isinstance(support, Dense):
+        support = Dense(int(c_in))
+    return Layer(_module_name(node), int(c_in), int(c_out), (1, 1), head=_is_last(node), support=support)
+
+
+def _module_name(node: gs.Node) -> str:
+    """PyTorch module of an ungated layer, from the name of its weights ("head.weight")."""
+    name = node.inputs[WEIGHT].name
+    return name[: -len(".weight")] if name.endswith(".weight") else node.name
+
+
+def _gate_hidden(conv: gs.Node) -> int:
+    producers = conv.inputs[SCALE].inputs
+    gate = producers[0] if producers else None
+    return int(gate.inputs[1].shape[0]) if gate is not None and gate.op == "SanpChannelGate" else 0
+
+
+def _is_last(node: gs.Node) -> bool:
+    """True if no other convolution or linear layer follows: the classifier."""
+    pending, seen = list(node.outputs), set()
+    while pending:
+        for consumer in pending.pop().outputs:
+            if consumer.op in ("SanpGatedConv", "Conv", "Gemm", "MatMul"):
+                return False
+            if id(consumer) not in seen:
+                seen.add(id(consumer))
+                pending.extend(consumer.outputs)
+    return True

@@ -1,0 +1,148 @@
+"""Between ONNX files and the graphs that passes work on: model-local functions, control inputs, metadata, checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import TensorProto, helper
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from sanp_export.functions import DOMAIN, DOMAIN_VERSION, OPSET, channel_gate_function, gated_conv_function
+from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.network.layers import Layer
+from sanp_targets.errors import InputError
+
+SCHEMA_VERSION = 1
+MASK_PREFIX = "mask."
+GATE_PREFIX = "gate."
+CHECKSUM_KEY = "sanp.sha256"
+
+# Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
+G_LOGGER.severity = G_LOGGER.ERROR
+
+# IR 9 is the newest that ONNX Runtime 1.17 reads; nothing here needs a newer one.
+_IR_VERSION = 9
+
+
+def to_graph(model: onnx.ModelProto) -> gs.Graph:
+    """Graph of a model without its functions; default masks become plain constants. `to_model` restores both."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.functions[:]
+    defaults = {item.name for item in bare.graph.initializer}
+    true_inputs = [value for value in bare.graph.input if value.name not in defaults]
+    del bare.graph.input[:]
+    bare.graph.input.extend(true_inputs)
+    return gs.import_onnx(bare)
+
+
+def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
+    """The complete file: functions for the operators in use, masks as overridable inputs, metadata, checksum.
+
+    Raises onnx.checker.ValidationError if a pass has broken the graph.
+    """
+    graph.cleanup(remove_unused_graph_inputs=False).toposort()
+    model = gs.export_onnx(graph, do_type_check=False)
+    model.ir_version = _IR_VERSION
+    model.producer_name, model.producer_version = "sanp", ""
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", OPSET))
+    used = [node for node in model.graph.node if node.domain == DOMAIN]
+    if used:
+        model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
+        model.functions.extend(_functions_for(used))
+    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == "SanpGatedConv"}
+    for item in model.graph.initializer:
+        if item.name in masks:
+            shape = ["mask_N", item.dims[1]]
+            model.graph.input.append(helper.make_tensor_value_info(item.name, TensorProto.FLOAT, shape))
+    helper.set_model_props(model, metadata)
+    seal(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _functions_for(nodes: Sequence[onnx.NodeProto]) -> list[onnx.FunctionProto]:
+    kinds = {node.op_type for node in nodes}
+    functions = [gated_conv_function()] if "SanpGatedConv" in kinds else []
+    gates = [node for node in nodes if node.op_type == "SanpChannelGate"]
+    if gates:
+        top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
+        functions.append(channel_gate_function(top_k))
+    return functions
+
+
+def seal(model: onnx.ModelProto) -> None:
+    """Store the checksum of everything else in the model's metadata."""
+    props = {item.key: item.value for item in model.metadata_props if item.key != CHECKSUM_KEY}
+    helper.set_model_props(model, props)
+    props[CHECKSUM_KEY] = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    helper.set_model_props(model, props)
+
+
+def is_sealed(model: onnx.ModelProto) -> bool:
+    """True if the model still is what `seal` saw; a flipped bit or an edit makes it False."""
+    stored = metadata_of(model).get(CHECKSUM_KEY)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    seal(copy)
+    return stored == metadata_of(copy)[CHECKSUM_KEY]
+
+
+def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
+    """The metadata of a model as a dictionary."""
+    return {item.key: item.value for item in model.metadata_props}
+
+
+def read(path: Path, allow_modified: bool = False) -> onnx.ModelProto:
+    """Read and verify an exported model.
+
+    Raises InputError if the file is missing, truncated, not ONNX, not one of ours, or changed since its export (unless
+    `allow_modified`).
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an exported model") from error
+    try:
+        model = onnx.load_model_from_string(content)
+        _verify(path, model, allow_modified)
+    except InputError:
+        raise
+    except Exception as error:  # protobuf, UTF-8, checker: many types, one meaning
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: is not a readable ONNX file ({reason}); export it again") from error
+    return model
+
+
+def _verify(path: Path, model: onnx.ModelProto, allow_modified: bool) -> None:
+    found = metadata_of(model).get("sanp.schema")
+    if found != str(SCHEMA_VERSION):
+        raise InputError(
+            f"{path}: has no SANP metadata of schema {SCHEMA_VERSION} (found {found!r}); "
+            "make it with `sanp export CHECKPOINT -o MODEL`"
+        )
+    if not allow_modified and not is_sealed(model):
+        raise InputError(
+            f"{path}: does not match its own checksum: it was damaged or edited after export; "
+            "export it again, or pass --allow-modified if the edit was yours"
+        )
+    onnx.checker.check_model(model, full_check=True)
+    layers_of(model)
+
+
+def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
+    """The layer table that the exporter wrote into the metadata."""
+    rows: Any = json.loads(metadata_of(model)["sanp.layers"])
+    return tuple(Layer.from_json(row) for row in rows)
+
+
+def write(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model so that the path holds either the old file or the complete new one; ConfigError if it cannot."""
+    write_atomically(Path(path), model.SerializeToString(deterministic=True))

@@ -1,0 +1,1 @@
+"""A compiled network on disk: manifest, reader, writer, reference samples."""

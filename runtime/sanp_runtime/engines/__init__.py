@@ -1,0 +1,1 @@
+"""Run a variant of a bundle in ONNX Runtime or TensorRT."""

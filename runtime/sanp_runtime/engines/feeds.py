@@ -1,0 +1,71 @@
+"""Check the arrays that a caller passes to an engine, so that every mistake is named before the backend sees it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+import numpy as np
+
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.contract import MASK_PREFIX
+from sanp_targets.errors import InputError
+
+
+def check_images(x: Any, shape: Sequence[int]) -> np.ndarray:
+    """x as a contiguous float32 array [N, C, H, W], N >= 1; InputError otherwise.
+
+    NaN and infinity are refused: no gate can be decided on them, and a kernel that skips a channel would not propagate
+    the NaN that plain ONNX Runtime propagates.
+    """
+    expected = f"a float32 array [N, {', '.join(str(size) for size in shape)}]"
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"the input is a {type(x).__name__}, expected {expected}; convert it with numpy.asarray")
+    if x.dtype != np.float32:
+        raise InputError(f"the input has dtype {x.dtype}, expected {expected}; convert it with x.astype(numpy.float32)")
+    if x.ndim != len(shape) + 1:
+        hint = "; add the batch axis with x[None]" if x.ndim == len(shape) else "; reshape it"
+        raise InputError(f"the input has shape {list(x.shape)}, expected {expected}{hint}")
+    if x.shape[1] != shape[0]:
+        raise InputError(f"the input has {x.shape[1]} channels, expected {expected}; the layout is channels first")
+    if x.shape[2:] != tuple(shape[1:]):
+        raise InputError(f"the input has images of {x.shape[2]}x{x.shape[3]}, expected {expected}; resize them")
+    if x.shape[0] == 0:
+        raise InputError(f"the input has no samples, expected {expected} with N >= 1; skip empty batches")
+    if not np.isfinite(x).all():
+        raise InputError(f"the input holds NaN or infinity, expected {expected} with finite values; clean the data")
+    return np.ascontiguousarray(x)
+
+
+def check_masks(masks: Optional[Mapping[str, Any]], manifest: Manifest, n: int, gates: bool) -> Dict[str, np.ndarray]:
+    """Feeds `mask.<layer>` for masks given by layer name, float32 [1 or N, Co] each; InputError otherwise.
+
+    gates: whether the graph has gates at all (the dense one has not).
+    """
+    if masks is None:
+        return {}
+    if not isinstance(masks, Mapping):
+        raise InputError(f"masks is a {type(masks).__name__}, expected a dictionary from layer name to array")
+    if masks and not gates:
+        raise InputError("masks were given to the dense graph, which has no gates; use the graph model, open or replay")
+    return {MASK_PREFIX + str(name): _mask(name, value, manifest, n) for name, value in masks.items()}
+
+
+def _mask(name: Any, value: Any, manifest: Manifest, n: int) -> np.ndarray:
+    if name not in manifest.gated:
+        near = difflib.get_close_matches(str(name), manifest.gated, n=3, cutoff=0.5)
+        hint = f"the nearest are {near}" if near else f"there are {list(manifest.gated)[:8]}"
+        raise InputError(f"there is no gated layer {name!r}; {hint}")
+    channels = manifest.layer(name).c_out
+    expected = f"float32 [1 or {n}, {channels}]"
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32:
+        found = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise InputError(f"the mask of {name!r} is {found}, expected {expected}; convert it with astype(numpy.float32)")
+    if value.ndim != 2 or value.shape[1] != channels or value.shape[0] not in (1, n):
+        raise InputError(f"the mask of {name!r} has shape {list(value.shape)}, expected {expected}; reshape it")
+    if not np.isfinite(value).all():
+        raise InputError(f"the mask of {name!r} holds NaN or infinity, expected finite values; 1 lets the gate decide")
+    if (value < 0).any():
+        # Active inputs are found by adding scales; a negative one could cancel a positive one and hide a live channel.
+        raise InputError(f"the mask of {name!r} holds negative values, expected 0 (off) or above; correct it")
+    return np.ascontiguousarray(value)

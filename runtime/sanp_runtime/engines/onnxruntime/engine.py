@@ -1,0 +1,130 @@
+"""The ONNX Runtime backend: a graph with our operator library registered, on the CPU."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from sanp_runtime.bundle.reader import Bundle, PathLike
+from sanp_runtime.contract import LOGITS, MASK_PREFIX
+from sanp_runtime.engines.base import Engine
+from sanp_runtime.engines.onnxruntime.library import OpLibrary
+from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
+from sanp_runtime.engines.proof import Proof, expected_nodes
+from sanp_runtime.measure.node_times import NodeTime, read_trace
+from sanp_targets.errors import ConfigError, InputError
+
+MAX_THREADS = 1024
+
+
+class OnnxEngine(Engine):
+    """A graph in an ONNX Runtime session; `library` is None in plain ONNX Runtime."""
+
+    INCLUDES = (
+        "one call of the engine with the input already in memory: ONNX Runtime's run and the Python call around it; "
+        "not included: loading and normalising images, copying the input, reading the gates, choosing the class"
+    )
+    PROFILED_BY = "ONNX Runtime's profiler"
+
+    def __init__(self, bundle: Bundle, graph: str, threads: int, library: Optional[Path], isa: Optional[str]) -> None:
+        super().__init__(bundle, graph)
+        if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
+            raise ConfigError(f"threads is {threads!r}, expected an integer from 1 to {MAX_THREADS}")
+        if isa is not None and library is None:
+            raise ConfigError(
+                f"instruction set {isa!r} was asked for without an operator library; pass library='bundle'"
+            )
+        self.threads = threads
+        self.library = OpLibrary(library) if library is not None else None
+        self._forced_isa = isa
+        self.isa: Optional[str] = None
+        self._session: Any = self._new_session()
+        self._check_signature()
+
+    def proof(self) -> Proof:
+        """Run one sample of zeros under ONNX Runtime's profiler; InputError for the dense graph: nothing to prove."""
+        expected = expected_nodes(self.manifest, self.graph)
+        sample = np.zeros((1, *self.manifest.input["shape"]), np.float32)
+        ran = {(row.name, row.op) for row in self.node_times([sample]) if row.provider == PROVIDER}
+        return Proof(
+            graph=self.graph,
+            gated_nodes=expected,
+            accelerated=tuple(name for name, op in expected.items() if (name, op) in ran),
+            isa=self.isa,
+            library_version=self.library.version if self.library else None,
+            seen_in=f"ONNX Runtime {onnxruntime_version()}'s own profile",
+        )
+
+    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
+        """Nodes in order of execution, from a separate profiled session.
+
+        The profiler slows small nodes down by some microseconds each: read the result as shares, not as latency.
+        """
+        name = self.manifest.input["name"]
+        with tempfile.TemporaryDirectory(prefix="sanp-profile-") as folder:
+            session = self._new_session(Path(folder) / "trace")
+            for batch in batches:
+                session.run([LOGITS], {name: batch})
+            return read_trace(Path(session.end_profiling()), skip)
+
+    def versions(self) -> Dict[str, str]:
+        """ONNX Runtime alone."""
+        return {"onnxruntime": onnxruntime_version()}
+
+    def close(self) -> None:
+        """Release the session."""
+        super().close()
+        self._session = None
+
+    def _run(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
+        values: List[np.ndarray] = self._session.run(self.outputs, feeds)
+        return values
+
+    def _bind(self, feeds: Dict[str, np.ndarray], logits: np.ndarray) -> Callable[[], np.ndarray]:
+        session = self._session
+        binding = session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_input(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
+        binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+
+        def run(keep_alive: Any = feeds) -> np.ndarray:
+            session.run_with_iobinding(binding)
+            return logits
+
+        return run
+
+    def _new_session(self, profile_prefix: Optional[Path] = None) -> Any:
+        """Another session made exactly like this engine's, optionally with the profiler on."""
+        path = self.bundle.graph(self.graph)
+        if self.library is None:
+            return open_session(path, self.threads, None, profile_prefix)
+        with self.library.forced(self._forced_isa):
+            self.isa = self.library.isa
+            return open_session(path, self.threads, self.library.path, profile_prefix)
+
+    def _check_signature(self) -> None:
+        """The graph has the inputs and outputs that the manifest promises; InputError otherwise."""
+        session = self._session
+        masks = [MASK_PREFIX + name for name in self.gated]
+        found = {item.name for item in (*session.get_inputs(), *session.get_overridable_initializers())}
+        found |= {item.name for item in session.get_outputs()}
+        missing = [name for name in (self.manifest.input["name"], *masks, *self.outputs) if name not in found]
+        if missing:
+            raise InputError(
+                f"{self.bundle.graph(self.graph)}: has no {', '.join(missing)[:200]}, expected the inputs and outputs "
+                "of its manifest; compile the bundle again"
+            )
+
+
+def open_onnx(bundle: Bundle, graph: str, threads: int, library: Optional[PathLike], isa: Optional[str]) -> OnnxEngine:
+    """The engine of one graph; library and isa as in `sanp_runtime.load`."""
+    where: Optional[Path] = None
+    if library == "bundle":
+        # The dense graph has no gated node: it runs in plain ONNX Runtime, as the baseline should.
+        where = None if graph == "dense" else bundle.library()
+    elif library is not None:
+        where = Path(library)
+    return OnnxEngine(bundle, graph, threads, where, isa if graph != "dense" else None)

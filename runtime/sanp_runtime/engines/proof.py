@@ -1,0 +1,76 @@
+"""Proof of acceleration: every gated layer ran in our kernel and not as the standard operators of its function.
+
+ONNX Runtime runs a bundle without complaint when the operator library does not match: it inlines the functions and is
+merely slow. So the claim is checked where the work happens: in the list of nodes that really executed, or in TensorRT's
+account of the layers of an engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_targets.errors import AccelerationError, InputError
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What executed. gated_nodes: node -> operator expected; accelerated: those that ran as that operator.
+
+    isa: instruction set or GPU architecture of the kernels; seen_in: whose account this is, with its version.
+    """
+
+    graph: str
+    gated_nodes: Dict[str, str]
+    accelerated: Tuple[str, ...]
+    isa: Optional[str]
+    library_version: Optional[str]
+    seen_in: str
+
+    @property
+    def missing(self) -> Tuple[str, ...]:
+        """Nodes that did not run in our kernel."""
+        return tuple(name for name in self.gated_nodes if name not in self.accelerated)
+
+    @property
+    def passed(self) -> bool:
+        """True if every gated node ran in our kernel."""
+        return not self.missing
+
+    def require(self) -> "Proof":
+        """This proof; AccelerationError naming the layers if some did not run in our kernel."""
+        if self.missing:
+            raise AccelerationError(
+                f"{len(self.missing)} of {len(self.gated_nodes)} gated nodes did not run in our kernel: "
+                f"{', '.join(self.missing)[:400]}; expected all of them with library "
+                f"{self.library_version or 'absent'} in {self.seen_in}: load the bundle with "
+                "its library or compile it again"
+            )
+        return self
+
+    def summary(self) -> str:
+        """One line for a person."""
+        where = f"library {self.library_version}, {self.isa}" if self.library_version else "no operator library"
+        return f"{len(self.accelerated)} of {len(self.gated_nodes)} gated nodes ran in our kernels ({where})"
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        return dict(self.__dict__, accelerated=list(self.accelerated), missing=list(self.missing), passed=self.passed)
+
+
+def expected_nodes(manifest: Manifest, graph: str) -> Dict[str, str]:
+    """Node name -> operator for the gated layers of a graph; a layer has a gate node if it has a saliency module.
+
+    Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for the
+    dense graph, where there is nothing to prove.
+    """
+    if graph == "dense":
+        raise InputError(f"graph {graph!r} has no gated layer, so there is nothing to prove; use graph='model'")
+    nodes: Dict[str, str] = {}
+    for name in manifest.gated:
+        if graph != "replay" and manifest.layer(name).gate_hidden and manifest.gate_kernels:
+            nodes[f"{name}/gate"] = "SanpChannelGate"
+        if name not in manifest.native:
+            nodes[f"{name}/conv"] = "SanpGatedConv"
+    return nodes

@@ -1,0 +1,99 @@
+"""The two ways to build an engine: TensorRT's Python package, or trtexec where there is no package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.contract import MASK_PREFIX
+from sanp_runtime.engines.tensorrt import trtexec
+from sanp_runtime.engines.tensorrt.api import Tensorrt, import_tensorrt
+from sanp_runtime.engines.tensorrt.plugin import load_plugin
+from sanp_runtime.engines.tensorrt.versions import find_trtexec, trtexec_version
+from sanp_targets.errors import ConfigError, TargetError
+
+PYTHON, TRTEXEC = "python", "trtexec"
+
+
+class PythonTool:
+    """Builds in this process."""
+
+    name = PYTHON
+
+    def __init__(self) -> None:
+        self._trt = Tensorrt()
+        self.version = self._trt.version
+
+    def build(self, bundle: Bundle, graph: str, engine: Path, library: Optional[Path]) -> None:
+        """Write the engine of one graph; TargetError with TensorRT's own words if it cannot."""
+        if library is not None:
+            load_plugin(library)
+        half, single = bundle.manifest.precision == "fp16", single_nodes(bundle.manifest, graph)
+        plan = self._trt.build(bundle.graph(graph), input_shapes(bundle.manifest, graph), half, single)
+        engine.write_bytes(plan)
+
+
+class TrtexecTool:
+    """Builds in a process of its own."""
+
+    name = TRTEXEC
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.version = trtexec_version(path)
+
+    def build(self, bundle: Bundle, graph: str, engine: Path, library: Optional[Path]) -> None:
+        """Write the engine of one graph and its layer information (`.json` beside it)."""
+        line = trtexec.build_line(
+            self.version,
+            str(bundle.graph(graph)),
+            str(engine),
+            str(library) if library is not None else None,
+            input_shapes(bundle.manifest, graph),
+            bundle.manifest.precision == "fp16",
+            single_nodes(bundle.manifest, graph),
+        )
+        trtexec.run(self.path, line)
+
+
+def choose_tool(name: str = "auto") -> Union[PythonTool, TrtexecTool]:
+    """The tool of this name, or with "auto" the package and else trtexec; TargetError if this machine has neither."""
+    if name not in ("auto", PYTHON, TRTEXEC):
+        raise ConfigError(f"the tool is {name!r}, expected auto, {PYTHON} or {TRTEXEC}; choose one of them")
+    if name == PYTHON or (name == "auto" and has_package()):
+        return PythonTool()
+    path = find_trtexec()
+    if path is not None:
+        return TrtexecTool(path)
+    if name == TRTEXEC:
+        raise TargetError(
+            "trtexec was not found, expected it in the path or in /usr/src/tensorrt/bin; on a Jetson run "
+            "`sudo apt install libnvinfer-bin`, elsewhere add it to the path or set TENSORRT_ROOT"
+        )
+    return PythonTool()  # whose error names the package to install
+
+
+def has_package() -> bool:
+    """True if TensorRT's Python package can be imported here."""
+    try:
+        import_tensorrt()
+    except TargetError:
+        return False
+    return True
+
+
+def input_shapes(manifest: Manifest, graph: str) -> Dict[str, Tuple[List[int], List[int], List[int]]]:
+    """Name -> smallest, typical and largest shape of every input of a graph."""
+    sizes = {manifest.input["name"]: list(manifest.input["shape"])}
+    if graph != "dense":
+        sizes.update({MASK_PREFIX + name: [manifest.layer(name).c_out] for name in manifest.gated})
+    batch = manifest.build["batch"]
+    least, typical, most = (int(batch[key]) for key in ("min", "opt", "max"))
+    return {name: ([least, *size], [typical, *size], [most, *size]) for name, size in sizes.items()}
+
+
+def single_nodes(manifest: Manifest, graph: str) -> List[str]:
+    """Nodes of a graph that compute in float32 in an FP16 network, as the exporter listed them."""
+    return list(manifest.build.get("single_nodes", {}).get(graph, []))

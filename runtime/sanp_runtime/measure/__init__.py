@@ -1,0 +1,1 @@
+"""Time what runs, and say whether the numbers may be quoted."""

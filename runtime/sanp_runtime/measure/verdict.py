@@ -1,0 +1,137 @@
+"""May a measurement be quoted? VALID, UNPINNED, NOISY or THROTTLED, with reasons and the numbers behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from sanp_runtime.measure.timing import Measurement
+from sanp_targets.sensors import clock_drop, throttle_events
+
+VALID, UNPINNED, NOISY, THROTTLED = "VALID", "UNPINNED", "NOISY", "THROTTLED"
+
+# The dense baseline does the same work all the time, so its two halves may differ only by what the machine did.
+MAX_DRIFT = 0.05
+# Repeated calls of one sample: the 90th percentile over the median.
+MAX_SPREAD = 0.10
+MIN_CLOCK = 0.90
+MAX_STEAL = 0.01
+MIN_CALLS = 30
+_TICK_S = 0.01
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Where the measurement ran: processors it was pinned to (None = not pinned), governor, logical cores, VM or not.
+
+    clocks: names of the clock readings that belong to those processors.
+    """
+
+    cpus: Optional[Sequence[int]]
+    governor: Optional[str]
+    cores: int
+    virtual: Optional[str] = None
+    clocks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Validity:
+    """The verdict; reasons explain it, notes say what could not be observed, evidence holds the numbers."""
+
+    verdict: str
+    reasons: Tuple[str, ...]
+    notes: Tuple[str, ...]
+    evidence: Mapping[str, Any]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        return dict(self.__dict__, reasons=list(self.reasons), notes=list(self.notes), evidence=dict(self.evidence))
+
+
+def assess(measurement: Measurement, conditions: Conditions, baseline: str = "dense") -> Validity:
+    """Judge a measurement; `baseline` names the engine whose work does not depend on the sample.
+
+    The worst finding decides: THROTTLED before NOISY before UNPINNED.
+    """
+    drift = drift_of(measurement.latency_ms[baseline])
+    spread = {name: spread_of(values) for name, values in measurement.latency_ms.items()}
+    drops = clock_drop(measurement.readings)
+    clock = min([drops[name] for name in conditions.clocks if name in drops], default=None)
+    steal = _steal_share(measurement, conditions.cores)
+    events = throttle_events(measurement.readings)
+    found = {
+        THROTTLED: _throttled(events, drift, clock, conditions),
+        NOISY: _noisy(measurement, drift, spread, steal),
+        UNPINNED: _unpinned(clock, conditions),
+    }
+    return Validity(
+        verdict=next((name for name, reasons in found.items() if reasons), VALID),
+        reasons=tuple(reason for reasons in found.values() for reason in reasons),
+        notes=tuple(f"{name} cannot be read on this machine" for name in measurement.readings[-1].missing),
+        evidence={
+            "drift": drift,
+            "spread": spread,
+            "clock_drop": clock,
+            "steal": steal,
+            "throttle_events": events,
+            "preempted": measurement.preempted,
+            "warm_up_stable": {name: state.stable for name, state in measurement.warm_up.items()},
+        },
+    )
+
+
+def drift_of(values: np.ndarray) -> float:
+    """Relative change of the median latency between the halves of a run; values [rounds, samples]."""
+    half = len(values) // 2
+    ratio = np.median(values[-half:], axis=0) / np.median(values[:half], axis=0)
+    return float(np.median(ratio) - 1)
+
+
+def spread_of(values: np.ndarray) -> float:
+    """90th percentile over the median of repeated calls, minus one, with the differences between samples removed."""
+    relative = values / np.median(values, axis=0)
+    return float(np.percentile(relative, 90) - 1)
+
+
+def _throttled(events: List[str], drift: float, clock: Optional[float], conditions: Conditions) -> List[str]:
+    reasons = list(events)
+    if clock is not None and clock < MIN_CLOCK and (conditions.governor == "performance" or drift > MAX_DRIFT):
+        reasons.append(f"the clock fell to {clock:.0%} of its highest reading while the processor was busy")
+    return reasons
+
+
+def _noisy(measurement: Measurement, drift: float, spread: Mapping[str, float], steal: Optional[float]) -> List[str]:
+    reasons = []
+    calls = min(values.size for values in measurement.latency_ms.values())
+    if calls < MIN_CALLS:
+        reasons.append(f"only {calls} calls per engine, expected {MIN_CALLS} or more: measure longer")
+    if abs(drift) > MAX_DRIFT:
+        reasons.append(f"the dense baseline drifted by {drift:+.1%} between the halves of the run")
+    for name, value in spread.items():
+        if value > MAX_SPREAD:
+            reasons.append(f"repeated calls of {name} spread by {value:.0%} (p90 over median)")
+    if steal is not None and steal > MAX_STEAL:
+        reasons.append(f"the hypervisor gave {steal:.1%} of the processor time to others")
+    return reasons
+
+
+def _unpinned(clock: Optional[float], conditions: Conditions) -> List[str]:
+    reasons = []
+    if conditions.cpus is None:
+        reasons.append("the process could not be pinned to its own cores")
+    if conditions.governor is None:
+        where = f" ({conditions.virtual})" if conditions.virtual else ""
+        reasons.append(f"the clock can be neither read nor fixed here{where}")
+    elif conditions.governor != "performance":
+        varied = f", and the clock varied down to {clock:.0%}" if clock is not None and clock < MIN_CLOCK else ""
+        reasons.append(f"the frequency governor is {conditions.governor}, not performance{varied}")
+    return reasons
+
+
+def _steal_share(measurement: Measurement, cores: int) -> Optional[float]:
+    ticks = [reading.steal_ticks for reading in measurement.readings if reading.steal_ticks is not None]
+    if len(ticks) < 2 or measurement.elapsed_s <= 0 or cores < 1:
+        return None
+    return (ticks[-1] - ticks[0]) * _TICK_S / (measurement.elapsed_s * cores)

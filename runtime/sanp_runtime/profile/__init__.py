@@ -1,0 +1,1 @@
+"""The latency of the variants of a bundle, side by side."""

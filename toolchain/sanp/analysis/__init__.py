@@ -1,0 +1,1 @@
+"""How a gated network uses its channels."""

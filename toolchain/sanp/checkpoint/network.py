@@ -1,0 +1,148 @@
+"""Trained networks on disk: one safetensors file that says how to rebuild the network it holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sanp import models
+from sanp.checkpoint import tensor_file
+from sanp.gating.attach import GatingReport, gate
+from sanp.training.config import TrainConfig
+from sanp_targets.errors import ConfigError, InputError, SanpError
+
+KIND = "checkpoint"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network in evaluation mode on the CPU, and what is known about it.
+
+    model: gated, or the plain backbone for a checkpoint of the pretraining stage. config: how it was trained, None for
+    a network that was not trained here. metadata: JSON, such as accuracy, cost and normalisation constants.
+    """
+
+    model: nn.Module
+    config: TrainConfig | None
+    dataset_name: str
+    image_size: int
+    in_channels: int = 3
+    dataset_options: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def example_input(self) -> Tensor:
+        """A zero image, float32 [1, C, H, W], to trace the network with."""
+        return torch.zeros(1, self.in_channels, self.image_size, self.image_size)
+
+
+def save(
+    path: str | Path,
+    model: nn.Module,
+    config: TrainConfig | None = None,
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    image_size: int | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> None:
+    """Write `model` atomically. With a config its backbone is rebuilt by `load`; without one the network is "custom".
+
+    A custom network's constructor is the user's own code, which a checkpoint cannot carry without a pickle: `load` then
+    needs the constructed and gated network. image_size is required for custom networks.
+    Raises ConfigError if the folder cannot be written or image_size is missing.
+    """
+    if config is None and image_size is None:
+        raise ConfigError("a custom network is saved without image_size, expected its input size; pass image_size=")
+    size = config.image_size if config is not None else image_size
+    description = {
+        "version": _VERSION,
+        "backbone": None if config is None else _backbone(config, num_classes, in_channels),
+        "gating": _gating(model),
+        "image_size": size,
+        "in_channels": in_channels,
+        "config": None if config is None else config.model_dump(mode="json"),
+        "metadata": metadata or {},
+    }
+    tensor_file.write(Path(path), KIND, description, model.state_dict())
+
+
+def load(path: str | Path, model: nn.Module | None = None) -> Checkpoint:
+    """Read a checkpoint and rebuild its network; `model`, gated as it was when saved, is required for custom networks.
+
+    The weights are loaded into `model` in place. Raises InputError if the file is damaged or does not fit.
+    """
+    path = Path(path)
+    description, tensors = tensor_file.read(path, KIND)
+    try:
+        if description["version"] != _VERSION:
+            raise InputError(
+                f"{path} has checkpoint version {description['version']}, expected {_VERSION}; use the release that "
+                "wrote it, or train again"
+            )
+        config = None if description["config"] is None else TrainConfig.checked(**description["config"])
+        network = _rebuild(path, description, model)
+        network.load_state_dict(tensors)
+        return Checkpoint(
+            model=network.eval(),
+            config=config,
+            dataset_name=config.dataset if config else "custom",
+            image_size=description["image_size"],
+            in_channels=description["in_channels"],
+            dataset_options=dict(config.data_options) if config else {},
+            metadata=description["metadata"],
+        )
+    except InputError:
+        raise
+    except (SanpError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path} does not fit the network it describes ({reason}); load it with the version that saved it"
+        ) from error
+
+
+def _backbone(config: TrainConfig, num_classes: int, in_channels: int) -> dict[str, Any]:
+    return {
+        "name": config.model,
+        "num_classes": num_classes,
+        "width": config.width,
+        "in_channels": in_channels,
+        "image_size": config.image_size,
+    }
+
+
+def _gating(model: nn.Module) -> dict[str, Any] | None:
+    report = getattr(model, "gating", None)
+    if not isinstance(report, GatingReport):
+        return None
+    return {**asdict(report), "gated": list(report.gated), "skipped": [asdict(row) for row in report.skipped]}
+
+
+def _rebuild(path: Path, description: dict[str, Any], model: nn.Module | None) -> nn.Module:
+    gating = description["gating"]
+    if description["backbone"] is None:
+        if model is None:
+            raise InputError(
+                f"{path} holds a custom network, whose class a checkpoint cannot carry; construct and gate the network "
+                "as before and call load(path, model=network)"
+            )
+        found = getattr(model, "gating", None)
+        if gating is not None and (found is None or list(found.gated) != gating["gated"]):
+            raise InputError(
+                f"{path} holds a network with {len(gating['gated'])} gated layers and the given one has "
+                f"{len(found.gated) if found else 0} or other ones; gate it as before saving"
+            )
+        return model
+    if model is not None:
+        return model
+    backbone = models.build(**description["backbone"])
+    if gating is None:
+        return backbone
+    size = description["image_size"]
+    example = torch.zeros(1, description["in_channels"], size, size)
+    return gate(backbone, example, gating["policy"], **gating["options"])

@@ -1,0 +1,29 @@
+"""`sanp analyze`: the use of channels over a checkpoint's own test split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sanp import checkpoint
+from sanp.analysis.channel_use import Analysis, analyze, save_figures
+from sanp.pipeline.export import test_samples
+from sanp_runtime.bundle.files import write_atomically
+
+
+def analyze_checkpoint(
+    source: str | Path, folder: Path | None = None, limit: int | None = None, data_root: Path | None = None
+) -> tuple[Analysis, list[Path]]:
+    """Analyse a checkpoint; with a folder, write the figures and analysis.json there. Returns the written paths.
+
+    Raises InputError for a damaged checkpoint, ConfigError for a folder that cannot be written.
+    """
+    loaded = checkpoint.load(source)
+    images, labels = test_samples(loaded, limit, data_root)
+    names = tuple(loaded.metadata.get("class_names", ()))
+    analysis = analyze(loaded.model, images, labels, class_names=names)
+    written: list[Path] = []
+    if folder is not None:
+        write_atomically(folder / "analysis.json", json.dumps(analysis.to_json(), indent=1).encode())
+        written = [folder / "analysis.json", *save_figures(analysis, folder)]
+    return analysis, written

@@ -1,0 +1,129 @@
+"""`sanp compile --bf16-weights`: round the weights of small maps, and measure what that does to the answers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from sanp_export.graph import model_file as graph
+from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
+from sanp_export.passes.round_weights import nearest_bf16, round_weights
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.engines.onnxruntime.session import open_session
+from sanp_runtime.network.layers import Layer
+from sanp_targets.errors import ConfigError
+
+# The kernels read 16-bit weights for outputs of at most this many pixels; kNarrowPixels in runtime/native/kernels.
+SMALL_MAP = 16
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """A model with rounded weights, and what it cost.
+
+    layers: layer -> error of its weights, root mean square over that of the weights. answers: samples, largest logit of
+    the model before, largest difference of a logit, changed predictions, and gate decisions with those that changed,
+    both models in plain ONNX Runtime; None without samples.
+    """
+
+    model: onnx.ModelProto
+    layers: dict[str, float]
+    answers: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the manifest keeps (`Manifest.build["bf16_weights"]`)."""
+        return {"layers": self.layers, "answers": self.answers}
+
+
+def round_small_maps(model: onnx.ModelProto, answers: Reference | None) -> Rounding:
+    """Round the weights of every gated layer whose output map has at most 16 pixels to bfloat16.
+
+    Raises ConfigError if there is no such layer.
+    """
+    small = small_maps(graph.layers_of(model))
+    if not small:
+        raise ConfigError(
+            f"no gated layer has an output map of at most {SMALL_MAP} pixels, and only those gain from 16-bit weights; "
+            "leave out --bf16-weights"
+        )
+    rewritten = graph.to_graph(model)
+    before = _weights(rewritten)
+    round_weights(rewritten, small)
+    after = _weights(rewritten)
+    rounded = graph.to_model(rewritten, graph.metadata_of(model))
+    errors = {name: _relative_rms(before[name], after[name]) for name in small if _fits(after[name])}
+    return Rounding(rounded, errors, _difference(model, rounded, answers.x) if answers is not None else None)
+
+
+def small_maps(layers: Sequence[Layer]) -> list[str]:
+    """Names of the gated layers with at most 16 output pixels."""
+    return [row.name for row in layers if row.gated and row.out_hw[0] * row.out_hw[1] <= SMALL_MAP]
+
+
+def summary(row: dict[str, Any]) -> list[str]:
+    """`Rounding.to_json` in lines for a person."""
+    lines = [
+        f"{name}: weights rounded to bfloat16, relative error {error:.2e}" for name, error in row["layers"].items()
+    ]
+    answers = row["answers"]
+    if answers is None:
+        return [
+            *lines,
+            "No samples came with the model, so the change of its answers is not known; `sanp validate` tells.",
+        ]
+    return [
+        *lines,
+        f"On {answers['samples']} samples logits change by at most {answers['largest_difference']:.3g} (largest logit "
+        f"{answers['largest_logit']:.3g}), {answers['changed_predictions']} predictions and "
+        f"{answers['changed_gates']} of {answers['gates']} gate decisions change.",
+    ]
+
+
+def _weights(rewritten: gs.Graph) -> dict[str, np.ndarray]:
+    return {layer_of(conv): conv.inputs[WEIGHT].values for conv in gated_convs(rewritten)}
+
+
+def _fits(weights: np.ndarray) -> bool:
+    return np.array_equal(nearest_bf16(weights), weights)
+
+
+def _relative_rms(before: np.ndarray, after: np.ndarray) -> float:
+    size = np.linalg.norm(before.astype(np.float64))
+    return float(np.linalg.norm(after.astype(np.float64) - before) / size) if size else 0.0
+
+
+def _difference(before: onnx.ModelProto, after: onnx.ModelProto, x: np.ndarray) -> dict[str, Any]:
+    (first, first_gates), (second, second_gates) = _run(before, x), _run(after, x)
+    return {
+        "samples": len(x),
+        "largest_logit": float(np.abs(first).max()),
+        "largest_difference": float(np.abs(second.astype(np.float64) - first).max()),
+        "changed_predictions": int((first.argmax(axis=1) != second.argmax(axis=1)).sum()),
+        "gates": int(first_gates.size),
+        "changed_gates": int((first_gates != second_gates).sum()),
+    }
+
+
+def _run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [N, classes] and gate decisions [N, all gates] from standard operators, none of our kernels."""
+    names = [value.name for value in model.graph.output if value.name.startswith(graph.GATE_PREFIX)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        session = open_session(path, threads=1)
+        rows = [session.run(["logits", *names], {"input": x[at : at + _BATCH]}) for at in range(0, len(x), _BATCH)]
+    # A static gate is one row for the whole batch.
+    gates = [
+        np.concatenate([np.broadcast_to(value != 0, (len(row[0]), value.shape[1])) for value in row[1:]], axis=1)
+        for row in rows
+    ]
+    return np.concatenate([row[0] for row in rows]), np.concatenate(gates)

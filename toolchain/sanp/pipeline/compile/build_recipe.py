@@ -1,0 +1,57 @@
+"""BUILD.txt of a TensorRT bundle: the one command, and what it does as trtexec lines per TensorRT version."""
+
+from __future__ import annotations
+
+import shlex
+
+from sanp_runtime.bundle.manifest import GRAPHS, Manifest
+from sanp_runtime.engines.tensorrt.plugin import PLUGIN_FILE, SOURCES_FILE
+from sanp_runtime.engines.tensorrt.tools import input_shapes, single_nodes
+from sanp_runtime.engines.tensorrt.trtexec import build_line
+from sanp_runtime.engines.tensorrt.versions import DEVICE_ARCHIVE
+from sanp_targets.targets import Gpu
+
+# For a target that is no board: one version of each dialect of trtexec.
+_DIALECTS = (("TensorRT 8.5", "8.5.2"), ("TensorRT 8.6", "8.6.2"), ("TensorRT 10", "10.3.0"), ("TensorRT 11", "11.1.0"))
+
+
+def recipe(manifest: Manifest, gpu: Gpu) -> str:
+    """The text; every command is complete and runs in the bundle's folder."""
+    rows = tuple((stack.name, stack.tensorrt) for stack in gpu.stacks) or _DIALECTS
+    lines = [
+        f"Engines of {manifest.name} for {manifest.target['name']}",
+        "",
+        "One command on the device builds the plugin and the engines, proves them and writes them into this folder.",
+        "From the folder above, with the name of this one for BUNDLE:",
+        "",
+        f"    python3 BUNDLE/{DEVICE_ARCHIVE} build BUNDLE",
+        "",
+        "It needs numpy, and TensorRT's Python package or trtexec. Then check the answers and measure:",
+        "",
+        f"    python3 BUNDLE/{DEVICE_ARCHIVE} self-test BUNDLE",
+        f"    python3 BUNDLE/{DEVICE_ARCHIVE} profile BUNDLE",
+        "",
+        "By hand, in a copy of this folder and without the proof:",
+        "",
+        f"    mkdir plugin && tar xzf {SOURCES_FILE} -C plugin",
+        "    cmake -S plugin/trt -B plugin/build -DCMAKE_BUILD_TYPE=Release",
+        "    cmake --build plugin/build --target sanp_trt",
+        f"    cp $(find plugin/build -name {PLUGIN_FILE}) .",
+    ]
+    for name, version in rows:
+        lines += ["", f"{name} (TensorRT {version}):"]
+        lines += [f"    {_line(manifest, graph, version)}" for graph in GRAPHS]
+    return "\n".join(lines) + "\n"
+
+
+def _line(manifest: Manifest, graph: str, version: str) -> str:
+    line = build_line(
+        version,
+        manifest.graphs[graph],
+        f"{graph}.engine",
+        f"./{PLUGIN_FILE}" if manifest.gate_kernels and graph != "dense" else None,
+        input_shapes(manifest, graph),
+        manifest.precision == "fp16",
+        single_nodes(manifest, graph),
+    )
+    return shlex.join(["trtexec", *line])

@@ -1,0 +1,158 @@
+"""`sanp export`: a checkpoint or a gated network to one ONNX file, with PyTorch's answers beside it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sanp import checkpoint, data
+from sanp.pipeline.reference import pytorch_answers
+from sanp_export.exporter import ExportOptions, check_example
+from sanp_export.exporter import export as export_onnx
+from sanp_export.graph import model_file as graph
+from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import dense_macs
+from sanp_targets.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table."""
+
+    path: Path
+    reference: Path | None
+    layers: tuple[Layer, ...]
+
+    @property
+    def dense_macs(self) -> int:
+        """MACs of the network without gates."""
+        return dense_macs(self.layers)
+
+
+def reference_path(path: Path) -> Path:
+    """Where the answers of a model are kept: `model.reference.npz` beside `model.onnx`."""
+    return path.with_name(f"{path.stem}.reference.npz")
+
+
+def export(
+    source: str | Path | nn.Module,
+    path: str | Path,
+    *,
+    gates: Literal["learned", "mask"] = "learned",
+    macs: bool = False,
+    samples: int = 64,
+    example_input: Tensor | None = None,
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    data_root: Path | None = None,
+) -> Exported:
+    """Export a checkpoint (its path) or a gated network to `path`.
+
+    samples: how many test images (spread evenly over the test split) go into the answers file, 0 for none; a bundle
+    needs them for its self-test and for profiling on real data. For a network of your own pass `example_input`
+    [N, C, H, W] and, for the answers, `images` (float32, normalised) and `labels` (int64).
+    Raises InputError for a damaged checkpoint, ExportError for a network that cannot be exported, ConfigError for a
+    folder that cannot be written.
+    """
+    path = Path(path)
+    if gates not in ("learned", "mask"):
+        raise ConfigError(f"gates is {gates!r}, expected 'learned' or 'mask'; correct it")
+    if path.suffix != ".onnx":
+        raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
+    if isinstance(source, nn.Module):
+        if example_input is None:
+            raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
+        # A copy: the caller's network keeps its mode and its device.
+        model, example, properties = copy.deepcopy(source), example_input, {"name": type(source).__name__}
+    else:
+        loaded = checkpoint.load(source)
+        model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
+        if samples and loaded.dataset_name != "custom":
+            images, labels = test_samples(loaded, samples, data_root)
+    answers = None
+    if images is not None and labels is not None and gates == "learned":
+        images = _checked(images, labels, example)
+        answers = pytorch_answers(model, images, labels)
+    return _write(path, model, example, ExportOptions(gates=gates, macs_output=macs), properties, answers)
+
+
+def test_samples(
+    loaded: checkpoint.Checkpoint, count: int | None, data_root: Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of the test split a checkpoint was made for: all, or `count` spread evenly over it."""
+    root = data_root or (loaded.config.data_root if loaded.config else None)
+    split = data.load(loaded.dataset_name, root, loaded.image_size, **loaded.dataset_options).test
+    if count is None or count >= len(split):
+        return split.images, split.labels
+    rows = np.linspace(0, len(split) - 1, count).round().astype(int)
+    return split.images[rows], split.labels[rows]
+
+
+def _checked(images: np.ndarray, labels: np.ndarray, example: Tensor) -> np.ndarray:
+    """Images of the network's own shape, float32; ConfigError if they or their labels do not fit."""
+    expected = tuple(example.shape[1:])
+    if images.ndim != 4 or images.shape[1:] != expected or labels.shape != (len(images),) or not len(images):
+        raise ConfigError(
+            f"images have shape {images.shape}, labels {labels.shape}, expected (N, {', '.join(map(str, expected))}) "
+            "and (N,); pass samples as the network takes them"
+        )
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
+    config = loaded.config
+    gating = getattr(loaded.model, "gating", None)
+    return {
+        "name": f"{config.model} x{config.width:g}" if config else type(loaded.model).__name__,
+        "dataset": loaded.dataset_name,
+        "policy": {"name": gating.policy, "options": gating.options} if gating is not None else {},
+        "normalisation": {key: loaded.metadata[key] for key in ("mean", "std") if key in loaded.metadata},
+        "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def _write(
+    path: Path,
+    model: nn.Module,
+    example: Tensor,
+    options: ExportOptions,
+    properties: dict[str, Any],
+    answers: Reference | None,
+) -> Exported:
+    """Write the answers first and the model last: a model always finds the answers that its metadata names."""
+    beside = reference_path(path)
+    content = answers.dumps() if answers is not None else None
+    properties = {
+        **properties,
+        "classes": _classes(model, example),
+        "reference_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
+    }
+    proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
+    if content is not None:
+        write_atomically(beside, content)
+    graph.write(proto, path)
+    return Exported(path, beside if content is not None else None, graph.layers_of(proto))
+
+
+def _classes(model: nn.Module, example: Tensor) -> int:
+    """Width of the logits; ConfigError for a network or an example that a bundle cannot describe."""
+    check_example(example)
+    with torch.no_grad():
+        logits = model.cpu().eval()(example.cpu())
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ConfigError(
+            f"{type(model).__name__} returns {found}, expected one tensor of logits [N, classes]; "
+            "wrap the network, or export it without a bundle through sanp_export.exporter.export"
+        )
+    return int(logits.shape[1])

@@ -1,0 +1,130 @@
+"""`sanp inspect`: what is in a checkpoint, an exported model or a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import dense_macs, layer_macs, spm_macs
+from sanp_runtime.network.support import gates_of
+from sanp_targets.errors import InputError
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """Describe a file: kind, layers with their gates and MACs, inputs and outputs, origin.
+
+    Raises InputError if the path is neither a bundle directory, an ONNX model of ours nor a checkpoint.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _bundle(path)
+    if path.suffix == ".onnx":
+        return _model(path)
+    if path.suffix == ".safetensors":
+        return _checkpoint(path)
+    found = "does not exist" if not path.exists() else f"has the suffix {path.suffix!r}"
+    raise InputError(f"{path}: {found}, expected a .safetensors checkpoint, an .onnx model or a bundle directory")
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    manifest = open_bundle(path).manifest
+    return {
+        "kind": "bundle",
+        "name": manifest.name,
+        "inputs": {manifest.input["name"]: ["N", *manifest.input["shape"]], **_masks(manifest.layers)},
+        "outputs": list(manifest.outputs),
+        "about": {
+            "target": manifest.target["name"],
+            "created": manifest.created,
+            "policy": manifest.policy.get("name", ""),
+            "dataset": manifest.dataset,
+            **_engines(manifest),
+            "files": {name: entry.size for name, entry in manifest.files.items()},
+        },
+        "choices": dict(manifest.options.get("choices", {})),
+        "tuning": manifest.options.get("tuning"),
+        **_layers(manifest.layers),
+    }
+
+
+def _engines(manifest: Manifest) -> dict[str, Any]:
+    """Precision, batch sizes and, once there are engines, what they were built with; ONNX Runtime: rounded layers."""
+    build = manifest.build
+    if "batch" not in build:
+        return {"bf16_weights": ", ".join(manifest.rounded)} if manifest.rounded else {}
+    engines = "not built yet; BUILD.txt says how" if "engines" not in build else dict(build["fingerprint"])
+    return {"precision": manifest.precision, "batch": dict(build["batch"]), "engines": engines}
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from sanp_export.graph import model_file as graph
+
+    model = graph.read(path)
+    layers = graph.layers_of(model)
+    return {
+        "kind": "model",
+        "name": path.name,
+        "inputs": {value.name: _shape(value) for value in model.graph.input},
+        "outputs": [value.name for value in model.graph.output],
+        "about": {
+            "gates": graph.metadata_of(model)["sanp.gates"],
+            "ir_version": model.ir_version,
+            "opset": {item.domain or "ai.onnx": item.version for item in model.opset_import},
+            "functions": [function.name for function in model.functions],
+        },
+        **_layers(layers),
+    }
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    from sanp import checkpoint
+    from sanp.cost.tracker import CostTracker
+
+    loaded = checkpoint.load(path)
+    layers = CostTracker(loaded.model, loaded.example_input).layers
+    return {
+        "kind": "checkpoint",
+        "name": loaded.config.model if loaded.config else type(loaded.model).__name__,
+        "inputs": {"input": ["N", *loaded.example_input.shape[1:]]},
+        "outputs": ["logits"],
+        "about": {
+            "dataset": loaded.dataset_name,
+            "config": loaded.config.model_dump(mode="json") if loaded.config else None,
+            "metadata": loaded.metadata,
+        },
+        **_layers(layers),
+    }
+
+
+def _shape(value: Any) -> list[int | str]:
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def _masks(layers: tuple[Layer, ...]) -> dict[str, list[int | str]]:
+    return {f"mask.{layer.name}": ["1 or N", layer.c_out] for layer in layers if layer.gated}
+
+
+def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
+    rows = [
+        {
+            "name": layer.name,
+            "channels": [layer.c_in, layer.c_out],
+            "kernel": list(layer.kernel),
+            "groups": layer.groups,
+            "output": list(layer.out_hw),
+            "gated": layer.gated,
+            "macs": layer_macs(layer, layer.c_out, layer.c_in // layer.groups),
+            "gate_macs": spm_macs(layer),
+            "input_gates": list(gates_of(layer.support)),
+        }
+        for layer in layers
+    ]
+    return {
+        "layers": rows,
+        "gated_layers": sum(layer.gated for layer in layers),
+        "dense_macs": dense_macs(layers),
+        "gate_macs": sum(spm_macs(layer) for layer in layers),
+    }

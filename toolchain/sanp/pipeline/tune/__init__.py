@@ -1,0 +1,1 @@
+"""Which algorithm of every layer is fastest on this machine."""

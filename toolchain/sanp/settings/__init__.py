@@ -1,0 +1,1 @@
+"""Settings of the commands, from a TOML file and flags."""

@@ -1,0 +1,1 @@
+"""The structure of a PyTorch network: its layers, and which channels reach them."""
