@@ -28,9 +28,9 @@ from gpu_timing import race
 
 ROOT = Path(__file__).resolve().parents[2]
 # The structures of the C interface are declared once, beside the tests.
-sys.path.insert(0, str(ROOT / "tests"))
-from native.cuda_cases import describe  # noqa: E402
-from native.cuda_library import FLOAT16, FLOAT32, HWIO, Conv, ConvTensors, CudaLibrary, Plan  # noqa: E402
+sys.path.insert(0, str(ROOT))
+from tests.native.cuda_cases import describe  # noqa: E402
+from tests.native.cuda_library import FLOAT16, FLOAT32, HWIO, Conv, ConvTensors, CudaLibrary, Plan  # noqa: E402
 
 DEVICE = "cuda"
 ELEMENTS = {"float16": (torch.float16, FLOAT16), "float32": (torch.float32, FLOAT32)}

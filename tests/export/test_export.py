@@ -2,7 +2,6 @@
 
 import re
 
-import nets
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -13,6 +12,7 @@ from sanp_export.exporter import ExportOptions, export
 from sanp_export.graph.model_file import layers_of
 from sanp_runtime.network.macs import sample_macs
 from sanp_targets.errors import ExportError
+from tests.support import exported_nets as nets
 
 ort.set_default_logger_severity(3)
 IMAGE = torch.randn(7, 3, 17, 15, generator=torch.Generator().manual_seed(1))

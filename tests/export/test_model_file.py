@@ -1,6 +1,5 @@
 """Reading an exported file: damage of any kind is one clear sentence, never a traceback from protobuf."""
 
-import nets
 import numpy as np
 import onnx
 import pytest
@@ -9,6 +8,7 @@ import torch
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import is_sealed, layers_of, read, write
 from sanp_targets.errors import ConfigError, InputError
+from tests.support import exported_nets as nets
 
 IMAGE = torch.randn(2, 3, 12, 12)
 

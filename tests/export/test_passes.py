@@ -1,6 +1,5 @@
 """Each pass on its own: what it must not touch, and that a second run changes nothing."""
 
-import nets
 import numpy as np
 import onnx_graphsurgeon as gs
 import onnxruntime as ort
@@ -17,6 +16,7 @@ from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
 from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate
+from tests.support import exported_nets as nets
 
 IMAGE = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
 

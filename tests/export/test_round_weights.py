@@ -1,6 +1,5 @@
 """Rounding to bfloat16 against PyTorch's own, and a pass that changes the named layers and nothing else."""
 
-import nets
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,7 @@ from sanp_export.graph.model_file import to_graph
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
 from sanp_export.passes.round_weights import nearest_bf16, round_weights
 from sanp_targets.errors import ExportError
+from tests.support import exported_nets as nets
 
 
 def torch_rounding(values):

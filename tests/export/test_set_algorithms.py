@@ -1,6 +1,5 @@
 """The kernel hint in a graph: it survives the passes for ONNX Runtime and never reaches TensorRT or plain operators."""
 
-import nets
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -13,6 +12,7 @@ from sanp_export.passes.set_algorithms import kernel_shapes, set_algorithms
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_export.variants import variants
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
+from tests.support import exported_nets as nets
 
 IMAGE = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
 

@@ -2,14 +2,11 @@
 
 import functools
 
-import nets
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from test_passes import Tricky
-from trt_oracle import executable
 
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import is_sealed, layers_of, to_graph
@@ -21,6 +18,9 @@ from sanp_export.passes.plugin_nodes import plain_names, plugin_nodes
 from sanp_export.tensorrt import TensorrtOptions, check_layers, convert
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import ConfigError, ExportError
+from tests.export.test_passes import Tricky
+from tests.support import exported_nets as nets
+from tests.support.tensorrt_oracle import executable
 
 IMAGE = nets.IMAGE
 

@@ -1,6 +1,5 @@
 """The four graphs of a bundle: dense and all-open agree, replay reproduces, weights are stored once."""
 
-import nets
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -10,6 +9,7 @@ import torch
 from sanp_export.exporter import ExportOptions, export
 from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
 from sanp_targets.errors import ExportError
+from tests.support import exported_nets as nets
 
 IMAGE = nets.IMAGE
 

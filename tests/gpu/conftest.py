@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from native.cuda_library import ROOT, CudaLibrary
+
+from tests.native.cuda_library import ROOT, CudaLibrary
 
 
 def pytest_collection_modifyitems(items):

@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from native.cuda_cases import MASKS, describe, make_case, random_conv
-from native.cuda_library import FLOAT16, FLOAT32
+
+from tests.native.cuda_cases import MASKS, describe, make_case, random_conv
+from tests.native.cuda_library import FLOAT16, FLOAT32
 
 TYPES = {"float32": FLOAT32, "float16": FLOAT16}
 

@@ -12,7 +12,8 @@ from ctypes import byref
 from dataclasses import dataclass
 
 import numpy as np
-from native.cuda_library import FLOAT16, FLOAT32, HWIO, OIHW, Conv, ConvTensors, CudaLibrary, Plan
+
+from tests.native.cuda_library import FLOAT16, FLOAT32, HWIO, OIHW, Conv, ConvTensors, CudaLibrary, Plan
 
 MASKS = ("all", "none", "one", "first", "last", "half")
 

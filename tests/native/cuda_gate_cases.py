@@ -7,7 +7,8 @@ from ctypes import byref
 from dataclasses import dataclass
 
 import numpy as np
-from native.cuda_library import FLOAT16, CudaLibrary, Gate, GateTensors
+
+from tests.native.cuda_library import FLOAT16, CudaLibrary, Gate, GateTensors
 
 LANES = 16
 

@@ -9,9 +9,10 @@ from ctypes import byref
 from pathlib import Path
 
 import pytest
-from native.cuda_cases import describe
-from native.cuda_library import FLOAT16, ORIN, ROOT, CudaLibrary, Device, build_emulated
-from native.cuda_nvrtc import RuntimeCompiler, install
+
+from tests.native.cuda_cases import describe
+from tests.native.cuda_library import FLOAT16, ORIN, ROOT, CudaLibrary, Device, build_emulated
+from tests.native.cuda_nvrtc import RuntimeCompiler, install
 
 CUDA = ROOT / "runtime/native/cuda"
 

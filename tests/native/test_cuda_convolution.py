@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from native.cuda_cases import MASKS, describe, make_case, random_conv
-from native.cuda_library import FLOAT16, FLOAT32, HOPPER, HWIO, OIHW, ORIN, CudaLibrary, build_emulated
-from native.cuda_memory import PAGE, HostMemory, PagedMemory
+
+from tests.native.cuda_cases import MASKS, describe, make_case, random_conv
+from tests.native.cuda_library import FLOAT16, FLOAT32, HOPPER, HWIO, OIHW, ORIN, CudaLibrary, build_emulated
+from tests.native.cuda_memory import PAGE, HostMemory, PagedMemory
 
 TYPES = {"float32": FLOAT32, "float16": FLOAT16}
 MEMORY = HostMemory()

@@ -6,7 +6,8 @@ import signal
 import subprocess
 
 import pytest
-from native.cuda_library import ROOT, build_emulated
+
+from tests.native.cuda_library import ROOT, build_emulated
 
 SOURCE = ROOT / "runtime/native/tests/cuda/emulator_test.cc"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ctypes import byref
 
 import numpy as np
-import op_models
 import pytest
-from native.cuda_gate_cases import GateCase, random_gate
-from native.cuda_library import BAD_ARGUMENT, FLOAT16, FLOAT32, CudaLibrary, Gate, GateTensors, build_emulated
-from native.cuda_memory import HostMemory
+
+from tests.native import op_models
+from tests.native.cuda_gate_cases import GateCase, random_gate
+from tests.native.cuda_library import BAD_ARGUMENT, FLOAT16, FLOAT32, CudaLibrary, Gate, GateTensors, build_emulated
+from tests.native.cuda_memory import HostMemory
 
 MEMORY = HostMemory()
 

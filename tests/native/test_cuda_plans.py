@@ -6,8 +6,9 @@ from ctypes import byref
 
 import numpy as np
 import pytest
-from native.cuda_cases import describe, make_case, random_conv
-from native.cuda_library import (
+
+from tests.native.cuda_cases import describe, make_case, random_conv
+from tests.native.cuda_library import (
     BAD_ARGUMENT,
     BAD_PLAN,
     FLOAT16,
@@ -21,7 +22,7 @@ from native.cuda_library import (
     Plan,
     build_emulated,
 )
-from native.cuda_memory import HostMemory
+from tests.native.cuda_memory import HostMemory
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import op_models as models
 import pytest
 
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_targets.errors import ConfigError
+from tests.native import op_models as models
 
 ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "quad", "winograd-2", "winograd-4")
 ISAS = models.usable_isas()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import op_models as models
 import pytest
+
+from tests.native import op_models as models
 
 RUNTIME_ERRORS = (Exception,)  # onnxruntime raises several types that share no base
 GOOD_ATTRIBUTES = {"strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1], "group": 1, "act_min": 0.0,

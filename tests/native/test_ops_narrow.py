@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import op_models as models
 import pytest
 
 from sanp_runtime.engines.onnxruntime.library import find_library
+from tests.native import op_models as models
 
 OPS = ctypes.CDLL(str(find_library()))
 
@@ -91,8 +91,8 @@ GROWTH = """
 import ctypes, sys
 import numpy as np
 sys.path[:0] = {path!r}
-import op_models as models
-import test_ops_narrow as here
+from tests.native import op_models as models
+from tests.native import test_ops_narrow as here
 here.OPS.sanp_ops_narrow_weights({on})
 case = here.make_case(np.random.default_rng(8), 1024, 1024, 4, 3)
 if {spoiled}:

@@ -6,9 +6,10 @@ import threading
 
 import numpy as np
 import onnx
-import op_models as models
 import pytest
 from onnx import helper
+
+from tests.native import op_models as models
 
 ISAS = models.usable_isas()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 
 import numpy as np
-import op_models as models
 import pytest
 
 from sanp_runtime.engines.onnxruntime.library import find_library
+from tests.native import op_models as models
 
 OPS = ctypes.CDLL(str(find_library()))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-import op_models as models
 import pytest
-import trt_build
+
+from tests.native import op_models as models
+from tests.native import trt_build
 
 NATIVE = trt_build.ROOT / "runtime/native"
 

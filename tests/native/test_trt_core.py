@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import trt_build
+
+from tests.native import trt_build
 
 CASES = trt_build.cases("core_fields.cc", "core_operation.cc", "core_shapes.cc")
 

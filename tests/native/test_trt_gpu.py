@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import trt_build
+
+from tests.native import trt_build
 
 pytestmark = pytest.mark.gpu
 

@@ -12,7 +12,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import trt_build
+
+from tests.native import trt_build
 
 TREES = trt_build.header_trees()
 CASES = trt_build.cases("mock_lifecycle.cc", "mock_hostile.cc", "mock_loading.cc")

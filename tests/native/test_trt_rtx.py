@@ -21,8 +21,9 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
-import trt_build
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.native import trt_build
 
 WHEEL = "onnxruntime-ep-nv-tensorrt-rtx-cu13==0.5.0"
 FOLDER = trt_build.ROOT / "build/tensorrt-rtx"

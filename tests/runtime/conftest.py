@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from tiny_bundle import fill
 
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_targets.errors import TargetError
+from tests.support.tiny_bundle import fill
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_net
 
 from sanp_runtime.cli import main
+from tests.support import tiny_net
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,10 +48,9 @@ def test_damage_is_2(capsys, bundle_path):
 
 
 def test_failed_level_is_1(capsys, tmp_path):
-    from tiny_bundle import make_manifest, make_reference
-
     from sanp_runtime.bundle.manifest import GRAPHS
     from sanp_runtime.bundle.writer import BundleWriter
+    from tests.support.tiny_bundle import make_manifest, make_reference
 
     blob, offsets, weights = bytearray(), {}, tiny_net.weights(seed=4)
     with BundleWriter(tmp_path / "b.sanp") as writer:

@@ -1,7 +1,37 @@
 """Fixtures of the toolchain tests."""
 
+from __future__ import annotations
+
 import pytest
-from made import make_checkpoint
+import torch
+
+from sanp.gating import gated_layers
+from tests.support.checkpoints import make_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small tensors: a second thread costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def force_codes():
+    """Make every gate of a SANP network a random table of 0 and 1, the same for all samples of a layer's rows."""
+
+    def force(model, seed=0, keep=0.5):
+        generator = torch.Generator().manual_seed(seed)
+        for layer in gated_layers(model).values():
+            net = layer.gate.net
+            torch.nn.init.normal_(net.fc1.weight, generator=generator)
+            torch.nn.init.normal_(net.fc2.weight, std=2.0, generator=generator)
+            shift = torch.randn(net.fc2.bias.shape, generator=generator)
+            net.fc2.bias.data = shift + (2.0 * keep - 1.0)
+
+    return force
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,120 @@
+"""A trtexec for tests: acts on the real command lines, version by version, with the engines of the fake package."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from tests.fakes.cuda import FakeCudart
+from tests.fakes.tensorrt import layer_information, make_module
+
+# Options of `samples/common/sampleOptions.cpp` that a version lacks, of those that we use.
+_LACKS = {
+    "8.5.2": {"staticPlugins", "stronglyTyped"},
+    "8.6.2": {"stronglyTyped"},
+    "10.3.0": set(),
+    "11.1.0": {"fp16", "precisionConstraints", "layerPrecisions"},
+}
+_FLAG_NAMES = """
+onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16
+precisionConstraints layerPrecisions profilingVerbosity exportLayerInfo exportOutput exportTimes exportProfile
+iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph useSpinWait separateProfileRun
+"""
+_FLAGS = set(_FLAG_NAMES.split())
+
+
+class FakeTrtexec:
+    """Acts on trtexec's command lines inside the test process; engines are those of the fake package."""
+
+    def __init__(self, version: str, cudart: FakeCudart) -> None:
+        self.version, self.lines = version, []
+        self.trt = make_module(version, cudart)
+        self.logger = self.trt.ILogger()
+        self.logger.log = lambda severity, message: None
+        self.load = functools.cache(lambda plan: self.trt.Runtime(self.logger).deserialize_cuda_engine(plan))
+
+    def __call__(self, path, arguments):
+        self.lines.append(list(arguments))
+        pairs = [argument[2:].partition("=") for argument in arguments]
+        options = {name: value for name, _, value in pairs}
+        unknown = set(options) - (_FLAGS - _LACKS[self.version])
+        assert all(argument.startswith("--") for argument in arguments) and not unknown, f"unknown option {unknown}"
+        if "onnx" in options:
+            self.build(options)
+        if "loadEngine" in options:
+            self.run(options)
+        return f"&&&& RUNNING TensorRT.trtexec [TensorRT v{self.version}]"
+
+    def build(self, options):
+        trt = self.trt
+        builder = trt.Builder(self.logger)
+        major = int(self.version.split(".")[0])
+        assert major != 10 or "stronglyTyped" in options
+        network = builder.create_network(1 << (1 if major == 10 else 0))
+        parser = trt.OnnxParser(network, self.logger)
+        assert parser.parse_from_file(options["onnx"]), parser.errors
+        plugin = "plugins" in options or "staticPlugins" in options
+        assert plugin or not any(node.domain for node in network.model.graph.node), "Plugin not found"
+        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+        ends = [_shapes(options[f"{word}Shapes"]) for word in ("min", "opt", "max")]
+        for name in ends[0]:
+            profile.set_shape(name, *(end[name] for end in ends))
+        config.add_optimization_profile(profile)
+        config.profiling_verbosity = 2 * (options["profilingVerbosity"] == "detailed")
+        config.flags = {0} if "fp16" in options else set()
+        plan = builder.build_serialized_network(network, config)
+        assert plan is not None
+        Path(options["saveEngine"]).write_bytes(plan)
+
+    def run(self, options):
+        engine = self.load(Path(options["loadEngine"]).read_bytes())
+        shapes = _shapes(options["shapes"])
+        files = dict(item.split(":") for item in options["loadInputs"].split(","))
+        assert set(files) == set(engine.inputs), "every input must be given"
+        feeds = {name: np.fromfile(path, np.float32).reshape(shapes[name]) for name, path in files.items()}
+        values = dict(zip(engine.outputs, engine.session.run(engine.outputs, feeds)))
+        if "exportOutput" in options:
+            Path(options["exportOutput"]).write_text(_output_text(values))
+        if "exportTimes" in options:
+            Path(options["exportTimes"]).write_text(_times_text(int(options["iterations"]), values))
+        if "exportProfile" in options:
+            Path(options["exportProfile"]).write_text(_profile_text(engine.model.graph.node))
+        if "exportLayerInfo" in options:
+            version = [int(part) for part in self.version.split(".")[:2]]
+            Path(options["exportLayerInfo"]).write_text(layer_information(engine, *version))
+
+
+def _shapes(text):
+    rows = (item.split(":") for item in text.split(","))
+    return {name: tuple(int(size) for size in dims.split("x")) for name, dims in rows}
+
+
+def _output_text(values):
+    """As exportJSONOutput writes it: six digits, nan and inf bare, and its own idea of indentation."""
+    rows = []
+    for name, value in values.items():
+        numbers = ", ".join(f"{number:.6g}" for number in value.ravel().tolist())
+        dims = "x".join(str(size) for size in value.shape)
+        rows.append(f'{{ "name" : "{name}"\n  , "dimensions" : "{dims}"\n  , "values" : [ {numbers} ]\n  }}\n')
+    return "[\n  " + ", ".join(rows) + "]\n"
+
+
+def _times_text(count, values):
+    """As exportJSONTrace writes it; the time depends on the data."""
+    base = 0.1 + 0.01 * float(np.abs(next(iter(values.values()))).mean())
+    rows = []
+    for index in range(count):
+        ms = base * (1 + 0.001 * (index % 3))
+        rows.append(
+            '{ "startEnqMs" : 1, "endEnqMs" : 1.1, "startH2dMs" : 0, "endH2dMs" : 0, "startComputeMs" : 1, '
+            f'"endComputeMs" : {1 + ms:.6g}, "startD2hMs" : 0, "endD2hMs" : 0, "h2dMs" : 0, "computeMs" : {ms:.6g}, '
+            f'"d2hMs" : 0, "latencyMs" : {ms:.6g} }}\n'
+        )
+    return "[\n  " + ", ".join(rows) + "]\n"
+
+
+def _profile_text(nodes):
+    times = '"timeMs" : 1, "averageMs" : 0.02, "medianMs" : 0.01, "percentage" : 1'
+    return '[\n  { "count" : 100 }\n' + "".join(f', {{ "name" : "{n.name}", {times} }}\n' for n in nodes) + "]\n"

@@ -1,0 +1,60 @@
+"""The hand-written network as a complete bundle: manifest, reference samples, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE, Manifest
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.network.macs import dense_macs
+from tests.support import tiny_net
+
+
+def make_manifest() -> Manifest:
+    return Manifest(
+        name="tiny",
+        created="2026-01-01T00:00:00+00:00",
+        target={"name": "x86-cpu", "backend": "onnxruntime", "arch": "x86_64"},
+        graphs={kind: f"{kind}.onnx" for kind in GRAPHS},
+        input={
+            "name": "input",
+            "shape": [tiny_net.C, tiny_net.H, tiny_net.W],
+            "dtype": "float32",
+            "normalisation": {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
+        },
+        outputs=("logits", *(f"gate.{layer}" for layer in tiny_net.GATED)),
+        layers=tiny_net.LAYERS,
+        gated=tiny_net.GATED,
+        dense_macs=dense_macs(tiny_net.LAYERS),
+        classes=tiny_net.CLASSES,
+        dataset="random",
+        policy={"kind": "threshold", "threshold": tiny_net.THRESHOLD},
+    )
+
+
+def make_reference(n: int = 6) -> Reference:
+    x = tiny_net.samples(n)
+    answers = tiny_net.reference(tiny_net.weights(), x)
+    return Reference(
+        x=x,
+        labels=answers["logits"].argmax(1).astype(np.int64),
+        logits=answers["logits"],
+        scales={layer: answers[f"scale/{layer}"] for layer in tiny_net.GATED},
+        saliency={layer: answers[f"saliency/{layer}"] - np.float32(tiny_net.THRESHOLD) for layer in tiny_net.GATED},
+    )
+
+
+def fill(writer: BundleWriter, library: Path | None = None) -> Bundle:
+    blob, offsets = bytearray(), {}
+    for kind in GRAPHS:
+        model = tiny_net.build_graph(kind, tiny_net.weights())
+        writer.add_bytes(f"{kind}.onnx", tiny_net.external(model, offsets, blob))
+    writer.add_bytes("weights.bin", bytes(blob))
+    if library is not None:
+        writer.add_file(LIBRARY_FILE, library)
+    writer.add_reference(make_reference())
+    return writer.finish(make_manifest())

@@ -1,0 +1,232 @@
+"""The command as a user meets it: exit codes, one sentence per error, no trace, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from sanp.cli.app import main
+from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.export import export
+from tests.support.checkpoints import make_checkpoint
+
+VERBS = ("train", "export", "compile", "validate", "profile", "inspect", "analyze", "report", "doctor", "demo")
+
+
+@dataclass
+class Outcome:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def sanp(capsys, monkeypatch):
+    """Run the command in this process: a new one per call would import torch dozens of times."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["sanp", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+def in_new_process(code):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=120, check=False)
+
+
+def assert_one_clear_error(result, code, *fragments):
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    for fragment in fragments:
+        assert fragment in result.stderr, result.stderr
+
+
+@pytest.fixture(scope="module")
+def bundle(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    export(trained, folder / "model.onnx", samples=8)
+    return compile_model(folder / "model.onnx", folder / "model.sanp").path
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb_has_an_example(sanp, verb):
+    result = sanp(verb, "--help")
+    assert result.returncode == 0
+    assert f"Example: sanp {verb}" in " ".join(result.stdout.split())
+
+
+def test_help_starts_without_heavy_packages():
+    """`sanp --help` must answer at once: torch alone takes seconds to import."""
+    code = (
+        "import sys; sys.argv = ['sanp', '--help']\n"
+        "from sanp.cli.app import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    result = in_new_process(code)
+    assert result.stdout.rstrip().endswith("[]"), result.stdout[-200:]
+
+
+def test_export_compile_inspect_validate(sanp, trained, tmp_path):
+    assert sanp("export", trained, "-o", tmp_path / "m.onnx", "--samples", 6).returncode == 0
+    compiled = sanp("compile", tmp_path / "m.onnx", "-o", tmp_path / "m.sanp", "--json")
+    assert json.loads(compiled.stdout)["proof"]["passed"] is True
+    inspected = json.loads(sanp("inspect", tmp_path / "m.sanp", "--json").stdout)
+    assert inspected["kind"] == "bundle"
+    validated = sanp("validate", tmp_path / "m.sanp", "--checkpoint", trained, "--limit", 32)
+    assert validated.returncode == 0, validated.stderr
+    assert validated.stdout.count("PASS") == 3
+
+
+def test_validation_failure_is_exit_code_1(sanp, bundle, tmp_path):
+    """The same architecture with other weights: everything fits, and every answer differs."""
+    other = make_checkpoint(tmp_path / "other.safetensors", seed=5)
+    result = sanp("validate", bundle, "--checkpoint", other, "--limit", 32)
+    assert_one_clear_error(result, 1, "L0 replay, L1 gates")
+    assert result.stdout.count("FAIL") >= 2
+    assert_one_clear_error(sanp("validate", bundle, "--checkpoint", other, "--relative", 3), 2, "relative is 3")
+
+
+def test_profile_writes_raw_values(sanp, bundle, tmp_path):
+    result = sanp("profile", bundle, "--duration", 0.6, "--allow-invalid", "--json", "-o", tmp_path / "p.json")
+    assert result.returncode == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content == json.loads((tmp_path / "p.json").read_text())
+    for engine in ("dense", "open", "gated"):
+        values = content["engines"][engine]["latency"]["values"]
+        assert len(values) == content["engines"][engine]["latency"]["count"] > 0
+
+
+def test_usage_errors_are_exit_code_2(sanp):
+    assert sanp("nonsense").returncode == 2
+    assert sanp("export").returncode == 2
+    assert sanp("compile", "x.onnx").returncode == 2
+
+
+def test_version(sanp):
+    assert sanp("--version").stdout.startswith("sanp 0.")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "absent"])
+@pytest.mark.parametrize("kind", ["checkpoint", "model"])
+def test_damaged_files(sanp, kind, damage, trained, bundle, tmp_path):
+    source = trained if kind == "checkpoint" else bundle.parent / "model.onnx"
+    path = tmp_path / source.name
+    content = bytearray(source.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 4
+    sized = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello", "flipped": content}
+    if damage != "absent":
+        path.write_bytes(bytes(sized[damage]))
+    verb = "export" if kind == "checkpoint" else "compile"
+    result = sanp(verb, path, "-o", tmp_path / ("out.onnx" if verb == "export" else "out.sanp"))
+    assert_one_clear_error(result, 2, str(path))
+    assert not any(item.name.startswith(("out", ".out")) for item in tmp_path.iterdir())
+
+
+def test_damaged_bundle(sanp, bundle, trained, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy.sanp"
+    shutil.copytree(bundle, copy)
+    weights = bytearray((copy / "weights.bin").read_bytes())
+    weights[len(weights) // 3] ^= 1
+    (copy / "weights.bin").write_bytes(bytes(weights))
+    assert_one_clear_error(sanp("validate", copy, "--checkpoint", trained), 2, "weights.bin")
+    assert_one_clear_error(sanp("profile", copy), 2, "weights.bin")
+    assert_one_clear_error(sanp("inspect", copy), 2, "weights.bin")
+
+
+def test_unknown_target_and_existing_output(sanp, bundle, tmp_path):
+    model = bundle.parent / "model.onnx"
+    assert_one_clear_error(sanp("compile", model, "-o", tmp_path / "x.sanp", "--target", "jetsn"), 3, "no target")
+    assert_one_clear_error(sanp("compile", model, "-o", bundle), 2, "exists already")
+
+
+def test_unwritable_output(sanp, trained, bundle, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert_one_clear_error(sanp("export", trained, "-o", tmp_path / "file" / "m.onnx"), 2, "cannot be written")
+    model = bundle.parent / "model.onnx"
+    assert_one_clear_error(sanp("compile", model, "-o", tmp_path / "file" / "m.sanp"), 2, "file")
+    assert_one_clear_error(sanp("train", "-o", tmp_path / "file" / "run"), 2, "file")
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_unknown_settings(sanp, tmp_path):
+    path = tmp_path / "sanp.toml"
+    path.write_text("[train]\nbudgett = 0.5\n")
+    assert_one_clear_error(sanp("train", "-o", tmp_path / "run", "--config", path), 2, "did you mean budget")
+    assert_one_clear_error(sanp("train", "-o", tmp_path / "run", "--set", "budget"), 2, "key=value")
+    assert_one_clear_error(sanp("train", "-o", tmp_path / "run", "--budget", 7), 2, "budget")
+
+
+def test_debug_shows_the_trace_and_nothing_else_does(tmp_path):
+    code = "import sys; from sanp.cli.app import main; sys.argv = ['sanp', 'inspect', {!r}{}]; main()"
+    path = str(tmp_path / "absent.onnx")
+    assert "Traceback" in in_new_process(code.format(path, ", '--debug'")).stderr
+    plain = in_new_process(code.format(path, ""))
+    assert_one_clear_error(Outcome(plain.returncode, plain.stdout, plain.stderr), 2, path)
+
+
+@pytest.mark.parametrize(("verb", "package"), [("export", "torch"), ("compile", "onnx")])
+def test_a_base_install_says_what_to_add(verb, package, tmp_path):
+    """The base install has neither torch nor onnx; a verb that needs them is not a bug of ours."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from sanp.cli.app import main; sys.argv = ['sanp', {verb!r}, 'in', '-o', {str(tmp_path / 'out')!r}]; main()"
+    )
+    result = in_new_process(code)
+    assert_one_clear_error(Outcome(result.returncode, result.stdout, result.stderr), 3, package, "pip install")
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({"nowhere": np.ones((1, 16), "f")}, "nowhere"),
+        ({"conv0.conv": np.ones((1, 15), "f")}, "15"),
+        ({"conv0.conv": np.ones((3, 16), "f")}, "3"),
+        ({"conv0.conv": np.full((1, 16), np.nan, "f")}, "NaN"),
+        ({"conv0.conv": -np.ones((1, 16), "f")}, "negative"),
+        ({"conv0.conv": np.ones((1, 16), "i4")}, "int32"),
+    ],
+)
+def test_wrong_masks_never_reach_the_library(bundle, masks, message):
+    from sanp_runtime import load
+    from sanp_targets.errors import InputError
+
+    with load(bundle) as engine, pytest.raises(InputError, match=message):
+        engine(np.zeros((2, 3, 32, 32), "f"), masks)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((2, 3, 32, 32)),
+        np.zeros((2, 1, 32, 32), "f"),
+        np.zeros((2, 3, 32), "f"),
+        np.zeros((2, 3, 16, 32), "f"),
+        np.zeros((2, 3, 32, 32), "u1"),
+        np.full((1, 3, 32, 32), np.nan, "f"),
+        [[1, 2], [3]],
+    ],
+)
+def test_wrong_images_never_reach_the_library(bundle, x):
+    from sanp_runtime import load
+    from sanp_targets.errors import InputError
+
+    with load(bundle) as engine, pytest.raises(InputError):
+        engine(x)
