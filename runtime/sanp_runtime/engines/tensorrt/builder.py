@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from sanp_runtime.bundle.manifest import GRAPHS
 from sanp_runtime.bundle.reader import Bundle, PathLike, hash_file, open_bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import TENSORRT
+from sanp_runtime.contract import DENSE, PLUGIN_FILE, SOURCES_FILE, TENSORRT, VARIANTS, engine_file
 from sanp_runtime.engines.load import load_bundle
-from sanp_runtime.engines.tensorrt.plugin import PLUGIN_FILE, SOURCES_FILE, compile_plugin
+from sanp_runtime.engines.tensorrt.plugin import compile_plugin
 from sanp_runtime.engines.tensorrt.tools import choose_tool
 from sanp_runtime.engines.tensorrt.versions import build_command, gpu
 from sanp_targets.device import fingerprint
@@ -21,7 +20,7 @@ from sanp_targets.errors import ConfigError, InputError, TargetError
 from sanp_targets.targets import TARGETS, host_arch
 
 Say = Callable[[str], None]
-_GATED = tuple(graph for graph in GRAPHS if graph != "dense")
+_GATED = tuple(variant for variant in VARIANTS if variant != DENSE)
 
 
 def build(
@@ -44,10 +43,10 @@ def build(
         folder = Path(name)
         library = _library(bundle, plugin, folder, stack, say)
         engines = {}
-        for graph in GRAPHS:
-            say(f"building {graph}: TensorRT times its kernels, which takes minutes on a small board")
-            engines[graph] = folder / f"{graph}.engine"
-            chosen.build(bundle, graph, engines[graph], library)
+        for variant in VARIANTS:
+            say(f"building {variant}: TensorRT times its kernels, which takes minutes on a small board")
+            engines[variant] = folder / engine_file(variant)
+            chosen.build(bundle, variant, engines[variant], library)
         say("proving that every chosen layer is our plugin")
         return _write(bundle, engines, library, stack)
 
@@ -97,7 +96,7 @@ def _library(
 
 def _write(bundle: Bundle, engines: Mapping[str, Path], library: Optional[Path], stack: Mapping[str, Any]) -> Bundle:
     """The same bundle with these engines; the old one stays if the proof fails."""
-    rows = {graph: {"file": f"{graph}.engine"} for graph in engines}
+    rows = {variant: {"file": engine_file(variant)} for variant in engines}
     made = {**bundle.manifest.build, "engines": rows, "fingerprint": dict(stack)}
     manifest = replace(bundle.manifest, build=made, device=fingerprint())
     old = {PLUGIN_FILE, *(row["file"] for row in bundle.manifest.build.get("engines", {}).values())}
@@ -105,14 +104,14 @@ def _write(bundle: Bundle, engines: Mapping[str, Path], library: Optional[Path],
         for name in bundle.manifest.files:
             if name not in old:
                 writer.add_file(name, bundle.path / name)
-        for graph, path in engines.items():
-            writer.add_file(f"{graph}.engine", path)
+        for variant, path in engines.items():
+            writer.add_file(engine_file(variant), path)
         if library is not None:
             writer.add_file(PLUGIN_FILE, library)
         return writer.finish(manifest, check=_prove)
 
 
 def _prove(candidate: Bundle) -> None:
-    for graph in _GATED:
-        with contextlib.closing(load_bundle(candidate, graph=graph)) as engine:
+    for variant in _GATED:
+        with contextlib.closing(load_bundle(candidate, variant=variant)) as engine:
             engine.proof().require()

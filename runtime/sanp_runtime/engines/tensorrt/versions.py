@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from sanp_runtime.contract import DEVICE_ARCHIVE
 from sanp_runtime.engines.tensorrt.cuda import Cuda
 from sanp_targets.errors import TargetError
 
 TRTEXEC_PLACES = ("/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec")
 # What must be equal between the machine that built an engine and the one that runs it.
 _IDENTITY = ("tensorrt", "gpu", "sm")
-DEVICE_ARCHIVE = "device.pyz"
 
 
 def gpu() -> Dict[str, Any]:
