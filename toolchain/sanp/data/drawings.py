@@ -1,4 +1,4 @@
-"""Eight ways to draw a label from 0 to 9: the feature cues of MixCues.
+"""Eight ways to draw a label from 0 to 9: the drawings of MixCues.
 
 Every painter takes labels int [N], uniform random numbers float32 [N, DRAWS] and the pixel grid, and returns an RGB
 layer, float32 [N, 3, S, S], with values in about [-1, 1] around a background of 0.
@@ -151,6 +151,6 @@ def texture(labels: np.ndarray, u: np.ndarray, size: int) -> np.ndarray:
     return _gray(wave * _soft(disc, size))
 
 
-# Early cues can be read from local colour or frequency; late ones need shape, number or place.
+# Early drawings can be read from local colour or frequency; late ones need shape, number or place.
 EARLY: tuple[Painter, ...] = (orientation, hue, frequency, texture)
 LATE: tuple[Painter, ...] = (strokes, silhouette, relation, count)
