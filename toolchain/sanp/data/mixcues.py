@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from sanp.data.counter_random import normal, uniform
-from sanp.data.drawings import DRAWS, EARLY, LATE, Painter
 from sanp.data.dataset import Dataset, Split, channel_statistics
+from sanp.data.drawings import DRAWS, EARLY, LATE, Painter
 from sanp_targets.errors import ConfigError
 
 _CHUNK = 2048  # images rendered at a time; bounds memory at about 100 MB for 32x32
