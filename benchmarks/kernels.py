@@ -96,7 +96,7 @@ def built_here(source: Path) -> ctypes.CDLL:
 
 def measure_ceiling(isa: str) -> float:
     """GFLOP/s of register-only multiply-adds on this core."""
-    function = built_here(ROOT / "runtime/native/tests/ceiling.cc").sanp_fma_ceiling
+    function = built_here(ROOT / "runtime/native/tests/cpu/ceiling.cc").sanp_fma_ceiling
     function.restype = ctypes.c_double
     return float(function(isa.encode()))
 
