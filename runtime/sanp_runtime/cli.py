@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--variant", default=GATED, help="gated, open, replay or dense [default: gated]")
     run.add_argument("--isa", help="force an instruction set of the operator library")
     run.add_argument("--output", "-o", help="write logits and gates to this .npz file")
-    text = "check kernels, gates and accuracy against the answers in the bundle"
+    text = "check kernels, gates and accuracy against the reference samples in the bundle"
     _command(commands, "self-test", _self_test, text, aliases=["validate"])
     make = _command(commands, "build", _build, "build the engines of a TensorRT bundle on this machine and prove them")
     make.add_argument("--tool", default="auto", help="python, trtexec, or auto: the package if there is one")
@@ -140,12 +140,15 @@ def _build(arguments: argparse.Namespace) -> None:
     from sanp_runtime.engines.tensorrt.builder import build
 
     bundle = build(
-        arguments.bundle, tool=arguments.tool, plugin=arguments.plugin, say=lambda text: print(text, file=sys.stderr)
+        arguments.bundle, tool=arguments.tool, plugin=arguments.plugin, log=lambda text: print(text, file=sys.stderr)
     )
-    stack = bundle.manifest.build["fingerprint"]
     with load(bundle.path) as engine:
         proof = engine.proof()
-    row = {"bundle": str(bundle.path), "fingerprint": dict(stack), "proof": proof.to_json()}
+    row = {
+        "bundle": str(bundle.path),
+        "fingerprint": dict(bundle.manifest.build["fingerprint"]),
+        "proof": proof.to_json(),
+    }
     _print(arguments, row, [f"{bundle.path}: engines built and proven", proof.summary()])
 
 

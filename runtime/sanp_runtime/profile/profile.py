@@ -227,10 +227,10 @@ def _correlation(latency: np.ndarray, macs: np.ndarray) -> Optional[float]:
 
 def _layers(bundle: Bundle, gated: List[Result], nodes: Mapping[str, Mapping[str, Any]]) -> List[Dict[str, Any]]:
     names = bundle.manifest.gated
-    codes = {name: np.concatenate([row.gates[name] for row in gated]) for name in names}
+    masks = {name: np.concatenate([row.gates[name] for row in gated]) for name in names}
     rows = []
     for layer in bundle.manifest.layers:
-        macs = sample_macs((layer,), codes) if codes else np.array([float(dense_macs((layer,)))])
+        macs = sample_macs((layer,), masks) if masks else np.array([float(dense_macs((layer,)))])
         row: Dict[str, Any] = {
             "name": layer.name,
             "gated": layer.gated,
@@ -239,8 +239,8 @@ def _layers(bundle: Bundle, gated: List[Result], nodes: Mapping[str, Mapping[str
             "out_hw": list(layer.out_hw),
             "macs_dense": dense_macs((layer,)),
             "macs_gated": float(macs.mean()),
-            "open_fraction": float((codes[layer.name] != 0).mean()) if layer.gated else None,
-            "varies": bool((codes[layer.name] != 0).std(axis=0).any()) if layer.gated else None,
+            "open_fraction": float((masks[layer.name] != 0).mean()) if layer.gated else None,
+            "varies": bool((masks[layer.name] != 0).std(axis=0).any()) if layer.gated else None,
         }
         row.update({f"{name}_ms": nodes[name]["layers"].get(layer.name) for name in MEASURED})
         row["gate_ms"] = nodes[GATED]["gates"].get(layer.name)

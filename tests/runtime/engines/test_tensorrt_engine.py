@@ -64,7 +64,7 @@ def test_build_validate_profile_end_to_end(machine, stub, tmp_path, version, pre
     target, _, cudart = machine(version)
     tiny_trt.write(tmp_path / "net.sanp", target, precision)
     said = []
-    bundle = build(tmp_path / "net.sanp", plugin=stub, say=said.append)
+    bundle = build(tmp_path / "net.sanp", plugin=stub, log=said.append)
     assert any(version in line for line in said) and len([line for line in said if "building" in line]) == 4
     assert bundle.digest() == open_bundle(bundle.path).digest(), "hashes are right after the rewrite"
     assert bundle.manifest.build["fingerprint"]["tensorrt"] == version

@@ -9,7 +9,7 @@ from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.contract import INPUT, LOGITS, RECIPE_FILE, mask_input
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.macs import dense_macs, layer_macs, spm_macs
+from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
 from sanp_targets.errors import InputError
 
@@ -117,7 +117,7 @@ def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
             "groups": layer.groups,
             "output": list(layer.out_hw),
             "gated": layer.gated,
-            "macs": layer_macs(layer, layer.c_out, layer.c_in // layer.groups),
+            "macs": dense_macs((layer,)),
             "gate_macs": spm_macs(layer),
             "input_gates": list(gates_of(layer.support)),
         }

@@ -39,8 +39,8 @@ class TensorrtEngine(Engine):
         plugin = bundle.path / PLUGIN_FILE
         self._cuda = Cuda()
         try:
-            self.stack = {"tensorrt": self._trt.version, **self._cuda.describe()}
-            check_same(self.manifest.build["fingerprint"], self.stack, bundle.path)
+            self.fingerprint = {"tensorrt": self._trt.version, **self._cuda.describe()}
+            check_same(self.manifest.build["fingerprint"], self.fingerprint, bundle.path)
             if PLUGIN_FILE in self.manifest.files:
                 load_plugin(plugin)
             name = self.manifest.build["engines"][variant]["file"]
@@ -60,7 +60,7 @@ class TensorrtEngine(Engine):
             variant=self.variant,
             gated_nodes=expected,
             accelerated=our_layers(layers, expected),
-            isa=f"sm_{self.stack['sm']}",
+            isa=f"sm_{self.fingerprint['sm']}",
             library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
             seen_in=f"TensorRT {self._trt.version}'s engine inspector",
         )
@@ -86,11 +86,11 @@ class TensorrtEngine(Engine):
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
-        return dict(self.stack)
+        return dict(self.fingerprint)
 
     def versions(self) -> Dict[str, str]:
         """TensorRT, CUDA and driver."""
-        return {key: str(self.stack[key]) for key in ("tensorrt", "cuda", "driver")}
+        return {key: str(self.fingerprint[key]) for key in ("tensorrt", "cuda", "driver")}
 
     def close(self) -> None:
         """Free the device memory and the engine."""

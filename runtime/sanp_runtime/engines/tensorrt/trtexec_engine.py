@@ -40,8 +40,8 @@ class TrtexecEngine(Engine):
     def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
         super().__init__(bundle, variant)
         self._trtexec, self._version = path, trtexec_version(path)
-        self.stack = {"tensorrt": self._version, **gpu()}
-        check_same(self.manifest.build["fingerprint"], self.stack, bundle.path)
+        self.fingerprint = {"tensorrt": self._version, **gpu()}
+        check_same(self.manifest.build["fingerprint"], self.fingerprint, bundle.path)
         self.max_batch = int(self.manifest.build["batch"]["max"])
         self._file = bundle.path / self.manifest.build["engines"][variant]["file"]
         self._plugin = str(bundle.path / PLUGIN_FILE) if PLUGIN_FILE in self.manifest.files else None
@@ -59,7 +59,7 @@ class TrtexecEngine(Engine):
             variant=self.variant,
             gated_nodes=expected,
             accelerated=our_layers(layers, expected),
-            isa=f"sm_{self.stack['sm']}",
+            isa=f"sm_{self.fingerprint['sm']}",
             library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
             seen_in=f"TensorRT {self._version}'s layer information",
         )
@@ -78,11 +78,11 @@ class TrtexecEngine(Engine):
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
-        return dict(self.stack)
+        return dict(self.fingerprint)
 
     def versions(self) -> Dict[str, str]:
         """TensorRT, CUDA and driver."""
-        return {key: str(self.stack[key]) for key in ("tensorrt", "cuda", "driver")}
+        return {key: str(self.fingerprint[key]) for key in ("tensorrt", "cuda", "driver")}
 
     @classmethod
     def measure_together(

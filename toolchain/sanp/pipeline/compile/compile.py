@@ -145,7 +145,7 @@ def _compile_tensorrt(
             writer.add_bytes(name, content)
         _add_answers(writer, answers)
         made = writer.finish(manifest)
-    return made if builds_here(job.target) is not None else build_engines(made.path, say=say)
+    return made if builds_here(job.target) is not None else build_engines(made.path, log=say)
 
 
 def _add_variants(writer: BundleWriter, models: Mapping[str, onnx.ModelProto], manifest: Manifest) -> None:
