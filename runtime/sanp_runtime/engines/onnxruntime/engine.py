@@ -11,7 +11,7 @@ import numpy as np
 from sanp_runtime.bundle.reader import Bundle, PathLike
 from sanp_runtime.contract import DENSE, LOGITS, mask_input
 from sanp_runtime.engines.base import Engine
-from sanp_runtime.engines.onnxruntime.library import OpLibrary
+from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.measure.node_times import NodeTime, read_trace
@@ -39,8 +39,8 @@ class OnnxEngine(Engine):
             )
         self.threads = threads
         self.library = OpLibrary(library) if library is not None else None
-        self._forced_isa = isa
-        self.isa: Optional[str] = None
+        self._entries = self.library.session_entries(isa) if self.library is not None else {}
+        self.isa = self._entries.get(ISA_ENTRY, self.library.isa) if self.library is not None else None
         self._session: Any = self._new_session()
         self._check_signature()
 
@@ -101,9 +101,7 @@ class OnnxEngine(Engine):
         path = self.bundle.variant(self.variant)
         if self.library is None:
             return open_session(path, self.threads, None, profile_prefix)
-        with self.library.forced(self._forced_isa):
-            self.isa = self.library.isa
-            return open_session(path, self.threads, self.library.path, profile_prefix)
+        return open_session(path, self.threads, self.library.path, profile_prefix, self._entries)
 
     def _check_signature(self) -> None:
         """The model has the inputs and outputs that the manifest promises; InputError otherwise."""
