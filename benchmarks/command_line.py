@@ -32,7 +32,7 @@ def kernel_parser(description: str | None) -> argparse.ArgumentParser:
 
 def add_winograd(made: argparse.ArgumentParser) -> None:
     """The option that limits Winograd kernels."""
-    made.add_argument("--winograd", type=int, default=4, choices=[0, 2, 4], help="largest tile allowed, 0: none")
+    made.add_argument("--winograd", type=int, choices=[0, 2, 4], help="largest tile allowed, 0: none; default: any")
 
 
 def at_least_two(text: str) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks.machine import describe
-from sanp_runtime.engines.onnxruntime.library import find_library
+from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_targets.errors import SanpError
 
 
@@ -28,33 +27,37 @@ def library_path(given: Path | None) -> Path:
 
 
 class Library:
-    """The operator library; its switches hold for the sessions made afterwards."""
+    """The operator library, and the instruction set that sessions ask of it."""
 
     def __init__(self, path: Path | None = None, isa: str = "auto") -> None:
         """`path` None: the library of this installation. SystemExit for an instruction set that the CPU lacks."""
-        self.path = library_path(path)
-        self.ops = ctypes.CDLL(str(self.path))
-        self.ops.sanp_ops_isa.restype = self.ops.sanp_ops_version.restype = ctypes.c_char_p
-        if self.ops.sanp_ops_force_isa(isa.encode()) != 0:
-            raise SystemExit(f"instruction set '{isa}' is not available on this CPU; leave out --isa")
-        self.isa: str = self.ops.sanp_ops_isa().decode()
+        self.path, self._asked = library_path(path), isa
+        try:
+            self._ops = OpLibrary(self.path)
+        except SanpError as error:
+            raise SystemExit(str(error)) from error
+        self.entries()
+        self.isa = self._ops.isa if isa == "auto" else isa
 
     @property
     def version(self) -> str:
         """Version of the library."""
-        return str(self.ops.sanp_ops_version().decode())
+        return self._ops.version
 
-    def session(
-        self, model: bytes, threads: int = 1, winograd: int = 4, bf16_weights: bool = True
-    ) -> ort.InferenceSession:
-        """A session whose gated nodes run in this library.
+    def entries(self, winograd: int | None = None, bf16_weights: bool | None = None) -> dict[str, str]:
+        """Entries of a session's configuration; SystemExit for what the library or the CPU lacks.
 
         winograd: the largest Winograd tile allowed, 0 for none. bf16_weights: whether weights that 16 bits hold are
-        stored in 16 bits.
+        stored in 16 bits. None leaves the choice to the library.
         """
-        self.ops.sanp_ops_limit_winograd(winograd)
-        self.ops.sanp_ops_narrow_weights(int(bf16_weights))
-        return session(model, self.path, threads)
+        try:
+            return self._ops.session_entries(self._asked, winograd, bf16_weights)
+        except SanpError as error:
+            raise SystemExit(str(error)) from error
+
+    def session(self, model: bytes, threads: int = 1, **settings: int | None) -> ort.InferenceSession:
+        """A session whose gated nodes run in this library; settings as in `entries`."""
+        return session(model, self.path, threads, self.entries(**settings))
 
     @property
     def text(self) -> str:
@@ -74,8 +77,10 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def session(model: bytes, library: Path | None = None, threads: int = 1) -> ort.InferenceSession:
-    """A CPU session with a fixed number of threads, with or without an operator library in its default settings.
+def session(
+    model: bytes, library: Path | None = None, threads: int = 1, entries: Mapping[str, str] | None = None
+) -> ort.InferenceSession:
+    """A CPU session with a fixed number of threads, with or without an operator library.
 
     One thread here: of two sessions in a process the waiting threads of one spin on the cores that the other needs, and
     dense networks looked no faster with two. benchmarks/peers stops the process of an engine that is not at its turn.
@@ -83,6 +88,8 @@ def session(model: bytes, library: Path | None = None, threads: int = 1) -> ort.
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
     if library is not None:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

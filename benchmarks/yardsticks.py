@@ -19,7 +19,7 @@ def compiled(source: Path) -> ctypes.CDLL:
     """A C++ file as a library. OSError without a compiler, CalledProcessError if it refuses the file."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / f"{source.stem}.so"
-        options = ["-O3", "-std=c++17", "-pthread", "-shared", "-fPIC"]
+        options = ["-O3", "-std=c++17", "-pthread", "-shared", "-fPIC", "-I", NATIVE]
         subprocess.run(["c++", *options, source, "-o", library], check=True)
         return ctypes.CDLL(str(library))
 
@@ -31,7 +31,7 @@ def measure_ceiling(isa: str) -> float:
     return float(function(isa.encode()))
 
 
-def started(library: Library, winograd: int) -> dict[str, Any]:
+def started(library: Library, winograd: int | None) -> dict[str, Any]:
     """Print the conditions of a run of our kernels; the head of its result file."""
     ceiling = measure_ceiling(library.isa)
     print(f"{library.text}, FMA ceiling {ceiling:.1f} GFLOP/s on one core")

@@ -26,7 +26,7 @@ from benchmarks.yardsticks import started
 KEEPS = (1.0, 0.7, 0.5, 0.3)
 
 
-def bench_layer(layer: Layer, library: Library, ceiling: float, rounds: int, winograd: int) -> dict:
+def bench_layer(layer: Layer, library: Library, ceiling: float, rounds: int, winograd: int | None) -> dict:
     """One layer: dense, and gated at every kept fraction."""
     rng = np.random.default_rng(1)
     weights = graphs.random_weights(layer, rng)

@@ -31,7 +31,7 @@ def masked_samples(name: str, network: Network, x: np.ndarray, rng: np.random.Ge
     return keep, [{"x": x, **network_masks(network, keep, rng)} for _ in range(SAMPLES)]
 
 
-def bench_network(name: str, library: Library, rounds: int, winograd: int) -> dict:
+def bench_network(name: str, library: Library, rounds: int, winograd: int | None) -> dict:
     """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
     network = NETWORKS[name]()
     rng = np.random.default_rng(1)

@@ -12,6 +12,7 @@ live.
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -23,6 +24,11 @@ from benchmarks.command_line import json_parser, write_json
 from benchmarks.networks.untrained import export
 from benchmarks.sessions import require_close
 from sanp import data, models
+from sanp.pipeline.export import reference_path
+from sanp.pipeline.tune.race import PlanRace, with_algorithms
+from sanp.pipeline.tune.record import tune as tune_algorithms
+from sanp_export.graph import model_file
+from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
@@ -35,10 +41,20 @@ STEPS = ("export", "tune", "compare")
 
 
 def tune(name: str, folder: Path, isa: str | None) -> None:
-    """`folder/NAME.sanp` and `folder/NAME-tuned.sanp`."""
-    with OpLibrary(find_library()).forced(isa):
-        sanp.compile(folder / f"{name}.onnx", folder / f"{name}-tuned.sanp", tune=True, replace=True)
-        sanp.compile(folder / f"{name}.onnx", folder / f"{name}.sanp", replace=True)
+    """`folder/NAME.sanp`, `folder/NAME-tuned.sanp`, and in `folder/NAME-tuning.json` what the race found.
+
+    As `sanp compile --tune` does it, and for an instruction set that need not be the best one of this machine.
+    """
+    model, library = folder / f"{name}.onnx", find_library()
+    bundle = sanp.compile(model, folder / f"{name}.sanp", replace=True)
+    proto, race = model_file.read(model), PlanRace
+    if isa is not None:
+        race = functools.partial(PlanRace, entries=OpLibrary(library).session_entries(isa))
+    algorithms, record = tune_algorithms(variants(proto), bundle.manifest, bundle.reference(), library, race, isa)
+    hinted = folder / f"{name}-tuned.onnx"
+    model_file.write(with_algorithms(proto, algorithms), hinted)
+    sanp.compile(hinted, folder / f"{name}-tuned.sanp", reference=reference_path(model), replace=True)
+    write_json(folder / f"{name}-tuning.json", record)
 
 
 def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
@@ -65,7 +81,7 @@ def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
         "typical_ms": {key: float(np.median(np.concatenate(rows), axis=0).mean()) for key, rows in times.items()},
         "speedup": {"mean": float(np.mean(per_pair)), "per_pair": per_pair},
         "rounds": [len(ratio) for ratio in ratios],
-        "tuning": open_bundle(paths["tuned"]).manifest.options["tuning"],
+        "tuning": json.loads((folder / f"{name}-tuning.json").read_text(encoding="utf-8")),
     }
 
 

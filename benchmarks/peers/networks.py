@@ -68,8 +68,8 @@ def dense(network: Network) -> onnx.ModelProto:
 def controlled(network: Network, gates: bool) -> onnx.ModelProto:
     """The gated network with one control input `<layer>.mask` [1, Co] per layer, as `sanp export` wires it, batch 1.
 
-    gates: every layer computes its saliency and a gate that is always open, so that the mask decides and the price of
-    the gates is paid. Without it the mask is the scale, as in the `replay` graph of a bundle. The file has no function
+    gates: every layer computes its saliency and a gate that is always open, so that the mask decides and the gates cost
+    what they cost. Without it the mask is the scale, as in the variant `replay` of a bundle. The file has no function
     bodies: it runs in our kernels or not at all. The weights are those of `dense`.
     """
     model = onnx.load_from_string(gated_network(network, np.random.default_rng(2)))

@@ -68,7 +68,8 @@ def test_command_writes_medians_and_ratios(libraries, tmp_path, monkeypatch, cap
     (row,) = report["networks"]
     for case in ("open", "gated"):
         assert len(row[case]["ratio_per_pair"]) == 2
-        assert row[case]["ratio"] == pytest.approx(row[case]["median_us"]["B"] / row[case]["median_us"]["A"], rel=0.5)
+        assert min(row[case]["ratio_per_pair"]) <= row[case]["ratio"] <= max(row[case]["ratio_per_pair"])
+        assert min(row[case]["median_us"].values()) > 0
 
 
 def test_ratio_is_b_over_a(libraries, monkeypatch):
