@@ -24,15 +24,16 @@ def compiled(source: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(library))
 
 
-def measure_ceiling(isa: str) -> float:
-    """GFLOP/s of register-only multiply-adds on this core."""
+def measure_ceiling(isa: str) -> float | None:
+    """GFLOP/s of register-only multiply-adds on this core; None for an instruction set without such a yardstick."""
     function = compiled(NATIVE / "tests/cpu/ceiling.cc").sanp_fma_ceiling
     function.restype = ctypes.c_double
-    return float(function(isa.encode()))
+    return float(function(isa.encode())) or None
 
 
 def started(library: Library, winograd: int | None) -> dict[str, Any]:
     """Print the conditions of a run of our kernels; the head of its result file."""
     ceiling = measure_ceiling(library.isa)
-    print(f"{library.text}, FMA ceiling {ceiling:.1f} GFLOP/s on one core")
+    rate = "FMA ceiling not measured" if ceiling is None else f"FMA ceiling {ceiling:.1f} GFLOP/s on one core"
+    print(f"{library.text}, {rate}")
     return {**library.origin(), "ceiling_gflops": ceiling, "winograd": winograd}

@@ -26,7 +26,7 @@ from benchmarks.yardsticks import started
 KEEPS = (1.0, 0.7, 0.5, 0.3)
 
 
-def bench_layer(layer: Layer, library: Library, ceiling: float, rounds: int, winograd: int | None) -> dict:
+def bench_layer(layer: Layer, library: Library, ceiling: float | None, rounds: int, winograd: int | None) -> dict:
     """One layer: dense, and gated at every kept fraction."""
     rng = np.random.default_rng(1)
     weights = graphs.random_weights(layer, rng)
@@ -49,19 +49,19 @@ def bench_layer(layer: Layer, library: Library, ceiling: float, rounds: int, win
         ratio = statistics.median(times[0]) / seconds
         rate = 2e-9 * macs / seconds
         result["gated"].append(
-            {"keep": keep, **spread(measured), "gflops": rate, "of_ceiling": rate / ceiling, "speedup": ratio,
-             "efficiency": ratio * macs / layer.macs}
+            {"keep": keep, **spread(measured), "gflops": rate, "of_ceiling": ceiling and rate / ceiling,
+             "speedup": ratio, "efficiency": ratio * macs / layer.macs}
         )  # fmt: skip
     return result
 
 
 def line(row: dict) -> str:
     """One line of the table."""
-    cells = "  ".join(
-        f"{g['keep']:.1f} {g['median_us']:7.1f} us {g['gflops']:5.1f} {g['of_ceiling']:4.0%} {g['speedup']:5.2f}x"
-        for g in row["gated"]
-    )
-    return f"{row['name']:<22} dense {row['dense']['median_us']:7.1f} us | {cells}"
+    cells = []
+    for g in row["gated"]:
+        share = "   -" if g["of_ceiling"] is None else f"{g['of_ceiling']:4.0%}"
+        cells.append(f"{g['keep']:.1f} {g['median_us']:7.1f} us {g['gflops']:5.1f} {share} {g['speedup']:5.2f}x")
+    return f"{row['name']:<22} dense {row['dense']['median_us']:7.1f} us | {'  '.join(cells)}"
 
 
 def main() -> int:

@@ -4,8 +4,8 @@
     python -m benchmarks.networks.compare OLD.so NEW.so --only resnet18 --json compare.json
 
 Networks, masks and clock are those of gated.py: one thread, batch 1, all masks open and masks at the paper's cost. Both
-builds run in one process, interleaved. A pair of equal sessions differs by 1 to 2 % for as long as it lives, because
-memory lies differently, so several pairs are made, in alternating order, and the spread of their ratios is shown. To
+builds run in one process, interleaved. Two equal sessions differ by 1 to 2 % for as long as they live, because their
+memory lies differently. So several pairs are made, in alternating order, and the spread of their ratios is shown. To
 see how far equal builds are apart, compare a library with a copy of itself.
 
 Before it is timed, every session is shown to run its own library (own_code.py), and the answers of both are compared.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FLOAT_TOLERANCE = 1e-4
-# Relative error that eight-bit weights and activations may cause in the logits of these networks (measured: 2 to 6 %).
+# Relative error of the logits that eight-bit weights and activations may cause here (measured: 1.5 to 3 %).
 INT8_TOLERANCE = 0.1
 # Files with control inputs.
 MASKED = ("gates", "masks", "masks-bf16")

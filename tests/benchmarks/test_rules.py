@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 PACKAGES = {"benchmarks": ROOT, "sanp_export": ROOT / "export", "sanp_runtime": ROOT / "runtime",
             "sanp_targets": ROOT / "targets", "sanp": ROOT / "toolchain"}  # fmt: skip
-# `python -m module` of every page, in one line or broken over two.
-COMMAND = re.compile(r"python\s+-m\s+(benchmarks(?:\.\w+)+)")
+# `python -m module` of every page, in one line or broken over two; names in capitals stand for others.
+COMMAND = re.compile(r"python\s+-m\s+(benchmarks(?:\.[a-z]\w*)+)")
 PAGES = [page for page in ROOT.rglob("*.md") if not {"build", ".venv"} & set(page.relative_to(ROOT).parts)]
 WITH_COMMANDS = [page for page in PAGES if COMMAND.search(page.read_text(encoding="utf-8"))]
 
