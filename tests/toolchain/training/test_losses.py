@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sanp import models
 from sanp.cost.tracker import CostTracker
@@ -83,15 +84,56 @@ def test_controller_aims_above_the_budget_where_calibration_follows(changes, goa
     assert BudgetController(config, torch.device("cpu")).target(1.0) == pytest.approx(goal)
 
 
-def test_recalibration_finds_the_statistics_of_the_data():
+def recalibrated_on(images, sizes, model):
+    """The running statistics after `recalibrate`, and the true ones of what each norm saw, both by name."""
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    seen = {name: [] for name in norms}
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, args, rows=seen[name]: rows.append(args[0].double()))
+        for name, norm in norms.items()
+    ]
+    recalibrate(model, images.split(sizes))
+    for hook in hooks:
+        hook.remove()
+    true = {}
+    for name, parts in seen.items():
+        values = torch.cat(parts).transpose(0, 1).flatten(1)
+        true[name] = values.mean(1), values.var(1)
+    return {name: (norm.running_mean.double(), norm.running_var.double()) for name, norm in norms.items()}, true
+
+
+def test_recalibration_counts_every_sample_once():
+    """258 images in batches of 256 and 2, of which the last two are far from the others."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), nn.Conv2d(3, 2, 1))
-    images = torch.randn(400, 3, 4, 4) * 3 + 2
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    images = torch.randn(258, 3, 4, 4) * 3 + 2
+    images[256:] += 40
     model.train()
-    recalibrate(model, images.split(100))
-    torch.testing.assert_close(model[0].running_mean, images.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(model[0].running_var, images.var((0, 2, 3)), rtol=2e-2, atol=1e-2)
+    found, true = recalibrated_on(images, [256, 2], model)
+    for name, (mean, variance) in found.items():
+        torch.testing.assert_close(mean, true[name][0], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(variance, true[name][1], rtol=1e-6, atol=1e-6)
+    pixels = images.double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(found["0"][0], pixels.mean(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found["0"][1], pixels.var(1), rtol=1e-6, atol=0)
     assert model[0].momentum == 0.1 and model.training and model[1].training
+    assert not model[0]._forward_hooks
+
+
+def test_recalibration_counts_every_sample_once_in_gates_too(gated):
+    model = gated[0]
+    found, true = recalibrated_on(torch.randn(70, 3, 16, 16), [64, 6], model)
+    assert any(name.endswith("gate.net.norm") for name in found)
+    for name, (mean, variance) in found.items():
+        torch.testing.assert_close(mean, true[name][0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(variance, true[name][1], rtol=1e-5, atol=1e-6)
+
+
+def test_batches_for_statistics_are_of_near_equal_size(gated):
+    batches = gated[2]
+    assert [len(rows) for rows in batches.even(63, most=1000)] == [32, 32]  # not 63 and 1
+    assert [len(rows) for rows in batches.even(16, most=50)] == [13, 13, 12, 12]
+    assert torch.cat(list(batches.even(16, most=50))).tolist() == list(range(50))
 
 
 @pytest.fixture

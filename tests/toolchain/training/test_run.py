@@ -13,9 +13,9 @@ import torch
 from sanp import checkpoint
 from sanp.checkpoint import tensor_file
 from sanp.gating import gated_layers
-from sanp.training import TrainConfig, TrainingInterrupted, train
+from sanp.training import TrainConfig, train
 from sanp.training.progress import Journal
-from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
 TINY = TrainConfig(
     width=0.1, dataset="mixcues", data_options={"modes": 2, "train_size": 400, "val_size": 10, "test_size": 100},

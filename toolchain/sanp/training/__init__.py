@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sanp.training.config import TrainConfig
 from sanp.training.evaluation import Evaluation, evaluate
-from sanp.training.interrupt import TrainingInterrupted
 from sanp.training.recalibration import recalibrate
 from sanp.training.run import TrainResult, train
 
-__all__ = ["Evaluation", "TrainConfig", "TrainResult", "TrainingInterrupted", "evaluate", "recalibrate", "train"]
+__all__ = ["Evaluation", "TrainConfig", "TrainResult", "evaluate", "recalibrate", "train"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 
@@ -51,6 +52,14 @@ class Batches:
         order = torch.randperm(len(self), generator=generator)[self.rank :: self.world].to(self.device)
         for step in range(skip, self.steps):
             yield order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def even(self, batch_size: int, most: int) -> Iterator[Tensor]:
+        """Row indices of the first `most` images in file order, in batches of at most `batch_size` and near-equal size.
+
+        Batch norm in training mode needs them: a last batch of one or two images would be normalised by itself.
+        """
+        count = min(len(self), most)
+        yield from torch.arange(count, device=self.device).tensor_split(math.ceil(count / batch_size))
 
     def sequential(self, batch_size: int) -> Iterator[Tensor]:
         """Row indices in file order, all of them."""

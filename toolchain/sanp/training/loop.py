@@ -94,8 +94,11 @@ class Loop:
     def _checkpoint(
         self, stage: Stage, position: Position, totals: torch.Tensor, pause: Callable[[bool], None]
     ) -> None:
-        """Check the loss, remember the sums, and let the run save its state."""
-        loss, hits = totals.tolist()
+        """Check the loss, remember the sums, and let the run save its state.
+
+        The sums are those of all processes: each of them starts from the saved ones, and all stop at the same step.
+        """
+        loss, hits = self.team.mean(totals).tolist()
         if not math.isfinite(loss):
             raise InputError(
                 f"the loss became {loss} in stage {stage.name}, epoch {position.epoch + 1}, at or before step "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,13 +20,13 @@ from sanp.training.config import TrainConfig
 from sanp.training.controller import BudgetController
 from sanp.training.distributed import Workers, workers
 from sanp.training.evaluation import Evaluation, evaluate
-from sanp.training.interrupt import StopRequest, TrainingInterrupted, stop_on_signal
+from sanp.training.interrupt import StopRequest, stop_on_signal
 from sanp.training.loop import Loop
 from sanp.training.metadata import describe
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
 from sanp.training.stages import Joint, Stage, WarmUp
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, TrainingInterrupted
 
 _RECALIBRATION_IMAGES = 8192
 
@@ -178,15 +177,12 @@ class _Run:
         self.model = gate(self.model, self.example, self.config.policy, **self.config.gate_options())
 
     def _recalibrate(self) -> None:
-        images = itertools.islice(self._training_images(), max(1, _RECALIBRATION_IMAGES // 256))
-        recalibrate(self.model, images)
+        recalibrate(self.model, self._training_images())
 
     def _training_images(self) -> Any:
         from sanp.gating.controls import tell_modes
 
-        for rows in self.batches.sequential(256):
-            if len(rows) < 2:
-                return
+        for rows in self.batches.even(256, most=_RECALIBRATION_IMAGES):
             if self.batches.modes is not None:
                 tell_modes(self.model, self.batches.modes[rows])
             yield self.batches.normalised(rows)
