@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sanp.data.batch import Batch
+from sanp.gating.forward import forward
 
-def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Replace all running statistics by those of every sample in `batches` (float32 [n, C, H, W], n at least 2).
+
+def recalibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
+    """Replace all running statistics by those of every sample in `batches`.
 
     Each sample counts once, whatever the size of its batch, and the variance is that of all values together: the mean
     of the batches' variances would leave out how far their means lie apart.
@@ -30,8 +33,8 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     hooks = [norm.register_forward_hook(pool.add) for norm, pool in zip(norms, pools)]
     try:
         with torch.no_grad():
-            for images in batches:
-                model(images)
+            for batch in batches:
+                forward(model, batch)
         for pool in pools:
             pool.store()
     finally:
