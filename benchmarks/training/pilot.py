@@ -66,7 +66,7 @@ SETTINGS = {
     "mixcues-longer": {**mixcues(), "pretrain_epochs": 16, "warmup_epochs": 4, "joint_epochs": 64},
     "mixcues-one-mode": mixcues(modes=1),  # negative control: every sample needs the same features
     "mixcues-no-cue": mixcues(cue=0.0),  # negative control: the mean colour says nothing about the mode
-    "mixcues-early": mixcues(heterogeneity=0.0),  # four cues that early layers can read
+    "mixcues-early": mixcues(heterogeneity=0.0),  # four drawings that early layers can read
 }
 
 

@@ -76,19 +76,19 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         pytest.skip("nvcc compiles it; this takes 20 seconds")
     compiler = RuntimeCompiler(install(ROOT / "build/nvrtc-11.7"))
     source = """
-        #include "conv_direct.h"
-        #include "conv_gather.h"
-        #include "conv_halo.h"
-        #include "conv_pointwise.h"
-        #include "conv_simt.h"
-        #include "conv_split.h"
-        #include "gate_kernels.h"
+        #include "cuda/conv/direct.h"
+        #include "cuda/conv/gather.h"
+        #include "cuda/conv/halo.h"
+        #include "cuda/conv/pointwise.h"
+        #include "cuda/conv/simt.h"
+        #include "cuda/conv/split.h"
+        #include "cuda/gate/kernels.h"
         namespace sanp { namespace cuda {
         #define SANP_CONV_KERNEL(kind, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
-        #include "conv_kernels.inc"
+        #include "cuda/conv/kernels.inc"
         template __global__ void add_slices<float>(const ConvArgs);
         template __global__ void add_slices<Half>(const ConvArgs);
         template __global__ void gate_means<Half>(const GateArgs);
         } }
     """
-    assert compiler.cubin(source, architecture, [CUDA]).startswith(b"\x7fELF")
+    assert compiler.cubin(source, architecture, [CUDA.parent]).startswith(b"\x7fELF")

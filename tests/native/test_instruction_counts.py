@@ -35,7 +35,7 @@ def build() -> Path:
     for command in (configure, ["cmake", "--build", folder, "--target", "sanp_count", "-j", "2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return folder / "tests/sanp_count"
+    return folder / "tests/cpu/sanp_count"
 
 
 def count(program: Path, folder: Path) -> tuple[str, dict]:

@@ -1,4 +1,4 @@
-"""Builds and runs the C++ tests of the kernels; see runtime/native/tests."""
+"""Builds and runs the C++ tests of the kernels; see runtime/native/tests/cpu."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build(folder: Path, *options: str) -> Path:
     for command in (configure, ["cmake", "--build", folder, "--target", "sanp_kernel_test", "-j", "2"]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return folder / "tests/sanp_kernel_test"
+    return folder / "tests/cpu/sanp_kernel_test"
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def program() -> Path:
 
 def cases() -> list[str]:
     """Names of the C++ cases, read from their sources so that collection needs no build."""
-    text = "".join(p.read_text() for p in sorted((NATIVE / "tests").glob("test_*.cc")))
+    text = "".join(p.read_text() for p in sorted((NATIVE / "tests/cpu").glob("test_*.cc")))
     return [line.split("(")[1].split(")")[0] for line in text.splitlines() if line.startswith("TEST_CASE(")]
 
 
@@ -90,6 +90,5 @@ def test_only_the_documented_symbols_are_exported():
     command = ["nm", "-D", "--defined-only", find_library()]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert sorted(line.split()[-1] for line in text.splitlines()) == [
-        "RegisterCustomOps", "sanp_ops_algorithms", "sanp_ops_force_isa", "sanp_ops_isa", "sanp_ops_limit_winograd",
-        "sanp_ops_narrow_weights", "sanp_ops_version",
+        "RegisterCustomOps", "sanp_ops_algorithms", "sanp_ops_isa", "sanp_ops_settings", "sanp_ops_version",
     ]  # fmt: skip

@@ -19,7 +19,7 @@ NATIVE = trt_build.ROOT / "runtime/native"
 @pytest.fixture(scope="module")
 def on_cpu() -> Path:
     """The adapter over host kernels, registered for the CPU provider as well as for CUDA."""
-    folder = trt_build.build(trt_build.ROOT / "build/ort-cuda-tests", source=NATIVE / "tests/ort_cuda")
+    folder = trt_build.build(trt_build.ROOT / "build/ort-cuda-tests", source=NATIVE / "tests/ort")
     return folder / "libsanp_ops_cuda_on_cpu.so"
 
 
@@ -134,7 +134,7 @@ def real() -> Path:
         pytest.skip(f"onnxruntime {ort.__version__} has no CUDA provider here; install onnxruntime-gpu")
     if shutil.which("nvcc") is None and not Path("/usr/local/cuda/bin/nvcc").is_file():
         pytest.skip("nvcc is missing; install the CUDA toolkit")
-    folder = trt_build.build(trt_build.ROOT / "build/ort-cuda", source=NATIVE / "ort_cuda", target="sanp_ops_cuda")
+    folder = trt_build.build(trt_build.ROOT / "build/ort-cuda", source=NATIVE / "ort/cuda", target="sanp_ops_cuda")
     return folder / "libsanp_ops_cuda.so"
 
 

@@ -1,5 +1,5 @@
 // Tables and limits of the attributes; what only a shape can contradict is checked with the shape.
-#include "attributes.h"
+#include "trt/attributes.h"
 
 namespace sanp {
 namespace trt {

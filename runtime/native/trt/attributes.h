@@ -1,7 +1,7 @@
 // The attributes of both operators: their structs, tables and limits. No TensorRT in here.
 #pragma once
 
-#include "fields.h"
+#include "trt/fields.h"
 
 namespace sanp {
 namespace trt {

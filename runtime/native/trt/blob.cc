@@ -1,9 +1,9 @@
 // Writes and recognises the serialised form; an engine file can be cut short, foreign, or of another version.
-#include "blob.h"
+#include "trt/blob.h"
 
 #include <string.h>
 
-#include "../cuda/sanp_cuda.h"
+#include "cuda/sanp_cuda.h"
 
 namespace sanp {
 namespace trt {

@@ -2,7 +2,7 @@
 // here.
 #pragma once
 
-#include "fields.h"
+#include "trt/fields.h"
 
 namespace sanp {
 namespace trt {

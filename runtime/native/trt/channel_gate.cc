@@ -1,5 +1,5 @@
 // Checks one channel gate and describes it to the kernels.
-#include "channel_gate.h"
+#include "trt/channel_gate.h"
 
 #include <string.h>
 

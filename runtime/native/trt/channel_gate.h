@@ -1,10 +1,10 @@
 // SanpChannelGate: types, shapes and launch, independent of the plugin interface. No TensorRT in here.
 #pragma once
 
-#include "../cuda/sanp_cuda.h"
-#include "attributes.h"
-#include "device.h"
-#include "tensor.h"
+#include "cuda/sanp_cuda.h"
+#include "trt/attributes.h"
+#include "trt/device.h"
+#include "trt/tensor.h"
 
 namespace sanp {
 namespace trt {

@@ -1,12 +1,12 @@
 // Instantiates both operators for one plugin interface.
-#include "creators.h"
+#include "trt/creators.h"
 
-#include "channel_gate.h"
-#include "gated_conv.h"
+#include "trt/channel_gate.h"
+#include "trt/gated_conv.h"
 #ifdef SANP_TRT_V2
-#include "plugin_v2.h"
+#include "trt/plugin_v2.h"
 #else
-#include "plugin_v3.h"
+#include "trt/plugin_v3.h"
 #endif
 
 namespace sanp {

@@ -1,7 +1,7 @@
 // The creators of this library, behind the interface it was compiled for.
 #pragma once
 
-#include "nv_types.h"
+#include "trt/nv_types.h"
 
 namespace sanp {
 namespace trt {

@@ -1,7 +1,7 @@
 // The device that shapes are planned for. No TensorRT in here.
 #pragma once
 
-#include "../cuda/sanp_cuda.h"
+#include "cuda/sanp_cuda.h"
 
 namespace sanp {
 namespace trt {

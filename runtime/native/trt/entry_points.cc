@@ -3,8 +3,8 @@
 // take for an error.
 #include <atomic>
 
-#include "creators.h"
-#include "host.h"
+#include "trt/creators.h"
+#include "trt/host.h"
 
 #define SANP_EXPORT extern "C" __attribute__((visibility("default")))
 

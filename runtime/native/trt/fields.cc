@@ -1,9 +1,9 @@
 // Parsing of field lists: every name once, known, of the right kind and length.
-#include "fields.h"
+#include "trt/fields.h"
 
 #include <string.h>
 
-#include "../cuda/sanp_cuda.h"
+#include "cuda/sanp_cuda.h"
 
 namespace sanp {
 namespace trt {

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "error.h"
+#include "trt/error.h"
 
 namespace sanp {
 namespace trt {

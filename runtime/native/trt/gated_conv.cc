@@ -1,5 +1,5 @@
 // Checks one gated convolution and describes it to the kernels.
-#include "gated_conv.h"
+#include "trt/gated_conv.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 // Looks up TensorRT's exported functions, never loading it: without TensorRT this library is harmless.
-#include "host.h"
+#include "trt/host.h"
 
 #include <dlfcn.h>
 
 #include <atomic>
 
-#include "nv_types.h"
+#include "trt/nv_types.h"
 
 namespace sanp {
 namespace trt {

@@ -3,7 +3,7 @@
 
 #include <NvInferRuntime.h>
 
-#include "error.h"
+#include "trt/error.h"
 
 namespace sanp {
 namespace trt {

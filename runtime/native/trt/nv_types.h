@@ -3,8 +3,8 @@
 
 #include <NvInferRuntime.h>
 
-#include "fields.h"
-#include "tensor.h"
+#include "trt/fields.h"
+#include "trt/tensor.h"
 
 #if NV_TENSORRT_MAJOR < 10 && !defined(SANP_TRT_V2)
 #error "TensorRT 8 has IPluginV2DynamicExt only; compile with SANP_TRT_V2, as CMakeLists.txt does"

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "device.h"
-#include "tensor.h"
+#include "trt/device.h"
+#include "trt/tensor.h"
 
 namespace sanp {
 namespace trt {

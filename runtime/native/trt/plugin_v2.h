@@ -3,11 +3,11 @@
 
 #include <new>
 
-#include "attributes.h"
-#include "blob.h"
-#include "host.h"
-#include "nv_types.h"
-#include "operation.h"
+#include "trt/attributes.h"
+#include "trt/blob.h"
+#include "trt/host.h"
+#include "trt/nv_types.h"
+#include "trt/operation.h"
 
 namespace sanp {
 namespace trt {

@@ -3,10 +3,10 @@
 
 #include <new>
 
-#include "attributes.h"
-#include "host.h"
-#include "nv_types.h"
-#include "operation.h"
+#include "trt/attributes.h"
+#include "trt/host.h"
+#include "trt/nv_types.h"
+#include "trt/operation.h"
 
 namespace sanp {
 namespace trt {

@@ -1,6 +1,6 @@
 // libsanp_trt.so registers its operators when it is loaded: with dlopen, trtexec --staticPlugins, or ctypes.CDLL.
-#include "creators.h"
-#include "host.h"
+#include "trt/creators.h"
+#include "trt/host.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // Shape checks whose messages say what to do.
-#include "tensor.h"
+#include "trt/tensor.h"
 
 namespace sanp {
 namespace trt {

@@ -5,7 +5,7 @@
 
 #include <initializer_list>
 
-#include "error.h"
+#include "trt/error.h"
 
 namespace sanp {
 namespace trt {

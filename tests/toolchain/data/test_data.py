@@ -12,7 +12,7 @@ from PIL import Image
 from sanp import data
 from sanp.data.counter_random import normal, uniform
 from sanp.data.digits import upsample
-from sanp.data.mixcues import cues_for
+from sanp.data.mixcues import drawings_for
 from sanp_targets.errors import ConfigError, InputError
 
 SMALL = {"train_size": 300, "val_size": 20, "test_size": 100}
@@ -99,10 +99,10 @@ def test_difficulty_and_leak_change_the_images_as_said():
     assert np.abs(clean.raw.astype(int) - easy.raw).mean() > 2
 
 
-def test_cues_follow_heterogeneity():
-    assert [f.__name__ for f in cues_for(4, 1.0)] == ["orientation", "hue", "strokes", "silhouette"]
-    assert [f.__name__ for f in cues_for(4, 0.0)] == ["orientation", "hue", "frequency", "texture"]
-    assert len(set(cues_for(8, 0.0))) == 8
+def test_drawings_follow_heterogeneity():
+    assert [f.__name__ for f in drawings_for(4, 1.0)] == ["orientation", "hue", "strokes", "silhouette"]
+    assert [f.__name__ for f in drawings_for(4, 0.0)] == ["orientation", "hue", "frequency", "texture"]
+    assert len(set(drawings_for(8, 0.0))) == 8
 
 
 @pytest.mark.parametrize(

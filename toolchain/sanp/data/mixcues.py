@@ -1,8 +1,8 @@
 """MixCues: generated images on which the useful channels depend on the sample, with knobs that switch that off.
 
-Every image belongs to one of M modes. All modes share ten labels, and each mode writes the label in its own feature
-cue (see `cues`). The cue of the mode is drawn at full contrast; one other cue is drawn faintly with a
-label that means nothing.
+Every image belongs to one of M modes. All modes share ten labels, and each mode writes the label with a drawing of
+its own (see `drawings`). The drawing of the mode has full contrast; one other is faint and shows a label that means
+nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from sanp.data.counter_random import normal, uniform
-from sanp.data.cues import DRAWS, EARLY, LATE, Painter
 from sanp.data.dataset import Dataset, Split, channel_statistics
+from sanp.data.drawings import DRAWS, EARLY, LATE, Painter
 from sanp_targets.errors import ConfigError
 
 _CHUNK = 2048  # images rendered at a time; bounds memory at about 100 MB for 32x32
@@ -33,7 +33,7 @@ def load_mixcues(
     """The set as uint8 images; image i of a split depends on (seed, split, i) and the knobs only.
 
     modes: 1 to 8. cue: how far the mean colour of an image tells its mode, 0 to 1. leak: contrast of the misleading
-    cue. difficulty: range of noise, occlusion and lost contrast. heterogeneity: 1 = half of the modes need late
+    drawing. difficulty: range of noise, occlusion and lost contrast. heterogeneity: 1 = half of the modes need late
     features, 0 = as few as possible. Splits carry "mode" int64 and "difficulty" float32 (0 to 1) in `extra`.
     Raises ConfigError for a knob outside its range.
     """
@@ -44,7 +44,7 @@ def load_mixcues(
     if not 1 <= modes <= len(EARLY) + len(LATE) or min(train_size, val_size, test_size) < 1:
         raise ConfigError(f"mixcues has modes={modes} and sizes {train_size}/{val_size}/{test_size}, expected 1 to 8 "
                           "modes and at least one image per split; correct them")  # fmt: skip
-    painters = cues_for(modes, heterogeneity)
+    painters = drawings_for(modes, heterogeneity)
     sizes = {"train": train_size, "val": val_size, "test": test_size}
     raws = {
         name: render(np.arange(size) + _SPLIT_OFFSETS[name], seed, image_size, painters, cue, leak, difficulty)
@@ -59,8 +59,8 @@ def load_mixcues(
     return Dataset("mixcues", 10, splits["train"], splits["val"], splits["test"], names)
 
 
-def cues_for(modes: int, heterogeneity: float) -> tuple[Painter, ...]:
-    """The cue of each mode: round(heterogeneity * modes / 2) late ones, more if the early ones run out."""
+def drawings_for(modes: int, heterogeneity: float) -> tuple[Painter, ...]:
+    """The drawing of each mode: round(heterogeneity * modes / 2) late ones, more if the early ones run out."""
     late = int(heterogeneity * modes / 2 + 0.5)
     late = min(len(LATE), max(late, modes - len(EARLY)))
     return (*EARLY[: modes - late], *LATE[:late])

@@ -3,9 +3,9 @@
 // Written from the PTX ISA's tables of fragments and from IEEE 754, not from the kernels.
 #include <string.h>
 
-#include "emulator.h"
-#include "sanp_cuda.h"
-#include "warp_matrix.h"
+#include "cuda/base/warp_matrix.h"
+#include "cuda/sanp_cuda.h"
+#include "tests/cuda/emulator.h"
 
 using sanp::emulator::fail;
 using sanp::emulator::warp_meet;

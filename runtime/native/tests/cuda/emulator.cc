@@ -1,5 +1,5 @@
 // Fibers, barriers and warp rendezvous of the emulator.
-#include "emulator.h"
+#include "tests/cuda/emulator.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,7 +11,7 @@
 
 #include <functional>
 
-#include "emulated_runtime.h"
+#include "tests/cuda/emulated_runtime.h"
 
 #define __global__ [[maybe_unused]] static
 #define __device__

@@ -7,10 +7,10 @@
 
 #include <vector>
 
-#include "index_math.h"
-#include "launch.h"
-#include "sanp_cuda.h"
-#include "warp_matrix.h"
+#include "cuda/base/index_math.h"
+#include "cuda/base/launch.h"
+#include "cuda/base/warp_matrix.h"
+#include "cuda/sanp_cuda.h"
 
 extern "C" void sanp_emulator_order(int seed);
 extern "C" void sanp_emulator_device(const SanpCudaDevice* device);

@@ -1,5 +1,5 @@
 // Runs the registered cases.
-#include "cases.h"
+#include "tests/trt/cases.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,10 +4,10 @@
 
 #include <random>
 
-#include "../../cuda/sanp_cuda.h"
-#include "../../trt/attributes.h"
-#include "../../trt/blob.h"
-#include "cases.h"
+#include "cuda/sanp_cuda.h"
+#include "tests/trt/cases.h"
+#include "trt/attributes.h"
+#include "trt/blob.h"
 
 namespace sanp {
 namespace test {

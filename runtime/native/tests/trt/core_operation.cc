@@ -1,11 +1,11 @@
 // Plans and launches over the host kernels, and the conversions the tests rely on; runs without TensorRT.
 #include <math.h>
 
-#include "../../trt/gated_conv.h"
-#include "../../trt/operation.h"
-#include "cases.h"
-#include "core_problem.h"
-#include "half.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/core_problem.h"
+#include "tests/trt/half.h"
+#include "trt/gated_conv.h"
+#include "trt/operation.h"
 
 namespace sanp {
 namespace test {

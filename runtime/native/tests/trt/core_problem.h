@@ -5,8 +5,8 @@
 
 #include <random>
 
-#include "../../trt/attributes.h"
-#include "../../trt/tensor.h"
+#include "trt/attributes.h"
+#include "trt/tensor.h"
 
 namespace sanp {
 namespace test {

@@ -1,8 +1,8 @@
 // Shapes, types and descriptions of both operators; runs without TensorRT.
-#include "../../trt/channel_gate.h"
-#include "../../trt/gated_conv.h"
-#include "cases.h"
-#include "core_problem.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/core_problem.h"
+#include "trt/channel_gate.h"
+#include "trt/gated_conv.h"
 
 namespace sanp {
 namespace test {

@@ -1,5 +1,5 @@
 // Behaviour of the fake: a registry refuses what is registered already, expressions compute.
-#include "fake_tensorrt.h"
+#include "tests/trt/fake_tensorrt.h"
 
 #include <string.h>
 

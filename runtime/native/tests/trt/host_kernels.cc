@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "../../cuda/sanp_cuda.h"
-#include "half.h"
+#include "cuda/sanp_cuda.h"
+#include "tests/trt/half.h"
 
 using sanp::test::float_of_half;
 using sanp::test::half_of_float;

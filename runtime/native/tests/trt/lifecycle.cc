@@ -1,11 +1,11 @@
 // What a builder and an execution context ask of a plugin.
-#include "lifecycle.h"
+#include "tests/trt/lifecycle.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "cases.h"
-#include "half.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/half.h"
 
 namespace sanp {
 namespace test {

@@ -1,9 +1,9 @@
 // The life of a plugin as TensorRT leads it: parse, build, save, load, run.
 #pragma once
 
-#include "memory.h"
-#include "node.h"
-#include "problem.h"
+#include "tests/trt/memory.h"
+#include "tests/trt/node.h"
+#include "tests/trt/problem.h"
 
 namespace sanp {
 namespace test {

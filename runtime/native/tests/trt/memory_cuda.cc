@@ -1,8 +1,8 @@
 // Memory on the GPU.
 #include <cuda_runtime_api.h>
 
-#include "cases.h"
-#include "memory.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/memory.h"
 
 namespace sanp {
 namespace test {

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cases.h"
-#include "memory.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/memory.h"
 
 namespace sanp {
 namespace test {

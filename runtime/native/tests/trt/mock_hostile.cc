@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cases.h"
-#include "lifecycle.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/lifecycle.h"
 
 namespace sanp {
 namespace test {

@@ -1,6 +1,6 @@
 // Whole lives of plugins with random nodes: the results are those of the contract.
-#include "cases.h"
-#include "lifecycle.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/lifecycle.h"
 
 namespace sanp {
 namespace test {

@@ -1,9 +1,9 @@
 // How the libraries announce their operators.
 #include <dlfcn.h>
 
-#include "cases.h"
-#include "libraries.h"
-#include "node.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/libraries.h"
+#include "tests/trt/node.h"
 
 namespace sanp {
 namespace test {

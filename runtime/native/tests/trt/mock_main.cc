@@ -3,9 +3,9 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#include "cases.h"
-#include "fake_tensorrt.h"
-#include "libraries.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/fake_tensorrt.h"
+#include "tests/trt/libraries.h"
 
 sanp::test::Libraries& sanp::test::libraries() {
   static Libraries both;

@@ -1,5 +1,5 @@
 // What both plugin interfaces share: fields, and the parser's choice among them.
-#include "node.h"
+#include "tests/trt/node.h"
 
 #include <string.h>
 

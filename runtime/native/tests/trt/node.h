@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "fake_tensorrt.h"
+#include "tests/trt/fake_tensorrt.h"
 
 namespace sanp {
 namespace test {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "node.h"
+#include "tests/trt/node.h"
 
 namespace sanp {
 namespace test {

@@ -1,9 +1,9 @@
 // Arrays and their bytes.
-#include "problem.h"
+#include "tests/trt/problem.h"
 
 #include <string.h>
 
-#include "half.h"
+#include "tests/trt/half.h"
 
 namespace sanp {
 namespace test {

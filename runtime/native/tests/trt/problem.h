@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "node.h"
+#include "tests/trt/node.h"
 
 namespace sanp {
 namespace test {

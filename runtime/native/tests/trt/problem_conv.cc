@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "cases.h"
-#include "problem.h"
-#include "random.h"
+#include "tests/trt/cases.h"
+#include "tests/trt/problem.h"
+#include "tests/trt/random.h"
 
 namespace sanp {
 namespace test {

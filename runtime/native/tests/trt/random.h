@@ -4,8 +4,8 @@
 #include <random>
 #include <utility>
 
-#include "half.h"
-#include "problem.h"
+#include "tests/trt/half.h"
+#include "tests/trt/problem.h"
 
 namespace sanp {
 namespace test {

@@ -1,0 +1,81 @@
+// Runs a plan: samples and groups, one after the other or spread over the pool.
+#include "cpu/conv/conv.h"
+
+#include <atomic>
+
+#include "cpu/conv/group_run.h"
+
+namespace sanp {
+namespace {
+
+// Batches at least this large are split by sample: no barriers inside a sample, and the pool is as busy.
+constexpr int64_t kSplitBatch = 4;
+
+bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
+  if (g.n_rows == 0) {
+    if (fill) fill_masked(g.s, 0, 1);
+    return true;
+  }
+  switch (g.s.plan->algorithm) {
+    case Algorithm::kInPlace:
+      return run_in_place(g, pool, fill);
+    case Algorithm::kRows:
+    case Algorithm::kColumns:
+      return run_planes(g, pool, fill);
+    case Algorithm::kGather:
+      return run_gather(g, pool, fill);
+    case Algorithm::kDot:
+      return run_dot(g, pool, fill);
+    case Algorithm::kQuad:
+      return run_quad(g, pool, fill);
+    case Algorithm::kWinograd2:
+    case Algorithm::kWinograd4:
+      return run_winograd(g, pool, fill);
+  }
+  return false;
+}
+
+// Grouped and depthwise: a task takes whole groups, packing included.
+bool run_groups(const Sample& s, const Pool& pool) {
+  const Plan& plan = *s.plan;
+  const int64_t groups = plan.shape.group;
+  const int64_t work = s.row_begin[groups] * plan.n_taps * plan.group_in * plan.pixels / plan.isa->lanes;
+  const size_t tasks = task_count(2 * work, groups);
+  std::atomic<bool> ok{true};
+  auto task = [&](size_t index) {
+    const Pool here{nullptr, nullptr};
+    fill_masked(s, index, tasks);
+    const int64_t end = share(groups, index + 1, tasks);
+    for (int64_t i = share(groups, index, tasks); i < end; ++i)
+      if (!run_group(GroupRun(s, i), here, false)) ok.store(false, std::memory_order_relaxed);
+  };
+  parallel_for(pool, tasks, task);
+  return ok.load(std::memory_order_relaxed);
+}
+
+bool run_sample(const Plan& plan, const ConvCall& call, int64_t n, const Pool& pool) {
+  void* const memory = list_arena().get(sample_bytes(plan));
+  if (memory == nullptr) return false;
+  Sample s;
+  list_sample(plan, call, n, memory, &s);
+  return plan.shape.group == 1 ? run_group(GroupRun(s, 0), pool, true) : run_groups(s, pool);
+}
+
+}  // namespace
+
+bool run_conv(const Plan& plan, const ConvCall& call, const Pool& pool) {
+  if (call.batch < kSplitBatch) {
+    for (int64_t n = 0; n < call.batch; ++n)
+      if (!run_sample(plan, call, n, pool)) return false;
+    return true;
+  }
+  std::atomic<bool> ok{true};
+  auto task = [&](size_t n) {
+    const Pool here{nullptr, nullptr};
+    if (!run_sample(plan, call, static_cast<int64_t>(n), here)) ok.store(false, std::memory_order_relaxed);
+  };
+  parallel_for(pool, static_cast<size_t>(call.batch), task);
+  return ok.load(std::memory_order_relaxed);
+}
+
+}  // namespace sanp

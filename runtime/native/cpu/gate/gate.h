@@ -1,0 +1,30 @@
+// The channel gate: pool, squeeze, excite, threshold or top-k. docs/operators.md gives the formula.
+#pragma once
+
+#include <stdint.h>
+
+#include "cpu/base/pool.h"
+#include "cpu/isa/table.h"
+
+namespace sanp {
+
+struct GateCall {
+  int64_t batch, channels, pixels, hidden, outputs;
+  const float* x;
+  const float* w1;
+  const float* b1;
+  const float* w2;
+  const float* b2;
+  const float* bias;
+  const float* mask;
+  int64_t mask_step;  // 0 broadcasts one row over the batch
+  float threshold;
+  int64_t k;  // 0: off
+  float* scale;
+  float* shift;
+};
+
+// False when scratch memory could not be allocated. The result does not depend on the instruction set or the pool.
+bool run_gate(const IsaKernels& isa, const GateCall& call, const Pool& pool);
+
+}  // namespace sanp

@@ -1,0 +1,23 @@
+// Kernels for AVX-512: 32 registers, so up to 24 accumulators.
+#include "cpu/isa/simd_avx512.h"
+#include "cpu/isa/table_inl.h"
+
+namespace sanp {
+namespace {
+
+constexpr IsaKernels make() {
+  IsaKernels k = common_kernels<Avx512>("avx512", 4);
+#define SANP_TILE_AVX512(mr, nr) add_tile<Avx512, mr, nr>(k);
+#include "cpu/microkernels/kernels.inc"
+#define SANP_QUAD_AVX512(mr) add_quad<Avx512, mr>(k);
+#include "cpu/microkernels/quads.inc"
+  return k;
+}
+
+constexpr IsaKernels kKernels = make();
+
+}  // namespace
+
+const IsaKernels& avx512_kernels() { return kKernels; }
+
+}  // namespace sanp

@@ -1,0 +1,73 @@
+// Fills an IsaKernels from a SIMD wrapper. Included by one file per instruction set, compiled with its flags.
+//
+// Those files must not use inline functions or templates of the standard library: the linker keeps one copy of each,
+// and it could keep the one compiled for AVX-512. Everything here carries the wrapper as a template parameter instead.
+#pragma once
+
+#include "cpu/isa/table.h"
+#include "cpu/microkernels/dot_inl.h"
+#include "cpu/microkernels/gate_inl.h"
+#include "cpu/microkernels/pack_inl.h"
+#include "cpu/microkernels/quad_inl.h"
+#include "cpu/microkernels/tile_inl.h"
+#include "cpu/microkernels/winograd_inl.h"
+
+namespace sanp {
+
+template <class V, class T, int MR, int NR>
+constexpr void add_tile_of(IsaKernels& k, WeightKind kind) {
+  k.tile[kind][kTaps1][NR][MR] = tile<V, T, MR, NR, 1>;
+  k.tile[kind][kTaps9][NR][MR] = tile<V, T, MR, NR, 9>;
+  k.tile[kind][kTapsAny][NR][MR] = tile<V, T, MR, NR, 0>;
+}
+
+template <class V, int MR, int NR>
+constexpr void add_tile(IsaKernels& k) {
+  add_tile_of<V, float, MR, NR>(k, kFloatWeights);
+  if constexpr (NR * V::kLanes <= kNarrowPixels) add_tile_of<V, Bf16, MR, NR>(k, kBf16Weights);
+  k.points[NR][MR] = multiply_points<V, MR, NR>;
+  if (k.max_mr[NR] < MR) k.max_mr[NR] = MR;
+}
+
+template <class V, int P>
+constexpr void add_dot(IsaKernels& k) {
+  // rows * P accumulators + P pixels + 1 weight
+  constexpr int rows = V::kRegisters == 32 || P <= 2 ? kDotMaxRows : 2;
+  k.dot_rows[P] = rows;
+  k.dot[kFloatWeights][1][P] = dot_rows<V, float, 1, P>;
+  k.dot[kFloatWeights][rows][P] = dot_rows<V, float, rows, P>;
+  k.dot[kBf16Weights][1][P] = dot_rows<V, Bf16, 1, P>;
+  k.dot[kBf16Weights][rows][P] = dot_rows<V, Bf16, rows, P>;
+}
+
+template <class V, int MR>
+constexpr void add_quad(IsaKernels& k) {
+  k.quad[kFloatWeights][MR] = quad_rows<V, float, MR>;
+  k.quad[kBf16Weights][MR] = quad_rows<V, Bf16, MR>;
+  k.quad_fits = quad_fits<V>;
+  if (k.quad_max_rows < MR) k.quad_max_rows = MR;
+}
+
+template <class V>
+constexpr IsaKernels common_kernels(const char* name, int max_nr) {
+  IsaKernels k{};
+  k.name = name;
+  k.lanes = V::kLanes;
+  k.max_nr = k.max_nr9 = max_nr;
+  k.strided_rows = 1.0;
+  add_dot<V, 1>(k);
+  add_dot<V, 2>(k);
+  add_dot<V, 3>(k);
+  add_dot<V, 4>(k);
+  k.winograd_nr = max_nr;
+  k.winograd_input[0] = winograd_input<V, 2>;
+  k.winograd_input[1] = winograd_input<V, 4>;
+  k.winograd_output[0] = winograd_output<V, 2>;
+  k.winograd_output[1] = winograd_output<V, 4>;
+  k.pack_plane = pack_plane<V>;
+  k.channel_means = channel_means<V>;
+  k.dense_relu = dense_relu<V>;
+  return k;
+}
+
+}  // namespace sanp

@@ -1,0 +1,50 @@
+// Algorithm "direct": one thread per output pixel, straight from memory. For depthwise layers and groups of a few
+// channels, where nothing is shared that would be worth staging, and for whatever no other algorithm can hold.
+#pragma once
+
+#include "cuda/conv/channel_lists.h"
+#include "cuda/conv/output_row.h"
+
+namespace sanp {
+namespace cuda {
+
+constexpr int kDirectThreads = 128;
+
+template <class T>
+__device__ __forceinline__ float direct_sum(const ConvArgs& a, const BlockTile& b, int channel, const Pixel& pixel) {
+  const float* const active = a.in_active + static_cast<int64_t>(b.sample) * a.active_step + b.first_in;
+  const int64_t plane = static_cast<int64_t>(a.height) * a.width;
+  const T* const x = static_cast<const T*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane;
+  const T* const w = static_cast<const T*>(a.w) + channel * a.w_out;
+  const int y0 = pixel.y * a.stride_h - a.pad_top, x0 = pixel.x * a.stride_w - a.pad_left;
+  float sum = 0.0f;
+  for (int i = 0; i < a.group_in; ++i) {
+    if (!is_open(active[i])) continue;
+    int tap_y = 0, tap_x = 0;
+    for (int tap = 0; tap < a.taps; ++tap) {
+      const int y = y0 + tap_y * a.dilation_h, c = x0 + tap_x * a.dilation_w;
+      if (static_cast<unsigned>(y) < static_cast<unsigned>(a.height) &&
+          static_cast<unsigned>(c) < static_cast<unsigned>(a.width))
+        sum = fmaf(to_float(w[i * a.w_in + tap * a.w_tap]), to_float(x[i * plane + y * a.width + c]), sum);
+      if (++tap_x == a.kernel_w) {
+        tap_x = 0;
+        ++tap_y;
+      }
+    }
+  }
+  return sum;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kDirectThreads) conv_direct(const ConvArgs a) {
+  const BlockTile b = block_tile(a, 1, kDirectThreads, blockIdx.x, blockIdx.y, blockIdx.z);
+  const Pixel pixel = tile_pixel(a, b, threadIdx.x);
+  if (!pixel.valid) return;
+  const int channel = b.first_out + b.first_rank;
+  const bool open = is_open(a.scale[static_cast<int64_t>(b.sample) * a.scale_step + channel]);
+  const float sum = open ? direct_sum<T>(a, b, channel, pixel) : 0.0f;
+  OutputRow<T>(a, b.sample, channel).store(pixel.y * a.out_w + pixel.x, sum);
+}
+
+}  // namespace cuda
+}  // namespace sanp

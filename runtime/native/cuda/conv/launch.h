@@ -1,0 +1,16 @@
+// From a described convolution to kernels on a stream.
+#pragma once
+
+#include "cuda/conv/args.h"
+#include "cuda/conv/plan.h"
+
+namespace sanp {
+namespace cuda {
+
+ConvArgs conv_args(const SanpCudaConv& c, const SanpCudaPlan& p, const SanpCudaConvTensors& t, void* workspace);
+
+// A status of sanp_cuda.h. The plan belongs to the shape.
+int launch_conv(const SanpCudaPlan& plan, SanpCudaType type, const ConvArgs& args, void* stream);
+
+}  // namespace cuda
+}  // namespace sanp

@@ -1,0 +1,164 @@
+// Algorithm "simt": float32 arithmetic on ordinary cores, for float32 tensors everywhere and float16 ones where the
+// tensor cores lack m16n8k16. A gathered implicit GEMM over k = (open input channel, tap).
+#pragma once
+
+#include "cuda/base/double_buffer.h"
+#include "cuda/conv/output_row.h"
+#include "cuda/conv/tile_lists.h"
+
+namespace sanp {
+namespace cuda {
+
+constexpr int kSimtWarps = 4;
+constexpr int kSimtThreads = 32 * kSimtWarps;
+
+// A thread owns rows ty + 8 i and pixels 4 tx + j (+ 64). Its rows are strided so that a tile with 19 open rows costs
+// every thread 3 of 8 row steps, instead of leaving five eighths of the threads idle.
+template <class T, int kCols>
+class SimtTile {
+ public:
+  static constexpr int kTileN = 16 * kCols;
+  static constexpr int kFloatsA = kSimtTileK * kSimtTileM, kFloatsB = kSimtTileK * kTileN;
+  static constexpr int kPitch = store_pitch(kTileN);
+  static_assert(store_bytes(kTileN) <= simt_tile_bytes(kTileN), "the sums reuse the memory of the tiles");
+
+  __device__ SimtTile(const ConvArgs& a, const BlockTile& b, const TileLists& lists)
+      : a_(a), lists_(lists), floats_(reinterpret_cast<float*>(lists.tiles)) {
+    const Pixel pixel = tile_pixel(a, b, threadIdx.x % kTileN);
+    // A pixel outside the map lies so far away that no tap reaches the input.
+    y0_ = pixel.valid ? pixel.y * a.stride_h - a.pad_top : -(1 << 30);
+    x0_ = pixel.x * a.stride_w - a.pad_left;
+    plane_ = static_cast<int64_t>(a.height) * a.width;
+    x_ = static_cast<const T*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane_;
+    const int m = threadIdx.x % kSimtTileM;
+    row_ = m < lists.open ? lists.rows[m] : -1;
+    range_ = part_of(lists.n_inputs * a.taps, kSimtTileK, a.split_k, b.slice);
+  }
+
+  __device__ void multiply() {
+    for (int i = 0; i < 8; ++i)
+      for (int j = 0; j < kCols; ++j) sums_[i][j] = 0.0f;
+    double_buffered<kSimtTileK>(
+        range_, [this](int k) { fetch(k); }, [this](int buffer) { put(buffer); },
+        [this](int, int buffer) { add_products(buffer); });
+  }
+
+  __device__ void store(const BlockTile& b) const {
+    const int ty = threadIdx.x / 16, tx = threadIdx.x % 16;
+#pragma unroll
+    for (int round = 0; round < 4; ++round) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+#pragma unroll
+        for (int j = 0; j < kCols; ++j)
+          floats_[(ty + 8 * i) * kPitch + 4 * tx + j % 4 + 64 * (j / 4)] = sums_[2 * round + i][j];
+      __syncthreads();
+      store_rows<T, kTileN, kSimtWarps>(a_, b, lists_.rows + round * kStoreRows, kStoreRows,
+                                        lists_.open - round * kStoreRows, floats_, kPitch);
+      __syncthreads();
+    }
+  }
+
+ private:
+  static constexpr int kFetchA = kFloatsA / kSimtThreads, kFetchB = kFloatsB / kSimtThreads;
+
+  __device__ float* tile_a(int buffer) const { return floats_ + buffer * (kFloatsA + kFloatsB); }
+  __device__ float* tile_b(int buffer) const { return tile_a(buffer) + kFloatsA; }
+
+  // Loads one step into registers, to arrive while the step before is multiplied.
+  __device__ void fetch(int k0) {
+#pragma unroll
+    for (int j = 0; j < kFetchA; ++j) {
+      const int k = k0 + threadIdx.x / kSimtTileM + j * (kSimtThreads / kSimtTileM);
+      fetched_a_[j] = row_ >= 0 && k < range_.end ? weight(k) : 0.0f;
+    }
+#pragma unroll
+    for (int j = 0; j < kFetchB; ++j) {
+      const int k = k0 + threadIdx.x / kTileN + j * (kSimtThreads / kTileN);
+      fetched_b_[j] = k < range_.end ? input(k) : 0.0f;
+    }
+  }
+
+  __device__ float weight(int k) const {
+    const int rank = a_.by_taps.quotient(k), tap = a_.by_taps.remainder(k, rank);
+    const int at = row_ * a_.w_out + lists_.inputs[rank] * a_.w_in + tap * a_.w_tap;
+    return to_float(static_cast<const T*>(a_.w)[at]);
+  }
+
+  __device__ float input(int k) const {
+    const int rank = a_.by_taps.quotient(k), tap = a_.by_taps.remainder(k, rank);
+    const int tap_y = a_.by_kernel_w.quotient(tap), tap_x = a_.by_kernel_w.remainder(tap, tap_y);
+    const int y = y0_ + tap_y * a_.dilation_h, x = x0_ + tap_x * a_.dilation_w;
+    if (static_cast<unsigned>(y) >= static_cast<unsigned>(a_.height) ||
+        static_cast<unsigned>(x) >= static_cast<unsigned>(a_.width))
+      return 0.0f;
+    return to_float(x_[lists_.inputs[rank] * plane_ + y * a_.width + x]);
+  }
+
+  // Row m lies at (m % 8) * 8 + m / 8, so that the eight rows of a thread are two vectors.
+  __device__ void put(int buffer) const {
+    const int m = threadIdx.x % kSimtTileM, place = m % 8 * 8 + m / 8;
+#pragma unroll
+    for (int j = 0; j < kFetchA; ++j)
+      tile_a(buffer)[(threadIdx.x / kSimtTileM + j * (kSimtThreads / kSimtTileM)) * kSimtTileM + place] = fetched_a_[j];
+#pragma unroll
+    for (int j = 0; j < kFetchB; ++j)
+      tile_b(buffer)[(threadIdx.x / kTileN + j * (kSimtThreads / kTileN)) * kTileN + threadIdx.x % kTileN] =
+          fetched_b_[j];
+  }
+
+  __device__ void add_products(int buffer) {
+    const int ty = threadIdx.x / 16, tx = threadIdx.x % 16;
+    const int steps = ceil_div(lists_.open, 8);
+#pragma unroll 4
+    for (int k = 0; k < kSimtTileK; ++k) {
+      float w[8], x[kCols];
+      const float* const row_a = tile_a(buffer) + k * kSimtTileM + 8 * ty;
+      const float* const row_b = tile_b(buffer) + k * kTileN + 4 * tx;
+      load4(w, row_a);
+      load4(w + 4, row_a + 4);
+      for (int j = 0; j < kCols; j += 4) load4(x + j, row_b + 16 * j);
+#pragma unroll
+      for (int i = 0; i < 8; ++i)
+        if (i < steps)
+#pragma unroll
+          for (int j = 0; j < kCols; ++j) sums_[i][j] = fmaf(w[i], x[j], sums_[i][j]);
+    }
+  }
+
+  __device__ static void load4(float* to, const float* from) {
+    const float4 v = *reinterpret_cast<const float4*>(from);
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+    to[3] = v.w;
+  }
+
+  const ConvArgs& a_;
+  const TileLists& lists_;
+  float* floats_;
+  const T* x_;
+  int64_t plane_;
+  int y0_, x0_, row_;
+  Range range_;
+  float fetched_a_[kFetchA], fetched_b_[kFetchB];
+  float sums_[8][kCols];
+};
+
+// Three resident blocks leave 168 registers to a thread. Left alone, nvcc 13 aims at four and spills on sm_87.
+template <class T, int kCols>
+__global__ void __launch_bounds__(kSimtThreads, 3) conv_simt(const ConvArgs a) {
+  using Tile = SimtTile<T, kCols>;
+  const BlockTile b = block_tile(a, kSimtTileM, Tile::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
+  const TileLists lists = tile_lists<kSimtTileM, kSimtWarps>(a, b);
+  if (lists.open == 0) {
+    store_rows<T, Tile::kTileN, kSimtWarps>(a, b, lists.rows, kSimtTileM, 0, nullptr, 0);
+    return;
+  }
+  Tile tile(a, b, lists);
+  tile.multiply();
+  tile.store(b);
+}
+
+}  // namespace cuda
+}  // namespace sanp

@@ -1,0 +1,86 @@
+// The gate functions of sanp_cuda.h: checks, workspace, three launches (four with a limit on the open channels).
+#include "cuda/base/launch.h"
+#include "cuda/gate/kernels.h"
+#include "cuda/sanp_cuda.h"
+
+using namespace sanp::cuda;
+
+namespace {
+
+constexpr int kMaxBatch = 65535;        // a grid dimension
+constexpr int kMaxChannels = 1 << 20;   // of every layer
+constexpr int64_t kMaxPlane = 1 << 30;  // pixels of a channel
+
+bool is_valid(const SanpCudaGate& g) {
+  if (g.type != SANP_CUDA_FLOAT32 && g.type != SANP_CUDA_FLOAT16) return false;
+  if (g.batch < 0 || g.batch > kMaxBatch || g.height < 1 || g.width < 1) return false;
+  if (int64_t{g.height} * g.width > kMaxPlane || g.k < 0 || (g.mask_rows != 1 && g.mask_rows != g.batch)) return false;
+  for (int channels : {g.c_in, g.hidden, g.c_out})
+    if (channels < 1 || channels > kMaxChannels) return false;
+  return true;
+}
+
+bool is_complete(const SanpCudaGateTensors& t, const void* workspace) {
+  for (const void* p :
+       {t.x, static_cast<const void*>(t.w1), static_cast<const void*>(t.b1), static_cast<const void*>(t.w2),
+        static_cast<const void*>(t.b2), static_cast<const void*>(t.bias), static_cast<const void*>(t.mask),
+        static_cast<const void*>(t.scale), static_cast<const void*>(t.shift), workspace})
+    if (p == nullptr) return false;
+  return true;
+}
+
+GateArgs gate_args(const SanpCudaGate& g, const SanpCudaGateTensors& t, void* workspace) {
+  float* const means = static_cast<float*>(workspace);
+  float* const hidden = means + int64_t{g.batch} * g.c_in;
+  float* const saliency = hidden + int64_t{g.batch} * g.hidden;
+  return GateArgs{t.x,
+                  t.w1,
+                  t.b1,
+                  t.w2,
+                  t.b2,
+                  t.bias,
+                  t.mask,
+                  means,
+                  hidden,
+                  saliency,
+                  t.scale,
+                  t.shift,
+                  g.c_in,
+                  g.height * g.width,
+                  g.hidden,
+                  g.c_out,
+                  g.mask_rows == 1 ? 0 : g.c_out,
+                  g.k,
+                  g.threshold};
+}
+
+cudaError_t launch_gate(const SanpCudaGate& g, const GateArgs& a, cudaStream_t stream) {
+  const auto grid = [&](int rows, int per_block) {
+    return dim3(static_cast<unsigned>(ceil_div(rows, per_block)), static_cast<unsigned>(g.batch));
+  };
+  cudaError_t error = g.type == SANP_CUDA_FLOAT32
+                          ? launch<GateArgs, gate_means<float>>(grid(g.c_in, kGateRows), kGateThreads, 0, stream, a)
+                          : launch<GateArgs, gate_means<Half>>(grid(g.c_in, kGateRows), kGateThreads, 0, stream, a);
+  if (error == cudaSuccess)
+    error = launch<GateArgs, gate_squeeze>(grid(g.hidden, kGateRows), kGateThreads, 0, stream, a);
+  if (error == cudaSuccess) error = launch<GateArgs, gate_excite>(grid(g.c_out, kGateRows), kGateThreads, 0, stream, a);
+  if (error == cudaSuccess && g.k > 0)
+    error = launch<GateArgs, gate_limit>(grid(g.c_out, kGateThreads), kGateThreads, 0, stream, a);
+  return error;
+}
+
+}  // namespace
+
+size_t sanp_cuda_gate_workspace(const SanpCudaGate* gate) {
+  if (gate == nullptr || !is_valid(*gate)) return 0;
+  const int64_t floats = int64_t{gate->batch} * (int64_t{gate->c_in} + gate->hidden + gate->c_out);
+  return (static_cast<size_t>(floats) * sizeof(float) + 255) / 256 * 256;
+}
+
+int sanp_cuda_gate(const SanpCudaGate* gate, const SanpCudaGateTensors* tensors, void* workspace, void* stream) {
+  if (gate == nullptr || tensors == nullptr || !is_valid(*gate)) return SANP_CUDA_BAD_ARGUMENT;
+  if (gate->batch == 0) return SANP_CUDA_OK;
+  if (!is_complete(*tensors, workspace)) return SANP_CUDA_BAD_ARGUMENT;
+  const GateArgs args = gate_args(*gate, *tensors, workspace);
+  return static_cast<int>(launch_gate(*gate, args, static_cast<cudaStream_t>(stream)));
+}

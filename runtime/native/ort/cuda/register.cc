@@ -1,0 +1,13 @@
+// Registration of libsanp_ops_cuda with ONNX Runtime: the operators of both providers, because a session refuses a
+// second library with the same domain, and because a node that CUDA does not take needs a kernel on the CPU.
+#include "ort/common/registration.h"
+#include "ort/cpu/channel_gate_op.h"
+#include "ort/cpu/gated_conv_op.h"
+#include "ort/cuda/channel_gate_cuda.h"
+#include "ort/cuda/gated_conv_cuda.h"
+
+extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
+                                                                               const OrtApiBase* base) {
+  return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp, sanp::GatedConvCudaOp,
+                            sanp::ChannelGateCudaOp>(options, base, "libsanp_ops_cuda");
+}
