@@ -177,7 +177,7 @@ class _Run:
                     f"its state is in {self.output}: resume to continue"
                 )
 
-        while position.epoch < stage.epochs and not active.task.finished():
+        while position.epoch < stage.epochs and (position.step or not active.task.finished()):
             row = self.loop.epoch(active, position, pause)
             position.end_epoch(row)
             self.journal.epoch(row)
