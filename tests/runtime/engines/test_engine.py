@@ -242,12 +242,18 @@ def test_library_of_an_older_bundle_opens(tmp_path):
         'const char* sanp_ops_version(void) { return "0.0.9"; }\n'
         'const char* sanp_ops_isa(void) { return "portable"; }\n'
         "int sanp_ops_force_isa(const char* name) { return name == 0; }\n"
+        'const char* sanp_ops_algorithms(const long* shape) { return shape ? "rows" : ""; }\n'
     )
     subprocess.run(["cc", "-shared", "-fPIC", source, "-o", tmp_path / "old.so"], check=True)
     library = OpLibrary(tmp_path / "old.so")
     assert (library.version, library.isa) == ("0.0.9", "portable")
+    assert library.session_entries() == library.session_entries("auto") == {}, "what asks for nothing still runs"
     with pytest.raises(TargetError, match="newer library"):
         library.algorithms([1] * 15)
+    # Its switch was one for the whole process: what is asked of one session is refused, not ignored.
+    for asked in ({"isa": "portable"}, {"winograd": 2}, {"bf16_weights": False}):
+        with pytest.raises(TargetError, match=r"version 0\.0\.9.*per session.*compile the bundle again"):
+            library.session_entries(**asked)
 
 
 def test_instruction_sets(native_path):
@@ -256,7 +262,7 @@ def test_instruction_sets(native_path):
         assert portable.isa == "portable"
         assert portable.proof().isa == "portable"
         np.testing.assert_allclose(portable(x).logits, best(x).logits, rtol=1e-4, atol=1e-4)
-        assert best.library.isa == best.isa, "forcing one engine must not change the next"
+        assert best.library.isa == best.isa, "the choice of one engine must not change the next"
         for layer in tiny_net.GATED:
             np.testing.assert_array_equal(portable(x).gates[layer] != 0, best(x).gates[layer] != 0)
     with load(native_path, isa="auto") as automatic:

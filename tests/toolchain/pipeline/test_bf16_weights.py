@@ -20,7 +20,9 @@ from sanp.report.view import _engine_options
 from sanp.settings.base import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.contract import LOGITS
 from sanp_runtime.engines.onnxruntime.library import OpLibrary
+from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_targets.errors import ConfigError
 from tests.support.checkpoints import make_checkpoint
 
@@ -111,16 +113,12 @@ def test_all_levels_pass_and_a_wrong_file_is_still_seen(made, tmp_path):
 
 def test_the_library_answers_as_without_16_bits(made):
     _, _, _, rounded = made
-    x = rounded.reference().x
-    handle = OpLibrary(rounded.library())._handle
+    library, feeds = OpLibrary(rounded.library()), {rounded.manifest.input["name"]: rounded.reference().x}
     answers = []
-    try:
-        for on in (0, 1):
-            assert handle.sanp_ops_narrow_weights(on) == 0
-            with load(rounded.path) as engine:
-                answers.append(engine(x).logits)
-    finally:
-        handle.sanp_ops_narrow_weights(1)
+    for on in (False, True):
+        entries = library.session_entries(bf16_weights=on)
+        session = open_session(rounded.graph("model"), 1, library.path, entries=entries)
+        answers.append(session.run([LOGITS], feeds)[0])
     np.testing.assert_array_equal(*answers)
 
 

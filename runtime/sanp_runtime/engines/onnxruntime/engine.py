@@ -13,7 +13,7 @@ from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import LOGITS, mask_input
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
-from sanp_runtime.engines.onnxruntime.library import OpLibrary
+from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof, expected_nodes
@@ -35,7 +35,8 @@ class OnnxEngine(Engine):
         super().__init__(bundle, variant)
         self.options = options
         self.library = OpLibrary(options.library) if options.library is not None else None
-        self.isa: Optional[str] = None
+        self._entries = self.library.session_entries(options.isa) if self.library is not None else {}
+        self.isa = self._entries.get(ISA_ENTRY, self.library.isa) if self.library is not None else None
         self._session: Any = self._new_session()
         self._check_signature()
 
@@ -108,9 +109,7 @@ class OnnxEngine(Engine):
         path = self.bundle.variant(self.variant)
         if self.library is None:
             return open_session(path, self.options.threads, None, profile_prefix)
-        with self.library.forced(self.options.isa):
-            self.isa = self.library.isa
-            return open_session(path, self.options.threads, self.library.path, profile_prefix)
+        return open_session(path, self.options.threads, self.library.path, profile_prefix, self._entries)
 
     def _check_signature(self) -> None:
         """The model has the inputs and outputs that the manifest promises; InputError otherwise."""

@@ -48,11 +48,17 @@ class PlanRace:
     """`sanp.pipeline.tune.search.Race` on this machine.
 
     model: a gated graph; feeds: inputs of one call each, every plan gets all of them in every round; library: the
-    operator library.
+    operator library; entries: what the sessions ask of it, see `OpLibrary.session_entries`.
     """
 
-    def __init__(self, model: onnx.ModelProto, feeds: Sequence[Mapping[str, np.ndarray]], library: Path) -> None:
-        self._model, self._calls, self._library = model, len(feeds), library
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        feeds: Sequence[Mapping[str, np.ndarray]],
+        library: Path,
+        entries: Mapping[str, str] | None = None,
+    ) -> None:
+        self._model, self._calls, self._library, self._entries = model, len(feeds), library, entries
         self._turns = [feeds[start : start + _PER_TURN] for start in range(0, len(feeds), _PER_TURN)]
 
     def layers(self, plans: Sequence[Plan], rounds: int) -> list[dict[str, np.ndarray]]:
@@ -75,7 +81,7 @@ class PlanRace:
         for name, content in files.items():
             (folder / f"{name}.onnx").write_bytes(content)
             prefix = folder / f"trace-{name}" if profiled else None
-            sessions.append(open_session(folder / f"{name}.onnx", THREADS, self._library, prefix))
+            sessions.append(open_session(folder / f"{name}.onnx", THREADS, self._library, prefix, self._entries))
         return sessions
 
     def _take_turns(self, sessions: Sequence[Any], rounds: int) -> list[np.ndarray]:

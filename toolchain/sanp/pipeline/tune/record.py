@@ -35,23 +35,24 @@ def tune(
     answers: Reference | None,
     library: Path,
     race: RaceMaker = PlanRace,
+    isa: str | None = None,
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The algorithms that beat the cost model on this machine, and the record for the manifest.
 
     One choice serves all gated variants: `open` and `replay` show what the deployed kernels cost, so they must have
     them. Real samples pass the learned gates; without answers the masks are random with half of the channels open, in
-    the variant where they are the scale.
+    the variant where they are the scale. isa: instruction set of the candidates and of the race; None is the best.
     """
     variant = GATED if answers is not None else REPLAY
     feeds = _real(manifest, answers) if answers is not None else _random(manifest)
     opened = OpLibrary(library)
     shapes = kernel_shapes(to_graph(models[variant]))
-    candidates = {layer: _worth_trying(opened.algorithms(shape)) for layer, shape in shapes.items()}
+    candidates = {layer: _worth_trying(opened.algorithms(shape, isa)) for layer, shape in shapes.items()}
     tuned = search(
         {layer: names for layer, names in candidates.items() if names}, race(models[variant], feeds, library)
     )
     inputs = REFERENCE_FILE if answers is not None else f"random, {_KEEP:.0%} of the channels open"
-    return tuned.algorithms, _record(tuned, opened, inputs)
+    return tuned.algorithms, _record(tuned, opened, isa or opened.isa, inputs)
 
 
 def _worth_trying(algorithms: Sequence[str]) -> tuple[str, ...]:
@@ -59,10 +60,10 @@ def _worth_trying(algorithms: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in algorithms if name == algorithms[0] or name != "gather")
 
 
-def _record(tuned: Tuned, library: OpLibrary, inputs: str) -> dict[str, Any]:
+def _record(tuned: Tuned, library: OpLibrary, isa: str, inputs: str) -> dict[str, Any]:
     network = None if tuned.network_ms is None else dict(zip(("model", "tuned"), tuned.network_ms))
     return {
-        "machine": machine(fingerprint(), library.isa),
+        "machine": machine(fingerprint(), isa),
         "library": library.version,
         "onnxruntime": onnxruntime_version(),
         "threads": THREADS,
