@@ -29,9 +29,10 @@ from sanp.training.metadata import describe
 from sanp.training.processes import Processes, processes
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
-from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
+from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted, ValidationError
 
 _RECALIBRATION_IMAGES = 8192
+_TOLERANCE = 0.03  # of the dense cost: how far above its budget a network may end
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ def train(settings: TrainSettings, *, output: Path, progress: bool = True, resum
     (to resume), metrics.jsonl and, where TensorBoard is installed, tensorboard/. progress: bars on stderr.
     resume: continue from output/state.safetensors. Under torchrun every process calls this; rank 0 writes.
 
-    Raises ConfigError for settings that cannot run, InputError for damaged files or a loss that is not finite,
-    TrainingInterrupted after SIGINT or SIGTERM, when the state has been saved.
+    Raises ConfigError for settings that cannot run, such as a budget below what the method can reach; InputError for
+    damaged files or a loss that is not finite; TrainingInterrupted after SIGINT or SIGTERM, when the state has been
+    saved; ValidationError, after the checkpoint was written, if the network costs over 3 points more than the budget.
     """
     output = Path(output)
     create(settings.method, settings.options)  # a wrong option is told before data is loaded
@@ -123,6 +125,7 @@ class _Run:
         if resume:
             self.position = self._restore()
         else:
+            self._check_floor()
             first = next(iter(self.stages.values()))
             self.position = state.Position(first.name)
             self._prepare(first)
@@ -145,6 +148,14 @@ class _Run:
                 self._prepare(self.stages[after])
             self._save(None)
         return self._result()
+
+    def _check_floor(self) -> None:
+        floor, budget = self.method.floor(self._context()), self.settings.budget
+        if budget <= floor:
+            raise ConfigError(
+                f"budget is {budget:g} of the dense cost, expected more than {floor:.4f}, which the gates, the layers "
+                "without a gate and one open channel in each of the others cost; raise the budget"
+            )
 
     def _prepare(self, stage: Stage) -> None:
         """What happens to the network before a stage. Seeded, so that gates begin alike after any backbone."""
@@ -213,6 +224,11 @@ class _Run:
             self._recalibrate()
         final = evaluate(self.network, self.test, tracker)
         path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
+        if final.cost > self.settings.budget + _TOLERANCE:
+            raise ValidationError(
+                f"{path} costs {final.cost:.1%} of the dense network on the test split, expected at most the budget of "
+                f"{self.settings.budget:.1%} (and {100 * _TOLERANCE:.0f} points); train longer or raise the budget"
+            )
         dense = self.position.dense["accuracy"] if self.position.dense else 0.0
         history = tuple(self.position.history)
         return TrainResult(path, dense, final.accuracy, final.cost, final, uncalibrated, history)
