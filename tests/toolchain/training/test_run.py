@@ -205,7 +205,7 @@ def test_oracle_needs_a_data_set_with_modes(tmp_path):
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
 def test_mixed_precision_keeps_gates_in_float32(precision, tmp_path):
-    config = tiny(**{"budget": 0.6, "precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
+    config = tiny(**{"budget": 1.0, "precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
     result = train(config, output=tmp_path, progress=False)
     assert all(math.isfinite(row["loss"]) for row in result.history)
     network = checkpoint.load(result.checkpoint).model.train()
