@@ -51,11 +51,7 @@ def demo(
     }
     page = write_report(results, folder)
     if not validation.passed:
-        failed = [level for level, report in validation.levels().items() if not report.passed]
-        raise ValidationError(f"{', '.join(failed)} failed, expected all levels to pass; see {page}")
-    return {**results, "page": page, "headline": headline(profile), "summaries": _summaries(validation)}
-
-
-def _summaries(validation: Any) -> list[str]:
-    lines = [f"{level}: PASS  {report.summary()}" for level, report in validation.levels().items()]
-    return [validation.proof.summary(), *lines]
+        raise ValidationError(
+            f"{', '.join(validation.failed_levels())} failed, expected all levels to pass; see {page}"
+        )
+    return {**results, "page": page, "headline": headline(profile), "summaries": validation.lines()}

@@ -1,16 +1,12 @@
-"""The C interface of the CUDA kernels for tests: structures of sanp_cuda.h, the library, and the emulated library."""
+"""The C interface of the CUDA kernels for benchmarks and tests: structures of sanp_cuda.h, and the library."""
 
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
+import math
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_int32, c_size_t, c_void_p
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
 FLOAT32, FLOAT16 = 0, 1
 OIHW, HWIO = 0, 1
 BAD_ARGUMENT, BAD_PLAN = -1, -2
@@ -75,6 +71,28 @@ XAVIER = Device(7, 2, 8, 96 * 1024)
 HOPPER = Device(9, 0, 132, 227 * 1024)
 
 
+def describe(c_in: int, c_out: int, size: int | tuple[int, int], **fields: object) -> Conv:
+    """A convolution by its channels and map; `kernel`, `stride`, `pad`, `dilation` take one number or two."""
+    pair = {name: fields.pop(name, default) for name, default in (("kernel", 3), ("stride", 1), ("dilation", 1))}
+    kernel, stride, dilation = (v if isinstance(v, tuple) else (v, v) for v in pair.values())
+    pad = fields.pop("pad", kernel[0] // 2)
+    pad = pad if isinstance(pad, tuple) else (pad, pad)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    out = [
+        (s + 2 * p - d * (k - 1) - 1) // t + 1
+        for s, p, d, k, t in zip((height, width), pad, dilation, kernel, stride, strict=True)
+    ]
+    conv = Conv(
+        type=FLOAT32, weight_order=HWIO, batch=1, c_in=c_in, height=height, width=width, c_out=c_out, out_height=out[0],
+        out_width=out[1], kernel_h=kernel[0], kernel_w=kernel[1], stride_h=stride[0], stride_w=stride[1],
+        pad_top=pad[0], pad_left=pad[1], dilation_h=dilation[0], dilation_w=dilation[1], group=1, scale_rows=1,
+        shift_rows=1, active_rows=1, residual_dense=0, act_min=0.0, act_max=math.inf,
+    )  # fmt: skip
+    for name, value in fields.items():
+        setattr(conv, name, value)
+    return conv
+
+
 class CudaLibrary:
     """libsanp_cuda, or the emulated one, with typed functions."""
 
@@ -93,8 +111,9 @@ class CudaLibrary:
         h.sanp_cuda_gate.argtypes = [POINTER(Gate), POINTER(GateTensors), c_void_p, c_void_p]
 
     def require(self, status: int) -> None:
-        """Fails with the library's own text."""
-        assert status == 0, self.handle.sanp_cuda_message(status).decode()
+        """RuntimeError with the library's own text unless `status` is 0."""
+        if status != 0:
+            raise RuntimeError(self.handle.sanp_cuda_message(status).decode())
 
     def device(self) -> Device:
         """The current device."""
@@ -112,7 +131,10 @@ class CudaLibrary:
         """Every plan, the preferred one first."""
         plans = (Plan * 128)()
         count = self.handle.sanp_cuda_conv_candidates(byref(conv), byref(device), plans, len(plans))
-        assert 0 < count <= len(plans), self.handle.sanp_cuda_message(count).decode()
+        if not 0 < count <= len(plans):
+            raise RuntimeError(
+                f"{count} plans, expected 1 to {len(plans)}: {self.handle.sanp_cuda_message(count).decode()}"
+            )
         return list(plans)[:count]
 
     def algorithm(self, plan: Plan) -> str:
@@ -122,16 +144,3 @@ class CudaLibrary:
     def describe(self, plan: Plan) -> str:
         """Algorithm, tile and slices, for messages."""
         return f"{self.algorithm(plan)} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
-
-
-def build_emulated() -> CudaLibrary:
-    """The kernels compiled for the CPU emulator, in build/cuda-emulated; a later run compiles only what changed."""
-    if shutil.which("cmake") is None or shutil.which("c++") is None:
-        pytest.skip("cmake or a C++ compiler is missing")
-    folder = ROOT / "build/cuda-emulated"
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", *generator, "-S", ROOT / "runtime/native/tests/cuda", "-B", folder]
-    for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return CudaLibrary(folder / "libsanp_cuda_emulated.so")

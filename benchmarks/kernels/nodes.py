@@ -1,6 +1,6 @@
 """What one node costs: chains of SanpGatedConv and SanpChannelGate, one node subtracted from forty-one.
 
-    python benchmarks/kernels_nodes.py [--library PATH]
+    python -m benchmarks.kernels.nodes [--library PATH]
 
 The convolutions have one channel and one pixel, so their time is the call; the gates come in the sizes of real layers.
 Processor time of one thread; the tenth percentile of 60 rounds, because other load only ever adds.
@@ -8,15 +8,17 @@ Processor time of one thread; the tenth percentile of 60 rounds, because other l
 
 from __future__ import annotations
 
-import argparse
 import math
+import sys
 import time
 from pathlib import Path
 
-import kernels
-import kernels_models as models
 import numpy as np
 from onnx import helper
+
+from benchmarks.command_line import json_parser, write_json
+from benchmarks.networks.graphs import model_bytes
+from benchmarks.sessions import Library, bound_run
 
 LENGTH = 41
 ROUNDS, REPEATS = 60, 5
@@ -46,13 +48,13 @@ def chain(kind: str, length: int, channels: int, size: int, hidden: int) -> byte
         else:
             nodes.append(helper.make_node(kind, [source], [output]))
         source = output
-    return models._model(nodes, [("x", [1, channels, size, size])], source, constants)
+    return model_bytes(nodes, [("x", [1, channels, size, size])], source, constants)
 
 
-def seconds(library: kernels.Library, kind: str, length: int, channels: int, size: int, hidden: int) -> float:
+def seconds(library: Library, kind: str, length: int, channels: int, size: int, hidden: int) -> float:
     """Of one inference, tenth percentile."""
-    session = kernels.session(chain(kind, length, channels, size, hidden), library)
-    run = kernels.bound_run(session, {"x": np.ones((1, channels, size, size), np.float32)})
+    session = library.session(chain(kind, length, channels, size, hidden))
+    run = bound_run(session, {"x": np.ones((1, channels, size, size), np.float32)})
     run()
     times = []
     for _ in range(ROUNDS):
@@ -65,16 +67,19 @@ def seconds(library: kernels.Library, kind: str, length: int, channels: int, siz
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
-    library = kernels.Library(parser.parse_args().library)
+    options = json_parser(__doc__)
+    options.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    args = options.parse_args()
+    library, rows = Library(args.library), []
     cases = [("Tanh", (1, 1, 1)), ("SanpGatedConv", (1, 1, 1)), *(("SanpChannelGate", gate) for gate in GATES)]
-    for kind, shape in cases:
-        one, many = (seconds(library, kind, length, *shape) for length in (1, LENGTH))
-        cost = (many - one) / (LENGTH - 1)
-        print(f"{kind:<16} {shape[0]:4d} channels @{shape[1]}, hidden {shape[2]}: {cost * 1e6:6.2f} us", flush=True)
+    for kind, (channels, size, hidden) in cases:
+        one, many = (seconds(library, kind, length, channels, size, hidden) for length in (1, LENGTH))
+        cost = (many - one) / (LENGTH - 1) * 1e6
+        rows.append({"node": kind, "channels": channels, "map": size, "hidden": hidden, "us": cost})
+        print(f"{kind:<16} {channels:4d} channels @{size}, hidden {hidden}: {cost:6.2f} us", flush=True)
+    write_json(args.json, {**library.origin(), "nodes": rows})
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -1,10 +1,10 @@
 """What `sanp compile --tune` gains on this machine: full-size networks, tuned against untuned, one thread, batch 1.
 
-    python benchmarks/tuned_plans.py --json out.json                 # the three backbones, all steps
-    python benchmarks/tuned_plans.py --isa portable --models m-cifarnet
-    python benchmarks/tuned_plans.py --folder runs --steps compare   # on the bundles of an earlier run
+    python -m benchmarks.networks.tuned --json out.json               # the three backbones; adds to what the file holds
+    python -m benchmarks.networks.tuned --isa portable --models m-cifarnet
+    python -m benchmarks.networks.tuned --folder runs --steps compare   # on the bundles of an earlier run
 
-The networks are those of end_to_end.py: full width, not trained, gates drawn at random. Both bundles hold the same
+The networks are those of untrained.py. Both bundles hold the same
 weights and run the same real samples, interleaved. A speed-up is the median over the samples of a round, then the
 median over the rounds of a pair of engines, then the mean of the pairs: equal engines differ by 1 to 2 % while they
 live.
@@ -12,22 +12,22 @@ live.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
-from end_to_end import SAMPLES, untrained
 
 import sanp
+from benchmarks.command_line import json_parser, write_json
+from benchmarks.networks.untrained import export
+from benchmarks.sessions import require_close
 from sanp import data, models
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.tune.race import PlanRace, with_algorithms
 from sanp.pipeline.tune.record import tune as tune_algorithms
-from sanp_export.graph import model_file as graph
+from sanp_export.graph import model_file
 from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
@@ -40,15 +40,6 @@ REPEATS = 6
 STEPS = ("export", "tune", "compare")
 
 
-def export(name: str, folder: Path) -> None:
-    """`folder/NAME.onnx` with PyTorch's answers on digits beside it."""
-    dataset = data.load("digits")
-    images, labels = dataset.test.images[:SAMPLES], dataset.test.labels[:SAMPLES]
-    network = untrained(name, dataset.train)
-    example = torch.from_numpy(images[:2])
-    sanp.export(network, folder / f"{name}.onnx", example_input=example, images=images, labels=labels)
-
-
 def tune(name: str, folder: Path, isa: str | None) -> None:
     """`folder/NAME.sanp`, `folder/NAME-tuned.sanp`, and in `folder/NAME-tuning.json` what the race found.
 
@@ -56,14 +47,14 @@ def tune(name: str, folder: Path, isa: str | None) -> None:
     """
     model, library = folder / f"{name}.onnx", find_library()
     bundle = sanp.compile(model, folder / f"{name}.sanp", replace=True)
-    proto, race = graph.read(model), PlanRace
+    proto, race = model_file.read(model), PlanRace
     if isa is not None:
         race = functools.partial(PlanRace, entries=OpLibrary(library).session_entries(isa))
     algorithms, record = tune_algorithms(variants(proto), bundle.manifest, bundle.reference(), library, race, isa)
     hinted = folder / f"{name}-tuned.onnx"
-    graph.write(with_algorithms(proto, algorithms), hinted)
+    model_file.write(with_algorithms(proto, algorithms), hinted)
     sanp.compile(hinted, folder / f"{name}-tuned.sanp", reference=reference_path(model), replace=True)
-    (folder / f"{name}-tuning.json").write_text(json.dumps(record), encoding="utf-8")
+    write_json(folder / f"{name}-tuning.json", record)
 
 
 def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
@@ -75,7 +66,8 @@ def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
         for repeat in range(REPEATS):
             order = list(paths) if repeat % 2 == 0 else list(paths)[::-1]
             engines = {key: load(paths[key], isa=isa) for key in order}
-            require_equal(name, *(engine(x).logits for engine in engines.values()))
+            tuned, model = (engines[key](x).logits for key in ("tuned", "model"))
+            require_close(name, tuned, model, 2e-5)  # a plan may change an answer by rounding
             calls = {key: [engines[key].bind(x[i : i + 1]) for i in range(len(x))] for key in order}
             measured = measure(calls, duration / REPEATS)
             for key in paths:
@@ -93,13 +85,6 @@ def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
     }
 
 
-def require_equal(name: str, first: np.ndarray, second: np.ndarray) -> None:
-    """Refuse to time a plan that changes an answer by more than rounding."""
-    error = float(np.abs(first - second).max() / np.abs(first).max())
-    if not error < 2e-5:
-        raise SystemExit(f"{name}: the tuned bundle differs by {error:.1e} of the largest logit, expected < 2e-5")
-
-
 def report(row: dict) -> None:
     """Two lines per network."""
     times, speed, algorithms = row["typical_ms"], row["speedup"], row["tuning"]["algorithms"]
@@ -112,19 +97,18 @@ def report(row: dict) -> None:
 
 def main() -> None:
     """Parse the arguments, run the steps, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(models.NAMES), choices=models.NAMES)
-    parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
-    parser.add_argument("--folder", type=Path, help="keep models and bundles here [default: a temporary folder]")
-    parser.add_argument("--isa", help="instruction set to tune and compare with [default: the best]")
-    parser.add_argument("--duration", type=float, default=10.0, help="seconds of comparison per network")
-    parser.add_argument("--json", type=Path, help="write the results here, added to those of other networks")
-    options = parser.parse_args()
+    made = json_parser(__doc__)
+    made.add_argument("--models", nargs="+", default=list(models.NAMES), choices=models.NAMES)
+    made.add_argument("--steps", nargs="+", default=list(STEPS), choices=STEPS)
+    made.add_argument("--folder", type=Path, help="keep models and bundles here [default: a temporary folder]")
+    made.add_argument("--isa", help="instruction set to tune and compare with [default: the best]")
+    made.add_argument("--duration", type=float, default=10.0, help="seconds of comparison per network")
+    options = made.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         for name in options.models:
             if "export" in options.steps:
-                export(name, folder)
+                export(name, folder / f"{name}.onnx", data.load("digits"))
             if "tune" in options.steps:
                 tune(name, folder, options.isa)
             if "compare" in options.steps:
@@ -138,8 +122,7 @@ def save(path: Path, row: dict) -> None:
     """Replace or add the row of one network and instruction set."""
     known = json.loads(path.read_text(encoding="utf-8"))["networks"] if path.exists() else []
     kept = [other for other in known if (other["model"], other["isa"]) != (row["model"], row["isa"])]
-    content = {"machine": describe(fingerprint()), "networks": [*kept, row]}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(path, {"machine": describe(fingerprint()), "networks": [*kept, row]})
 
 
 if __name__ == "__main__":
