@@ -14,7 +14,7 @@ from sanp_targets.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Workers:
+class Processes:
     """This process's rank, the number of processes, and the device it trains on."""
 
     rank: int
@@ -56,7 +56,7 @@ class Workers:
 
 
 @contextmanager
-def workers(device: str) -> Iterator[Workers]:
+def processes(device: str) -> Iterator[Processes]:
     """Join the process group that torchrun announced, if any; leaves it afterwards.
 
     Raises ConfigError for a device that this machine does not have.
@@ -64,7 +64,7 @@ def workers(device: str) -> Iterator[Workers]:
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = resolve_device(device)
     if world == 1:
-        yield Workers(0, 1, place)
+        yield Processes(0, 1, place)
         return
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -73,7 +73,7 @@ def workers(device: str) -> Iterator[Workers]:
     if joined:
         distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
-        yield Workers(rank, world, place)
+        yield Processes(rank, world, place)
     finally:
         if joined:
             distributed.destroy_process_group()
