@@ -19,7 +19,7 @@ def _one_thread():
 
 
 @pytest.fixture
-def force_codes():
+def force_masks():
     """Make every gate of a SANP network a random table of 0 and 1, the same for all samples of a layer's rows."""
 
     def force(model, seed=0, keep=0.5):

@@ -130,7 +130,7 @@ def test_fixed_k_count_is_exact_and_ties_close():
     assert gate.export().k == 0
 
 
-def test_static_code_is_the_same_for_all_samples_and_exports_as_a_constant():
+def test_static_mask_is_the_same_for_all_samples_and_exports_as_a_constant():
     gate = trained(ConstantGate(6, 20))
     decision = gate(torch.randn(7, 6, 3, 3))
     assert (decision.scale == decision.scale[0]).all()

@@ -22,17 +22,17 @@ from pathlib import Path
 import torch
 from sanp.methods.registry import train_settings
 from sanp.training import train
-from sanp.training.run import (_Run)
+from sanp.training.run import (Run)
 torch.set_num_threads(1)
 config = train_settings(**json.loads(sys.argv[1]))
 kept = {}
-finish = _Run._result
+finish = Run._result
 def spy(self):
     result = finish(self)
     state = self.network.state_dict()
     kept.update(model={n: v.double().sum().item() for n, v in state.items()}, rank=self.processes.rank)
     return result
-_Run._result = spy
+Run._result = spy
 result = train(config, output=Path(sys.argv[2]), progress=False)
 Path(sys.argv[2], f"rank{kept['rank']}.json").write_text(json.dumps({**kept, "cost": result.cost}))
 """

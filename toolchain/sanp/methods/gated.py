@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
 from sanp.cost.controller import Control
+from sanp.cost.tracker import CostTracker
 from sanp.gating.attach import attach_gates
 from sanp.gating.controls import set_density, set_threshold
 from sanp.gating.policy import GatePolicy
@@ -79,6 +80,11 @@ class GatedMethod(Method):
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
         return attach_gates(network, example_input, self.make_gate, self.name, self.settings.model_dump(mode="json"))
+
+    def floor(self, context: Context) -> float:
+        """What the gates, the layers without one, and a single channel in each of the others cost."""
+        gated = self.attach(context.network, context.example)
+        return CostTracker(gated, context.example, full=context.full).floor()
 
     def stages(self, train: TrainSettings) -> tuple[Stage, ...]:
         """pretrain, warmup, joint."""
