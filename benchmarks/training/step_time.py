@@ -15,6 +15,7 @@ from torch import nn
 from benchmarks.command_line import parser
 from benchmarks.training.rows import RESULTS, write_rows
 from sanp import models
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
 from sanp.methods.registry import create
@@ -47,7 +48,7 @@ def active(stage: Stage, network: nn.Module, settings: TrainSettings, batch: Bat
     """A stage at work on a network, on one CPU."""
     example, alone = batch.images[:1], Processes(0, 1, torch.device("cpu"))
     full = CostTracker(network, example).dense
-    context = Context(settings, network, example, full, lambda most: iter([batch]), alone.mean)
+    context = Context(settings, network, example, MacCounter, full, lambda most: iter([batch]), alone.mean)
     return ActiveStage(stage, context, Length(1, steps), alone)
 
 
@@ -57,9 +58,8 @@ def measure(model_name: str, width: float, size: int, steps: int) -> dict[str, f
     batch = Batch(torch.randn(64, 3, size, size), torch.randint(0, 10, (64,)))
     settings, method = TrainSettings(width=width, image_size=size, lr=0.01), create("sanp", {"joint_lr": 0.01})
     plain = models.build(model_name, width=width).train()
-    pretrain, warm_up, joint_stage = method.stages(settings)
-    assert warm_up.prepare is not None
-    gated = warm_up.prepare(plain, batch.images[:1]).train()
+    pretrain, _, joint_stage = method.stages(settings)
+    gated = method.attach(plain, batch.images[:1]).train()
     dense, joint = (
         active(stage, network, settings, batch, steps) for stage, network in ((pretrain, plain), (joint_stage, gated))
     )

@@ -104,6 +104,12 @@ def test_every_room_has_its_place(package):
     assert {name for name in rooms if not name.startswith("__")} == set(ROOMS[package].split())
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_architecture_page_has_the_same_order(package):
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert f"| `{package}` | {', '.join(ROOMS[package].split())} |" in page
+
+
 def test_no_upward_import():
     upward = [
         f"{name} imports {other}"

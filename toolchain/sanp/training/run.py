@@ -11,6 +11,7 @@ import torch
 
 from sanp import checkpoint, data, models
 from sanp.checkpoint.architecture import rebuild
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
 from sanp.methods.base import Method
@@ -30,6 +31,7 @@ from sanp.training.result import TrainResult, check_budget
 from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
 _RECALIBRATION_IMAGES = 8192
+_COUNTER = MacCounter  # what the budget is counted in
 
 
 class Run:
@@ -64,7 +66,7 @@ class Run:
         size, channels = dataset.image_size, dataset.in_channels
         self.network = models.build(settings.model, dataset.num_classes, settings.width, channels, size).to(device)
         self.example = torch.zeros(1, channels, size, size, device=device)
-        self.full = CostTracker(self.network, self.example).dense
+        self.full = CostTracker(self.network, self.example, _COUNTER).dense
         if resume:
             self.position = self._restore()
         else:
@@ -104,10 +106,11 @@ class Run:
         """What happens to the network before a stage. Seeded, so that gates begin alike after any backbone."""
         if stage.prepare is not None:
             torch.manual_seed(self.settings.seed + 1)
-            self.network = stage.prepare(self.network, self.example)
+            self.network = stage.prepare(self._context())
 
     def _context(self) -> Context:
-        return Context(self.settings, self.network, self.example, self.full, self._samples, self.processes.mean)
+        share = self.processes.mean
+        return Context(self.settings, self.network, self.example, _COUNTER, self.full, self._samples, share)
 
     def _samples(self, most: int) -> Iterator[Batch]:
         return self.batches.sequential(256, most)
