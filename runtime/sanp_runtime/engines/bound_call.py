@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import MappingProxyType
 from typing import Callable, Dict, Mapping, NamedTuple
 
@@ -16,11 +17,13 @@ Arrays = Dict[str, np.ndarray]
 class Binding(NamedTuple):
     """What a backend made of bound arrays.
 
-    run: compute and fill the outputs, complete when it returns. upload: take over new values of the inputs.
+    run: compute and fill the outputs, complete when it returns. upload: take over new values of the inputs. release:
+    give back what is held for them; called once, before or after the engine is closed.
     """
 
     run: Callable[[], object]
     upload: Callable[[], object]
+    release: Callable[[], object]
 
 
 class BoundCall:
@@ -40,7 +43,7 @@ class BoundCall:
     computes with the values of the last `update`, which it holds in device memory.
 
     An engine and all its bound calls are for one thread at a time. Several bound calls of one engine may be used in
-    turn. Closing the engine ends them.
+    turn. Closing the engine ends them; `close` ends one and gives back its device memory.
     """
 
     def __init__(self, feeds: Arrays, outputs: Arrays, binding: Binding, check: Callable[..., object]) -> None:
@@ -49,8 +52,10 @@ class BoundCall:
         masks = {name[len(MASK_PREFIX) :]: value for name, value in feeds.items() if name.startswith(MASK_PREFIX)}
         self._masks, self._outputs = MappingProxyType(masks), MappingProxyType(outputs)
         self._first = next(iter(outputs.values()))
-        self._run, self._upload = binding
+        self._run, self._upload = binding.run, binding.upload
         self._check = check
+        self._release = weakref.finalize(self, binding.release)
+        self._release.atexit = False  # the process gives everything back
 
     @property
     def input(self) -> np.ndarray:
@@ -78,9 +83,10 @@ class BoundCall:
         self._upload()
 
     def close(self) -> None:
-        """Release what the backend holds for this call; later calls raise ConfigError."""
+        """Release what the backend holds for this call, as forgetting it does; later calls raise ConfigError."""
         self._run = self._upload = _closed
+        self._release()
 
 
 def _closed() -> None:
-    raise ConfigError("the engine of this call has been closed, so it cannot run; load the bundle and bind again")
+    raise ConfigError("this call or its engine has been closed, so it cannot run; load the bundle and bind again")

@@ -137,6 +137,27 @@ def test_bound_calls_on_a_gpu_take_new_values_with_update(built):
         call()
 
 
+def test_a_bound_call_gives_back_its_device_memory(machine, stub, tmp_path):
+    """Binding again and again must not fill the GPU: closed or forgotten calls free theirs, and only theirs."""
+    target, _, cudart = machine()
+    tiny_trt.write(tmp_path / "net.sanp", target)
+    with load(build(tmp_path / "net.sanp", plugin=stub).path) as engine:
+        kept, before = engine.bind(tiny_net.samples(1)), len(cudart.allocations)
+        expected = kept().copy()
+        for _ in range(3):
+            engine.bind(tiny_net.samples(2))()
+        closed = engine.bind(tiny_net.samples(2), {"stem": np.ones((1, tiny_net.WIDTH), np.float32)})
+        assert len(cudart.allocations) == before + 2, "an input and a mask"
+        closed.close()
+        closed.close()
+        assert len(cudart.allocations) == before
+        with pytest.raises(ConfigError, match="closed"):
+            closed()
+        np.testing.assert_array_equal(kept(), expected)
+    kept.close()
+    assert not cudart.allocations
+
+
 def test_native_layers_need_no_plugin(machine, tmp_path, stub):
     target, *_ = machine()
     tiny_trt.write(tmp_path / "mixed.sanp", target, plugin=("block.a",))

@@ -89,14 +89,14 @@ class OnnxEngine(Engine):
             binding.bind_output(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
         run = functools.partial(self._session.run_with_iobinding, binding)
         if not rows:
-            return Binding(run, _nothing)
+            return Binding(run, _nothing, _nothing)
 
         def run_and_repeat() -> None:
             run()
             for name, value in rows.items():
                 outputs[name][:] = value
 
-        return Binding(run_and_repeat, _nothing)
+        return Binding(run_and_repeat, _nothing, _nothing)
 
     def _single_rows(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """A row for each gate of which the model computes one for all samples; only a run tells which these are."""
@@ -126,4 +126,4 @@ class OnnxEngine(Engine):
 
 
 def _nothing() -> None:
-    """What a processor does to take over new values."""
+    """What a processor does to take over new values, or to give back the memory that Python counts."""

@@ -41,6 +41,12 @@ class Cuda:
         self._memory.append(int(pointer.value or 0))
         return self._memory[-1]
 
+    def free(self, pointer: int) -> None:
+        """Give back what `allocate` returned; no effect after `close`, which gives back everything."""
+        if pointer in self._memory:
+            self._memory.remove(pointer)
+            self._call("cudaFree", ctypes.c_void_p(pointer))
+
     def upload(self, pointer: int, array: np.ndarray) -> None:
         """Copy a contiguous array to the device and wait for it."""
         self._copy(pointer, array.ctypes.data, array.nbytes, _HOST_TO_DEVICE)

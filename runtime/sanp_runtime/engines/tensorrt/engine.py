@@ -102,8 +102,12 @@ class TensorrtEngine(TensorrtBase):
                 raise self._not_run()
             self._fetch(outputs)
 
+        def release(cuda: Cuda = self._cuda) -> None:
+            for pointer in places.values():
+                cuda.free(pointer)
+
         upload()
-        return Binding(run, upload)
+        return Binding(run, upload, release)
 
     def _execute(self, feeds: Dict[str, np.ndarray], n: int) -> None:
         """Upload into the shared input buffers and enqueue."""
