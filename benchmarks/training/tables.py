@@ -1,19 +1,20 @@
 """Markdown tables from the result files, for docs/training.md.
 
-python benchmarks/training/tables.py
-python benchmarks/training/tables.py benchmarks/training/results/first-recipe
+python -m benchmarks.training.tables
+python -m benchmarks.training.tables benchmarks/results/training/first-recipe
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.command_line import parser
+from benchmarks.training.rows import RESULTS
+
 Rows = list[dict[str, Any]]
 
 
@@ -24,7 +25,7 @@ def spread(values: list[float]) -> str:
 
 
 def table(rows: Rows) -> str:
-    """One line per policy and budget, over the seeds."""
+    """One line per method and budget, over the seeds."""
     groups: dict[tuple[str, float], Rows] = defaultdict(list)
     for row in rows:
         groups[row["label"], row["budget"]].append(row)
@@ -41,7 +42,7 @@ def table(rows: Rows) -> str:
 
 
 def paired(rows: Rows) -> str:
-    """SANP minus each other policy, seed by seed: same backbone at the start, same budget, same epochs."""
+    """SANP minus each other method, seed by seed: same backbone at the start, same budget, same epochs."""
     sanp = {(row["budget"], row["seed"]): row["accuracy"] for row in rows if row["label"] == "sanp"}
     gaps: dict[tuple[str, float], list[float]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["seed"]):
@@ -85,9 +86,9 @@ def step_times(rows: Rows) -> str:
 
 def main() -> None:
     """Print the tables of every result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=RESULTS, help="folder of result files")
-    for path in sorted(parser.parse_args().folder.glob("*.json")):
+    made = parser(__doc__)
+    made.add_argument("folder", type=Path, nargs="?", default=RESULTS, help="folder of result files")
+    for path in sorted(made.parse_args().folder.glob("*.json")):
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         if path.stem == "backbones":
             parts = [backbones(rows)]

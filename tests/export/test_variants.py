@@ -1,5 +1,7 @@
 """The four graphs of a bundle: dense and all-open agree, replay reproduces, weights are stored once."""
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -7,7 +9,8 @@ import pytest
 import torch
 
 from sanp_export.exporter import ExportOptions, export
-from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
+from sanp_export.variants import share_weights, variants
+from sanp_runtime.contract import WEIGHTS_FILE
 from sanp_targets.errors import ExportError
 from tests.support import exported_nets as nets
 
@@ -56,8 +59,8 @@ def test_dense_has_only_standard_operators(graphs):
 
 def test_open_still_computes_its_gates(graphs):
     _, models = graphs
-    count = {name: [n.op_type for n in models[name].graph.node].count("SanpChannelGate") for name in ("model", "open")}
-    assert count["open"] == count["model"]
+    count = {name: [n.op_type for n in models[name].graph.node].count("SanpChannelGate") for name in ("gated", "open")}
+    assert count["open"] == count["gated"]
 
 
 def test_replay_reproduces_recorded_scales(graphs):
@@ -73,8 +76,8 @@ def test_shared_weights_load_from_one_file(graphs, tmp_path):
     _, models = graphs
     files, blob = share_weights(models)
     (tmp_path / WEIGHTS_FILE).write_bytes(blob)
-    stored = sum(onnx.numpy_helper.to_array(t).nbytes for t in models["model"].graph.initializer)
-    assert len(blob) < stored + 4096 * len(models["model"].graph.initializer)
+    stored = sum(onnx.numpy_helper.to_array(t).nbytes for t in models["gated"].graph.initializer)
+    assert len(blob) < stored + 4096 * len(models["gated"].graph.initializer)
     for name, content in files.items():
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(content)
@@ -86,3 +89,18 @@ def test_shared_weights_load_from_one_file(graphs, tmp_path):
 def test_a_mask_only_export_cannot_be_compiled():
     with pytest.raises(ExportError, match="no learned gates"):
         variants(export(nets.make("plain"), IMAGE, ExportOptions(gates="mask")))
+
+
+@pytest.mark.parametrize("name", ["gated", "open", "replay"])
+def test_each_mask_may_have_one_row_or_a_row_for_each_sample(graphs, name):
+    """ONNX Runtime shares buffers between tensors that it believes equal in size: every mix of rows must run."""
+    _, models = graphs
+    session = ort.InferenceSession(models[name].SerializeToString())
+    inputs = [*session.get_inputs(), *session.get_overridable_initializers()]
+    masks = {item.name: item.shape[1] for item in inputs if item.name.startswith("mask.")}
+    expected = None
+    for rows in itertools.product((None, 1, len(IMAGE)), repeat=len(masks)):
+        feeds = {key: np.ones((n, width), np.float32) for (key, width), n in zip(masks.items(), rows) if n is not None}
+        (logits,) = session.run(["logits"], {"input": IMAGE.numpy(), **feeds})
+        expected = logits if expected is None else expected
+        np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6, err_msg=str(rows))

@@ -48,13 +48,13 @@ def test_damage_is_2(capsys, bundle_path):
 
 
 def test_failed_level_is_1(capsys, tmp_path):
-    from sanp_runtime.bundle.manifest import GRAPHS
     from sanp_runtime.bundle.writer import BundleWriter
+    from sanp_runtime.contract import VARIANTS
     from tests.support.tiny_bundle import make_manifest, make_reference
 
     blob, offsets, weights = bytearray(), {}, tiny_net.weights(seed=4)
     with BundleWriter(tmp_path / "b.sanp") as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
         writer.add_reference(make_reference())
@@ -86,7 +86,7 @@ def test_run(capsys, pristine, tmp_path):
     with np.load(tmp_path / "y.npz", allow_pickle=False) as archive:
         np.testing.assert_allclose(archive["logits"], expected["logits"], rtol=1e-4, atol=1e-4)
         assert set(archive.files) == {"logits", "macs", "gate/stem", "gate/block.a", "gate/block.b"}
-    assert call(capsys, "run", pristine, "--graph", "dense")[1].count("100.0% of the dense MACs") == 6
+    assert call(capsys, "run", pristine, "--variant", "dense")[1].count("100.0% of the dense MACs") == 6
 
 
 @pytest.mark.parametrize("content", [b"", b"not numpy", b"\x93NUMPY\x01\x00", b"PK\x03\x04"])
@@ -102,6 +102,22 @@ def test_pickles_are_never_loaded(capsys, pristine, tmp_path):
     np.savez(tmp_path / "x.npz", a=np.zeros(1))
     code, _, err = call(capsys, "run", pristine, "--plain", "--input", tmp_path / "x.npz")
     assert code == 2 and "several arrays" in err
+
+
+def test_time_prints_the_convenient_and_the_bound_call(capsys, pristine):
+    code, out, _ = call(capsys, "time", pristine, "--plain", "--duration", "0.05", "--json")
+    row = json.loads(out)
+    assert code == 0 and 0 < row["bound_ms"] < row["convenient_ms"]
+    code, out, _ = call(capsys, "time", pristine, "--variant", "dense", "--duration", "0.05", "--batch", "2")
+    assert code == 0 and "variant dense, batch 2" in out and "engine(x)" in out
+    assert call(capsys, "time", pristine, "--plain", "--batch", "7")[0] == 2
+
+
+@pytest.mark.parametrize("command", ["run", "self-test", "profile", "time"])
+def test_every_command_that_loads_an_engine_takes_its_options(capsys, pristine, command):
+    code, _, err = call(capsys, command, pristine, "--plain", "--isa", "avx2")
+    assert code == 2 and "without an operator library" in err
+    assert call(capsys, command, pristine, "--threads", "0")[0] == 2
 
 
 def test_info(capsys, pristine):
@@ -121,7 +137,7 @@ def test_interrupt(capsys, pristine, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sanp_runtime.cli.open_bundle", interrupted)
+    monkeypatch.setattr("sanp_runtime.cli.info_command.open_bundle", interrupted)
     assert call(capsys, "info", pristine)[0] == 130
 
 

@@ -1,4 +1,4 @@
-"""A three-layer gated network with a residual, written by hand: NumPy reference and the four ONNX graphs.
+"""A three-layer gated network with a residual, written by hand: NumPy reference and the four variants as ONNX.
 
 It shares nothing with the exporter, so that the two check each other. The functions are copies of docs/operators.md.
 """
@@ -148,7 +148,7 @@ def _layer_nodes(kind: str, layer: str, weight: dict[str, np.ndarray]) -> list[o
 
 
 def build_graph(kind: str, weight: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """One of the four graphs of a bundle, as a model with functions and embedded weights."""
+    """One of the four variants of a bundle, as a model with functions and embedded weights."""
     weight = dict(weight, all_active=np.ones((1, C), np.float32), no_residual=np.zeros(1, np.float32))
     nodes = [node for layer in GATED for node in _layer_nodes(kind, layer, weight)]
     nodes += [
@@ -159,8 +159,8 @@ def build_graph(kind: str, weight: dict[str, np.ndarray]) -> onnx.ModelProto:
     functions, opsets = [], [helper.make_opsetid("", 20)]
     if kind != "dense":
         weight.update({f"mask.{layer}": np.ones((1, WIDTH), np.float32) for layer in GATED})
-        inputs += [_value(f"mask.{layer}", "mask_N", WIDTH) for layer in GATED]
-        outputs += [_value(f"gate.{layer}", "N", WIDTH) for layer in GATED]
+        inputs += [_value(f"mask.{layer}", f"mask.{layer}.N", WIDTH) for layer in GATED]
+        outputs += [_value(f"gate.{layer}", f"mask.{layer}.N" if kind == "replay" else "N", WIDTH) for layer in GATED]
         functions = [parser.parse_function(GATED_CONV)]
         functions += [parser.parse_function(CHANNEL_GATE)] if kind != "replay" else []
         opsets.append(helper.make_opsetid("sanp", 1))

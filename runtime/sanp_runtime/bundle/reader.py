@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Union
 
-from sanp_runtime.bundle import manifest as manifests
-from sanp_runtime.bundle.manifest import LIBRARY_FILE, MANIFEST_FILE, REFERENCE_FILE, FileEntry, Manifest
+from sanp_runtime.bundle.manifest import FileEntry, Manifest
+from sanp_runtime.bundle.manifest_reading import loads
 from sanp_runtime.bundle.reference import Reference, read_reference
+from sanp_runtime.contract import LIBRARY_FILE, MANIFEST_FILE, REFERENCE_FILE
 from sanp_targets.errors import InputError, TargetError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -28,13 +29,13 @@ class Bundle:
     path: Path
     manifest: Manifest
 
-    def graph(self, name: str) -> Path:
-        """Path of the ONNX file of a graph: "model", "open", "replay" or "dense"; InputError for another name."""
-        if name not in self.manifest.graphs:
+    def variant(self, name: str) -> Path:
+        """Path of the ONNX file of a variant: "gated", "open", "replay" or "dense"; InputError for another name."""
+        if name not in self.manifest.variants:
             raise InputError(
-                f"there is no graph {name!r} in {self.path}, expected one of {sorted(self.manifest.graphs)}"
+                f"there is no variant {name!r} in {self.path}, expected one of {sorted(self.manifest.variants)}"
             )
-        return self.path / self.manifest.graphs[name]
+        return self.path / self.manifest.variants[name]
 
     def library(self) -> Path:
         """Path of the operator library; TargetError if the bundle was compiled without one."""
@@ -89,7 +90,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}), expected the manifest of a bundle") from error
     try:
-        return manifests.loads(text)
+        return loads(text)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 

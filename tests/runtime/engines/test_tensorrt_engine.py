@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from sanp_runtime import load
-from sanp_runtime.bundle import manifest as manifests
-from sanp_runtime.bundle.manifest import GRAPHS
+from sanp_runtime.bundle.manifest_reading import loads
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli import main
+from sanp_runtime.contract import VARIANTS
 from sanp_runtime.engines.tensorrt.builder import build
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
@@ -64,7 +64,7 @@ def test_build_validate_profile_end_to_end(machine, stub, tmp_path, version, pre
     target, _, cudart = machine(version)
     tiny_trt.write(tmp_path / "net.sanp", target, precision)
     said = []
-    bundle = build(tmp_path / "net.sanp", plugin=stub, say=said.append)
+    bundle = build(tmp_path / "net.sanp", plugin=stub, log=said.append)
     assert any(version in line for line in said) and len([line for line in said if "building" in line]) == 4
     assert bundle.digest() == open_bundle(bundle.path).digest(), "hashes are right after the rewrite"
     assert bundle.manifest.build["fingerprint"]["tensorrt"] == version
@@ -72,7 +72,7 @@ def test_build_validate_profile_end_to_end(machine, stub, tmp_path, version, pre
     assert result.passed, result.summary()
     assert result.proof.seen_in.startswith(f"TensorRT {version}") and len(result.proof.accelerated) == 6
     assert result.replay.max_error > 0 and (precision == "fp32" or result.replay.max_error > 1e-5)
-    report = profile(bundle, duration_s=0.05)
+    report = profile(bundle, duration_s=0.05).to_json()
     assert report["versions"]["tensorrt"] == version and report["library"]["isa"] == f"sm_{DIALECTS[version][3]}"
     assert report["proof"]["passed"] and "TensorRT" in report["includes"] and "TensorRT" in report["node_times"]["note"]
     assert report["device"]["accelerator"]["tensorrt"] == version and version in report["device_name"]
@@ -119,6 +119,24 @@ def test_bound_batches_keep_their_inputs_apart(built):
     engine.close()
 
 
+def test_bound_calls_on_a_gpu_take_new_values_with_update(built):
+    """The input is in device memory: writing into the array changes nothing until `update`."""
+    x = tiny_net.samples(4)
+    with load(built.path) as engine:
+        first, second = engine(x[:2]), engine(x[2:])
+        out = {"logits": np.zeros_like(first.logits), "gate.stem": np.zeros_like(first.gates["stem"])}
+        call = engine.bind(x[:2], outputs=("logits", "gate.stem"), out=out)
+        call.input[...] = x[2:]
+        assert call() is out["logits"]
+        np.testing.assert_array_equal(out["logits"], first.logits)
+        np.testing.assert_array_equal(out["gate.stem"], first.gates["stem"])
+        call.update()
+        np.testing.assert_array_equal(call(), second.logits)
+        np.testing.assert_array_equal(out["gate.stem"], second.gates["stem"])
+    with pytest.raises(ConfigError, match="closed"):
+        call()
+
+
 def test_native_layers_need_no_plugin(machine, tmp_path, stub):
     target, *_ = machine()
     tiny_trt.write(tmp_path / "mixed.sanp", target, plugin=("block.a",))
@@ -139,19 +157,19 @@ def test_weak_typing_is_told_what_stays_single(machine, stub, tmp_path):
     target, *_ = machine("8.5.2")
     tiny_trt.write(tmp_path / "net.sanp", target, "fp16", plugin=())
     bundle = build(tmp_path / "net.sanp", plugin=stub)
-    header = json.loads((bundle.path / "model.engine").read_bytes().split(b"\n")[1])
+    header = json.loads((bundle.path / "gated.engine").read_bytes().split(b"\n")[1])
     expected = {f"{layer}/gate/{part}" for layer in tiny_net.GATED for part in ("pool", "squeeze", "excite", "scale")}
     assert expected | {"pool"} <= set(header["single"]) and "stem/conv" not in header["single"]
 
 
-@pytest.mark.parametrize("graph", ["model", "open", "replay"])
-def test_a_layer_that_is_not_our_plugin_stops_the_build(machine, stub, tmp_path, graph):
+@pytest.mark.parametrize("variant", ["gated", "open", "replay"])
+def test_a_layer_that_is_not_our_plugin_stops_the_build(machine, stub, tmp_path, variant):
     target, module, cudart = machine()
     before = tiny_trt.write(tmp_path / "net.sanp", target).digest()
     real = module.Builder.build_serialized_network
 
     def sabotage(self, network, config):
-        module.sabotage = {"block.a/conv"} if f"{graph}" == network.model.graph.name else set()
+        module.sabotage = {"block.a/conv"} if f"{variant}" == network.model.graph.name else set()
         return real(self, network, config)
 
     module.Builder.build_serialized_network = sabotage
@@ -238,7 +256,7 @@ def test_what_tensorrt_says_reaches_the_user(machine, stub, tmp_path):
         return real(self, path)
 
     module.OnnxParser.parse_from_file = parse
-    with pytest.raises(TargetError, match=r"10\.3\.0 cannot read model\.onnx: Plugin not found"):
+    with pytest.raises(TargetError, match=r"10\.3\.0 cannot read gated\.onnx: Plugin not found"):
         build(bundle.path, plugin=stub)
 
 
@@ -251,9 +269,9 @@ def test_what_tensorrt_says_reaches_the_user(machine, stub, tmp_path):
         ({"precision": "int4"}, "build.precision"),
         ({"plugin_layers": ["nowhere"]}, "build.plugin_layers"),
         ({"plugin_layers": "stem"}, "build.plugin_layers"),
-        ({"engines": {"model": {"file": "model.engine"}}}, "build.engines"),
-        ({"engines": {key: {"file": "../../etc/passwd"} for key in GRAPHS}}, "build.engines"),
-        ({"engines": {key: {"file": "model.onnx"} for key in GRAPHS}}, "build.fingerprint"),
+        ({"engines": {"gated": {"file": "gated.engine"}}}, "build.engines"),
+        ({"engines": {key: {"file": "../../etc/passwd"} for key in VARIANTS}}, "build.engines"),
+        ({"engines": {key: {"file": "gated.onnx"} for key in VARIANTS}}, "build.fingerprint"),
         ({"engines": []}, "build.engines"),
     ],
 )
@@ -261,7 +279,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(tmp_path, change, message
     manifest = tiny_trt.write(tmp_path / "net.sanp").manifest
     wrong = dataclasses.replace(manifest, build={**manifest.build, **change})
     with pytest.raises(InputError, match=message):
-        manifests.loads(wrong.dumps())
+        loads(wrong.dumps())
 
 
 def test_options_of_onnxruntime_are_refused(built):

@@ -8,30 +8,33 @@ import numpy as np
 import onnx
 import pytest
 
-from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.measure.node_times import NodeTime, _aggregate
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import sample_macs
+from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.layer_times import layer_times
-from sanp_runtime.profile.profile import _batches, profile
+from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, ValidationError
 from tests.support import tiny_net
 from tests.support.tiny_bundle import make_manifest, make_reference
 
-SHORT = {"duration_s": 0.05, "library": None}
+PLAIN = EngineOptions(library=None)
+SHORT = {"duration_s": 0.05}
 
 
 @pytest.fixture(scope="module")
 def result(pristine):
-    return profile(pristine, **SHORT)
+    return profile(pristine, PLAIN, **SHORT).to_json()
 
 
 def test_numbers_follow_from_the_raw_values(result):
     json.dumps(result, allow_nan=False)
     reference = make_reference()
     expected = sample_macs(tiny_net.LAYERS, reference.scales)
-    assert result["schema_version"] == 1 and result["settings"]["source"] == "reference.npz"
+    assert result["schema_version"] == 2 and result["settings"]["source"] == "reference.npz"
     assert result["macs"]["gated_mean"] == pytest.approx(expected.mean())
     np.testing.assert_allclose([row["macs"] for row in result["samples"]], expected)
     typical = {name: np.mean([row[f"{name}_ms"] for row in result["samples"]]) for name in ("dense", "open", "gated")}
@@ -40,7 +43,7 @@ def test_numbers_follow_from_the_raw_values(result):
     assert ratios["overhead"] == pytest.approx(typical["open"] / typical["dense"])
     assert ratios["theoretical"] == pytest.approx(result["macs"]["dense"] / expected.mean())
     assert ratios["efficiency"] == pytest.approx(ratios["measured"] / ratios["theoretical"])
-    for name, engine in result["engines"].items():
+    for name, engine in result["variants"].items():
         block = engine["latency"]
         assert block["count"] == len(block["values"]) and block["count"] % 6 == 0, name
         rounds = np.reshape(block["values"], (-1, 6))
@@ -66,7 +69,7 @@ def test_slow_success_is_a_failure(result, native_library, tmp_path):
 
 
 def test_native_profile(native_path):
-    result = profile(native_path, duration_s=0.05, threads=1)
+    result = profile(native_path, duration_s=0.05).to_json()
     assert result["proof"]["passed"] and result["library"]["isa"]
     rows = {row["name"]: row for row in result["layers"]}
     assert all(rows[name]["gated_ms"] > 0 and rows[name]["open_ms"] > 0 for name in tiny_net.GATED)
@@ -75,29 +78,29 @@ def test_native_profile(native_path):
 def test_batches_issue_every_sample_equally_often(pristine):
     x = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1)
     for size in (1, 2, 5):
-        parts = _batches(x, size)
+        parts = batches_of(x, size)
         assert len(parts) == 5 and all(part.shape[0] == size for part in parts)
         assert np.bincount(np.concatenate(parts).ravel().astype(int)).tolist() == [size] * 5
-    result = profile(pristine, batch=4, samples=tiny_net.samples(5), **SHORT)
+    result = profile(pristine, PLAIN, batch=4, samples=tiny_net.samples(5), **SHORT).to_json()
     assert result["settings"]["source"] == "caller" and len(result["samples"]) == 5
 
 
 @pytest.mark.parametrize("batch", [0, -1, 7, 1.5, True])
 def test_batch_is_checked(pristine, batch):
     with pytest.raises(ConfigError, match="batch"):
-        profile(pristine, batch=batch, **SHORT)
+        profile(pristine, PLAIN, batch=batch, **SHORT)
 
 
 def test_samples_are_checked(pristine):
     with pytest.raises(InputError):
-        profile(pristine, samples=np.zeros((2, 3, 8, 9), np.float32), **SHORT)
+        profile(pristine, PLAIN, samples=np.zeros((2, 3, 8, 9), np.float32), **SHORT)
 
 
 def write_bundle(path, open_weights=None, spoil=None, library=None):
-    """A bundle whose open graph has other weights, or whose node `spoil` is in a domain that our library lacks."""
+    """A bundle whose open variant has other weights, or whose node `spoil` is in a domain that our library lacks."""
     blob, offsets = bytearray(), {}
     with BundleWriter(path) as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             weights = open_weights if kind == "open" and open_weights else tiny_net.weights()
             model = tiny_net.build_graph(kind, weights)
             for item in model.graph.node:
@@ -116,12 +119,12 @@ def write_bundle(path, open_weights=None, spoil=None, library=None):
         return writer.finish(make_manifest())
 
 
-def test_wrong_open_graph_is_not_timed(tmp_path):
-    """An open graph with other weights than the dense one must stop the profile before any number is made."""
+def test_wrong_open_variant_is_not_timed(tmp_path):
+    """An open variant with other weights than the dense one must stop the profile before any number is made."""
     other = tiny_net.weights()
     other["block.b.weight"] = other["block.b.weight"] * np.float32(1.001)
     with pytest.raises(ValidationError, match="not the dense network"):
-        profile(write_bundle(tmp_path / "wrong.sanp", open_weights=other), **SHORT)
+        profile(write_bundle(tmp_path / "wrong.sanp", open_weights=other), PLAIN, **SHORT)
 
 
 def node(name: str, op: str, weight: tuple, output: tuple, ms: float) -> NodeTime:

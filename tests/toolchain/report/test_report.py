@@ -128,7 +128,7 @@ def test_break_even(results):
 
     def sentence(dense, opened, gated):
         for name, value in (("dense", dense), ("open", opened), ("gated", gated)):
-            profile["engines"][name]["typical_ms"] = value
+            profile["variants"][name]["typical_ms"] = value
         return break_even(profile)
 
     assert "below about 75%" in sentence(1.0, 1.2, 0.6)
@@ -154,7 +154,7 @@ def test_equal_costs_and_missing_layer_times(results, tmp_path):
 def test_one_sample_and_one_call(results, tmp_path):
     profile = results["profile"]
     profile["samples"] = profile["samples"][:1]
-    for engine in profile["engines"].values():
+    for engine in profile["variants"].values():
         engine["latency"].update(values=[0.5], count=1, p50=0.5, p90=0.5, p95=0.5, min=0.5, max=0.5, stdev=None)
     outline(page_of(results, tmp_path))
 
@@ -166,9 +166,11 @@ def test_one_sample_and_one_call(results, tmp_path):
         lambda results: results.update(profile=[]),
         lambda results: results.update(bundle=None),
         lambda results: results["profile"].update(kind="training"),
-        lambda results: results["profile"].update(schema_version=2),
+        lambda results: results["profile"].update(schema_version=1),
+        lambda results: results["validation"].update(schema_version=1),
+        lambda results: results["validation"].pop("schema_version"),
         lambda results: results["profile"].pop("ratios"),
-        lambda results: results["profile"]["engines"].pop("open"),
+        lambda results: results["profile"]["variants"].pop("open"),
         lambda results: results["profile"]["validity"].update(verdict="GREAT"),
         lambda results: results["profile"]["ratios"].update(measured=float("nan")),
         lambda results: results["profile"]["ratios"].update(measured="fast"),
@@ -181,6 +183,13 @@ def test_results_of_something_else(results, tmp_path, change):
     with pytest.raises(InputError):
         write_report(results, tmp_path / "out")
     assert not (tmp_path / "out").exists(), "nothing half-written"
+
+
+@pytest.mark.parametrize(("part", "cure"), [("profile", "measure the bundle again"), ("validation", "sanp validate")])
+def test_results_of_an_older_version_say_what_to_do(results, tmp_path, part, cure):
+    results[part]["schema_version"] = 1
+    with pytest.raises(InputError, match=f"the {part} has schema version 1.*another version of the toolchain.*{cure}"):
+        write_report(results, tmp_path / "out")
 
 
 def test_unwritable_folder(results, tmp_path):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from sanp.cli.console import out, print_json, table
+from sanp.cli.console import out, print_json
 from sanp.cli.options import Config, Json, Threads
 from sanp.settings.base import ProfileSettings, resolve
-from sanp_targets.errors import MeasurementError
+from sanp_runtime.profile.text import profile_lines, require_valid
 
 
 def profile(
@@ -33,25 +33,15 @@ def profile(
 
     Example: sanp profile model.sanp --threads 1 --duration 20 -o profile.json
     """
-    from sanp.pipeline.profile import headline, latency_rows, profile_bundle
+    from sanp.pipeline.profile import headline, profile_bundle
 
     flags = {"threads": threads, "batch": batch, "duration": duration, "allow_invalid": allow_invalid}
     settings = resolve(ProfileSettings, "profile", config, flags)
     result = profile_bundle(bundle, settings, output)
-    verdict, reasons = result["validity"]["verdict"], "; ".join(result["validity"]["reasons"])
     if json_:
         print_json(result)
     else:
-        columns = [("engine", "left"), *((name, "right") for name in ("p50 ms", "p90 ms", "p99 ms", "mean ms", "n"))]
-        out.print(
-            table(f"Latency, batch {settings.batch}, {settings.threads} thread(s)", columns, latency_rows(result))
-        )
-        out.print(headline(result))
-        if result["tuning_note"]:
-            out.print(result["tuning_note"], markup=False)
-        out.print(f"verdict: {verdict}  {reasons}", markup=False)
-    if verdict in ("NOISY", "THROTTLED") and not settings.allow_invalid:
-        raise MeasurementError(
-            f"the measurement is {verdict} ({reasons}), expected a quiet machine; "
-            "stop other work and measure again, or pass --allow-invalid to accept it"
-        )
+        for line in [headline(result), *profile_lines(result)]:
+            out.print(line, markup=False)
+    if not settings.allow_invalid:
+        require_valid(result)

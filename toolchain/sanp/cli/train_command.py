@@ -10,7 +10,7 @@ import typer
 
 from sanp.cli.console import out, print_json
 from sanp.cli.options import Config, DataRoot, Json
-from sanp.settings.base import resolve
+from sanp.settings.base import read_section
 from sanp_targets.errors import ConfigError
 
 
@@ -22,7 +22,9 @@ def train(
     dataset: Annotated[str | None, typer.Option(help="Data set.")] = None,
     data_root: DataRoot = None,
     budget: Annotated[float | None, typer.Option(help="Mean MACs to reach, as a share of the dense network.")] = None,
-    policy: Annotated[str | None, typer.Option(help="What decides: sanp, static, fixed-k, random or oracle.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="What makes the network cheaper; --list-settings names them.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     option: Annotated[
@@ -36,12 +38,18 @@ def train(
 
     Example: sanp train --model m-cifarnet --width 0.25 --dataset digits --budget 0.35 -o runs/digits
     """
-    from sanp.training import TrainConfig
+    from sanp.methods.registry import METHODS, find, train_settings
+    from sanp.settings.train import TrainSettings
     from sanp.training import train as run
 
     if list_settings:
-        for name, field in TrainConfig.model_fields.items():
-            out.print(f"{name} = {field.get_default(call_default_factory=True)!r}  # {field.description}", markup=False)
+        chosen = method or TrainSettings.model_fields["method"].default
+        out.print(f"# methods: {', '.join(METHODS)}", markup=False)
+        for title, kind in (("every method", TrainSettings), (f"method {chosen}", find(chosen).Settings)):
+            out.print(f"# {title}", markup=False)
+            for name, field in kind.model_fields.items():
+                value = field.get_default(call_default_factory=True)
+                out.print(f"{name} = {value!r}  # {field.description}", markup=False)
         return
     flags: dict[str, Any] = {
         "model": model,
@@ -49,12 +57,13 @@ def train(
         "dataset": dataset,
         "data_root": data_root,
         "budget": budget,
-        "policy": policy,
+        "method": method,
         "seed": seed,
         "device": device,
         **_assignments(option or []),
     }
-    result = run(resolve(TrainConfig, "train", config, flags), output=output, resume=resume)
+    values = {**read_section(config, "train"), **{key: value for key, value in flags.items() if value is not None}}
+    result = run(train_settings(**values), output=output, resume=resume)
     summary = {
         "checkpoint": str(result.checkpoint),
         "dense_accuracy": result.dense_accuracy,

@@ -45,11 +45,9 @@ def validate(
     if json_:
         print_json(result.to_json())
     else:
-        out.print(result.proof.summary())
-        for level, report in result.levels().items():
-            verdict = "[green]PASS[/]" if report.passed else "[bold red]FAIL[/]"
-            out.print(f"{level}: {verdict}  {report.summary()}")
-    failed = [level for level, report in result.levels().items() if not report.passed]
+        for line in result.lines():
+            out.print(line, markup=False)
+    failed = result.failed_levels()
     if failed:
         raise ValidationError(
             f"{', '.join(failed)} failed for {bundle}, expected all levels to pass; the lines above name the first "

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from sanp import checkpoint
-from sanp.analysis.channel_use import Analysis, analyze, save_figures
+from sanp.analysis.channel_use import Analysis, analyze
+from sanp.analysis.figures import save_figures
 from sanp.pipeline.export import test_samples
 from sanp_runtime.bundle.files import write_atomically
 

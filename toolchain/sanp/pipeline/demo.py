@@ -12,7 +12,8 @@ from sanp.pipeline.profile import headline, profile_bundle
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
 from sanp.settings.base import ProfileSettings
-from sanp.training import TrainConfig, train
+from sanp.settings.train import TrainSettings
+from sanp.training import train
 from sanp_targets.errors import ValidationError
 
 
@@ -25,7 +26,7 @@ def demo(
     validation level failed; a noisy machine is reported in the verdict and is not an error.
     """
     folder = Path(folder)
-    config = TrainConfig.demo()
+    config = TrainSettings.demo()
     say(f"training {config.model} x{config.width:g} on {config.dataset} to {config.budget:.0%} of its MACs")
     trained = train(config, output=folder / "training")
     say("exporting the gated ONNX model")
@@ -50,11 +51,7 @@ def demo(
     }
     page = write_report(results, folder)
     if not validation.passed:
-        failed = [level for level, report in validation.levels().items() if not report.passed]
-        raise ValidationError(f"{', '.join(failed)} failed, expected all levels to pass; see {page}")
-    return {**results, "page": page, "headline": headline(profile), "summaries": _summaries(validation)}
-
-
-def _summaries(validation: Any) -> list[str]:
-    lines = [f"{level}: PASS  {report.summary()}" for level, report in validation.levels().items()]
-    return [validation.proof.summary(), *lines]
+        raise ValidationError(
+            f"{', '.join(validation.failed_levels())} failed, expected all levels to pass; see {page}"
+        )
+    return {**results, "page": page, "headline": headline(profile), "summaries": validation.lines()}

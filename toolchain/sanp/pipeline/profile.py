@@ -11,10 +11,9 @@ from sanp.report import words
 from sanp.settings.base import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
-
-ENGINES = ("dense", "open", "gated")
 
 
 def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path | None = None) -> dict[str, Any]:
@@ -24,22 +23,15 @@ def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path |
     cores = os.cpu_count() or 1
     if settings.threads > cores:
         raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
-    result = profile(open_bundle(bundle), threads=settings.threads, duration_s=settings.duration, batch=settings.batch)
+    result = profile(
+        open_bundle(bundle),
+        EngineOptions(threads=settings.threads),
+        duration_s=settings.duration,
+        batch=settings.batch,
+    ).to_json()
     if output is not None:
         write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
     return result
-
-
-def latency_rows(result: dict[str, Any]) -> list[list[str]]:
-    """One row per engine for a table: name, p50, p90, p99, mean in milliseconds, number of calls."""
-    rows = []
-    for name in ENGINES:
-        stats = result["engines"][name]["latency"]
-        p99 = "-" if stats["p99"] is None else f"{stats['p99']:.3f}"
-        rows.append(
-            [name, f"{stats['p50']:.3f}", f"{stats['p90']:.3f}", p99, f"{stats['mean']:.3f}", str(stats["count"])]
-        )
-    return rows
 
 
 def headline(result: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ import ctypes
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from sanp_runtime.bundle.manifest import LIBRARY_FILE
 from sanp_runtime.bundle.reader import PathLike
+from sanp_runtime.contract import LIBRARY_FILE
 from sanp_targets.errors import ConfigError, TargetError
 
 AUTO = "auto"

@@ -19,13 +19,12 @@ from sanp.pipeline.export import reference_path
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune as tune_algorithms
 from sanp_export.graph import model_file as graph
-from sanp_export.passes.count_macs import MACS_OUTPUT
-from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
-from sanp_runtime.bundle.manifest import LIBRARY_FILE, Manifest
+from sanp_export.variants import share_weights, variants
+from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference, read_reference
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import TENSORRT
+from sanp_runtime.contract import INPUT, LIBRARY_FILE, MACS, TENSORRT, VARIANTS, WEIGHTS_FILE, variant_file
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
@@ -56,7 +55,7 @@ def compile_model(
     reference: PyTorch's answers; by default the file that the exporter wrote beside the model. replace: an existing
     bundle may be replaced. tune: time the kernels of every gated layer on this machine and keep what beats the cost
     model (`Manifest.options["tuning"]` tells). bf16_weights: round the weights of maps of at most 16 pixels to bfloat16
-    in all four graphs, for kernels that then read half the bytes. Neither is for TensorRT. say: called with one
+    in all four variants, for kernels that then read half the bytes. Neither is for TensorRT. say: called with one
     sentence before each long step. tensorrt: fields of `TensorrtSettings`, for a TensorRT target.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
@@ -116,14 +115,14 @@ def _compile_onnxruntime(
         job.options["bf16_weights"] = True
         rounded = round_small_maps(proto, answers)
         proto, build["bf16_weights"] = rounded.model, rounded.to_json()
-    graphs = variants(proto)
+    models = variants(proto)
     with BundleWriter(bundle, replace=replace) as writer:
         if tune:
             say("timing the kernels of every gated layer inside the network; keep the machine idle")
-            algorithms, job.options["tuning"] = tune_algorithms(graphs, _manifest(job, build), answers, library)
-            graphs = variants(with_algorithms(proto, algorithms))
+            algorithms, job.options["tuning"] = tune_algorithms(models, _manifest(job, build), answers, library)
+            models = variants(with_algorithms(proto, algorithms))
         manifest = _manifest(job, build)
-        _add_graphs(writer, graphs, manifest)
+        _add_variants(writer, models, manifest)
         writer.add_file(LIBRARY_FILE, library)
         _add_answers(writer, answers)
         return writer.finish(manifest, check=lambda candidate: prove(candidate).require())
@@ -141,18 +140,18 @@ def _compile_tensorrt(
     copies, build = convert_all(variants(job.proto), picked, settings)
     manifest = _manifest(job, build)
     with BundleWriter(bundle, replace=replace) as writer:
-        _add_graphs(writer, copies, manifest)
+        _add_variants(writer, copies, manifest)
         for name, content in device_files(manifest, job.target).items():
             writer.add_bytes(name, content)
         _add_answers(writer, answers)
         made = writer.finish(manifest)
-    return made if builds_here(job.target) is not None else build_engines(made.path, say=say)
+    return made if builds_here(job.target) is not None else build_engines(made.path, log=say)
 
 
-def _add_graphs(writer: BundleWriter, graphs: Mapping[str, onnx.ModelProto], manifest: Manifest) -> None:
-    files, weights = share_weights(graphs)
+def _add_variants(writer: BundleWriter, models: Mapping[str, onnx.ModelProto], manifest: Manifest) -> None:
+    files, weights = share_weights(models)
     for name, content in files.items():
-        writer.add_bytes(manifest.graphs[name], content)
+        writer.add_bytes(manifest.variants[name], content)
     writer.add_bytes(WEIGHTS_FILE, weights)
 
 
@@ -162,7 +161,7 @@ def _add_answers(writer: BundleWriter, answers: Reference | None) -> None:
 
 
 def prove(bundle: Bundle) -> Proof:
-    """Run the gated graph of a bundle once and tell which layers ran in our kernels."""
+    """Run the gated variant of a bundle once and tell which layers ran in our kernels."""
     with load_bundle(bundle) as engine:
         return engine.proof()
 
@@ -197,14 +196,14 @@ def _manifest(job: _Job, build: dict[str, Any]) -> Manifest:
         name=properties.get("name", model.stem),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         target={"name": target.name, "backend": target.backend, "arch": target.arch},
-        graphs={name: f"{name}.onnx" for name in ("model", "open", "replay", "dense")},
+        variants={name: variant_file(name) for name in VARIANTS},
         input={
-            "name": "input",
+            "name": INPUT,
             "shape": image,
             "dtype": "float32",
             "normalisation": properties.get("normalisation", {}),
         },
-        outputs=tuple(value.name for value in proto.graph.output if value.name != MACS_OUTPUT),
+        outputs=tuple(value.name for value in proto.graph.output if value.name != MACS),
         layers=layers,
         gated=tuple(layer.name for layer in layers if layer.gated),
         dense_macs=dense_macs(layers),

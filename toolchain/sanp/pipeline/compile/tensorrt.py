@@ -1,4 +1,4 @@
-"""The TensorRT half of `sanp compile`: copies of the graphs, the choice per layer, what a device needs to finish."""
+"""The TensorRT half of `sanp compile`: copies of the variants, the choice per layer, what a device needs to finish."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from sanp.pipeline.compile.plugin_choice import Choice, Evidence, choose, densit
 from sanp_export.tensorrt import Precision, TensorrtOptions, convert, single_nodes
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.engines.tensorrt.plugin import SOURCES_FILE
+from sanp_runtime.contract import DEVICE_ARCHIVE, RECIPE_FILE, SOURCES_FILE
 from sanp_runtime.engines.tensorrt.tools import has_package
-from sanp_runtime.engines.tensorrt.versions import DEVICE_ARCHIVE, gpu
+from sanp_runtime.engines.tensorrt.versions import gpu
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import ConfigError, TargetError
 from sanp_targets.targets import Gpu, Target, host_arch
-
-RECIPE_FILE = "BUILD.txt"
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,11 @@ def choices(
 
 
 def convert_all(
-    graphs: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], settings: TensorrtSettings
+    models: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], settings: TensorrtSettings
 ) -> tuple[dict[str, onnx.ModelProto], dict[str, Any]]:
-    """TensorRT copies of the four graphs, and `Manifest.build`, which says how to make engines of them."""
+    """TensorRT copies of the four variants, and `Manifest.build`, which says how to make engines of them."""
     plugin = frozenset(choice.layer for choice in picked if choice.plugin)
-    copies = {name: convert(model, TensorrtOptions(settings.precision, plugin)) for name, model in graphs.items()}
+    copies = {name: convert(model, TensorrtOptions(settings.precision, plugin)) for name, model in models.items()}
     build: dict[str, Any] = {
         "precision": settings.precision,
         "plugin_layers": [choice.layer for choice in picked if choice.plugin],

@@ -20,10 +20,9 @@ import onnx
 
 from sanp.pipeline.tune.search import Plan
 from sanp_export.graph.model_file import metadata_of, to_graph, to_model
-from sanp_export.graph.patterns import CONV_SUFFIX
 from sanp_export.passes.set_algorithms import set_algorithms
-from sanp_export.variants import WEIGHTS_FILE, share_weights
-from sanp_runtime.contract import LOGITS
+from sanp_export.variants import share_weights
+from sanp_runtime.contract import CONV_SUFFIX, GATED_CONV, LOGITS, WEIGHTS_FILE
 from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_runtime.measure.node_times import read_series
 from sanp_targets.errors import MeasurementError
@@ -110,7 +109,7 @@ class PlanRace:
         for node, times in series.items():
             if node.endswith(CONV_SUFFIX) and len(times) == math.prod(shape):
                 found[node[: -len(CONV_SUFFIX)]] = np.reshape(times, shape)[_WARM_ROUNDS:, counted].mean(1) + _CUT_MS
-        nodes = [node.name for node in self._model.graph.node if node.op_type == "SanpGatedConv"]
+        nodes = [node.name for node in self._model.graph.node if node.op_type == GATED_CONV]
         missing = [name for name in nodes if name[: -len(CONV_SUFFIX)] not in found]
         if missing:
             raise MeasurementError(
