@@ -251,6 +251,8 @@ def test_wrong_configurations_name_the_key(change, says):
     [
         ({"device": "tpu"}, "tpu"), ({"device": "cuda:99"}, "CUDA devices"), ({"dataset": "mnist"}, "digits"),
         ({"model": "lenet"}, "m-cifarnet"), ({"data_options": {"hue": 1}}, "no option hue"),
+        ({"data_options": {"root": "x"}}, "data_options has the key root"),
+        ({"data_options": {"image_size": 32}}, "data_options has the key image_size"),
     ],
 )  # fmt: skip
 def test_runs_that_cannot_start_say_why(change, says, tmp_path):
