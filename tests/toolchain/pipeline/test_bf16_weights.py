@@ -117,7 +117,7 @@ def test_the_library_answers_as_without_16_bits(made):
     answers = []
     for on in (False, True):
         entries = library.session_entries(bf16_weights=on)
-        session = open_session(rounded.graph("model"), 1, library.path, entries=entries)
+        session = open_session(rounded.variant("gated"), 1, library.path, entries=entries)
         answers.append(session.run([LOGITS], feeds)[0])
     np.testing.assert_array_equal(*answers)
 
