@@ -89,7 +89,7 @@ def test_export_compile_inspect_validate(sanp, trained, tmp_path):
     assert inspected["kind"] == "bundle"
     validated = sanp("validate", tmp_path / "m.sanp", "--checkpoint", trained, "--limit", 32)
     assert validated.returncode == 0, validated.stderr
-    assert validated.stdout.count("PASS") == 3
+    assert validated.stdout.count("PASS") == 4, "kernels and three levels"
 
 
 def test_validation_failure_is_exit_code_1(sanp, bundle, tmp_path):
