@@ -22,7 +22,7 @@ import sanp
 from sanp import data, models
 from sanp.gating import gated_layers
 from sanp.pipeline.profile import headline, profile_bundle
-from sanp.settings.base import ProfileSettings
+from sanp.settings.profile import ProfileSettings
 
 SAMPLES = 32
 

@@ -59,7 +59,7 @@ def assert_one_clear_error(result, code, *fragments):
 def bundle(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     export(trained, folder / "model.onnx", samples=8)
-    return compile_model(folder / "model.onnx", folder / "model.sanp").path
+    return compile_model(folder / "model.onnx", folder / "model.sanp").bundle.path
 
 
 @pytest.mark.parametrize("verb", VERBS)

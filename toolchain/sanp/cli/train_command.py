@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from sanp.cli.console import out, print_json
-from sanp.cli.options import Config, DataRoot, Json
-from sanp.settings.base import resolve
+from sanp.cli.verb import Config, Json
+from sanp.settings.toml import read_file
 from sanp_targets.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ def train(
     model: Annotated[str | None, typer.Option(help="Backbone: m-cifarnet, vgg-19 or resnet-18.")] = None,
     width: Annotated[float | None, typer.Option(help="Factor on every channel count.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set.")] = None,
-    data_root: DataRoot = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     budget: Annotated[float | None, typer.Option(help="Mean MACs to reach, as a share of the dense network.")] = None,
     policy: Annotated[str | None, typer.Option(help="What decides: sanp, static, fixed-k, random or oracle.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -36,12 +36,12 @@ def train(
 
     Example: sanp train --model m-cifarnet --width 0.25 --dataset digits --budget 0.35 -o runs/digits
     """
+    from sanp.pipeline.train import train as run
     from sanp.training import TrainConfig
-    from sanp.training import train as run
 
     if list_settings:
         for name, field in TrainConfig.model_fields.items():
-            out.print(f"{name} = {field.get_default(call_default_factory=True)!r}  # {field.description}", markup=False)
+            out.print(f"{name} = {field.get_default(call_default_factory=True)!r}  # {field.description}")
         return
     flags: dict[str, Any] = {
         "model": model,
@@ -54,7 +54,8 @@ def train(
         "device": device,
         **_assignments(option or []),
     }
-    result = run(resolve(TrainConfig, "train", config, flags), output=output, resume=resume)
+    values = {**read_file(config).get("train", {}), **{key: value for key, value in flags.items() if value is not None}}
+    result = run(TrainConfig.checked(**values), output=output, resume=resume)
     summary = {
         "checkpoint": str(result.checkpoint),
         "dense_accuracy": result.dense_accuracy,

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sanp.pipeline.outputs import check_outputs
 from sanp.report import words
-from sanp.settings.base import ProfileSettings
+from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.profile.profile import profile
@@ -17,14 +18,21 @@ from sanp_targets.errors import ConfigError
 ENGINES = ("dense", "open", "gated")
 
 
-def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path | None = None) -> dict[str, Any]:
-    """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile.profile` for its content."""
-    if output is not None and Path(output).is_dir():
-        raise ConfigError(f"{output}: is a folder, expected the name of a JSON file; add one")
+def profile_bundle(
+    bundle: str | Path, settings: ProfileSettings | None = None, output: Path | None = None, **keywords: Any
+) -> dict[str, Any]:
+    """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile.profile` for its content.
+
+    Settings are an object or its fields as keywords. Raises InputError for a damaged bundle, ConfigError for more
+    threads than processors, for an `output` in a bundle, and for one that exists, unless `replace`.
+    """
+    chosen = ProfileSettings.chosen(settings, keywords)
+    if output is not None:
+        check_outputs([output], chosen.replace)
     cores = os.cpu_count() or 1
-    if settings.threads > cores:
-        raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
-    result = profile(open_bundle(bundle), threads=settings.threads, duration_s=settings.duration, batch=settings.batch)
+    if chosen.threads > cores:
+        raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
+    result = profile(open_bundle(bundle), threads=chosen.threads, duration_s=chosen.duration, batch=chosen.batch)
     if output is not None:
         write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
     return result

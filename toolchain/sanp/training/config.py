@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from sanp_targets.errors import ConfigError
+from sanp.settings.base import Settings
 
 DEMO: dict[str, Any] = {"width": 0.25, "pretrain_epochs": 16, "warmup_epochs": 4, "joint_epochs": 60}
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """Configuration of `train`; immutable, unknown keys are errors. The defaults suit small images on a CPU."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    section: ClassVar[str] = "train"
 
     model: str = Field("m-cifarnet", description="backbone, one of sanp.models.NAMES")
     width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
@@ -69,18 +69,6 @@ class TrainConfig(BaseModel):
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
     log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
-
-    @classmethod
-    def checked(cls, **values: Any) -> TrainConfig:
-        """As the constructor, but raises ConfigError with one sentence instead of pydantic's report."""
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"]) or "configuration"
-            raise ConfigError(
-                f"training option {key} is {first.get('input')!r}: {first['msg']}; see the option's description"
-            ) from error
 
     @classmethod
     def demo(cls, **values: Any) -> TrainConfig:
