@@ -55,9 +55,9 @@ def measure(name: str, dataset: data.Dataset, duration: float) -> dict:
         sanp.compile(model, bundle)
         result = profile_bundle(bundle, ProfileSettings(duration=duration))
     print(f"{name}: {headline(result)} {result['validity']['verdict']}", flush=True)
-    for engine in result["engines"].values():
+    for engine in result["variants"].values():
         del engine["latency"]["values"]
-    kept = ("engines", "macs", "ratios", "validity", "device_name", "versions", "library", "settings")
+    kept = ("variants", "macs", "ratios", "validity", "device_name", "versions", "library", "settings")
     return {"model": name, **{key: result[key] for key in kept}}
 
 

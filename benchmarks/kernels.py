@@ -31,6 +31,8 @@ import onnxruntime as ort
 
 ROOT = Path(__file__).resolve().parents[1]
 KEEPS = (1.0, 0.7, 0.5, 0.3)
+# What sessions ask of the library where a benchmark does not say otherwise; older libraries know nothing else.
+DEFAULTS = {"isa": "auto", "winograd": "4", "bf16_weights": "1"}
 # Cost of the pruned network as a fraction of the dense one: the operating points of the SANP paper.
 OPERATING_POINTS = {"resnet18": 0.325, "vgg19": 0.336, "m-cifarnet": 0.225}
 
@@ -46,16 +48,26 @@ def find_library() -> Path:
 
 
 class Library:
-    """The operator library; its switches hold for the sessions made afterwards."""
+    """The operator library, and what the sessions of a benchmark ask of it."""
 
-    def __init__(self, path: Path | None, isa: str) -> None:
-        """`path` None: the library of this installation. SystemExit for an instruction set that the CPU lacks."""
+    def __init__(self, path: Path | None, isa: str = "auto", **settings: int) -> None:
+        """`path` None: the library of this installation. settings: `winograd`, `bf16_weights`, as in `sanp.winograd`.
+
+        ONNX Runtime refuses a session with an instruction set that the CPU lacks, and says which it has. SystemExit for
+        a library that is too old to be asked.
+        """
         self.path = path or find_library()
+        asked = {"isa": isa, **{name: str(value) for name, value in settings.items()}}
+        self.entries = {f"sanp.{name}": value for name, value in asked.items() if value != DEFAULTS[name]}
         self.ops = ctypes.CDLL(str(self.path))
+        if self.entries and not hasattr(self.ops, "sanp_ops_settings"):
+            raise SystemExit(f"{self.path}: is too old to be asked for {self.entries}; use the library of this package")
         self.ops.sanp_ops_isa.restype = self.ops.sanp_ops_version.restype = ctypes.c_char_p
-        if self.ops.sanp_ops_force_isa(isa.encode()) != 0:
-            raise SystemExit(f"instruction set '{isa}' is not available on this CPU; leave out --isa")
-        self.isa: str = self.ops.sanp_ops_isa().decode()
+        self.isa: str = self.ops.sanp_ops_isa().decode() if isa == "auto" else isa
+
+    def asked(self, **settings: int) -> Library:
+        """The same library, asked for these settings besides."""
+        return Library(self.path, self.entries.get("sanp.isa", DEFAULTS["isa"]), **settings)
 
     def versions(self) -> dict[str, str]:
         """What a result file says about its origin."""
@@ -89,7 +101,7 @@ def built_here(source: Path) -> ctypes.CDLL:
     """A C++ file as a library. OSError without a compiler, CalledProcessError if it refuses the file."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / f"{source.stem}.so"
-        options = ["-O3", "-std=c++17", "-pthread", "-shared", "-fPIC"]
+        options = ["-O3", "-std=c++17", "-pthread", "-shared", "-fPIC", "-I", ROOT / "runtime/native"]
         subprocess.run(["c++", *options, source, "-o", library], check=True)
         return ctypes.CDLL(str(library))
 
@@ -101,7 +113,7 @@ def measure_ceiling(isa: str) -> float:
     return float(function(isa.encode()))
 
 
-def session(model: bytes, library: Path | None, threads: int = 1) -> ort.InferenceSession:
+def session(model: bytes, library: Library | None, threads: int = 1) -> ort.InferenceSession:
     """A CPU session with a fixed number of threads, with or without the operator library.
 
     One here: of two sessions in a process the waiting threads of one spin on the cores that the other needs, and dense
@@ -111,7 +123,9 @@ def session(model: bytes, library: Path | None, threads: int = 1) -> ort.Inferen
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     if library is not None:
-        options.register_custom_ops_library(str(library))
+        for key, value in library.entries.items():
+            options.add_session_config_entry(key, value)
+        options.register_custom_ops_library(str(library.path))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -159,7 +173,7 @@ def require_equal(name: str, ours: np.ndarray, reference: np.ndarray) -> None:
         raise SystemExit(f"{name}: relative error {error:.2e} against the dense result; expected < 1e-4")
 
 
-def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int) -> dict:
+def bench_layer(layer: models.Layer, library: Library, ceiling: float, rounds: int) -> dict:
     """One layer: dense, and gated at every kept fraction."""
     rng = np.random.default_rng(1)
     weights = models.random_weights(layer, rng)
@@ -194,7 +208,7 @@ def bench_layer(layer: models.Layer, library: Path, ceiling: float, rounds: int)
     return result
 
 
-def bench_network(name: str, library: Path, rounds: int) -> dict:
+def bench_network(name: str, library: Library, rounds: int) -> dict:
     """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
     network = models.NETWORKS[name]()
     rng = np.random.default_rng(1)
@@ -245,8 +259,7 @@ def main() -> int:
     parser.add_argument("--winograd", type=int, default=4, choices=[0, 2, 4], help="largest tile allowed, 0: none")
     args = parser.parse_args()
 
-    library = Library(args.library, args.isa)
-    library.ops.sanp_ops_limit_winograd(args.winograd)
+    library = Library(args.library, args.isa, winograd=args.winograd)
     ceiling = measure_ceiling(library.isa)
     report: dict = {
         **library.versions(), "ceiling_gflops": ceiling, "winograd": args.winograd, "layers": [], "networks": [],
@@ -255,12 +268,12 @@ def main() -> int:
     if args.what in ("all", "layers"):
         for layer in models.layers():
             if any(args.only in n for n in (layer.name, *layer.networks)):
-                report["layers"].append(bench_layer(layer, library.path, ceiling, args.rounds))
+                report["layers"].append(bench_layer(layer, library, ceiling, args.rounds))
                 print_layer(report["layers"][-1])
     if args.what in ("all", "networks"):
         for name in models.NETWORKS:
             if args.only in name:
-                report["networks"].append(bench_network(name, library.path, args.rounds))
+                report["networks"].append(bench_network(name, library, args.rounds))
                 print_network(report["networks"][-1])
     if args.json:
         args.json.write_text(json.dumps(report, indent=1))

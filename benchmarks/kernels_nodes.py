@@ -49,7 +49,7 @@ def chain(kind: str, length: int, channels: int, size: int, hidden: int) -> byte
     return models._model(nodes, [("x", [1, channels, size, size])], source, constants)
 
 
-def seconds(library: Path, kind: str, length: int, channels: int, size: int, hidden: int) -> float:
+def seconds(library: kernels.Library, kind: str, length: int, channels: int, size: int, hidden: int) -> float:
     """Of one inference, tenth percentile."""
     session = kernels.session(chain(kind, length, channels, size, hidden), library)
     run = kernels.bound_run(session, {"x": np.ones((1, channels, size, size), np.float32)})
@@ -66,8 +66,8 @@ def seconds(library: Path, kind: str, length: int, channels: int, size: int, hid
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--library", type=Path, default=kernels.find_library())
-    library = parser.parse_args().library
+    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    library = kernels.Library(parser.parse_args().library)
     cases = [("Tanh", (1, 1, 1)), ("SanpGatedConv", (1, 1, 1)), *(("SanpChannelGate", gate) for gate in GATES)]
     for kind, shape in cases:
         one, many = (seconds(library, kind, length, *shape) for length in (1, LENGTH))

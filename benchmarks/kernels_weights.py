@@ -32,16 +32,12 @@ NETWORKS = ("resnet18", "vgg19")
 KEEPS = (1.0, 0.6, 0.47, 0.3)
 # Bytes of 16-bit weights that push each other out of a cache of 32 MB.
 COLD_BYTES = 96 << 20
-WIDE, NARROW = 0, 1  # what sanp_ops_narrow_weights is told
+FLOAT32, BF16 = 0, 1  # values of sanp.bf16_weights
 
 
 def session_of(library: kernels.Library, model: bytes, kind: int) -> ort.InferenceSession:
-    """A session whose small maps have weights of this kind, WIDE or NARROW."""
-    library.ops.sanp_ops_narrow_weights(kind)
-    made = kernels.session(model, library.path)
-    # The kind is settled when a node is created, but memory is taken in the first run.
-    library.ops.sanp_ops_narrow_weights(NARROW)
-    return made
+    """A session whose small maps have weights of this kind, FLOAT32 or BF16."""
+    return kernels.session(model, library.asked(bf16_weights=kind))
 
 
 def in_turn(runs: Iterable[Callable[[], None]]) -> Callable[[], None]:
@@ -50,9 +46,9 @@ def in_turn(runs: Iterable[Callable[[], None]]) -> Callable[[], None]:
     return lambda: next(turns)()  # noqa: PLW0108
 
 
-def require_same_bits(name: str, wide: np.ndarray, narrow: np.ndarray) -> None:
+def require_same_bits(name: str, float32: np.ndarray, bf16: np.ndarray) -> None:
     """Refuse to time a kernel that changes a result."""
-    if not np.array_equal(wide.view(np.uint32), narrow.view(np.uint32)):
+    if not np.array_equal(float32.view(np.uint32), bf16.view(np.uint32)):
         raise SystemExit(f"{name}: 16-bit weights changed a result; expected the same bits")
 
 
@@ -62,7 +58,7 @@ def compared(runs: dict[str, Callable[[], None]], rounds: int) -> dict:
     row: dict = {name: kernels.spread(kept) for name, kept in times.items()}
     for what in {name.rpartition(" ")[0] for name in runs if name.endswith(" bf16")}:
         pairs = zip(times[f"{what} float32"], times[f"{what} bf16"], strict=True)
-        row[f"{what} gain"] = statistics.median(wide / narrow for wide, narrow in pairs)
+        row[f"{what} gain"] = statistics.median(float32 / bf16 for float32, bf16 in pairs)
     return row
 
 
@@ -70,7 +66,7 @@ def bench_layer(layer: models.Layer, library: kernels.Library, cold: bool, round
     """One layer with weights in the cache or from memory, at every kept fraction."""
     rng = np.random.default_rng(1)
     copies = COLD_BYTES // (2 * layer.co * layer.ci * layer.kernel**2) if cold else 1
-    sessions: dict[int, list] = {WIDE: [], NARROW: []}
+    sessions: dict[int, list] = {FLOAT32: [], BF16: []}
     for _ in range(copies):
         model = models.gated_layer(layer, nearest_bf16(models.random_weights(layer, rng)))
         for kind, made in sessions.items():
@@ -80,9 +76,9 @@ def bench_layer(layer: models.Layer, library: kernels.Library, cold: bool, round
         scale, active = models.random_mask(layer.co, keep, rng), models.random_mask(layer.ci, keep, rng)
         x = rng.standard_normal((1, layer.ci, layer.size, layer.size), dtype=np.float32) * active[:, :, None, None]
         feeds = {"x": x, "scale": scale, "shift": np.zeros_like(scale), "active": active}
-        for pair in zip(sessions[WIDE], sessions[NARROW], strict=True):
+        for pair in zip(sessions[FLOAT32], sessions[BF16], strict=True):
             require_same_bits(layer.name, *(session.run(None, feeds)[0] for session in pair))
-        for kind, name in ((WIDE, "float32"), (NARROW, "bf16")):
+        for kind, name in ((FLOAT32, "float32"), (BF16, "bf16")):
             runs[f"{keep} {name}"] = in_turn([kernels.bound_run(session, feeds) for session in sessions[kind]])
     return {"name": layer.name, "weights": "memory" if cold else "cache", "sessions": copies, **compared(runs, rounds)}
 
@@ -95,7 +91,7 @@ def bench_network(name: str, library: kernels.Library, rounds: int) -> dict:
         for make in (models.gated_network, models.dense_network)
     )
     plain = kernels.session(dense, None)
-    sessions = {"float32": session_of(library, gated, WIDE), "bf16": session_of(library, gated, NARROW)}
+    sessions = {"float32": session_of(library, gated, FLOAT32), "bf16": session_of(library, gated, BF16)}
     x = rng.standard_normal((1, 3, network.size, network.size), dtype=np.float32)
     open_feeds = {"x": x, **models.network_masks(network, 1.0, rng)}
     keep = models.keep_for_cost(network, kernels.OPERATING_POINTS[name])

@@ -13,6 +13,7 @@ live.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -23,6 +24,11 @@ from end_to_end import SAMPLES, untrained
 
 import sanp
 from sanp import data, models
+from sanp.pipeline.export import reference_path
+from sanp.pipeline.tune.race import PlanRace, with_algorithms
+from sanp.pipeline.tune.record import tune as tune_algorithms
+from sanp_export.graph import model_file as graph
+from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
@@ -44,10 +50,20 @@ def export(name: str, folder: Path) -> None:
 
 
 def tune(name: str, folder: Path, isa: str | None) -> None:
-    """`folder/NAME.sanp` and `folder/NAME-tuned.sanp`."""
-    with OpLibrary(find_library()).forced(isa):
-        sanp.compile(folder / f"{name}.onnx", folder / f"{name}-tuned.sanp", tune=True, replace=True)
-        sanp.compile(folder / f"{name}.onnx", folder / f"{name}.sanp", replace=True)
+    """`folder/NAME.sanp`, `folder/NAME-tuned.sanp`, and in `folder/NAME-tuning.json` what the race found.
+
+    As `sanp compile --tune` does it, and for an instruction set that need not be the best one of this machine.
+    """
+    model, library = folder / f"{name}.onnx", find_library()
+    bundle = sanp.compile(model, folder / f"{name}.sanp", replace=True)
+    proto, race = graph.read(model), PlanRace
+    if isa is not None:
+        race = functools.partial(PlanRace, entries=OpLibrary(library).session_entries(isa))
+    algorithms, record = tune_algorithms(variants(proto), bundle.manifest, bundle.reference(), library, race, isa)
+    hinted = folder / f"{name}-tuned.onnx"
+    graph.write(with_algorithms(proto, algorithms), hinted)
+    sanp.compile(hinted, folder / f"{name}-tuned.sanp", reference=reference_path(model), replace=True)
+    (folder / f"{name}-tuning.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
@@ -73,7 +89,7 @@ def compare(name: str, folder: Path, isa: str | None, duration: float) -> dict:
         "typical_ms": {key: float(np.median(np.concatenate(rows), axis=0).mean()) for key, rows in times.items()},
         "speedup": {"mean": float(np.mean(per_pair)), "per_pair": per_pair},
         "rounds": [len(ratio) for ratio in ratios],
-        "tuning": open_bundle(paths["tuned"]).manifest.options["tuning"],
+        "tuning": json.loads((folder / f"{name}-tuning.json").read_text(encoding="utf-8")),
     }
 
 

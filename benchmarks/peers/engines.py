@@ -22,11 +22,11 @@ class OnnxRuntime:
         import onnxruntime
 
         self.settings = {"version": f"onnxruntime {onnxruntime.__version__}", "intra_op_num_threads": threads}
-        if library is not None:
-            ours = kernels.Library(library, "auto")
+        ours = kernels.Library(library) if library is not None else None
+        if ours is not None:
             self.settings |= {"sanp": ours.versions()["library"], "isa": ours.isa}
         self._feeds = feeds
-        self._session = kernels.session(model.read_bytes(), library, threads)
+        self._session = kernels.session(model.read_bytes(), ours, threads)
         self._runs: list[Callable[[], None]] = [kernels.bound_run(self._session, feed) for feed in feeds]
 
     def run(self, index: int) -> None:

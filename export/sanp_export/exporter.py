@@ -28,10 +28,8 @@ from sanp_export.passes.expose_gates import expose_gates
 from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
+from sanp_runtime.contract import INPUT, LOGITS
 from sanp_targets.errors import ExportError
-
-INPUT = "input"
-LOGITS = "logits"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import onnx
 from onnx import parser
 
-DOMAIN = "sanp"
 DOMAIN_VERSION = 1
 OPSET = 20
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sanp_export.functions import DOMAIN
 from sanp_export.spec import ExportsGatedConv, GatedConvSpec, SpmGate, StaticGate
+from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV
 from sanp_targets.errors import ExportError
 
 _GATE_OPERANDS: dict[type, tuple[str, ...]] = {SpmGate: ("w1", "b1", "w2", "b2"), StaticGate: ("scale",)}
@@ -48,7 +48,7 @@ class LoweredGatedConv(nn.Module):
         """Emit the nodes; x [N, Ci, H, W] -> [N, Co, H', W']."""
         scale, shift = self._emit_gate(x)
         return torch.onnx.ops.symbolic(
-            f"{DOMAIN}::SanpGatedConv",
+            f"{DOMAIN}::{GATED_CONV}",
             (x, self.weight, scale, shift, self.in_active, self.residual),
             {
                 "layer": self.layer,
@@ -70,7 +70,7 @@ class LoweredGatedConv(nn.Module):
         if isinstance(self.gate, StaticGate):
             name, inputs = "SanpStaticGate", [*operands, self.bias, self.mask]
         else:
-            name, inputs = "SanpChannelGate", [x, *operands, self.bias, self.mask]
+            name, inputs = CHANNEL_GATE, [x, *operands, self.bias, self.mask]
             attributes.update(threshold=float(self.gate.threshold), k=int(self.gate.k))
         shape = (x.shape[0], int(self.weight.shape[0]))
         scale, shift = torch.onnx.ops.symbolic_multi_out(

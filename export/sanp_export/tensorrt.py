@@ -11,7 +11,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import TensorProto, helper
 
-from sanp_export.functions import DOMAIN, DOMAIN_VERSION
+from sanp_export.functions import DOMAIN_VERSION
 from sanp_export.graph.model_file import CHECKSUM_KEY, metadata_of, seal, to_graph
 from sanp_export.graph.patterns import gated_convs, layer_of
 from sanp_export.passes.half_precision import half_precision
@@ -19,6 +19,7 @@ from sanp_export.passes.lower_opset import OPSET, lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
 from sanp_export.passes.native_gating import native_convs, native_gates
 from sanp_export.passes.plugin_nodes import plain_names, plugin_nodes
+from sanp_runtime.contract import DOMAIN
 from sanp_targets.errors import ConfigError
 
 # IR 8 belongs to opset 17: the parser of TensorRT 8.5 was built with ONNX 1.12.

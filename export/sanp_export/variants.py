@@ -1,4 +1,4 @@
-"""The four graphs of a bundle, made from one exported model, with one shared copy of the weights."""
+"""The four variants of a bundle, made from one exported model, with one shared copy of the weights."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import external_data_helper
 
-from sanp_export.graph.model_file import GATE_PREFIX, metadata_of, seal, to_graph, to_model
-from sanp_export.passes.count_macs import MACS_OUTPUT
+from sanp_export.graph.model_file import metadata_of, seal, to_graph, to_model
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.open_gates import open_gates
+from sanp_runtime.contract import DENSE, GATE_PREFIX, GATED, MACS, OPEN, REPLAY, WEIGHTS_FILE
 from sanp_targets.errors import ExportError
-
-WEIGHTS_FILE = "weights.bin"
 
 # Below this size a tensor stays in its graph: an entry in the shared file costs about as much.
 _EXTERNAL_BYTES = 1024
@@ -25,7 +23,7 @@ _ALIGNMENT = 4096
 
 
 def variants(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
-    """The gated `model` itself, `open` (gates computed, all open), `replay` (mask = scale) and `dense` (no gates).
+    """`gated` (the model itself), `open` (gates computed, all open), `replay` (mask = scale) and `dense` (no gates).
 
     Raises ExportError for a model exported with gates="mask": it has no learned gates to compare with.
     """
@@ -34,7 +32,7 @@ def variants(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
             "the model was exported with --gates mask and has no learned gates; "
             "export it with --gates learned to compile it"
         )
-    rewrites = {"model": None, "open": open_gates, "replay": drop_learned_gates, "dense": densify}
+    rewrites = {GATED: None, OPEN: open_gates, REPLAY: drop_learned_gates, DENSE: densify}
     return {name: _rewritten(model, rewrite) for name, rewrite in rewrites.items()}
 
 
@@ -43,21 +41,21 @@ def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int] | None
     if rewrite is not None:
         rewrite(graph)
     # The runtime counts MACs from the gates itself; nodes that count would only be measured with the rest.
-    unwanted = (GATE_PREFIX, MACS_OUTPUT) if rewrite is densify else (MACS_OUTPUT,)
+    unwanted = (GATE_PREFIX, MACS) if rewrite is densify else (MACS,)
     graph.outputs = [output for output in graph.outputs if not output.name.startswith(unwanted)]
     return to_model(graph, metadata_of(model))
 
 
-def share_weights(graphs: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], bytes]:
-    """Serialised graphs that refer to one weights file, and the content of that file.
+def share_weights(models: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], bytes]:
+    """Serialised models that refer to one weights file, and the content of that file.
 
-    Equal tensors (by content) are stored once, so that four graphs take the space of one. The small constants and all
-    masks stay in the graphs.
+    Equal tensors (by content) are stored once, so that four variants take the space of one. The small constants and all
+    masks stay in the models.
     """
     blob = bytearray()
     offsets: dict[bytes, int] = {}
     files = {}
-    for name, model in graphs.items():
+    for name, model in models.items():
         light = onnx.ModelProto()
         light.CopyFrom(model)
         for tensor in light.graph.initializer:

@@ -17,6 +17,7 @@ import numpy as np
 
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.contract import GATED
 from sanp_runtime.engines.base import Result
 from sanp_runtime.engines.load import load
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
@@ -48,10 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--input", help="NumPy file (.npy) with x float32 [N, C, H, W]; the samples of the bundle if absent"
     )
-    run.add_argument("--graph", default="model", help="model, open, replay or dense [default: model]")
+    run.add_argument("--variant", default=GATED, help="gated, open, replay or dense [default: gated]")
     run.add_argument("--isa", help="force an instruction set of the operator library")
     run.add_argument("--output", "-o", help="write logits and gates to this .npz file")
-    text = "check kernels, gates and accuracy against the answers in the bundle"
+    text = "check kernels, gates and accuracy against the reference samples in the bundle"
     _command(commands, "self-test", _self_test, text, aliases=["validate"])
     make = _command(commands, "build", _build, "build the engines of a TensorRT bundle on this machine and prove them")
     make.add_argument("--tool", default="auto", help="python, trtexec, or auto: the package if there is one")
@@ -95,7 +96,7 @@ def _print(arguments: argparse.Namespace, row: Dict[str, Any], lines: Sequence[s
 def _run(arguments: argparse.Namespace) -> None:
     library = _library(arguments)
     with load(
-        arguments.bundle, graph=arguments.graph, threads=arguments.threads, library=library, isa=arguments.isa
+        arguments.bundle, variant=arguments.variant, threads=arguments.threads, library=library, isa=arguments.isa
     ) as engine:
         x = engine.bundle.reference().x if arguments.input is None else _read_array(Path(arguments.input))
         result = engine(x)
@@ -139,12 +140,15 @@ def _build(arguments: argparse.Namespace) -> None:
     from sanp_runtime.engines.tensorrt.builder import build
 
     bundle = build(
-        arguments.bundle, tool=arguments.tool, plugin=arguments.plugin, say=lambda text: print(text, file=sys.stderr)
+        arguments.bundle, tool=arguments.tool, plugin=arguments.plugin, log=lambda text: print(text, file=sys.stderr)
     )
-    stack = bundle.manifest.build["fingerprint"]
     with load(bundle.path) as engine:
         proof = engine.proof()
-    row = {"bundle": str(bundle.path), "fingerprint": dict(stack), "proof": proof.to_json()}
+    row = {
+        "bundle": str(bundle.path),
+        "fingerprint": dict(bundle.manifest.build["fingerprint"]),
+        "proof": proof.to_json(),
+    }
     _print(arguments, row, [f"{bundle.path}: engines built and proven", proof.summary()])
 
 
@@ -169,7 +173,7 @@ def _profile(arguments: argparse.Namespace) -> None:
 
 def _profile_lines(result: Dict[str, Any]) -> List[str]:
     lines = [f"{'':8}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}{'calls':>8}"]
-    for name, engine in result["engines"].items():
+    for name, engine in result["variants"].items():
         block = engine["latency"]
         p99 = "-" if block["p99"] is None else f"{block['p99']:.3f}"
         lines.append(f"{name:8}{block['p50']:10.3f}{block['p90']:10.3f}{p99:>10}{block['count']:8}")

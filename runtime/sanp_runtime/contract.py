@@ -1,9 +1,71 @@
-"""Names that training, export and the device agree on: tensors, variants and backends of a bundle."""
+"""The names that export, compile and the device agree on: tensors, nodes, operators, variants, backends, files.
+
+Everything that is written by one package and looked up by another is spelled here and nowhere else. docs/operators.md
+says what the operators compute, runtime/README.md what the files hold.
+"""
 
 from __future__ import annotations
 
-LOGITS = "logits"
-GATE_PREFIX = "gate."  # output gate.<layer>: the scale of every channel, float32 [N, Co], 0 = closed
-MASK_PREFIX = "mask."  # input mask.<layer>: float32 [1 or N, Co]
+# Tensors of an exported model. N is the batch, Co the output channels of the gated layer.
+INPUT = "input"  # float32 [N, C, H, W]
+LOGITS = "logits"  # float32 [N, classes]
+MACS = "macs"  # float32 [N], only if the model was exported to count for itself
+GATE_PREFIX = "gate."  # output gate.<layer>: the scale of every channel, float32 [N or 1, Co], 0 = closed
+MASK_PREFIX = "mask."  # input mask.<layer>: float32 [1 or N, Co], 0 = forced off
+
+# Operators, and the nodes of a gated layer that use them.
+DOMAIN = "sanp"
+GATED_CONV = "SanpGatedConv"
+CHANNEL_GATE = "SanpChannelGate"
+CONV_SUFFIX = "/conv"
+GATE_SUFFIX = "/gate"
+
+# The variants of a bundle: one network four times, over one weights file.
+GATED = "gated"  # learned gates: the network as trained
+OPEN = "open"  # gates computed, every one forced open: what gating costs
+REPLAY = "replay"  # no learned gates, mask.<layer> is the scale: the kernels alone
+DENSE = "dense"  # standard convolutions without gates: the baseline
+VARIANTS = (GATED, OPEN, REPLAY, DENSE)
+MEASURED = (DENSE, OPEN, GATED)  # what `profile` compares, baseline first
 
 ONNXRUNTIME, TENSORRT = "onnxruntime", "tensorrt"
+
+# Files of a bundle.
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "weights.bin"
+REFERENCE_FILE = "reference.npz"
+LIBRARY_FILE = "libsanp_ops.so"
+PLUGIN_FILE = "libsanp_trt.so"  # TensorRT: built on the device
+SOURCES_FILE = "plugin-src.tar.gz"  # TensorRT: what it is built from
+DEVICE_ARCHIVE = "device.pyz"  # TensorRT: this package, for a device that has none
+RECIPE_FILE = "BUILD.txt"  # TensorRT: the same by hand
+
+
+def gate_output(layer: str) -> str:
+    """Output that holds the scale of a gated layer."""
+    return GATE_PREFIX + layer
+
+
+def mask_input(layer: str) -> str:
+    """Input that forces channels of a gated layer off (in the variant `replay`: its scale)."""
+    return MASK_PREFIX + layer
+
+
+def gate_node(layer: str) -> str:
+    """Node that decides the gate of a layer."""
+    return layer + GATE_SUFFIX
+
+
+def conv_node(layer: str) -> str:
+    """Node that convolves, multiplies by the scale and skips what is closed."""
+    return layer + CONV_SUFFIX
+
+
+def variant_file(variant: str) -> str:
+    """ONNX file of a variant."""
+    return f"{variant}.onnx"
+
+
+def engine_file(variant: str) -> str:
+    """TensorRT engine of a variant."""
+    return f"{variant}.engine"

@@ -29,7 +29,7 @@ PRODUCT = {"m-cifarnet": "m-cifarnet", "vgg19": "vgg-19", "resnet18": "resnet-18
 @pytest.fixture(scope="module")
 def library():
     try:
-        return find_library()
+        return kernels.Library(find_library())
     except TargetError as error:
         pytest.skip(str(error))
 

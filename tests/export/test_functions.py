@@ -6,7 +6,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from sanp_export.functions import DOMAIN, OPSET, channel_gate_function, gated_conv_function
+from sanp_export.functions import OPSET, channel_gate_function, gated_conv_function
+from sanp_runtime.contract import DOMAIN
 
 
 def run_node(node, feeds, function):

@@ -82,7 +82,7 @@ def test_fp16_copies_are_within_the_tolerance(graphs):
 def test_fp16_gates_decide_in_single_precision(graphs):
     """Types at every plugin: x, w, residual in half; scales, masks and saliency weights in float32."""
     for layers in (None, frozenset()):
-        copy = onnx.shape_inference.infer_shapes(executable(convert(graphs["model"], TensorrtOptions("fp16", layers))))
+        copy = onnx.shape_inference.infer_shapes(executable(convert(graphs["gated"], TensorrtOptions("fp16", layers))))
         types = {
             value.name: value.type.tensor_type.elem_type
             for value in (*copy.graph.value_info, *copy.graph.input, *copy.graph.output)
@@ -125,13 +125,13 @@ def test_forms_that_the_oldest_parser_reads(graphs):
 
 def test_without_plugins_only_standard_operators_remain(graphs):
     for precision in ("fp32", "fp16"):
-        copy = convert(graphs["model"], TensorrtOptions(precision, frozenset()))
+        copy = convert(graphs["gated"], TensorrtOptions(precision, frozenset()))
         assert {node.domain for node in copy.graph.node} == {""} and len(copy.opset_import) == 1
 
 
 def test_a_second_run_changes_nothing(graphs):
-    for layers in (frozenset(), frozenset(row.name for row in layers_of(graphs["model"]) if row.gated)):
-        graph = to_graph(graphs["model"])
+    for layers in (frozenset(), frozenset(row.name for row in layers_of(graphs["gated"]) if row.gated)):
+        graph = to_graph(graphs["gated"])
         convs = functools.partial(native_convs, plugin_layers=layers)
         steps = (mask_inputs, lower_opset, half_precision, convs, plugin_nodes, plain_names)
         for step in steps if layers else (*steps, native_gates):

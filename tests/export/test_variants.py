@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from sanp_export.exporter import ExportOptions, export
-from sanp_export.variants import WEIGHTS_FILE, share_weights, variants
+from sanp_export.variants import share_weights, variants
+from sanp_runtime.contract import WEIGHTS_FILE
 from sanp_targets.errors import ExportError
 from tests.support import exported_nets as nets
 
@@ -56,8 +57,8 @@ def test_dense_has_only_standard_operators(graphs):
 
 def test_open_still_computes_its_gates(graphs):
     _, models = graphs
-    count = {name: [n.op_type for n in models[name].graph.node].count("SanpChannelGate") for name in ("model", "open")}
-    assert count["open"] == count["model"]
+    count = {name: [n.op_type for n in models[name].graph.node].count("SanpChannelGate") for name in ("gated", "open")}
+    assert count["open"] == count["gated"]
 
 
 def test_replay_reproduces_recorded_scales(graphs):
@@ -73,8 +74,8 @@ def test_shared_weights_load_from_one_file(graphs, tmp_path):
     _, models = graphs
     files, blob = share_weights(models)
     (tmp_path / WEIGHTS_FILE).write_bytes(blob)
-    stored = sum(onnx.numpy_helper.to_array(t).nbytes for t in models["model"].graph.initializer)
-    assert len(blob) < stored + 4096 * len(models["model"].graph.initializer)
+    stored = sum(onnx.numpy_helper.to_array(t).nbytes for t in models["gated"].graph.initializer)
+    assert len(blob) < stored + 4096 * len(models["gated"].graph.initializer)
     for name, content in files.items():
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(content)

@@ -31,28 +31,27 @@ def model_bytes(op: str, inputs: dict, outputs: tuple, constants: dict, function
     return model.SerializeToString()
 
 
-def session(model: bytes, accelerated: bool = True, threads: int = 1, isa: str | None = None) -> ort.InferenceSession:
-    """A CPU session; `isa` forces the instruction set of its kernels."""
+LIBRARY = OpLibrary(find_library())
+
+
+def session(
+    model: bytes, accelerated: bool = True, threads: int = 1, isa: str | None = None, **settings: int
+) -> ort.InferenceSession:
+    """A CPU session; `isa` and `settings` are those of `OpLibrary.session_entries`."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     if not accelerated:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    library = OpLibrary(find_library())
-    options.register_custom_ops_library(str(library.path))
-    with library.forced(isa):
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    for key, value in LIBRARY.session_entries(isa, **settings).items():
+        options.add_session_config_entry(key, value)
+    options.register_custom_ops_library(str(LIBRARY.path))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def usable_isas() -> list[str]:
-    """Instruction sets this CPU can be forced to."""
-    library = OpLibrary(find_library())
-    names = []
-    for name in ("avx512", "avx2", "neon", "portable"):
-        if library._handle.sanp_ops_force_isa(name.encode()) == 0:
-            names.append(name)
-    library._handle.sanp_ops_force_isa(b"auto")
-    return names
+    """Instruction sets that a session can ask for on this CPU."""
+    return list(LIBRARY.isas)
 
 
 @dataclass

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_targets.errors import ConfigError
 from tests.native import op_models as models
 
 ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "quad", "winograd-2", "winograd-4")
 ISAS = models.usable_isas()
-LIBRARY = OpLibrary(find_library())
+LIBRARY = models.LIBRARY
 
 
 def shape_of(case: models.ConvCase) -> list[int]:
@@ -20,11 +19,11 @@ def shape_of(case: models.ConvCase) -> list[int]:
     return [channels, height, width, w[0], *w[2:], *a["strides"], *a["pads"], *a["dilations"], a["group"]]
 
 
-def run(case: models.ConvCase, algorithm: str | None, isa: str | None = None, **options) -> np.ndarray:
+def run(case: models.ConvCase, algorithm: str | None, isa: str | None = None, limit: int = 4, **options) -> np.ndarray:
     attributes = case.attributes if algorithm is None else {**case.attributes, "algorithm": algorithm}
     model = models.ConvCase(attributes, case.weights, case.feeds).model(**options)
     feeds = case.feeds if options.get("weights_constant", True) else {**case.feeds, "w": case.weights}
-    return models.session(model, True, 1, isa).run(None, feeds)[0]
+    return models.session(model, True, 1, isa, winograd=limit).run(None, feeds)[0]
 
 
 def exact(case: models.ConvCase) -> np.ndarray:
@@ -55,8 +54,7 @@ def test_every_possible_algorithm_of_random_layers_gives_the_exact_answer(isa):
     seen: set[str] = set()
     for seed in range(60):
         case = models.random_conv(np.random.default_rng([seed, 11]))
-        with LIBRARY.forced(isa):
-            possible = LIBRARY.algorithms(shape_of(case))
+        possible = LIBRARY.algorithms(shape_of(case), isa)
         assert possible and set(possible) <= set(ALGORITHMS) and len(set(possible)) == len(possible)
         for algorithm in possible:
             y = run(case, algorithm, isa)
@@ -73,20 +71,18 @@ def test_the_first_name_is_the_choice_of_the_model_and_the_hint_replaces_it():
     assert len(answers) == 3 and {"rows", "winograd-2", "winograd-4"} <= {first, *others}
 
 
-def test_an_impossible_algorithm_leaves_the_choice_to_the_model(request):
+def test_an_impossible_algorithm_leaves_the_choice_to_the_model():
     case = wide_case()
     expected = run(case, None)
     for algorithm in ("in-place", "dot", "quad"):
         assert algorithm not in LIBRARY.algorithms(shape_of(case))
         np.testing.assert_array_equal(run(case, algorithm), expected)
-    # Winograd needs weights that cannot change, and the switch of the library goes before the hint.
+    # Winograd needs weights that cannot change, and the limit of the session goes before the hint.
     np.testing.assert_array_equal(
         run(case, "winograd-4", weights_constant=False), run(case, None, weights_constant=False)
     )
-    request.addfinalizer(lambda: LIBRARY._handle.sanp_ops_limit_winograd(4))
-    LIBRARY._handle.sanp_ops_limit_winograd(2)
-    np.testing.assert_array_equal(run(case, "winograd-4"), run(case, None))
-    assert "winograd-4" not in LIBRARY.algorithms(shape_of(case))
+    np.testing.assert_array_equal(run(case, "winograd-4", limit=2), run(case, None, limit=2))
+    assert "winograd-4" not in LIBRARY.algorithms(shape_of(case), winograd=2)
 
 
 @pytest.mark.parametrize(

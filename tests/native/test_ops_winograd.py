@@ -1,27 +1,11 @@
-"""Winograd inside ONNX Runtime: the switch, maps of several sizes in one session, weights that are not constant."""
+"""Winograd inside ONNX Runtime: the limit of a session, maps of several sizes, weights that are not constant."""
 
 from __future__ import annotations
-
-import ctypes
 
 import numpy as np
 import pytest
 
-from sanp_runtime.engines.onnxruntime.library import find_library
 from tests.native import op_models as models
-
-OPS = ctypes.CDLL(str(find_library()))
-
-
-@pytest.fixture
-def limit():
-    """Sets the largest tile; the default returns after the test."""
-
-    def set_limit(tile: int) -> int:
-        return int(OPS.sanp_ops_limit_winograd(tile))
-
-    yield set_limit
-    set_limit(4)
 
 
 def make_case(size: int, seed: int = 3) -> models.ConvCase:
@@ -32,21 +16,14 @@ def expected(case: models.ConvCase) -> np.ndarray:
     return models.session(case.model(), accelerated=False).run(None, case.feeds)[0]
 
 
-def test_the_switch_changes_the_kernel_and_not_the_answer(limit):
+def test_the_limit_changes_the_kernel_and_not_the_answer():
     case = make_case(16)
     reference, answers = expected(case), {}
     for tile in (0, 2, 4):
-        assert limit(tile) == 0
-        answers[tile] = models.session(case.model()).run(None, case.feeds)[0]
+        answers[tile] = models.session(case.model(), winograd=tile).run(None, case.feeds)[0]
         np.testing.assert_allclose(answers[tile], reference, rtol=0, atol=2e-6 * np.abs(reference).max())
     assert not np.array_equal(answers[0], answers[2])
     assert not np.array_equal(answers[2], answers[4])
-
-
-def test_other_tiles_are_refused(limit):
-    assert limit(2) == 0
-    assert limit(3) != 0
-    assert limit(-1) != 0
 
 
 @pytest.mark.parametrize("isa", models.usable_isas())
@@ -62,11 +39,9 @@ def test_one_session_serves_maps_of_several_sizes(isa):
         np.testing.assert_allclose(session.run(None, case.feeds)[0], reference, rtol=0, atol=2e-6 * reference.max())
 
 
-def test_weights_that_may_change_are_never_prepared(limit):
+def test_weights_that_may_change_are_never_prepared():
     case = make_case(16)
-    limit(0)
-    direct = models.session(case.model()).run(None, case.feeds)[0]
-    limit(4)
+    direct = models.session(case.model(), winograd=0).run(None, case.feeds)[0]
     session = models.session(case.model(weights_constant=False))
     for factor in (1, 2):  # a transform kept from the first run would show in the second
         got = session.run(None, {**case.feeds, "shift": factor * case.feeds["shift"], "w": factor * case.weights})[0]

@@ -48,13 +48,13 @@ def test_damage_is_2(capsys, bundle_path):
 
 
 def test_failed_level_is_1(capsys, tmp_path):
-    from sanp_runtime.bundle.manifest import GRAPHS
     from sanp_runtime.bundle.writer import BundleWriter
+    from sanp_runtime.contract import VARIANTS
     from tests.support.tiny_bundle import make_manifest, make_reference
 
     blob, offsets, weights = bytearray(), {}, tiny_net.weights(seed=4)
     with BundleWriter(tmp_path / "b.sanp") as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
         writer.add_reference(make_reference())
@@ -86,7 +86,7 @@ def test_run(capsys, pristine, tmp_path):
     with np.load(tmp_path / "y.npz", allow_pickle=False) as archive:
         np.testing.assert_allclose(archive["logits"], expected["logits"], rtol=1e-4, atol=1e-4)
         assert set(archive.files) == {"logits", "macs", "gate/stem", "gate/block.a", "gate/block.b"}
-    assert call(capsys, "run", pristine, "--graph", "dense")[1].count("100.0% of the dense MACs") == 6
+    assert call(capsys, "run", pristine, "--variant", "dense")[1].count("100.0% of the dense MACs") == 6
 
 
 @pytest.mark.parametrize("content", [b"", b"not numpy", b"\x93NUMPY\x01\x00", b"PK\x03\x04"])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE, Manifest
+from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
 from sanp_runtime.network.macs import dense_macs
 from tests.support import tiny_net
 
@@ -19,7 +20,7 @@ def make_manifest() -> Manifest:
         name="tiny",
         created="2026-01-01T00:00:00+00:00",
         target={"name": "x86-cpu", "backend": "onnxruntime", "arch": "x86_64"},
-        graphs={kind: f"{kind}.onnx" for kind in GRAPHS},
+        variants={kind: f"{kind}.onnx" for kind in VARIANTS},
         input={
             "name": "input",
             "shape": [tiny_net.C, tiny_net.H, tiny_net.W],
@@ -50,7 +51,7 @@ def make_reference(n: int = 6) -> Reference:
 
 def fill(writer: BundleWriter, library: Path | None = None) -> Bundle:
     blob, offsets = bytearray(), {}
-    for kind in GRAPHS:
+    for kind in VARIANTS:
         model = tiny_net.build_graph(kind, tiny_net.weights())
         writer.add_bytes(f"{kind}.onnx", tiny_net.external(model, offsets, blob))
     writer.add_bytes("weights.bin", bytes(blob))

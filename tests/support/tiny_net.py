@@ -1,4 +1,4 @@
-"""A three-layer gated network with a residual, written by hand: NumPy reference and the four ONNX graphs.
+"""A three-layer gated network with a residual, written by hand: NumPy reference and the four variants as ONNX.
 
 It shares nothing with the exporter, so that the two check each other. The functions are copies of docs/operators.md.
 """
@@ -148,7 +148,7 @@ def _layer_nodes(kind: str, layer: str, weight: dict[str, np.ndarray]) -> list[o
 
 
 def build_graph(kind: str, weight: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """One of the four graphs of a bundle, as a model with functions and embedded weights."""
+    """One of the four variants of a bundle, as a model with functions and embedded weights."""
     weight = dict(weight, all_active=np.ones((1, C), np.float32), no_residual=np.zeros(1, np.float32))
     nodes = [node for layer in GATED for node in _layer_nodes(kind, layer, weight)]
     nodes += [

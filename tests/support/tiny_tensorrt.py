@@ -10,16 +10,16 @@ from onnx.shape_inference import infer_shapes
 
 from sanp_export.tensorrt import TensorrtOptions, convert, single_nodes
 from sanp_export.variants import share_weights
-from sanp_runtime.bundle.manifest import GRAPHS
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import VARIANTS
 from tests.support import tiny_net
 from tests.support.tiny_bundle import make_manifest, make_reference
 
 
 @functools.cache
 def copies(precision: str, plugin: frozenset[str]):
-    graphs = {kind: infer_shapes(tiny_net.build_graph(kind, tiny_net.weights())) for kind in GRAPHS}
+    graphs = {kind: infer_shapes(tiny_net.build_graph(kind, tiny_net.weights())) for kind in VARIANTS}
     return {kind: convert(graph, TensorrtOptions(precision, plugin)) for kind, graph in graphs.items()}
 
 

@@ -6,6 +6,7 @@ import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import SCALE, WEIGHT, X, constant, layer_of
 from sanp_export.graph.trace_support import SupportTrace
+from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.support import Dense
 from sanp_targets.errors import ExportError
@@ -18,7 +19,7 @@ def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
     not, and neither is a one-dimensional convolution. Raises ExportError for a convolution whose weights are computed.
     """
     trace = SupportTrace()
-    rows = [_row(node, trace) for node in graph.nodes if node.op in ("SanpGatedConv", "Conv", "Gemm", "MatMul")]
+    rows = [_row(node, trace) for node in graph.nodes if node.op in (GATED_CONV, "Conv", "Gemm", "MatMul")]
     return tuple(row for row in rows if row is not None)
 
 
@@ -33,7 +34,7 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
     if node.op in ("Gemm", "MatMul"):
         return _linear_row(node, weight.shape, trace)
     groups = int(node.attrs.get("group", 1))
-    gated = node.op == "SanpGatedConv"
+    gated = node.op == GATED_CONV
     name = layer_of(node) if gated else _module_name(node)
     out_shape = node.outputs[0].shape
     return Layer(
@@ -69,7 +70,7 @@ def _module_name(node: gs.Node) -> str:
 def _gate_hidden(conv: gs.Node) -> int:
     producers = conv.inputs[SCALE].inputs
     gate = producers[0] if producers else None
-    return int(gate.inputs[1].shape[0]) if gate is not None and gate.op == "SanpChannelGate" else 0
+    return int(gate.inputs[1].shape[0]) if gate is not None and gate.op == CHANNEL_GATE else 0
 
 
 def _is_last(node: gs.Node) -> bool:
@@ -77,7 +78,7 @@ def _is_last(node: gs.Node) -> bool:
     pending, seen = list(node.outputs), set()
     while pending:
         for consumer in pending.pop().outputs:
-            if consumer.op in ("SanpGatedConv", "Conv", "Gemm", "MatMul"):
+            if consumer.op in (GATED_CONV, "Conv", "Gemm", "MatMul"):
                 return False
             if id(consumer) not in seen:
                 seen.add(id(consumer))

@@ -13,14 +13,13 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, helper
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from sanp_export.functions import DOMAIN, DOMAIN_VERSION, OPSET, channel_gate_function, gated_conv_function
+from sanp_export.functions import DOMAIN_VERSION, OPSET, channel_gate_function, gated_conv_function
 from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV, MASK_PREFIX
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
-MASK_PREFIX = "mask."
-GATE_PREFIX = "gate."
 CHECKSUM_KEY = "sanp.sha256"
 
 # Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
@@ -57,7 +56,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     if used:
         model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
         model.functions.extend(_functions_for(used))
-    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == "SanpGatedConv"}
+    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == GATED_CONV}
     for item in model.graph.initializer:
         if item.name in masks:
             shape = ["mask_N", item.dims[1]]
@@ -70,8 +69,8 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
 
 def _functions_for(nodes: Sequence[onnx.NodeProto]) -> list[onnx.FunctionProto]:
     kinds = {node.op_type for node in nodes}
-    functions = [gated_conv_function()] if "SanpGatedConv" in kinds else []
-    gates = [node for node in nodes if node.op_type == "SanpChannelGate"]
+    functions = [gated_conv_function()] if GATED_CONV in kinds else []
+    gates = [node for node in nodes if node.op_type == CHANNEL_GATE]
     if gates:
         top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
         functions.append(channel_gate_function(top_k))

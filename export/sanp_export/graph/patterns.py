@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
-CONV_SUFFIX = "/conv"
-GATE_SUFFIX = "/gate"
+from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 
 # Positions in the operator contract (docs/operators.md).
 X, WEIGHT, SCALE, SHIFT, IN_ACTIVE, RESIDUAL = range(6)
@@ -18,12 +17,12 @@ GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = 3, 4, 5, 6
 
 def gated_convs(graph: gs.Graph) -> Iterator[gs.Node]:
     """Every SanpGatedConv, in graph order; a snapshot, so that callers may change the graph."""
-    yield from [node for node in graph.nodes if node.op == "SanpGatedConv"]
+    yield from [node for node in graph.nodes if node.op == GATED_CONV]
 
 
 def channel_gates(graph: gs.Graph) -> Iterator[gs.Node]:
     """Every SanpChannelGate, in graph order; a snapshot."""
-    yield from [node for node in graph.nodes if node.op == "SanpChannelGate"]
+    yield from [node for node in graph.nodes if node.op == CHANNEL_GATE]
 
 
 def layer_of(node: gs.Node) -> str:

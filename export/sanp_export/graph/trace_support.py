@@ -6,6 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import WEIGHT, constant, has_residual, layer_of
+from sanp_runtime.contract import GATED_CONV
 from sanp_runtime.network.support import Dense, Gate, Support, any_of, concat
 
 # Operators that map zero channels to zero channels, one to one. The cost tracker of the training side has the same
@@ -46,7 +47,7 @@ class SupportTrace:
         if not parts and not _is_gated(tensor):
             return Dense(_channels(tensor))
         node = tensor.inputs[0]
-        if node.op == "SanpGatedConv":
+        if node.op == GATED_CONV:
             keeps_zero = node.attrs["act_min"] <= 0 <= node.attrs["act_max"]
             return any_of([Gate(layer_of(node)), *parts]) if keeps_zero else Dense(node.inputs[WEIGHT].shape[0])
         if node.op in _SUMS:
@@ -60,7 +61,7 @@ class SupportTrace:
 
 
 def _is_gated(tensor: gs.Tensor) -> bool:
-    return bool(tensor.inputs) and tensor.inputs[0].op == "SanpGatedConv"
+    return bool(tensor.inputs) and tensor.inputs[0].op == GATED_CONV
 
 
 def _operands(tensor: gs.Tensor) -> list[gs.Tensor]:
@@ -68,7 +69,7 @@ def _operands(tensor: gs.Tensor) -> list[gs.Tensor]:
     if not tensor.inputs:
         return []
     node = tensor.inputs[0]
-    if node.op == "SanpGatedConv":
+    if node.op == GATED_CONV:
         return [node.inputs[5]] if has_residual(node) else []
     if node.op == "Mul":
         return [item for item in node.inputs if _same_channels(item, tensor)]

@@ -8,12 +8,11 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.active_tensors import ActiveTensors
+from sanp_runtime.contract import MACS
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.macs import spm_macs
+from sanp_runtime.network.macs import layer_cost
 from sanp_runtime.network.support import Dense, Gate, Support
 from sanp_targets.errors import ExportError
-
-MACS_OUTPUT = "macs"
 
 
 def count_macs(graph: gs.Graph, layers: Sequence[Layer]) -> int:
@@ -22,21 +21,22 @@ def count_macs(graph: gs.Graph, layers: Sequence[Layer]) -> int:
     For users of plain ONNX Runtime: our own runtime computes the same from the gates, without these nodes. Float32, so
     totals above 2^24 carry a relative rounding of about 1e-7. Raises ExportError if the name `macs` is taken.
     """
-    if any(output.name == MACS_OUTPUT for output in graph.outputs):
+    if any(output.name == MACS for output in graph.outputs):
         raise ExportError("the network already has an output called 'macs'; rename it before the export")
     counter = _Counter(graph)
-    constant = float(sum(spm_macs(layer) for layer in layers))
+    constant = 0.0
     terms: list[gs.Tensor] = []
     for layer in layers:
         out = Gate(layer.name) if layer.gated else Dense(layer.c_out)
-        factor = layer.out_hw[0] * layer.out_hw[1] * layer.kernel[0] * layer.kernel[1]
+        cost = layer_cost(layer)
+        constant += cost.constant
         if isinstance(out, Dense) and isinstance(layer.support, Dense):
-            constant += factor * layer.c_out * (layer.c_in // layer.groups)
+            constant += cost.per_pair * layer.c_out * (layer.c_in // layer.groups)
         else:
-            terms.append(counter.pairs(layer, out, float(factor)))
+            terms.append(counter.pairs(layer, out, float(cost.per_pair)))
     total = counter.emit("Sum", [*terms, counter.constant("sanp.macs.constant", np.array([constant], np.float32))])
     shape = counter.batch_size()
-    output = gs.Variable(MACS_OUTPUT, np.float32, ["N"])
+    output = gs.Variable(MACS, np.float32, ["N"])
     graph.nodes.append(gs.Node("Expand", "macs", inputs=[total, shape], outputs=[output]))
     graph.outputs.append(output)
     return 1

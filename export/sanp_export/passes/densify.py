@@ -18,6 +18,7 @@ from sanp_export.graph.patterns import (
     has_residual,
     layer_of,
 )
+from sanp_runtime.contract import CHANNEL_GATE
 
 
 def densify(graph: gs.Graph) -> int:
@@ -37,7 +38,7 @@ def densify(graph: gs.Graph) -> int:
 def bias_of(conv: gs.Node) -> gs.Tensor:
     """Bias of the folded convolution: the operand that the gate multiplies into the shift."""
     producer = conv.inputs[SHIFT].inputs[0]
-    return producer.inputs[5] if producer.op == "SanpChannelGate" else producer.inputs[1]
+    return producer.inputs[5] if producer.op == CHANNEL_GATE else producer.inputs[1]
 
 
 def _replace(graph: gs.Graph, conv: gs.Node, bias: gs.Tensor) -> None:

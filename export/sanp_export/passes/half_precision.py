@@ -7,6 +7,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from sanp_export.graph.patterns import RESIDUAL, WEIGHT, X
+from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 from sanp_targets.errors import ExportError
 
 # A mean over a map or a softmax sums many values: half as a running sum would lose what the convolutions kept.
@@ -74,11 +75,11 @@ class _Halver:
         return self._changes
 
     def _convert(self, node: gs.Node) -> None:
-        if node.op == "SanpGatedConv":
+        if node.op == GATED_CONV:
             for position in (X, WEIGHT, RESIDUAL):
                 node.inputs[position] = self._half(node.inputs[position])
             node.outputs[0].dtype = np.float16
-        elif node.op in (*_SHAPE_OPS, "SanpChannelGate", "Cast") or not any(_is_half(t) for t in node.inputs):
+        elif node.op in (*_SHAPE_OPS, CHANNEL_GATE, "Cast") or not any(_is_half(t) for t in node.inputs):
             return
         elif node.op in _SINGLE_OPS or node.op.startswith("Reduce"):
             node.inputs = [self._cast(tensor, np.float32) if _is_half(tensor) else tensor for tensor in node.inputs]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.model_file import MASK_PREFIX
 from sanp_export.graph.patterns import SCALE, SHIFT, gated_convs
+from sanp_runtime.contract import MASK_PREFIX
 
 
 def mask_inputs(graph: gs.Graph) -> int:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.model_file import GATE_PREFIX, MASK_PREFIX
-from sanp_export.graph.patterns import CONV_SUFFIX, GATE_SUFFIX, IN_ACTIVE, RESIDUAL, SCALE, WEIGHT, float_constant
+from sanp_export.graph.patterns import IN_ACTIVE, RESIDUAL, SCALE, WEIGHT, float_constant
+from sanp_runtime.contract import (
+    CHANNEL_GATE,
+    CONV_SUFFIX,
+    GATE_SUFFIX,
+    GATED_CONV,
+    gate_output,
+    mask_input,
+)
 
 _OWN_CONSTANTS = {
-    "SanpChannelGate": {1: "{}.gate.w1", 2: "{}.gate.b1", 3: "{}.gate.w2", 4: "{}.gate.b2", 5: "{}.bias"},
+    CHANNEL_GATE: {1: "{}.gate.w1", 2: "{}.gate.b1", 3: "{}.gate.w2", 4: "{}.gate.b2", 5: "{}.bias"},
     "SanpStaticGate": {0: "{}.gate.scale", 1: "{}.bias"},
-    "SanpGatedConv": {WEIGHT: "{}.weight"},
+    GATED_CONV: {WEIGHT: "{}.weight"},
 }
-_MASK_INPUT = {"SanpChannelGate": 6, "SanpStaticGate": 2}
+_MASK_INPUT = {CHANNEL_GATE: 6, "SanpStaticGate": 2}
 
 
 def name_layers(graph: gs.Graph) -> int:
@@ -30,9 +37,9 @@ def name_layers(graph: gs.Graph) -> int:
         layer = node.attrs.pop("layer")
         for index, pattern in _OWN_CONSTANTS[node.op].items():
             node.inputs[index] = float_constant(pattern.format(layer), node.inputs[index].values)
-        if node.op == "SanpGatedConv":
+        if node.op == GATED_CONV:
             node.name = layer + CONV_SUFFIX
-            node.inputs[SCALE].name = GATE_PREFIX + layer
+            node.inputs[SCALE].name = gate_output(layer)
             node.inputs[SCALE + 1].name = f"{layer}.shift"
             channels = node.inputs[WEIGHT].shape[1] * node.attrs["group"]
             ones = float_constant(f"sanp.all_active.{channels}", np.ones((1, channels)))
@@ -41,6 +48,6 @@ def name_layers(graph: gs.Graph) -> int:
         else:
             node.name = layer + GATE_SUFFIX
             mask = node.inputs[_MASK_INPUT[node.op]]
-            node.inputs[_MASK_INPUT[node.op]] = float_constant(MASK_PREFIX + layer, mask.values)
+            node.inputs[_MASK_INPUT[node.op]] = float_constant(mask_input(layer), mask.values)
         changes += 1
     return changes

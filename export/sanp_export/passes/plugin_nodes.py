@@ -8,6 +8,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import ALGORITHM, WEIGHT, channel_gates, gated_convs
+from sanp_runtime.contract import GATED_CONV
 
 HWIO = 1
 _PLUGIN = {"plugin_version": "1", "plugin_namespace": ""}
@@ -25,7 +26,7 @@ def plugin_nodes(graph: gs.Graph) -> int:
             continue
         node.attrs.update(_PLUGIN)
         node.attrs.pop(ALGORITHM, None)  # names kernels of the CPU
-        if node.op == "SanpGatedConv":
+        if node.op == GATED_CONV:
             weight = node.inputs[WEIGHT]
             node.inputs[WEIGHT] = gs.Constant(f"{weight.name}.hwio", hwio(weight.values))
             node.attrs["weight_order"] = HWIO

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from sanp_runtime.bundle.manifest import MANIFEST_FILE
+from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError
 
 # Every manifest of ours has it; a manifest.json without it belongs to something else.

@@ -8,16 +8,13 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
+from sanp_runtime.contract import MANIFEST_FILE, TENSORRT, VARIANTS
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
 from sanp_targets.errors import InputError
 
-SCHEMA_VERSION = 1
-GRAPHS = ("model", "open", "replay", "dense")
-MANIFEST_FILE = "manifest.json"
-LIBRARY_FILE = "libsanp_ops.so"
-REFERENCE_FILE = "reference.npz"
+SCHEMA_VERSION = 2
 
 # One path component, no leading dot: a manifest can never name anything outside its own directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -49,7 +46,7 @@ class Manifest:
     name: str
     created: str
     target: Mapping[str, str]
-    graphs: Mapping[str, str]
+    variants: Mapping[str, str]
     input: Mapping[str, Any]
     outputs: Tuple[str, ...]
     layers: Tuple[Layer, ...]
@@ -88,7 +85,7 @@ class Manifest:
     @property
     def engines_built(self) -> bool:
         """True if the bundle can run: a TensorRT bundle that was compiled elsewhere has no engines yet."""
-        return self.target["backend"] != "tensorrt" or "engines" in self.build
+        return self.target["backend"] != TENSORRT or "engines" in self.build
 
     @property
     def native(self) -> FrozenSet[str]:
@@ -139,10 +136,7 @@ def from_json(row: Any) -> Manifest:
         raise InputError(f"{MANIFEST_FILE} holds a {type(row).__name__}, expected a JSON object; {_REPAIR}")
     version = row.get("schema_version")
     if version != SCHEMA_VERSION or type(version) is not int:
-        raise InputError(
-            f"{MANIFEST_FILE} has schema version {version!r}, this runtime reads {SCHEMA_VERSION}; "
-            "install a matching sanp-toolchain or compile the bundle again"
-        )
+        raise InputError(_other_schema(version))
     content = {key: value for key, value in row.items() if key != _CHECKSUM}
     if row.get(_CHECKSUM) != _checksum(content):
         raise InputError(f"{MANIFEST_FILE} does not match its own checksum, so it was damaged or edited; {_REPAIR}")
@@ -156,16 +150,42 @@ def from_json(row: Any) -> Manifest:
     return manifest
 
 
+def _other_schema(version: Any) -> str:
+    if type(version) is not int:
+        return f"{MANIFEST_FILE} has schema version {version!r}, expected the integer {SCHEMA_VERSION}; {_REPAIR}"
+    age, cure = ("a newer", "install it")
+    if version < SCHEMA_VERSION:
+        age, cure = ("an older", "compile it again from the ONNX model, or use the version that made it")
+    return (
+        f"{MANIFEST_FILE} has schema version {version}, expected {SCHEMA_VERSION}: the bundle was made by {age} "
+        f"version of the toolchain; {cure}"
+    )
+
+
+def listed_files(text: str) -> FrozenSet[str]:
+    """Names of the files in a manifest of any schema, itself included; InputError if it is none or was damaged.
+
+    For whoever replaces a bundle that this version cannot read.
+    """
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{MANIFEST_FILE} is not valid JSON ({error}); {_REPAIR}") from error
+    if not isinstance(row, dict) or not isinstance(row.get("files"), dict) or row.get(_CHECKSUM) != _checksum(row):
+        raise InputError(f"{MANIFEST_FILE} is no undamaged manifest of a bundle; {_REPAIR}")
+    return frozenset(row["files"]) | {MANIFEST_FILE}
+
+
 def check(manifest: Manifest) -> None:
     """Raise InputError if the parts of a manifest contradict each other."""
-    if sorted(manifest.graphs) != sorted(GRAPHS):
-        _fail("graphs", sorted(manifest.graphs), sorted(GRAPHS))
-    for name in list(manifest.graphs.values()) + list(manifest.files):
+    if sorted(manifest.variants) != sorted(VARIANTS):
+        _fail("variants", sorted(manifest.variants), sorted(VARIANTS))
+    for name in list(manifest.variants.values()) + list(manifest.files):
         if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
             _fail("files", name, "plain file names without a folder")
-    missing = sorted(set(manifest.graphs.values()) - set(manifest.files))
+    missing = sorted(set(manifest.variants.values()) - set(manifest.files))
     if missing:
-        _fail("files", sorted(manifest.files), f"also the graph files {missing}")
+        _fail("files", sorted(manifest.files), f"also the variant files {missing}")
     _check_input(manifest.input)
     for key in ("name", "backend", "arch"):
         if not isinstance(manifest.target.get(key), str):
@@ -193,7 +213,7 @@ def _check_build(manifest: Manifest) -> None:
     if precision not in ("fp32", "fp16"):
         _fail("build.precision", precision, "fp32 or fp16")
     _check_rounded(manifest)
-    if manifest.target["backend"] == "tensorrt":
+    if manifest.target["backend"] == TENSORRT:
         _check_engines(manifest)
 
 
@@ -209,7 +229,7 @@ def _check_rounded(manifest: Manifest) -> None:
 
 
 def _check_engines(manifest: Manifest) -> None:
-    """What the TensorRT backend reads: batch sizes, and either no engines or one file for each graph."""
+    """What the TensorRT backend reads: batch sizes, and either no engines or one file for each variant."""
     batch = manifest.build.get("batch")
     sizes = [batch.get(key) for key in ("min", "opt", "max")] if isinstance(batch, dict) else [None]
     if any(type(size) is not int for size in sizes) or sorted([1, *sizes]) != [1, *sizes]:
@@ -217,9 +237,9 @@ def _check_engines(manifest: Manifest) -> None:
     engines = manifest.build.get("engines")
     if engines is None:
         return
-    rows = [engines.get(graph) for graph in GRAPHS] if isinstance(engines, dict) else []
+    rows = [engines.get(variant) for variant in VARIANTS] if isinstance(engines, dict) else []
     if not rows or any(not isinstance(row, dict) or row.get("file") not in manifest.files for row in rows):
-        _fail("build.engines", engines, f"a file of the bundle for each of {GRAPHS}")
+        _fail("build.engines", engines, f"a file of the bundle for each of {VARIANTS}")
     if not isinstance(manifest.build.get("fingerprint"), dict):
         _fail("build.fingerprint", manifest.build.get("fingerprint"), "what the engines were built with")
 
@@ -229,7 +249,7 @@ def _check_fields(row: Mapping[str, Any]) -> None:
         key: kind
         for kind, keys in (
             (str, "name created dataset"),
-            (dict, "target graphs input made_by device policy source options build files"),
+            (dict, "target variants input made_by device policy source options build files"),
             (list, "outputs layers gated"),
             (int, "dense_macs classes schema_version"),
         )

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Dict, Optional, Union
 
 from sanp_runtime.bundle import manifest as manifests
-from sanp_runtime.bundle.manifest import LIBRARY_FILE, MANIFEST_FILE, REFERENCE_FILE, FileEntry, Manifest
+from sanp_runtime.bundle.manifest import FileEntry, Manifest
 from sanp_runtime.bundle.reference import Reference, read_reference
+from sanp_runtime.contract import LIBRARY_FILE, MANIFEST_FILE, REFERENCE_FILE
 from sanp_targets.errors import InputError, TargetError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -28,13 +29,13 @@ class Bundle:
     path: Path
     manifest: Manifest
 
-    def graph(self, name: str) -> Path:
-        """Path of the ONNX file of a graph: "model", "open", "replay" or "dense"; InputError for another name."""
-        if name not in self.manifest.graphs:
+    def variant(self, name: str) -> Path:
+        """Path of the ONNX file of a variant: "gated", "open", "replay" or "dense"; InputError for another name."""
+        if name not in self.manifest.variants:
             raise InputError(
-                f"there is no graph {name!r} in {self.path}, expected one of {sorted(self.manifest.graphs)}"
+                f"there is no variant {name!r} in {self.path}, expected one of {sorted(self.manifest.variants)}"
             )
-        return self.path / self.manifest.graphs[name]
+        return self.path / self.manifest.variants[name]
 
     def library(self) -> Path:
         """Path of the operator library; TargetError if the bundle was compiled without one."""

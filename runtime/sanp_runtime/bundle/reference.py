@@ -18,7 +18,7 @@ _SALIENCY = "saliency/"
 
 @dataclass(frozen=True)
 class Reference:
-    """n samples and the reference answers.
+    """n samples and what PyTorch computes for them.
 
     x float32 [n, C, H, W]; labels int64 [n]; logits float32 [n, classes]; scales: gated layer -> float32 [n, Co], 0 =
     closed; saliency: layer with a learned gate -> float32 [n, Co], the margin of each decision, which is the saliency

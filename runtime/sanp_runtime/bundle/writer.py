@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Callable, Dict, Optional, Type
 
 from sanp_runtime.bundle import manifest as manifests
-from sanp_runtime.bundle.manifest import MANIFEST_FILE, REFERENCE_FILE, FileEntry, Manifest
+from sanp_runtime.bundle.manifest import FileEntry, Manifest
 from sanp_runtime.bundle.reader import Bundle, PathLike, hash_file
 from sanp_runtime.bundle.reference import Reference, from_arrays
+from sanp_runtime.contract import MANIFEST_FILE, REFERENCE_FILE
 from sanp_targets.errors import ConfigError, InputError
 
 
@@ -127,7 +128,7 @@ def _is_only_a_bundle(path: Path) -> bool:
     """True if every entry is a file of the manifest; the content may be damaged, it is about to go."""
     try:
         text = (path / MANIFEST_FILE).read_text(encoding="utf-8")
-        expected = set(manifests.loads(text).files) | {MANIFEST_FILE}
+        expected = manifests.listed_files(text)
         return all(item.name in expected and item.is_file() for item in path.iterdir())
     except (OSError, ValueError, InputError):
         return False

@@ -1,4 +1,4 @@
-"""What every backend offers: a loaded graph, its checked calls, its results."""
+"""What every backend offers: a loaded variant of a bundle, its checked calls, its results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import GATE_PREFIX, LOGITS
+from sanp_runtime.contract import DENSE, LOGITS, gate_output
 from sanp_runtime.engines.feeds import check_images, check_masks
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network.layers import Layer
@@ -39,7 +39,7 @@ class Result:
 
 
 class Engine(abc.ABC):
-    """A loaded graph; a context manager. Not for use by several threads at once.
+    """A loaded variant; a context manager. Not for use by several threads at once.
 
     The checks are here, so that every backend refuses the same mistakes in the same words; a backend fills the methods
     marked as abstract. `INCLUDES` says what a timed call contains, `PROFILED_BY` where times per node come from.
@@ -48,26 +48,26 @@ class Engine(abc.ABC):
     INCLUDES = ""
     PROFILED_BY = ""
 
-    def __init__(self, bundle: Bundle, graph: str) -> None:
-        self.bundle, self.manifest, self.graph = bundle, bundle.manifest, graph
+    def __init__(self, bundle: Bundle, variant: str) -> None:
+        self.bundle, self.manifest, self.variant = bundle, bundle.manifest, variant
         self._closed = False
 
     @property
     def gated(self) -> Tuple[str, ...]:
-        """Gated layers of this graph; none in the dense one."""
-        return () if self.graph == "dense" else self.manifest.gated
+        """Gated layers of this variant; none in the dense one."""
+        return () if self.variant == DENSE else self.manifest.gated
 
     @property
     def outputs(self) -> List[str]:
         """Outputs that a call fetches: the logits, then one gate per gated layer."""
-        return [LOGITS] + [GATE_PREFIX + name for name in self.gated]
+        return [LOGITS] + [gate_output(name) for name in self.gated]
 
     def __call__(self, x: np.ndarray, masks: Optional[Mapping[str, np.ndarray]] = None) -> Result:
         """Run a batch.
 
         x: float32 [N, C, H, W], finite, prepared as `manifest.input["normalisation"]` says. masks: gated layer ->
-        float32 [1 or N, Co], 0 forces a channel off (in the replay graph the mask is the scale). Raises InputError for
-        anything else.
+        float32 [1 or N, Co], 0 forces a channel off (in the replay variant the mask is the scale). Raises
+        InputError for anything else.
         """
         feeds = self._feeds(x, masks)
         values = self._run(feeds, len(x))
@@ -104,7 +104,7 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def versions(self) -> Dict[str, str]:
-        """Versions of what executes the graph."""
+        """Versions of what executes the network."""
 
     def accelerator(self) -> Dict[str, Any]:
         """The GPU and its software, part of the fingerprint of a measurement; empty on a processor."""
@@ -135,4 +135,4 @@ class Engine(abc.ABC):
             raise ConfigError("the engine has been closed, so it cannot run; load the bundle again")
         spec = self.manifest.input
         images = check_images(x, spec["shape"])
-        return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.graph != "dense")}
+        return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.variant != DENSE)}

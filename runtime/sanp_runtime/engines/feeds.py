@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 import numpy as np
 
 from sanp_runtime.bundle.manifest import Manifest
-from sanp_runtime.contract import MASK_PREFIX
+from sanp_runtime.contract import mask_input
 from sanp_targets.errors import InputError
 
 
@@ -40,15 +40,17 @@ def check_images(x: Any, shape: Sequence[int]) -> np.ndarray:
 def check_masks(masks: Optional[Mapping[str, Any]], manifest: Manifest, n: int, gates: bool) -> Dict[str, np.ndarray]:
     """Feeds `mask.<layer>` for masks given by layer name, float32 [1 or N, Co] each; InputError otherwise.
 
-    gates: whether the graph has gates at all (the dense one has not).
+    gates: whether the variant has gates at all (the dense one has not).
     """
     if masks is None:
         return {}
     if not isinstance(masks, Mapping):
         raise InputError(f"masks is a {type(masks).__name__}, expected a dictionary from layer name to array")
     if masks and not gates:
-        raise InputError("masks were given to the dense graph, which has no gates; use the graph model, open or replay")
-    return {MASK_PREFIX + str(name): _mask(name, value, manifest, n) for name, value in masks.items()}
+        raise InputError(
+            "masks were given to the dense variant, which has no gates; use the variant gated, open or replay"
+        )
+    return {mask_input(str(name)): _mask(name, value, manifest, n) for name, value in masks.items()}
 
 
 def _mask(name: Any, value: Any, manifest: Manifest, n: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.contract import CHANNEL_GATE, DENSE, GATED_CONV, REPLAY, conv_node, gate_node
 from sanp_targets.errors import AccelerationError, InputError
 
 
@@ -21,7 +22,7 @@ class Proof:
     isa: instruction set or GPU architecture of the kernels; seen_in: whose account this is, with its version.
     """
 
-    graph: str
+    variant: str
     gated_nodes: Dict[str, str]
     accelerated: Tuple[str, ...]
     isa: Optional[str]
@@ -59,18 +60,18 @@ class Proof:
         return dict(self.__dict__, accelerated=list(self.accelerated), missing=list(self.missing), passed=self.passed)
 
 
-def expected_nodes(manifest: Manifest, graph: str) -> Dict[str, str]:
-    """Node name -> operator for the gated layers of a graph; a layer has a gate node if it has a saliency module.
+def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
+    """Node name -> operator for the gated layers of a variant; a layer has a gate node if it has a saliency module.
 
     Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for the
-    dense graph, where there is nothing to prove.
+    dense variant, where there is nothing to prove.
     """
-    if graph == "dense":
-        raise InputError(f"graph {graph!r} has no gated layer, so there is nothing to prove; use graph='model'")
+    if variant == DENSE:
+        raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; use variant='gated'")
     nodes: Dict[str, str] = {}
     for name in manifest.gated:
-        if graph != "replay" and manifest.layer(name).gate_hidden and manifest.gate_kernels:
-            nodes[f"{name}/gate"] = "SanpChannelGate"
+        if variant != REPLAY and manifest.layer(name).gate_hidden and manifest.gate_kernels:
+            nodes[gate_node(name)] = CHANNEL_GATE
         if name not in manifest.native:
-            nodes[f"{name}/conv"] = "SanpGatedConv"
+            nodes[conv_node(name)] = GATED_CONV
     return nodes

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from sanp_runtime.contract import DENSE
 from sanp_runtime.measure.timing import Measurement
 from sanp_targets.sensors import clock_drop, throttle_events
 
@@ -50,7 +51,7 @@ class Validity:
         return dict(self.__dict__, reasons=list(self.reasons), notes=list(self.notes), evidence=dict(self.evidence))
 
 
-def assess(measurement: Measurement, conditions: Conditions, baseline: str = "dense") -> Validity:
+def assess(measurement: Measurement, conditions: Conditions, baseline: str = DENSE) -> Validity:
     """Judge a measurement; `baseline` names the engine whose work does not depend on the sample.
 
     The worst finding decides: THROTTLED before NOISY before UNPINNED.

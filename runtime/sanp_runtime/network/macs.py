@@ -1,19 +1,20 @@
-"""Multiply-accumulates of a gated network: dense, and per sample from the channel codes.
+"""Multiply-accumulates of a gated network: dense, and per sample from the channel masks.
 
-One table of layers and one convention serve training, export and the device. With both-sided sparsity a layer costs
-H*W*n_out*(kh*kw*n_in + bias); the reported cost is the mean over samples of the sum over layers (the mean of the
-products, not the product of the means). Batch norm, activations, pooling and additions are not counted.
+One table of layers, one formula and one convention serve training, export and the device. A layer costs
+H*W*n_out*(kh*kw*n_in + bias) for n_out open outputs and n_in active inputs; the reported cost is the mean over samples
+of the sum over layers (the mean of the products, not the product of the means). Batch norm, activations, pooling and
+additions are not counted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.support import evaluate
+from sanp_runtime.network.support import Dense, Gate, Support, evaluate
 
 
 @dataclass(frozen=True)
@@ -30,77 +31,117 @@ class Convention:
     spm: str = "fc"
 
 
-def layer_macs(layer: Layer, n_out: Any, n_in: Any, bias: int = 0) -> Any:
-    """H*W*n_out*(k^2*n_in + bias) for counts of open outputs and active inputs of an ungrouped layer."""
+@dataclass(frozen=True)
+class LayerCost:
+    """MACs of one layer: per_pair for each (open output, active input) that meet, per_output for each open output.
+
+    constant: what is always paid, which is the saliency module.
+    """
+
+    per_pair: int
+    per_output: int
+    constant: int
+
+
+def layer_cost(layer: Layer, convention: Optional[Convention] = None) -> LayerCost:
+    """The formula, for one layer; whoever counts (NumPy, torch, an ONNX graph) multiplies these with channel counts."""
+    rule = convention or Convention()
+    if layer.head and not rule.heads:
+        return LayerCost(0, 0, 0)
     area = layer.out_hw[0] * layer.out_hw[1]
-    return area * n_out * (layer.kernel[0] * layer.kernel[1] * n_in + bias)
+    return LayerCost(area * layer.kernel[0] * layer.kernel[1], area * rule.bias, spm_macs(layer, rule.spm))
 
 
 def dense_macs(layers: Sequence[Layer], convention: Optional[Convention] = None) -> int:
     """MACs of the ungated network: no saliency modules, every channel computed."""
-    rule = convention or Convention()
-    return sum(
-        layer_macs(row, row.c_out, row.c_in // row.groups, rule.bias) for row in layers if rule.heads or not row.head
-    )
+    costs = [(row, layer_cost(row, convention)) for row in layers]
+    return sum(row.c_out * (cost.per_pair * (row.c_in // row.groups) + cost.per_output) for row, cost in costs)
 
 
 def spm_macs(layer: Layer, spm: str = "fc") -> int:
-    """Overhead of the saliency module of one layer, counted dense."""
+    """MACs of the saliency module of one layer, counted dense."""
     if not layer.gated or spm == "none":
         return 0
     fc = layer.gate_hidden * (layer.c_in + layer.c_out) if layer.gate_hidden else 0
     return fc + (layer.c_out * layer.out_hw[0] * layer.out_hw[1] if spm == "full" else 0)
 
 
-def grouped_pairs(code_in: Any, code_out: Any, groups: int) -> Any:
-    """Pairs (open output, active input) that meet in a convolution: [N], summed over groups."""
-    n = code_out.shape[0]
-    per_in = code_in.reshape(n, groups, -1).sum(2)
-    per_out = code_out.reshape(n, groups, -1).sum(2)
-    return (per_in * per_out).sum(1)
+class OpenChannels:
+    """Counts open channels for masks 0/1 [N, C_out] by gated layer; an int where a tensor is dense, else float64 [N].
 
-
-def price(
-    layers: Sequence[Layer],
-    codes: Mapping[str, Any],
-    ones: Callable[[int], Any],
-    join: Callable[[Sequence[Any]], Any],
-    convention: Optional[Convention] = None,
-) -> Any:
-    """MACs per sample [N] for codes [N, C_out] by gated layer; the arithmetic of NumPy and of torch is the same.
-
-    ones(channels) makes a code of N rows with every channel open, join concatenates codes along the channels. The
-    result is a polynomial in the codes, so that soft ones can be differentiated.
+    NumPy here; `sanp.cost` overrides the five methods on arrays for torch. Every count is taken once.
     """
-    rule = convention or Convention()
-    total = ones(1).sum(1) * 0.0
+
+    def __init__(self, masks: Mapping[str, Any]) -> None:
+        self.masks, self.first = masks, next(iter(masks.values()))
+        self._known: Dict[Support, Any] = {}
+
+    def zeros(self) -> Any:
+        """Zeros, float64 [N]."""
+        return np.zeros(len(self.first))
+
+    def ones(self, channels: int) -> Any:
+        """A mask [N, channels] with every channel open."""
+        return np.ones((len(self.first), channels))
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Masks concatenated along the channels."""
+        return np.concatenate(parts, axis=1)
+
+    def total(self, values: Any) -> Any:
+        """Sum over axis 1, float64 [N]."""
+        return values.sum(1, dtype=np.float64)
+
+    def add(self, total: Any, count: Any, factor: int) -> Any:
+        """total + factor * count."""
+        return total + factor * count
+
+    def outputs(self, layer: Layer) -> Any:
+        """Output channels that a layer computes."""
+        return self._open(Gate(layer.name)) if layer.gated else layer.c_out
+
+    def pairs(self, layer: Layer) -> Any:
+        """Pairs of an open output and an active input channel that meet, summed over groups."""
+        if layer.groups == 1:
+            return self._open(layer.support) * self.outputs(layer)
+        inputs = self.mask(layer.support).reshape(len(self.first), layer.groups, -1)
+        outputs = self.masks[layer.name] if layer.gated else self.ones(layer.c_out)
+        per_group = inputs.sum(2) * outputs.reshape(len(self.first), layer.groups, -1).sum(2)
+        return self.total(per_group)
+
+    def mask(self, support: Support) -> Any:
+        """Mask [N, C] of a tensor with this support."""
+        return evaluate(support, self.masks, self.ones, self.join)
+
+    def _open(self, support: Support) -> Any:
+        if isinstance(support, Dense):
+            return support.channels
+        if support not in self._known:
+            self._known[support] = self.total(self.mask(support))
+        return self._known[support]
+
+
+def count_macs(layers: Sequence[Layer], channels: OpenChannels, convention: Optional[Convention] = None) -> Any:
+    """MACs per sample, float64 [N]: a polynomial in the masks, so that soft ones can be differentiated."""
+    total, constant = channels.zeros(), 0
     for layer in layers:
-        if layer.head and not rule.heads:
-            continue
-        code_in = evaluate(layer.support, codes, ones, join)
-        code_out = codes[layer.name] if layer.gated else ones(layer.c_out)
-        area = layer.out_hw[0] * layer.out_hw[1]
-        taps = layer.kernel[0] * layer.kernel[1]
-        total = total + area * taps * grouped_pairs(code_in, code_out, layer.groups) + spm_macs(layer, rule.spm)
-        if rule.bias:
-            total = total + rule.bias * area * code_out.sum(1)
-    return total
+        cost = layer_cost(layer, convention)
+        constant += cost.constant
+        for factor, count in ((cost.per_pair, channels.pairs), (cost.per_output, channels.outputs)):
+            value = count(layer) if factor else 0
+            if isinstance(value, int):
+                constant += factor * value
+            else:
+                total = channels.add(total, value, factor)
+    return total + constant
 
 
 def sample_macs(
-    layers: Sequence[Layer], codes: Mapping[str, np.ndarray], convention: Optional[Convention] = None
+    layers: Sequence[Layer], masks: Mapping[str, np.ndarray], convention: Optional[Convention] = None
 ) -> np.ndarray:
     """MACs that each sample really needs, float64 [N].
 
-    codes: gated layer -> array [N, C_out]; any nonzero value (a mask or a scale) means open.
+    masks: gated layer -> array [N, C_out]; any nonzero value (a mask or a scale) means open.
     """
-    binary = {name: (np.asarray(code) != 0).astype(np.float64) for name, code in codes.items()}
-    n = next(iter(binary.values())).shape[0]
-
-    def ones(channels: int) -> np.ndarray:
-        return np.ones((n, channels))
-
-    def join(parts: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate(parts, axis=1)
-
-    return np.asarray(price(layers, binary, ones, join, convention))
+    binary = {name: (np.asarray(mask) != 0).astype(np.float64) for name, mask in masks.items()}
+    return np.asarray(count_macs(layers, OpenChannels(binary), convention))

@@ -74,20 +74,20 @@ def concat(parts: Sequence[Support]) -> Support:
 
 def evaluate(
     support: Support,
-    codes: Mapping[str, Any],
+    masks: Mapping[str, Any],
     ones: Callable[[int], Any],
     join: Callable[[Sequence[Any]], Any],
 ) -> Any:
-    """Channel code [N, C] (1 = can be nonzero) of a tensor with this support.
+    """Channel mask [N, C] (1 = can be nonzero) of a tensor with this support.
 
-    codes: layer -> 0/1 array [N, C_layer], NumPy or torch; ones(c) makes an all-one [N, c] array of the same kind;
+    masks: layer -> 0/1 array [N, C_layer], NumPy or torch; ones(c) makes an all-one [N, c] array of the same kind;
     join concatenates along axis 1.
     """
     if isinstance(support, Dense):
         return ones(support.channels)
     if isinstance(support, Gate):
-        return codes[support.layer]
-    parts = [evaluate(part, codes, ones, join) for part in support.parts]
+        return masks[support.layer]
+    parts = [evaluate(part, masks, ones, join) for part in support.parts]
     if isinstance(support, Concat):
         return join(parts)
     result = parts[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
+from sanp_runtime.contract import gate_node
 from sanp_runtime.measure.node_times import NodeTime
 from sanp_runtime.network.layers import Layer
 
@@ -16,9 +17,9 @@ _LINEAR_OPS = ("Gemm", "FusedGemm", "MatMul")
 def layer_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str, float]:
     """Layer -> ms per call; a layer whose nodes cannot be told is absent.
 
-    Nodes of the gated graphs carry the name of their layer (`<layer>/conv`, `<layer>/gate`). In the dense graph ONNX
-    Runtime renames what it fuses, so the remaining convolutions are recognised by kernel, map size and channels, and
-    equal ones by their order.
+    Nodes of the gated variants carry the name of their layer (`<layer>/conv`, `<layer>/gate`). In the dense variant
+    ONNX Runtime renames what it fuses, so the remaining convolutions are recognised by kernel, map size and
+    channels, and equal ones by their order.
     """
     names = {row.name for row in layers}
     times: Dict[str, float] = {}
@@ -43,7 +44,8 @@ def gate_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str, 
     times: Dict[str, float] = {}
     for node in nodes:
         for layer in layers:
-            if node.name == f"{layer.name}/gate" or node.name.startswith(f"{layer.name}/gate/"):
+            gate = gate_node(layer.name)
+            if node.name == gate or node.name.startswith(f"{gate}/"):
                 times[layer.name] = times.get(layer.name, 0.0) + node.typical_ms
     return times
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
+from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN, REFERENCE_FILE
 from sanp_runtime.engines.base import Engine, Result
 from sanp_runtime.engines.feeds import check_images
 from sanp_runtime.engines.load import load_bundle
@@ -24,8 +25,7 @@ from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.errors import ConfigError, ValidationError
 from sanp_targets.pinning import choose_cpus, pinned
 
-SCHEMA_VERSION = 1
-ENGINES = {"dense": "dense", "open": "open", "gated": "model"}
+SCHEMA_VERSION = 2
 _PROFILED_CALLS = 32
 _PROFILE_WARM_UP = 4
 
@@ -45,7 +45,7 @@ def profile(
     duration_s: measuring time over all engines, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
     reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node
-    does not run in our kernel (not with library=None), ValidationError if the open graph is not the dense network,
+    does not run in our kernel (not with library=None), ValidationError if the open variant is not the dense network,
     ConfigError and InputError for bad arguments.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
@@ -53,23 +53,21 @@ def profile(
     batches = _batches(x, batch)
     cpus = choose_cpus(threads) if pin else None
     with pinned(cpus) as is_pinned:
-        engines = {
-            name: load_bundle(opened, graph=graph, threads=threads, library=library) for name, graph in ENGINES.items()
-        }
+        engines = {name: load_bundle(opened, variant=name, threads=threads, library=library) for name in MEASURED}
         try:
-            proof = engines["gated"].proof()
+            proof = engines[GATED].proof()
             if library is not None:
                 proof.require()
-                engines["open"].proof().require()
+                engines[OPEN].proof().require()
             results = {name: _run_all(engine, batches) for name, engine in engines.items()}
             _check_open(opened, results)
-            measurement = type(engines["gated"]).measure_together(engines, batches, duration_s)
+            measurement = type(engines[GATED]).measure_together(engines, batches, duration_s)
             nodes = {name: _layer_times(engine, batches) for name, engine in engines.items()}
             backend = {
-                "includes": engines["gated"].INCLUDES,
-                "profiled_by": engines["gated"].PROFILED_BY,
-                "versions": engines["gated"].versions(),
-                "accelerator": engines["gated"].accelerator(),
+                "includes": engines[GATED].INCLUDES,
+                "profiled_by": engines[GATED].PROFILED_BY,
+                "versions": engines[GATED].versions(),
+                "accelerator": engines[GATED].accelerator(),
             }
         finally:
             for engine in engines.values():
@@ -79,10 +77,10 @@ def profile(
         "batch": batch,
         "duration_s": duration_s,
         "samples": len(x),
-        "source": "reference.npz" if samples is None else "caller",
+        "source": REFERENCE_FILE if samples is None else "caller",
         "cpus": cpus if is_pinned else None,
     }
-    return _report(opened, settings, measurement, results["gated"], nodes, proof, backend)
+    return _report(opened, settings, measurement, results[GATED], nodes, proof, backend)
 
 
 def _batches(x: np.ndarray, batch: int) -> List[np.ndarray]:
@@ -98,7 +96,7 @@ def _run_all(engine: Engine, batches: Sequence[np.ndarray]) -> List[Result]:
 
 def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
     """Correct before fast: with every gate open the gated engine must be the dense network."""
-    dense, opened = (np.concatenate([row.logits for row in results[name]]) for name in ("dense", "open"))
+    dense, opened = (np.concatenate([row.logits for row in results[name]]) for name in (DENSE, OPEN))
     report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision)
     if not report.passed:
         raise ValidationError(
@@ -138,23 +136,23 @@ def _report(
             "digest": bundle.digest(),
             "target": dict(manifest.target),
             "dataset": manifest.dataset,
-            "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.graphs.items()},
+            "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.variants.items()},
         },
         "settings": settings,
         "includes": backend["includes"],
-        "engines": {
+        "variants": {
             name: {
                 "latency": stats(measurement.latency_ms[name]),
                 "typical_ms": measurement.typical_ms(name),
                 "spread_ms": measurement.spread_ms(name),
                 "warm_up": dict(measurement.warm_up[name].__dict__),
             }
-            for name in ENGINES
+            for name in MEASURED
         },
         "macs": _macs(manifest.dense_macs, np.concatenate([row.macs for row in gated])),
         "ratios": _ratios(measurement, manifest.dense_macs, float(per_call.mean())),
         "samples": _samples(measurement, per_call),
-        "correlation": _correlation(measurement.per_sample_ms("gated"), per_call),
+        "correlation": _correlation(measurement.per_sample_ms(GATED), per_call),
         "layers": _layers(bundle, gated, nodes),
         "node_times": {
             "perturbed": True,
@@ -201,19 +199,19 @@ def _macs(dense: int, gated: np.ndarray) -> Dict[str, Any]:
 
 def _ratios(measurement: Measurement, dense: int, gated: float) -> Dict[str, float]:
     """From typical latencies, since the mean cost of the samples belongs to the mean of their latencies."""
-    typical = {name: measurement.typical_ms(name) for name in ENGINES}
-    theoretical, measured = dense / gated, typical["dense"] / typical["gated"]
+    typical = {name: measurement.typical_ms(name) for name in MEASURED}
+    theoretical, measured = dense / gated, typical[DENSE] / typical[GATED]
     return {
         "theoretical": theoretical,
         "measured": measured,
         "efficiency": measured / theoretical,
-        "overhead": typical["open"] / typical["dense"],
+        "overhead": typical[OPEN] / typical[DENSE],
     }
 
 
 def _samples(measurement: Measurement, macs: np.ndarray) -> List[Dict[str, Any]]:
     """Per call (per sample when the batch is 1): mean MACs of its samples, median latency of each engine."""
-    columns = {f"{name}_ms": measurement.per_sample_ms(name) for name in ENGINES}
+    columns = {f"{name}_ms": measurement.per_sample_ms(name) for name in MEASURED}
     return [
         {"index": index, "macs": float(macs[index]), **{name: float(values[index]) for name, values in columns.items()}}
         for index in range(len(macs))
@@ -229,10 +227,10 @@ def _correlation(latency: np.ndarray, macs: np.ndarray) -> Optional[float]:
 
 def _layers(bundle: Bundle, gated: List[Result], nodes: Mapping[str, Mapping[str, Any]]) -> List[Dict[str, Any]]:
     names = bundle.manifest.gated
-    codes = {name: np.concatenate([row.gates[name] for row in gated]) for name in names}
+    masks = {name: np.concatenate([row.gates[name] for row in gated]) for name in names}
     rows = []
     for layer in bundle.manifest.layers:
-        macs = sample_macs((layer,), codes) if codes else np.array([float(dense_macs((layer,)))])
+        macs = sample_macs((layer,), masks) if masks else np.array([float(dense_macs((layer,)))])
         row: Dict[str, Any] = {
             "name": layer.name,
             "gated": layer.gated,
@@ -241,10 +239,10 @@ def _layers(bundle: Bundle, gated: List[Result], nodes: Mapping[str, Mapping[str
             "out_hw": list(layer.out_hw),
             "macs_dense": dense_macs((layer,)),
             "macs_gated": float(macs.mean()),
-            "open_fraction": float((codes[layer.name] != 0).mean()) if layer.gated else None,
-            "varies": bool((codes[layer.name] != 0).std(axis=0).any()) if layer.gated else None,
+            "open_fraction": float((masks[layer.name] != 0).mean()) if layer.gated else None,
+            "varies": bool((masks[layer.name] != 0).std(axis=0).any()) if layer.gated else None,
         }
-        row.update({f"{name}_ms": nodes[name]["layers"].get(layer.name) for name in ENGINES})
-        row["gate_ms"] = nodes["gated"]["gates"].get(layer.name)
+        row.update({f"{name}_ms": nodes[name]["layers"].get(layer.name) for name in MEASURED})
+        row["gate_ms"] = nodes[GATED]["gates"].get(layer.name)
         rows.append(row)
     return rows

@@ -15,7 +15,7 @@ def machine(device: Mapping[str, Any], isa: Optional[str]) -> Dict[str, Any]:
 def tuning_note(options: Mapping[str, Any], device: Mapping[str, Any], isa: Optional[str]) -> Optional[str]:
     """A sentence if a bundle (its `Manifest.options`) was tuned elsewhere, else None; isa None is not compared.
 
-    The hints stay in force there: answers are the same, and a kernel that the machine lacks leaves the choice to the
+    The hints stay in force there: results are the same, and a kernel that the machine lacks leaves the choice to the
     library.
     """
     there: Any = options.get("tuning")
@@ -25,7 +25,7 @@ def tuning_note(options: Mapping[str, Any], device: Mapping[str, Any], isa: Opti
     if all(here[key] == made.get(key) for key in _KEYS if key != "isa" or isa is not None):
         return None
     return (
-        f"the kernels were tuned on {_words(made)}, this is {_words(here)}: answers are right, the choice may not be "
+        f"the kernels were tuned on {_words(made)}, this is {_words(here)}: results are right, the choice may not be "
         "the fastest; compile with --tune on this machine"
     )
 

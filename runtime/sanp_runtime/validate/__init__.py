@@ -1,4 +1,4 @@
-"""Comparisons of an engine with PyTorch's answers, in NumPy alone: kernels (L0), gate decisions (L1), task (L2)."""
+"""Comparisons of an engine with PyTorch's reference, in NumPy alone: kernels (L0), gate decisions (L1), task (L2)."""
 
 from __future__ import annotations
 

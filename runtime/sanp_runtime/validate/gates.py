@@ -138,7 +138,9 @@ def gate_check(
 
 def _pair(layer: str, reference: Reference, gates: Mapping[str, np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
     if layer not in gates or layer not in reference.scales:
-        raise InputError(f"there are no gates of layer {layer!r} to compare; use the graph 'model' of the same network")
+        raise InputError(
+            f"there are no gates of layer {layer!r} to compare; use the variant 'gated' of the same network"
+        )
     expected, found = reference.scales[layer], np.asarray(gates[layer])
     if expected.shape != found.shape:
         raise InputError(f"gates of {layer!r} are {list(found.shape)}, expected {list(expected.shape)}; compare equals")

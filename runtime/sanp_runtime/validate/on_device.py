@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Union
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
+from sanp_runtime.contract import REPLAY
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.validate.gates import GateReport, gate_check
@@ -52,10 +53,10 @@ def self_test(bundle: Union[PathLike, Bundle], *, threads: int = 1, library: Opt
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     reference, layers, precision = opened.reference(), opened.manifest.layers, opened.manifest.precision
     rounded, standard = opened.manifest.rounded, None
-    with load_bundle(opened, graph="replay", threads=threads, library=library) as engine:
+    with load_bundle(opened, variant=REPLAY, threads=threads, library=library) as engine:
         replayed = engine(reference.x, reference.scales)
     if rounded and library is not None:
-        with load_bundle(opened, graph="replay", threads=threads, library=None) as engine:
+        with load_bundle(opened, variant=REPLAY, threads=threads, library=None) as engine:
             standard = engine(reference.x, reference.scales).logits
     with load_bundle(opened, threads=threads, library=library) as engine:
         own = engine(reference.x)

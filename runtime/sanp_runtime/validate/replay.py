@@ -42,7 +42,7 @@ class ReplayReport:
             return self._line("rounding", "a kernel is wrong")
         cause = "a kernel is wrong"
         if self.standard.passed:
-            cause = "rounding costs this network more than expected, or the answers are of another model: compile "
+            cause = "rounding costs this network more than expected, or the reference is of another model: compile "
             cause += "without --bf16-weights"
         return (
             f"{self._line('the rounding of the weights', cause)}; against standard operators on the rounded weights: "

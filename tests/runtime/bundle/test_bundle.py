@@ -36,7 +36,7 @@ def test_round_trip(pristine):
     with pytest.raises(TargetError, match="no operator library"):
         bundle.library()
     with pytest.raises(InputError, match="'fast'"):
-        bundle.graph("fast")
+        bundle.variant("fast")
 
 
 def test_equal_content_gives_equal_bytes(pristine, tmp_path):
@@ -106,8 +106,8 @@ def test_path_traversal_is_refused(bundle_path, name):
         open_bundle(bundle_path)
 
 
-def test_graph_may_not_name_a_foreign_file(bundle_path):
-    edit(bundle_path, lambda row: row["graphs"].update(model="../../evil.onnx"))
+def test_variant_may_not_name_a_foreign_file(bundle_path):
+    edit(bundle_path, lambda row: row["variants"].update(gated="../../evil.onnx"))
     with pytest.raises(InputError, match="without a folder"):
         open_bundle(bundle_path)
 
@@ -115,7 +115,7 @@ def test_graph_may_not_name_a_foreign_file(bundle_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda row: row.update(schema_version=2), "schema version 2"),
+        (lambda row: row.update(schema_version=3), "made by a newer version"),
         (lambda row: row.update(schema_version=True), "schema version True"),
         (lambda row: row.pop("gated"), "fields"),
         (lambda row: row.update(surprise=1), "surprise"),
@@ -135,8 +135,8 @@ def test_graph_may_not_name_a_foreign_file(bundle_path):
         (lambda row: row["gated"].pop(), "gated"),
         (lambda row: row["input"].update(shape=[3, 0, 8]), "input.shape"),
         (lambda row: row["input"].update(dtype="float16"), "float32"),
-        (lambda row: row["graphs"].pop("dense"), "graphs"),
-        (lambda row: row["graphs"].update(dense="absent.onnx"), "absent.onnx"),
+        (lambda row: row["variants"].pop("dense"), "variants"),
+        (lambda row: row["variants"].update(dense="absent.onnx"), "absent.onnx"),
         (lambda row: row["files"]["weights.bin"].update(size=-1), "weights.bin"),
         (lambda row: row["files"]["weights.bin"].update(sha256="0"), "weights.bin"),
         (lambda row: row["target"].pop("arch"), "target.arch"),
@@ -197,6 +197,36 @@ def test_places_that_are_not_bundles(tmp_path):
             open_bundle(path)
 
 
+def make_old(folder: Path) -> None:
+    """Turn a bundle into one of schema 1, which called the variants graphs and the gated one model."""
+
+    def change(row):
+        row["graphs"] = row.pop("variants")
+        row["graphs"]["model"] = "model.onnx"
+        row["files"]["model.onnx"] = row["files"].pop(row["graphs"].pop("gated"))
+        row["schema_version"] = 1
+
+    edit(folder, change)
+    (folder / "gated.onnx").rename(folder / "model.onnx")
+
+
+def test_a_bundle_of_an_older_version_says_what_to_do(bundle_path):
+    make_old(bundle_path)
+    with pytest.raises(InputError, match="made by an older version of the toolchain; compile it again from the ONNX"):
+        open_bundle(bundle_path)
+
+
+def test_a_bundle_of_an_older_version_may_be_replaced_unless_something_else_lies_there(bundle_path):
+    make_old(bundle_path)
+    (bundle_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="will not be replaced"), BundleWriter(bundle_path, replace=True):
+        pass
+    (bundle_path / "thesis.tex").unlink()
+    with BundleWriter(bundle_path, replace=True) as writer:
+        fill(writer)
+    assert open_bundle(bundle_path).variant("gated").name == "gated.onnx"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_nothing_is_left_after_a_failure(tmp_path, error):
     with pytest.raises(error), BundleWriter(tmp_path / "net.sanp") as writer:
@@ -249,11 +279,11 @@ def test_a_directory_with_other_things_is_never_replaced(bundle_path, tmp_path):
 
 
 def test_manifest_must_describe_the_files(tmp_path):
-    with pytest.raises(InputError, match="graph files"), BundleWriter(tmp_path / "net.sanp") as writer:
+    with pytest.raises(InputError, match="variant files"), BundleWriter(tmp_path / "net.sanp") as writer:
         writer.add_bytes("model.onnx", b"x")
         writer.finish(make_manifest())
     with pytest.raises(InputError, match="logits"), BundleWriter(tmp_path / "net.sanp") as writer:
-        for kind in ("model", "open", "replay", "dense"):
+        for kind in ("gated", "open", "replay", "dense"):
             writer.add_bytes(f"{kind}.onnx", b"x")
         reference = make_reference()
         writer.add_reference(type(reference)(reference.x, reference.labels, reference.logits[:, :2], reference.scales))

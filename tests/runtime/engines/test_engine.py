@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sanp_runtime import load
-from sanp_runtime.bundle.manifest import GRAPHS
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import VARIANTS
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_runtime.network.macs import dense_macs, sample_macs
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
@@ -68,13 +68,13 @@ def test_masks_force_channels_off(engine):
 def test_open_equals_dense_and_replay_equals_model(place):
     x = tiny_net.samples(5)
     path, options = place
-    with load(path, graph="open", **options) as opened, load(path, graph="dense", **options) as dense:
+    with load(path, variant="open", **options) as opened, load(path, variant="dense", **options) as dense:
         np.testing.assert_allclose(opened(x).logits, dense(x).logits, rtol=1e-4, atol=1e-4)
         assert dense(x).gates == {}
         np.testing.assert_array_equal(dense(x).macs, np.full(5, dense_macs(tiny_net.LAYERS)))
-        with pytest.raises(InputError, match="dense graph"):
+        with pytest.raises(InputError, match="dense variant"):
             dense(x, {"stem": np.ones((1, 8), np.float32)})
-    with load(path, **options) as model, load(path, graph="replay", **options) as replay:
+    with load(path, **options) as model, load(path, variant="replay", **options) as replay:
         expected = model(x)
         np.testing.assert_allclose(replay(x, expected.gates).logits, expected.logits, rtol=1e-5, atol=1e-5)
 
@@ -165,7 +165,7 @@ def test_threads_are_checked(pristine, threads):
 
 def test_load_arguments(pristine, tmp_path):
     with pytest.raises(InputError, match="'quick'"):
-        load(pristine, graph="quick", library=None)
+        load(pristine, variant="quick", library=None)
     with pytest.raises(TargetError, match="no operator library"):
         load(pristine)
     with pytest.raises(TargetError, match="does not exist"):
@@ -175,21 +175,21 @@ def test_load_arguments(pristine, tmp_path):
         load(pristine, library=tmp_path / "bad.so")
     with pytest.raises(ConfigError, match="without an operator library"):
         load(pristine, library=None, isa="avx2")
-    load(pristine, graph="dense")  # the baseline needs no library
+    load(pristine, variant="dense")  # the baseline needs no library
 
 
-def test_damaged_graph_without_verification_is_an_input_error(bundle_path):
-    path = bundle_path / "model.onnx"
+def test_damaged_variant_without_verification_is_an_input_error(bundle_path):
+    path = bundle_path / "gated.onnx"
     path.write_bytes(b"\xff" * path.stat().st_size)
     with pytest.raises(InputError, match="cannot load it"):
         load(bundle_path, library=None, verify=False)
 
 
-def test_graphs_without_their_masks_or_gates_are_refused(tmp_path):
-    """The dense graph in the place of the gated one: complete hashes, wrong network."""
+def test_variants_without_their_masks_or_gates_are_refused(tmp_path):
+    """The dense variant in the place of the gated one: complete hashes, wrong network."""
     blob, offsets = bytearray(), {}
     with BundleWriter(tmp_path / "mixed.sanp") as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             model = tiny_net.build_graph("dense", tiny_net.weights())
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(model, offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
@@ -205,15 +205,15 @@ def test_plain_onnxruntime_is_not_acceleration(pristine):
     with pytest.raises(AccelerationError, match=r"6 of 6.*stem/gate.*stem/conv") as error:
         proof.require()
     assert error.value.exit_code == 3
-    with load(pristine, graph="dense") as dense, pytest.raises(InputError, match="nothing to prove"):
+    with load(pristine, variant="dense") as dense, pytest.raises(InputError, match="nothing to prove"):
         dense.proof()
 
 
-@pytest.mark.parametrize("graph", ["model", "open", "replay"])
-def test_native_library_is_proved(native_path, graph):
-    with load(native_path, graph=graph) as engine:
+@pytest.mark.parametrize("variant", ["gated", "open", "replay"])
+def test_native_library_is_proved(native_path, variant):
+    with load(native_path, variant=variant) as engine:
         proof = engine.proof().require()
-    assert proof.passed and len(proof.accelerated) == (3 if graph == "replay" else 6)
+    assert proof.passed and len(proof.accelerated) == (3 if variant == "replay" else 6)
     assert proof.isa and proof.library_version
     assert proof.to_json()["missing"] == []
 
@@ -242,12 +242,18 @@ def test_library_of_an_older_bundle_opens(tmp_path):
         'const char* sanp_ops_version(void) { return "0.0.9"; }\n'
         'const char* sanp_ops_isa(void) { return "portable"; }\n'
         "int sanp_ops_force_isa(const char* name) { return name == 0; }\n"
+        'const char* sanp_ops_algorithms(const long* shape) { return shape ? "rows" : ""; }\n'
     )
     subprocess.run(["cc", "-shared", "-fPIC", source, "-o", tmp_path / "old.so"], check=True)
     library = OpLibrary(tmp_path / "old.so")
     assert (library.version, library.isa) == ("0.0.9", "portable")
+    assert library.session_entries() == library.session_entries("auto") == {}, "what asks for nothing still runs"
     with pytest.raises(TargetError, match="newer library"):
         library.algorithms([1] * 15)
+    # Its switch was one for the whole process: what is asked of one session is refused, not ignored.
+    for asked in ({"isa": "portable"}, {"winograd": 2}, {"bf16_weights": False}):
+        with pytest.raises(TargetError, match=r"version 0\.0\.9.*per session.*compile the bundle again"):
+            library.session_entries(**asked)
 
 
 def test_instruction_sets(native_path):
@@ -256,7 +262,7 @@ def test_instruction_sets(native_path):
         assert portable.isa == "portable"
         assert portable.proof().isa == "portable"
         np.testing.assert_allclose(portable(x).logits, best(x).logits, rtol=1e-4, atol=1e-4)
-        assert best.library.isa == best.isa, "forcing one engine must not change the next"
+        assert best.library.isa == best.isa, "the choice of one engine must not change the next"
         for layer in tiny_net.GATED:
             np.testing.assert_array_equal(portable(x).gates[layer] != 0, best(x).gates[layer] != 0)
     with load(native_path, isa="auto") as automatic:

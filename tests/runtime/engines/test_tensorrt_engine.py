@@ -13,9 +13,9 @@ import pytest
 
 from sanp_runtime import load
 from sanp_runtime.bundle import manifest as manifests
-from sanp_runtime.bundle.manifest import GRAPHS
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli import main
+from sanp_runtime.contract import VARIANTS
 from sanp_runtime.engines.tensorrt.builder import build
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
@@ -64,7 +64,7 @@ def test_build_validate_profile_end_to_end(machine, stub, tmp_path, version, pre
     target, _, cudart = machine(version)
     tiny_trt.write(tmp_path / "net.sanp", target, precision)
     said = []
-    bundle = build(tmp_path / "net.sanp", plugin=stub, say=said.append)
+    bundle = build(tmp_path / "net.sanp", plugin=stub, log=said.append)
     assert any(version in line for line in said) and len([line for line in said if "building" in line]) == 4
     assert bundle.digest() == open_bundle(bundle.path).digest(), "hashes are right after the rewrite"
     assert bundle.manifest.build["fingerprint"]["tensorrt"] == version
@@ -139,19 +139,19 @@ def test_weak_typing_is_told_what_stays_single(machine, stub, tmp_path):
     target, *_ = machine("8.5.2")
     tiny_trt.write(tmp_path / "net.sanp", target, "fp16", plugin=())
     bundle = build(tmp_path / "net.sanp", plugin=stub)
-    header = json.loads((bundle.path / "model.engine").read_bytes().split(b"\n")[1])
+    header = json.loads((bundle.path / "gated.engine").read_bytes().split(b"\n")[1])
     expected = {f"{layer}/gate/{part}" for layer in tiny_net.GATED for part in ("pool", "squeeze", "excite", "scale")}
     assert expected | {"pool"} <= set(header["single"]) and "stem/conv" not in header["single"]
 
 
-@pytest.mark.parametrize("graph", ["model", "open", "replay"])
-def test_a_layer_that_is_not_our_plugin_stops_the_build(machine, stub, tmp_path, graph):
+@pytest.mark.parametrize("variant", ["gated", "open", "replay"])
+def test_a_layer_that_is_not_our_plugin_stops_the_build(machine, stub, tmp_path, variant):
     target, module, cudart = machine()
     before = tiny_trt.write(tmp_path / "net.sanp", target).digest()
     real = module.Builder.build_serialized_network
 
     def sabotage(self, network, config):
-        module.sabotage = {"block.a/conv"} if f"{graph}" == network.model.graph.name else set()
+        module.sabotage = {"block.a/conv"} if f"{variant}" == network.model.graph.name else set()
         return real(self, network, config)
 
     module.Builder.build_serialized_network = sabotage
@@ -238,7 +238,7 @@ def test_what_tensorrt_says_reaches_the_user(machine, stub, tmp_path):
         return real(self, path)
 
     module.OnnxParser.parse_from_file = parse
-    with pytest.raises(TargetError, match=r"10\.3\.0 cannot read model\.onnx: Plugin not found"):
+    with pytest.raises(TargetError, match=r"10\.3\.0 cannot read gated\.onnx: Plugin not found"):
         build(bundle.path, plugin=stub)
 
 
@@ -251,9 +251,9 @@ def test_what_tensorrt_says_reaches_the_user(machine, stub, tmp_path):
         ({"precision": "int4"}, "build.precision"),
         ({"plugin_layers": ["nowhere"]}, "build.plugin_layers"),
         ({"plugin_layers": "stem"}, "build.plugin_layers"),
-        ({"engines": {"model": {"file": "model.engine"}}}, "build.engines"),
-        ({"engines": {key: {"file": "../../etc/passwd"} for key in GRAPHS}}, "build.engines"),
-        ({"engines": {key: {"file": "model.onnx"} for key in GRAPHS}}, "build.fingerprint"),
+        ({"engines": {"gated": {"file": "gated.engine"}}}, "build.engines"),
+        ({"engines": {key: {"file": "../../etc/passwd"} for key in VARIANTS}}, "build.engines"),
+        ({"engines": {key: {"file": "gated.onnx"} for key in VARIANTS}}, "build.fingerprint"),
         ({"engines": []}, "build.engines"),
     ],
 )

@@ -175,7 +175,7 @@ def test_build_validate_profile_with_trtexec_alone(only_trtexec, tmp_path, versi
     assert result.passed, result.summary()
     assert "layer information" in result.proof.seen_in
     report = profile(bundle, duration_s=0.01, samples=tiny_net.samples(3))
-    latency = report["engines"]["gated"]["latency"]
+    latency = report["variants"]["gated"]["latency"]
     assert latency["count"] == 60 and 0.1 < latency["p50"] < 1, "20 calls of 3 samples, GPU times of trtexec"
     assert "trtexec" in report["includes"] and all("--useCudaGraph" in line for line in fake.lines if _timed(line))
     with load(bundle.path) as engine:

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
 from sanp_runtime.measure.node_times import NodeTime, _aggregate
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import sample_macs
@@ -31,7 +31,7 @@ def test_numbers_follow_from_the_raw_values(result):
     json.dumps(result, allow_nan=False)
     reference = make_reference()
     expected = sample_macs(tiny_net.LAYERS, reference.scales)
-    assert result["schema_version"] == 1 and result["settings"]["source"] == "reference.npz"
+    assert result["schema_version"] == 2 and result["settings"]["source"] == "reference.npz"
     assert result["macs"]["gated_mean"] == pytest.approx(expected.mean())
     np.testing.assert_allclose([row["macs"] for row in result["samples"]], expected)
     typical = {name: np.mean([row[f"{name}_ms"] for row in result["samples"]]) for name in ("dense", "open", "gated")}
@@ -40,7 +40,7 @@ def test_numbers_follow_from_the_raw_values(result):
     assert ratios["overhead"] == pytest.approx(typical["open"] / typical["dense"])
     assert ratios["theoretical"] == pytest.approx(result["macs"]["dense"] / expected.mean())
     assert ratios["efficiency"] == pytest.approx(ratios["measured"] / ratios["theoretical"])
-    for name, engine in result["engines"].items():
+    for name, engine in result["variants"].items():
         block = engine["latency"]
         assert block["count"] == len(block["values"]) and block["count"] % 6 == 0, name
         rounds = np.reshape(block["values"], (-1, 6))
@@ -94,10 +94,10 @@ def test_samples_are_checked(pristine):
 
 
 def write_bundle(path, open_weights=None, spoil=None, library=None):
-    """A bundle whose open graph has other weights, or whose node `spoil` is in a domain that our library lacks."""
+    """A bundle whose open variant has other weights, or whose node `spoil` is in a domain that our library lacks."""
     blob, offsets = bytearray(), {}
     with BundleWriter(path) as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             weights = open_weights if kind == "open" and open_weights else tiny_net.weights()
             model = tiny_net.build_graph(kind, weights)
             for item in model.graph.node:
@@ -116,8 +116,8 @@ def write_bundle(path, open_weights=None, spoil=None, library=None):
         return writer.finish(make_manifest())
 
 
-def test_wrong_open_graph_is_not_timed(tmp_path):
-    """An open graph with other weights than the dense one must stop the profile before any number is made."""
+def test_wrong_open_variant_is_not_timed(tmp_path):
+    """An open variant with other weights than the dense one must stop the profile before any number is made."""
     other = tiny_net.weights()
     other["block.b.weight"] = other["block.b.weight"] * np.float32(1.001)
     with pytest.raises(ValidationError, match="not the dense network"):

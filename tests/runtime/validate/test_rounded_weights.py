@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from sanp_runtime.bundle.manifest import GRAPHS, LIBRARY_FILE
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
 from sanp_runtime.validate import gate_check, replay_check, self_test
 from sanp_runtime.validate.tolerance import gate_tolerance, relative_tolerance
 from tests.support import tiny_net
@@ -77,7 +77,7 @@ def rounded_bundle(folder, library, rounded, spoil=None):
         weights[f"{layer}.weight"] = kept.view(np.float32)
     blob, offsets = bytearray(), {}
     with BundleWriter(folder / "rounded.sanp") as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
         if library is not None:

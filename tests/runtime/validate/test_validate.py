@@ -225,14 +225,14 @@ def test_task_arguments():
 
 
 def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
-    from sanp_runtime.bundle.manifest import GRAPHS
     from sanp_runtime.bundle.writer import BundleWriter
+    from sanp_runtime.contract import VARIANTS
     from tests.support.tiny_bundle import make_manifest
 
     reference = make_reference()
     weights, blob, offsets = tiny_net.weights(seed=4), bytearray(), {}
     with BundleWriter(tmp_path / "other.sanp") as writer:
-        for kind in GRAPHS:
+        for kind in VARIANTS:
             writer.add_bytes(f"{kind}.onnx", tiny_net.external(tiny_net.build_graph(kind, weights), offsets, blob))
         writer.add_bytes("weights.bin", bytes(blob))
         writer.add_reference(reference)

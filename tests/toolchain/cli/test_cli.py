@@ -107,8 +107,8 @@ def test_profile_writes_raw_values(sanp, bundle, tmp_path):
     content = json.loads(result.stdout)
     assert content == json.loads((tmp_path / "p.json").read_text())
     for engine in ("dense", "open", "gated"):
-        values = content["engines"][engine]["latency"]["values"]
-        assert len(values) == content["engines"][engine]["latency"]["count"] > 0
+        values = content["variants"][engine]["latency"]["values"]
+        assert len(values) == content["variants"][engine]["latency"]["count"] > 0
 
 
 def test_usage_errors_are_exit_code_2(sanp):

@@ -20,11 +20,13 @@ from sanp.report.view import _engine_options
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.contract import LOGITS
 from sanp_runtime.engines.onnxruntime.library import OpLibrary
+from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_targets.errors import ConfigError
 from tests.support.checkpoints import make_checkpoint
 
-GRAPHS = ("model", "open", "replay", "dense")
+VARIANTS = ("gated", "open", "replay", "dense")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def made(tmp_path_factory):
 
 def weights(bundle, graph):
     """Weight tensors of a graph of a bundle by name."""
-    model = onnx.load(bundle.graph(graph))
+    model = onnx.load(bundle.variant(graph))
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer if len(tensor.dims) == 4}
 
 
@@ -53,7 +55,7 @@ def test_small_maps_are_rounded_in_every_graph_and_stored_once(made):
     small = {row.name for row in plain.manifest.layers if row.gated and row.out_hw[0] * row.out_hw[1] <= 16}
     assert set(rounded.manifest.rounded) == small and 0 < len(small) < len(plain.manifest.gated)
     changed = set()
-    for graph in GRAPHS:
+    for graph in VARIANTS:
         before, after = weights(plain, graph), weights(rounded, graph)
         assert set(before) == set(after)
         for name, values in after.items():
@@ -111,16 +113,12 @@ def test_all_levels_pass_and_a_wrong_file_is_still_seen(made, tmp_path):
 
 def test_the_library_answers_as_without_16_bits(made):
     _, _, _, rounded = made
-    x = rounded.reference().x
-    handle = OpLibrary(rounded.library())._handle
+    library, feeds = OpLibrary(rounded.library()), {rounded.manifest.input["name"]: rounded.reference().x}
     answers = []
-    try:
-        for on in (0, 1):
-            assert handle.sanp_ops_narrow_weights(on) == 0
-            with load(rounded.path) as engine:
-                answers.append(engine(x).logits)
-    finally:
-        handle.sanp_ops_narrow_weights(1)
+    for on in (False, True):
+        entries = library.session_entries(bf16_weights=on)
+        session = open_session(rounded.variant("gated"), 1, library.path, entries=entries)
+        answers.append(session.run([LOGITS], feeds)[0])
     np.testing.assert_array_equal(*answers)
 
 
@@ -148,11 +146,11 @@ def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):
     monkeypatch.setattr(compiling, "tune", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
     bundle = compile_model(model, tmp_path / "model.sanp", tune=True, bf16_weights=True).bundle
     assert bundle.manifest.rounded == rounded.manifest.rounded
-    expected = weights(rounded, "model")
-    for tensor in timed["model"].graph.initializer:
+    expected = weights(rounded, "gated")
+    for tensor in timed["gated"].graph.initializer:
         if tensor.name in expected:
             np.testing.assert_array_equal(numpy_helper.to_array(tensor), expected[tensor.name], err_msg=tensor.name)
-    for name, values in weights(bundle, "model").items():
+    for name, values in weights(bundle, "gated").items():
         np.testing.assert_array_equal(values, expected[name], err_msg=name)
     assert plain.manifest.files["weights.bin"].size == bundle.manifest.files["weights.bin"].size
 

@@ -70,9 +70,9 @@ def bundle(model, tmp_path_factory):
 def test_hints_land_in_every_gated_graph_and_in_the_manifest(bundle):
     record = bundle.manifest.options["tuning"]
     assert set(record["algorithms"]) == set(bundle.manifest.gated)
-    for name in ("model", "open", "replay"):
-        assert algorithms_in(bundle.graph(name)) == record["algorithms"]
-    assert not algorithms_in(bundle.graph("dense"))
+    for name in ("gated", "open", "replay"):
+        assert algorithms_in(bundle.variant(name)) == record["algorithms"]
+    assert not algorithms_in(bundle.variant("dense"))
     library = OpLibrary(find_library())
     assert record["machine"] == {
         "arch": fingerprint()["arch"], "cpu_model": fingerprint()["cpu_model"], "isa": library.isa
@@ -86,11 +86,11 @@ def test_hints_land_in_every_gated_graph_and_in_the_manifest(bundle):
 
 def test_answers_are_those_of_the_untuned_bundle(model, bundle, tmp_path):
     plain = compile_model(model, tmp_path / "plain.sanp").bundle
-    assert not algorithms_in(plain.graph("model")) and "tuning" not in plain.manifest.options
+    assert not algorithms_in(plain.variant("gated")) and "tuning" not in plain.manifest.options
     assert self_test(bundle).passed
     x = bundle.reference().x
-    for name in ("model", "open", "replay"):
-        with load(plain.path, graph=name) as one, load(bundle.path, graph=name) as other:
+    for name in ("gated", "open", "replay"):
+        with load(plain.path, variant=name) as one, load(bundle.path, variant=name) as other:
             expected, found = one(x).logits, other(x).logits
             np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
             assert not np.array_equal(found, expected), "other kernels leave a trace"
@@ -111,7 +111,7 @@ def test_the_real_race_end_to_end(model, tmp_path):
     shown = CliRunner().invoke(app, ["inspect", str(path), "--json"])
     record = json.loads(shown.stdout)["tuning"]
     assert "Kernels tuned on" in CliRunner().invoke(app, ["inspect", str(path)]).output
-    assert algorithms_in(path / "model.onnx") == record["algorithms"]
+    assert algorithms_in(path / "gated.onnx") == record["algorithms"]
     assert all(0 < ms < 1000 for row in record["layers"].values() for ms in row["tried_ms"].values())
     assert self_test(path).passed
 
@@ -127,7 +127,7 @@ def test_without_answers_random_masks_drive_the_graph_whose_scales_are_masks(tra
     monkeypatch.setattr(compiling, "tune", functools.partial(compiling_tuned.tune, race=keep))
     bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", tune=True).bundle
     assert bundle.manifest.options["tuning"]["inputs"] == "random, 50% of the channels open"
-    assert algorithms_in(bundle.graph("model"))
+    assert algorithms_in(bundle.variant("gated"))
     gates = [node for node in made[0].model.graph.node if node.op_type == "SanpChannelGate"]
     masks = np.concatenate([v.ravel() for row in made[0].feeds for k, v in row.items() if k.startswith("mask.")])
     assert not gates and set(np.unique(masks)) == {0, 1} and 0.45 < masks.mean() < 0.55
@@ -135,7 +135,7 @@ def test_without_answers_random_masks_drive_the_graph_whose_scales_are_masks(tra
 
 
 def test_a_race_needs_our_kernels(model):
-    proto = variants(model_file.read(model))["model"]
+    proto = variants(model_file.read(model))["gated"]
     feeds = [{"input": np.zeros((1, 3, 32, 32), np.float32)}] * 3
     names = {node.name.rpartition("/")[0] for node in proto.graph.node if node.op_type == "SanpGatedConv"}
     times = PlanRace(proto, feeds, find_library()).layers([{}, dict.fromkeys(names, "rows"), {}], 2)

@@ -28,7 +28,17 @@ with load(sys.argv[1]) as fast, load(sys.argv[1], library=None) as slow:
     passed = fast.proof().require().passed
     masks = {name: numpy.zeros((1, bundle.manifest.layer(name).c_out), "f") for name in fast.gated[1:2]}
     difference = max(float(abs(fast(x, m).logits - slow(x, m).logits).max()) for m in (None, masks))
-answer = {"self_test": result.passed, "proof": passed, "difference": difference}
+# A session's configuration reaches the library: it refuses what it does not know.
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("sanp.isa", "none of these")
+try:
+    options.register_custom_ops_library(str(bundle.library()))
+    refused = ""
+except Exception as error:
+    refused = str(error)
+with load(sys.argv[1], isa="portable") as portable:
+    isa = portable.proof().require().isa
+answer = {"self_test": result.passed, "proof": passed, "difference": difference, "refused": refused, "isa": isa}
 print(json.dumps({"version": onnxruntime.__version__, **answer}))
 """
 
@@ -68,3 +78,4 @@ def test_bundle_runs_accelerated_on(version, bundle, tmp_path):
     assert answer["version"] == version, "the old release was really the one that ran"
     assert answer["self_test"] and answer["proof"]
     assert answer["difference"] < 1e-4
+    assert "'sanp.isa' is 'none of these'" in answer["refused"] and answer["isa"] == "portable"

@@ -181,8 +181,8 @@ def test_replacing_a_bundle_is_explicit(trained, tmp_path):
 def test_bundle_graphs_hold_nothing_that_is_not_measured(trained, tmp_path):
     export(trained, tmp_path / "model.onnx", samples=0, macs=True)
     bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
-    for name in ("model", "open", "replay", "dense"):
-        graph = onnx.load(bundle.graph(name), load_external_data=False).graph
+    for name in ("gated", "open", "replay", "dense"):
+        graph = onnx.load(bundle.variant(name), load_external_data=False).graph
         assert "macs" not in {output.name for output in graph.output}
         assert "Greater" not in {node.op_type for node in graph.node}
 

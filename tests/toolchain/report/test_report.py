@@ -128,7 +128,7 @@ def test_break_even(results):
 
     def sentence(dense, opened, gated):
         for name, value in (("dense", dense), ("open", opened), ("gated", gated)):
-            profile["engines"][name]["typical_ms"] = value
+            profile["variants"][name]["typical_ms"] = value
         return break_even(profile)
 
     assert "below about 75%" in sentence(1.0, 1.2, 0.6)
@@ -154,7 +154,7 @@ def test_equal_costs_and_missing_layer_times(results, tmp_path):
 def test_one_sample_and_one_call(results, tmp_path):
     profile = results["profile"]
     profile["samples"] = profile["samples"][:1]
-    for engine in profile["engines"].values():
+    for engine in profile["variants"].values():
         engine["latency"].update(values=[0.5], count=1, p50=0.5, p90=0.5, p95=0.5, min=0.5, max=0.5, stdev=None)
     outline(page_of(results, tmp_path))
 
@@ -166,9 +166,9 @@ def test_one_sample_and_one_call(results, tmp_path):
         lambda results: results.update(profile=[]),
         lambda results: results.update(bundle=None),
         lambda results: results["profile"].update(kind="training"),
-        lambda results: results["profile"].update(schema_version=2),
+        lambda results: results["profile"].update(schema_version=1),
         lambda results: results["profile"].pop("ratios"),
-        lambda results: results["profile"]["engines"].pop("open"),
+        lambda results: results["profile"]["variants"].pop("open"),
         lambda results: results["profile"]["validity"].update(verdict="GREAT"),
         lambda results: results["profile"]["ratios"].update(measured=float("nan")),
         lambda results: results["profile"]["ratios"].update(measured="fast"),

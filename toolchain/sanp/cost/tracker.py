@@ -14,13 +14,13 @@ from sanp.gating.gated_conv import GatedConv
 from sanp.tracing.support_rules import supports
 from sanp.tracing.trace import first_input, shape_of, trace
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.macs import Convention, dense_macs, grouped_pairs, spm_macs
-from sanp_runtime.network.support import Dense, Gate, Support, evaluate
+from sanp_runtime.network.macs import Convention, OpenChannels, count_macs, dense_macs
+from sanp_runtime.network.support import Dense, Support
 from sanp_targets.errors import ConfigError
 
 
 class CostTracker:
-    """Follows the support algebra through the network's graph once, then prices every forward pass.
+    """Follows the support algebra through the network's graph once, then counts the MACs of every forward pass.
 
     layers: convolutions and linear layers in execution order, the same table that export and device use.
     dense_macs: MACs of the ungated network under the default convention. uncounted: operations with weights that the
@@ -36,7 +36,7 @@ class CostTracker:
         self._gated = gated_layers(gated_model)
 
     def codes(self) -> dict[str, Tensor]:
-        """Layer name -> hard, noise-free 0/1 code [N, C_out] of the last forward pass."""
+        """Layer name -> hard, noise-free 0/1 mask [N, C_out] of the last forward pass."""
         return {name: layer.code for name, layer in self._gated.items()}
 
     def sample_macs(self, convention: Convention | None = None) -> Tensor:
@@ -44,84 +44,50 @@ class CostTracker:
 
         No value is copied to the host, so that this can run in every training step.
         """
-        return price(self.layers, self.codes(), convention)
+        return mask_macs(self.layers, self.codes(), convention)
 
     def filter_macs(self) -> dict[str, Tensor]:
         """What closing one filter saves, as a share of the dense MACs: layer name -> float32 [C_out].
 
-        Own row plus the consumers' columns, taken as the derivative of the cost with every code at one half, where both
+        Own row plus the consumers' columns, taken as the derivative of the cost with every mask at one half, where both
         operands of an addition still count.
         """
-        codes = {
+        masks = {
             row.name: torch.full((1, row.c_out), 0.5, dtype=torch.float64, requires_grad=True)
             for row in self.layers
             if row.gated
         }
         with torch.enable_grad():
-            total = price(self.layers, codes, Convention(spm="none")).sum()
-            saved = torch.autograd.grad(total, list(codes.values()))
-        return {name: (grad[0] / self.dense_macs).float() for name, grad in zip(codes, saved)}
+            total = mask_macs(self.layers, masks, Convention(spm="none")).sum()
+            saved = torch.autograd.grad(total, list(masks.values()))
+        return {name: (grad[0] / self.dense_macs).float() for name, grad in zip(masks, saved)}
 
 
-def price(layers: Sequence[Layer], codes: dict[str, Tensor], convention: Convention | None = None) -> Tensor:
-    """MACs per sample, float64 [N], for codes [N, C_out]; differentiable (also for soft codes, then pass float64)."""
-    if not codes:
+def mask_macs(layers: Sequence[Layer], masks: dict[str, Tensor], convention: Convention | None = None) -> Tensor:
+    """MACs per sample, float64 [N], for masks [N, C_out]; differentiable (also for soft masks, then pass float64)."""
+    if not masks:
         raise ConfigError("the network has no gated layer, expected at least one; gate it first")
-    rule = convention or Convention()
-    counts = _Counts(codes)
-    total, constant = counts.zeros(), 0
-    for layer in layers:
-        if layer.head and not rule.heads:
-            continue
-        area = layer.out_hw[0] * layer.out_hw[1]
-        terms = [(counts.pairs(layer), area * layer.kernel[0] * layer.kernel[1])]
-        if rule.bias:
-            terms.append((counts.out(layer), rule.bias * area))
-        for count, factor in terms:
-            if isinstance(count, Tensor):
-                total = total.add(count, alpha=factor)
-            else:
-                constant += factor * count
-        constant += spm_macs(layer, rule.spm)
-    return total + constant
+    total: Tensor = count_macs(layers, _OpenChannels(masks), convention)
+    return total
 
 
-class _Counts:
-    """How many channels of each tensor are open, float64 [N] (an int for dense ones); every sum is taken once."""
-
-    def __init__(self, codes: dict[str, Tensor]) -> None:
-        self.codes, self.first = codes, next(iter(codes.values()))
-        self.known: dict[Support, Tensor | int] = {}
+class _OpenChannels(OpenChannels):
+    """The counts in torch, on the device of the masks and without a copy to the host."""
 
     def zeros(self) -> Tensor:
         return self.first.new_zeros(self.first.shape[0], dtype=torch.float64)
 
-    def open(self, support: Support) -> Tensor | int:
-        """Open channels of a tensor with this support."""
-        if support not in self.known:
-            if isinstance(support, Dense):
-                self.known[support] = support.channels
-            else:
-                self.known[support] = self.code(support).sum(1, dtype=torch.float64)
-        return self.known[support]
-
-    def out(self, layer: Layer) -> Tensor | int:
-        """Output channels that the layer computes."""
-        return self.open(Gate(layer.name)) if layer.gated else layer.c_out
-
-    def pairs(self, layer: Layer) -> Tensor | int:
-        """Pairs of an open input and an open output channel that meet in a group."""
-        if layer.groups == 1:
-            return self.open(layer.support) * self.out(layer)
-        code_out = self.codes[layer.name] if layer.gated else self.ones(layer.c_out)
-        return grouped_pairs(self.code(layer.support).double(), code_out.double(), layer.groups)
-
-    def code(self, support: Support) -> Tensor:
-        """Channel code [N, C] of a tensor with this support."""
-        return evaluate(support, self.codes, self.ones, lambda parts: torch.cat(list(parts), dim=1))
-
     def ones(self, channels: int) -> Tensor:
         return self.first.new_ones(self.first.shape[0], channels)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(parts), dim=1)
+
+    def total(self, values: Tensor) -> Tensor:
+        return values.sum(1, dtype=torch.float64)
+
+    def add(self, total: Tensor, count: Tensor, factor: int) -> Tensor:
+        return total.add(count, alpha=factor)  # one kernel instead of two in every layer of every training step
 
 
 def layer_table(traced: fx.GraphModule) -> tuple[Layer, ...]:

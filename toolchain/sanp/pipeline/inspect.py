@@ -7,8 +7,9 @@ from typing import Any
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.contract import INPUT, LOGITS, RECIPE_FILE, mask_input
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.macs import dense_macs, layer_macs, spm_macs
+from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
 from sanp_targets.errors import InputError
 
@@ -55,7 +56,7 @@ def _engines(manifest: Manifest) -> dict[str, Any]:
     build = manifest.build
     if "batch" not in build:
         return {"bf16_weights": ", ".join(manifest.rounded)} if manifest.rounded else {}
-    engines = "not built yet; BUILD.txt says how" if "engines" not in build else dict(build["fingerprint"])
+    engines = f"not built yet; {RECIPE_FILE} says how" if "engines" not in build else dict(build["fingerprint"])
     return {"precision": manifest.precision, "batch": dict(build["batch"]), "engines": engines}
 
 
@@ -88,8 +89,8 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     return {
         "kind": "checkpoint",
         "name": loaded.config.model if loaded.config else type(loaded.model).__name__,
-        "inputs": {"input": ["N", *loaded.example_input.shape[1:]]},
-        "outputs": ["logits"],
+        "inputs": {INPUT: ["N", *loaded.example_input.shape[1:]]},
+        "outputs": [LOGITS],
         "about": {
             "dataset": loaded.dataset_name,
             "config": loaded.config.model_dump(mode="json") if loaded.config else None,
@@ -104,7 +105,7 @@ def _shape(value: Any) -> list[int | str]:
 
 
 def _masks(layers: tuple[Layer, ...]) -> dict[str, list[int | str]]:
-    return {f"mask.{layer.name}": ["1 or N", layer.c_out] for layer in layers if layer.gated}
+    return {mask_input(layer.name): ["1 or N", layer.c_out] for layer in layers if layer.gated}
 
 
 def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
             "groups": layer.groups,
             "output": list(layer.out_hw),
             "gated": layer.gated,
-            "macs": layer_macs(layer, layer.c_out, layer.c_in // layer.groups),
+            "macs": dense_macs((layer,)),
             "gate_macs": spm_macs(layer),
             "input_gates": list(gates_of(layer.support)),
         }

@@ -12,10 +12,9 @@ from sanp.report import words
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.contract import MEASURED
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
-
-ENGINES = ("dense", "open", "gated")
 
 
 def profile_bundle(
@@ -41,8 +40,8 @@ def profile_bundle(
 def latency_rows(result: dict[str, Any]) -> list[list[str]]:
     """One row per engine for a table: name, p50, p90, p99, mean in milliseconds, number of calls."""
     rows = []
-    for name in ENGINES:
-        stats = result["engines"][name]["latency"]
+    for name in MEASURED:
+        stats = result["variants"][name]["latency"]
         p99 = "-" if stats["p99"] is None else f"{stats['p99']:.3f}"
         rows.append(
             [name, f"{stats['p50']:.3f}", f"{stats['p90']:.3f}", p99, f"{stats['mean']:.3f}", str(stats["count"])]

@@ -21,6 +21,7 @@ from sanp.pipeline.reference import pytorch_answers
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import REPLAY
 from sanp_runtime.engines.base import Result
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.proof import Proof
@@ -85,12 +86,12 @@ def compare(
     with load_bundle(bundle, threads=settings.threads) as engine:
         proof = engine.proof().require()
         own = _run(engine, reference, None)
-    with load_bundle(bundle, graph="replay", threads=settings.threads) as engine:
+    with load_bundle(bundle, variant=REPLAY, threads=settings.threads) as engine:
         replayed = _run(engine, reference, reference.scales)
     layers, precision, rounded = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounded
     standard = None
     if rounded:
-        with load_bundle(bundle, graph="replay", threads=settings.threads, library=None) as engine:
+        with load_bundle(bundle, variant=REPLAY, threads=settings.threads, library=None) as engine:
             standard = _run(engine, reference, reference.scales).logits
     return Validation(
         replay=replay_check(layers, reference.logits, replayed.logits, precision, rounded, standard),

@@ -9,26 +9,26 @@ import numpy as np
 
 from sanp.report.svg import Plot
 from sanp.report.words import ms
+from sanp_runtime.contract import MEASURED
 
-ENGINES = ("dense", "open", "gated")
 _LABELS = {"dense": "dense", "open": "all gates open", "gated": "gated"}
 _BINS = 90
 
 
 def distributions(profile: Mapping[str, Any]) -> str:
     """One ridge per engine over a common axis, each scaled to its own peak, with p50, p90 and p99 marked."""
-    values = {name: np.asarray(profile["engines"][name]["latency"]["values"], float) for name in ENGINES}
+    values = {name: np.asarray(profile["variants"][name]["latency"]["values"], float) for name in MEASURED}
     everything = np.concatenate(list(values.values()))
     # The far tail would squeeze everything else into a few bins; the table has the maximum.
     low, high = float(everything.min()) * 0.95, 1.1 * max(float(np.percentile(row, 95)) for row in values.values())
     plot = Plot((low, high), (0, 3), "milliseconds per call", title="Latency distributions", height=310, y_axis=False)
     edges = np.linspace(low, high, _BINS + 1)
-    for row, name in enumerate(reversed(ENGINES)):
+    for row, name in enumerate(reversed(MEASURED)):
         counts = np.histogram(values[name], edges)[0]
         tops = row + 0.78 * counts / max(int(counts.max()), 1)
         steps = [(float(edge), float(top)) for i, top in enumerate(tops) for edge in (edges[i], edges[i + 1])]
         plot.area([(low, row), *steps, (high, row)], f"fill {name}")
-        block = profile["engines"][name]["latency"]
+        block = profile["variants"][name]["latency"]
         plot.text(high, row, _LABELS[name], "name", "end", dy=-10)
         for key in ("p50", "p90", "p99"):
             if block[key] is not None and block[key] < high:
@@ -40,7 +40,7 @@ def distributions(profile: Mapping[str, Any]) -> str:
 def latency_against_cost(profile: Mapping[str, Any]) -> str:
     """Every sample at its cost, with the line on which saved work would be saved time."""
     rows, dense = profile["samples"], profile["macs"]["dense"] / 1e6
-    times = {name: profile["engines"][name]["typical_ms"] for name in ENGINES}
+    times = {name: profile["variants"][name]["typical_ms"] for name in MEASURED}
     points = [(row["macs"] / 1e6, row["gated_ms"]) for row in rows]
     top = 1.12 * max(*times.values(), *(y for _, y in points))
     wide = 1.06 * max(dense, *(x for x, _ in points))

@@ -7,8 +7,9 @@ from typing import Any
 
 from sanp.report import plots, words
 from sanp.report.words import macs, ms, percent
+from sanp_runtime.contract import DENSE, GATED, OPEN
 
-_ENGINE_NAMES = {"dense": "dense", "open": "gated, all gates open", "gated": "gated, as trained"}
+_TITLES = {DENSE: "dense", OPEN: "gated, all gates open", GATED: "gated, as trained"}
 _VERDICTS = {
     "VALID": "The machine was quiet, pinned and at a fixed clock: these numbers may be quoted.",
     "UNPINNED": "Steady, but the clock or the processor was not fixed: quote these numbers with that remark.",
@@ -38,8 +39,8 @@ def build_view(results: Mapping[str, Any]) -> dict[str, Any]:
         "notes": [*profile["validity"]["notes"], *filter(None, [profile.get("tuning_note")])],
         "evidence": _evidence(profile["validity"]["evidence"]),
         "figures": _figures(profile),
-        "engines": _engines(profile),
-        "p99_missing": any(row["latency"]["p99"] is None for row in profile["engines"].values()),
+        "variants": _variants(profile),
+        "p99_missing": any(row["latency"]["p99"] is None for row in profile["variants"].values()),
         "includes": profile["includes"],
         "correlation": profile["correlation"],
         "spread": words.spread(profile),
@@ -72,15 +73,15 @@ def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _engines(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _variants(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
     cost = profile["macs"]
     shares = {"dense": 1.0, "open": None, "gated": cost["gated_mean"] / cost["dense"]}
     rows = []
-    for name, title in _ENGINE_NAMES.items():
-        engine = profile["engines"][name]
-        block = engine["latency"]
+    for name, title in _TITLES.items():
+        variant = profile["variants"][name]
+        block = variant["latency"]
         row = {key: ms(block[key]) for key in ("p50", "p90", "p95", "p99", "min", "max", "mean")}
-        row.update(name=title, key=name, count=block["count"], typical=ms(engine["typical_ms"]))
+        row.update(name=title, key=name, count=block["count"], typical=ms(variant["typical_ms"]))
         row["macs"] = percent(shares[name], 0) if shares[name] is not None else "100% + gates"
         rows.append(row)
     return rows
@@ -167,7 +168,7 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
         "target": bundle["target"]["name"],
         "made with": ", ".join(f"{name} {version}" for name, version in bundle["made_by"].items()),
         "bundle content": profile["bundle"]["digest"],
-        "gated ONNX": profile["bundle"]["onnx_sha256"]["model"],
+        "gated ONNX": profile["bundle"]["onnx_sha256"][GATED],
         "device identity": profile["device_id"],
     }
     return [(key, str(value)) for key, value in facts.items() if value not in (None, "")]

@@ -32,11 +32,11 @@ def macs(value: float) -> str:
 
 def headline(profile: Mapping[str, Any]) -> str:
     """What was gained, in one sentence that stays true when nothing was."""
-    ratios, engines = profile["ratios"], profile["engines"]
+    ratios, variants = profile["ratios"], profile["variants"]
     speed, share = ratios["measured"], 1 / ratios["theoretical"]
     batch = profile["settings"]["batch"]
     unit = "image" if batch == 1 else f"batch of {batch}"
-    times = f"{ms(engines['gated']['typical_ms'])} ms instead of {ms(engines['dense']['typical_ms'])} ms per {unit}"
+    times = f"{ms(variants['gated']['typical_ms'])} ms instead of {ms(variants['dense']['typical_ms'])} ms per {unit}"
     work = f"{percent(share, 0)} of the multiply-accumulates"
     if speed > 1 + _SAME:
         return f"{speed:.2f}× faster than the same network without gates: {times}, with {work}."
@@ -61,7 +61,7 @@ def explanation(profile: Mapping[str, Any]) -> str:
 
 def break_even(profile: Mapping[str, Any]) -> str | None:
     """The share of MACs below which gating pays, from a straight line through two measured points."""
-    typical = {name: engine["typical_ms"] for name, engine in profile["engines"].items()}
+    typical = {name: engine["typical_ms"] for name, engine in profile["variants"].items()}
     share = 1 / profile["ratios"]["theoretical"]
     if not typical["gated"] < typical["open"] or not 0 < share < 1:
         return None
@@ -79,7 +79,7 @@ def break_even(profile: Mapping[str, Any]) -> str | None:
 
 def spread(profile: Mapping[str, Any]) -> str:
     """Hard samples or a restless machine: where the spread of the gated latency comes from."""
-    found = profile["engines"]["gated"]["spread_ms"]
+    found = profile["variants"]["gated"]["spread_ms"]
     return f"From easy to hard samples it is {ms(found['data'])} ms, and the machine adds {ms(found['machine'])} ms."
 
 

@@ -62,7 +62,8 @@ def _check(results: Mapping[str, Any]) -> None:
         raise InputError("the results hold no profile, expected the JSON of `sanp profile`; measure the bundle first")
     if profile.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
-            f"the profile has schema {profile.get('schema_version')!r}, expected {SCHEMA_VERSION}; measure it again"
+            f"the profile has schema version {profile.get('schema_version')!r}, expected {SCHEMA_VERSION}: it was made "
+            "by another version of the toolchain; measure the bundle again with `sanp profile`"
         )
     if not isinstance(bundle, Mapping) or not isinstance(bundle.get("name"), str):
         raise InputError("the results hold no bundle manifest, expected the content of manifest.json; compile again")

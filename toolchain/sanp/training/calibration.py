@@ -46,13 +46,13 @@ def calibrate_threshold(model: nn.Module, tracker: CostTracker, batches: Batches
 
 def density_for(tracker: CostTracker, budget: float) -> float:
     """Uniform share of open channels whose expected cost is the budget, if channels open independently."""
-    from sanp.cost.tracker import price
+    from sanp.cost.tracker import mask_macs
 
     def cost(density: float) -> float:
-        codes = {
+        masks = {
             row.name: torch.full((1, row.c_out), density, dtype=torch.float64) for row in tracker.layers if row.gated
         }
-        return float(price(tracker.layers, codes)) / tracker.dense_macs
+        return float(mask_macs(tracker.layers, masks)) / tracker.dense_macs
 
     low, high = 0.0, 1.0
     for _ in range(20):

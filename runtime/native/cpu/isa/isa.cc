@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include <atomic>
-
 #include "cpu/isa/table.h"
 
 namespace sanp {
@@ -42,10 +40,6 @@ const Row kRows[] = {
     {portable_kernels, always},
 };
 
-std::atomic<const IsaKernels*> forced{nullptr};
-std::atomic<int> largest_winograd{4};
-std::atomic<bool> narrow_weights{true};
-
 }  // namespace
 
 size_t usable_isas(const IsaKernels** out, size_t capacity) {
@@ -62,38 +56,13 @@ const IsaKernels* find_isa(const char* name) {
   return nullptr;
 }
 
-const IsaKernels& current_isa() {
-  if (const IsaKernels* isa = forced.load(std::memory_order_acquire)) return *isa;
+const IsaKernels& best_isa() {
   static const IsaKernels* const best = [] {
     const IsaKernels* first = nullptr;
     usable_isas(&first, 1);
     return first;
   }();
   return *best;
-}
-
-bool limit_winograd(int tile) {
-  if (tile != 0 && tile != 2 && tile != 4) return false;
-  largest_winograd.store(tile, std::memory_order_release);
-  return true;
-}
-
-int winograd_limit() { return largest_winograd.load(std::memory_order_acquire); }
-
-bool allow_narrow_weights(int on) {
-  if (on != 0 && on != 1) return false;
-  narrow_weights.store(on == 1, std::memory_order_release);
-  return true;
-}
-
-bool narrow_weights_allowed() { return narrow_weights.load(std::memory_order_acquire); }
-
-bool force_isa(const char* name) {
-  const bool automatic = name != nullptr && strcmp(name, "auto") == 0;
-  const IsaKernels* isa = automatic ? nullptr : find_isa(name);
-  if (!automatic && isa == nullptr) return false;
-  forced.store(isa, std::memory_order_release);
-  return true;
 }
 
 }  // namespace sanp

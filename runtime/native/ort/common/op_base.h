@@ -6,6 +6,7 @@
 
 #include <exception>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "cpu/base/pool.h"
@@ -100,11 +101,18 @@ struct PoolContext {
   const OrtKernelContext* context;
 };
 
+// What ONNX Runtime is given: its table of callbacks, and behind it what the session asked of the kernels.
+template <class Settings>
+struct ConfiguredOp : OrtCustomOp {
+  Settings settings;
+};
+
 // Callbacks that are the same for every operator here. Op provides kName, kProvider, kInputs, kOutputs, Kernel and
-// infer().
-template <class Op>
-OrtCustomOp make_op() {
-  OrtCustomOp op{};
+// infer(). A kernel takes the settings or has none.
+template <class Op, class Settings>
+ConfiguredOp<Settings> make_op(const Settings& settings) {
+  ConfiguredOp<Settings> op{};
+  op.settings = settings;
   op.version = kOrtApiVersion;
   op.GetName = [](const OrtCustomOp*) { return Op::kName; };
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return Op::kProvider; };
@@ -118,9 +126,15 @@ OrtCustomOp make_op() {
   // The forms without a status cannot report an error; ONNX Runtime does not call them when the V2 forms are set.
   op.CreateKernel = [](const OrtCustomOp*, const OrtApi*, const OrtKernelInfo*) -> void* { return nullptr; };
   op.KernelCompute = [](void*, OrtKernelContext*) {};
-  op.CreateKernelV2 = [](const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
+  op.CreateKernelV2 = [](const OrtCustomOp* self, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
     *kernel = nullptr;
-    return guarded(api, Op::kName, [&] { *kernel = new typename Op::Kernel(api, info); });
+    return guarded(api, Op::kName, [&] {
+      using Kernel = typename Op::Kernel;
+      if constexpr (std::is_constructible_v<Kernel, const OrtApi*, const OrtKernelInfo*, const Settings&>)
+        *kernel = new Kernel(api, info, static_cast<const ConfiguredOp<Settings>*>(self)->settings);
+      else
+        *kernel = new Kernel(api, info);
+    });
   };
   op.KernelComputeV2 = [](void* kernel, OrtKernelContext* context) {
     const auto* k = static_cast<const typename Op::Kernel*>(kernel);

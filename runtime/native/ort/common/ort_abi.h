@@ -92,6 +92,8 @@ constexpr int kOrtAttrInts = 2;
   F(void, ReleaseTensorTypeAndShapeInfo, 99, (OrtTensorTypeAndShapeInfo*)) \
   F(OrtStatus*, KernelInfoGetAttributeArray_int64, 163, \
     (const OrtKernelInfo*, const char* name, int64_t* out, size_t* size)) \
+  F(OrtStatus*, HasSessionConfigEntry, 237, (const OrtSessionOptions*, const char* key, int* out)) \
+  F(OrtStatus*, GetSessionConfigEntry, 238, (const OrtSessionOptions*, const char* key, char* value, size_t* size)) \
   F(OrtStatus*, KernelInfoGetConstantInput_tensor, 249, \
     (const OrtKernelInfo*, size_t index, int* is_constant, const OrtValue** out)) \
   F(OrtStatus*, KernelContext_GetGPUComputeStream, 193, (const OrtKernelContext*, void** out)) \

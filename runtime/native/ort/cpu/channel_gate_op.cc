@@ -1,15 +1,13 @@
 // Runs a channel gate on the CPU.
 #include "ort/cpu/channel_gate_op.h"
 
-#include "cpu/isa/isa.h"
-
 namespace sanp {
 
-ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo* info)
+ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo* info, const CpuSettings& settings)
     : api(ort_api),
       attributes_(channel_gate_attributes(ort_api, info)),
       constants_(ort_api, info, ChannelGateOp::kInputs),
-      isa_(&current_isa()) {}
+      isa_(settings.isa) {}
 
 void ChannelGateKernel::compute(OrtKernelContext* context) const {
   const ChannelGateArguments a = channel_gate_arguments(api, context, attributes_, &constants_);

@@ -4,12 +4,13 @@
 #include "cpu/gate/gate.h"
 #include "ort/common/channel_gate_args.h"
 #include "ort/common/shape_inference.h"
+#include "ort/cpu/settings.h"
 
 namespace sanp {
 
 class ChannelGateKernel {
  public:
-  ChannelGateKernel(const OrtApi* api, const OrtKernelInfo* info);
+  ChannelGateKernel(const OrtApi* api, const OrtKernelInfo* info, const CpuSettings& settings);
   void compute(OrtKernelContext* context) const;
 
   const OrtApi* const api;

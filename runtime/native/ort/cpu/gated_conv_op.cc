@@ -3,7 +3,6 @@
 
 #include <memory>
 
-#include "cpu/isa/isa.h"
 #include "ort/common/attributes.h"
 
 namespace sanp {
@@ -25,9 +24,7 @@ std::optional<Algorithm> algorithm_wish(const OrtApi* api, const OrtKernelInfo* 
 }
 
 // Looks at every weight of a file that was rounded for this, and at the first few of any other.
-bool fit_16_bits(const TensorView* w) {
-  return w != nullptr && narrow_weights_allowed() && bf16_exact(w->data, w->elements());
-}
+bool fit_16_bits(const TensorView* w) { return w != nullptr && bf16_exact(w->data, w->elements()); }
 
 }  // namespace
 
@@ -40,15 +37,15 @@ struct GatedConvKernel::CachedPlan {
   int position = 0;
 };
 
-GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* info)
+GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* info, const CpuSettings& settings)
     : api(ort_api),
       attributes_(gated_conv_attributes(api, info)),
       constants_(api, info, GatedConvOp::kInputs),
-      isa_(&current_isa()),
+      isa_(settings.isa),
       // Only weights that cannot change may be transformed once.
-      winograd_(constants_.find(kWeights) != nullptr ? winograd_limit() : 0),
+      winograd_(constants_.find(kWeights) != nullptr ? settings.winograd_limit : 0),
       wish_(algorithm_wish(api, info)),
-      narrow_(fit_16_bits(constants_.find(kWeights))) {}
+      narrow_(settings.bf16_weights && fit_16_bits(constants_.find(kWeights))) {}
 
 GatedConvKernel::~GatedConvKernel() {
   for (CachedPlan* p = plans_.load(); p != nullptr;) {
@@ -67,8 +64,8 @@ const void* GatedConvKernel::prepared_weights(const Plan& plan, const float* w) 
     made.reset(aligned_alloc(64, bytes));
     if (made == nullptr)
       fail(
-          "%zu MB for prepared weights could not be allocated; sanp_ops_limit_winograd(0) and "
-          "sanp_ops_narrow_weights(0) do without",
+          "%zu MB for prepared weights could not be allocated; the session config entries sanp.winograd = 0 and "
+          "sanp.bf16_weights = 0 do without",
           bytes >> 20);
     plan.prepare(w, made.get());
   }

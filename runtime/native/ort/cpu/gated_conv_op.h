@@ -11,12 +11,13 @@
 #include "cpu/conv/conv.h"
 #include "ort/common/gated_conv_args.h"
 #include "ort/common/shape_inference.h"
+#include "ort/cpu/settings.h"
 
 namespace sanp {
 
 class GatedConvKernel {
  public:
-  GatedConvKernel(const OrtApi* api, const OrtKernelInfo* info);
+  GatedConvKernel(const OrtApi* api, const OrtKernelInfo* info, const CpuSettings& settings);
   ~GatedConvKernel();
   void compute(OrtKernelContext* context) const;
 

@@ -1,4 +1,4 @@
-// Version, instruction set and possible kernels, exported by every library that has the CPU kernels.
+// Version, best instruction set, settings and possible algorithms, exported by every library that has the CPU kernels.
 #include <string.h>
 
 #include <string>
@@ -6,24 +6,29 @@
 #include "cpu/conv/plan/plan.h"
 #include "cpu/isa/isa.h"
 #include "cpu/isa/table.h"
+#include "ort/cpu/settings.h"
 
 #define SANP_EXPORT extern "C" __attribute__((visibility("default")))
 
 SANP_EXPORT const char* sanp_ops_version() { return SANP_OPS_VERSION; }
 
-SANP_EXPORT const char* sanp_ops_isa() { return sanp::current_isa().name; }
+// The best instruction set of this CPU, which sessions use that ask for none.
+SANP_EXPORT const char* sanp_ops_isa() { return sanp::best_isa().name; }
 
-SANP_EXPORT int sanp_ops_limit_winograd(int tile) { return sanp::limit_winograd(tile) ? 0 : 1; }
+// The entries of a session's configuration that RegisterCustomOps reads, with their values on this CPU, see settings.h.
+SANP_EXPORT const char* sanp_ops_settings() {
+  static const std::string text = sanp::setting_values();
+  return text.c_str();
+}
 
-SANP_EXPORT int sanp_ops_narrow_weights(int on) { return sanp::allow_narrow_weights(on) ? 0 : 1; }
-
-SANP_EXPORT int sanp_ops_force_isa(const char* name) { return sanp::force_isa(name) ? 0 : 1; }
-
-// Names of the algorithms that can compute a shape with constant weights under the instruction set in force, separated
-// by spaces, the cost model's choice first; "" for a shape without output. `shape` has the 15 numbers of ConvShape in
-// their order. The text lasts until the next call of this thread.
-SANP_EXPORT const char* sanp_ops_algorithms(const int64_t* shape) {
+// Names of the algorithms that can compute a shape with constant weights, separated by spaces, the cost model's choice
+// first; "" for a shape without output, null for an instruction set that the CPU lacks or no tile size. `shape` has the
+// 15 numbers of ConvShape in their order, `isa` is a name or null for the best set, `winograd` the largest tile
+// allowed. The text lasts until the next call of this thread.
+SANP_EXPORT const char* sanp_ops_algorithms(const int64_t* shape, const char* isa, int winograd) {
   using namespace sanp;
+  const IsaKernels* const kernels = isa == nullptr ? &best_isa() : find_isa(isa);
+  if (kernels == nullptr || (winograd != 0 && winograd != 2 && winograd != 4)) return nullptr;
   static thread_local std::string text;
   text.clear();
   ConvShape s;
@@ -33,9 +38,9 @@ SANP_EXPORT const char* sanp_ops_algorithms(const int64_t* shape) {
   const bool whole = s.group > 0 && s.channels_in > 0 && s.channels_out > 0 && s.channels_in % s.group == 0 &&
                      s.channels_out % s.group == 0;
   if (!whole || !s.output_size(&out_h, &out_w)) return text.c_str();
-  const Plan plan(s, current_isa(), winograd_limit());
+  const Plan plan(s, *kernels, winograd);
   text = algorithm_name(plan.algorithm);
   for (Algorithm f : kAlgorithms)
-    if (f != plan.algorithm && plan.allows(f, winograd_limit())) text += std::string(" ") + algorithm_name(f);
+    if (f != plan.algorithm && plan.allows(f, winograd)) text += std::string(" ") + algorithm_name(f);
   return text.c_str();
 }

@@ -5,5 +5,5 @@
 
 extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                                                                                const OrtApiBase* base) {
-  return sanp::register_ops<sanp::GatedConvOp, sanp::ChannelGateOp>(options, base, "libsanp_ops");
+  return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp>(options, base, "libsanp_ops");
 }

@@ -8,6 +8,6 @@
 
 extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                                                                                const OrtApiBase* base) {
-  return sanp::register_ops<sanp::GatedConvOp, sanp::ChannelGateOp, sanp::GatedConvCudaOp, sanp::ChannelGateCudaOp>(
-      options, base, "libsanp_ops_cuda");
+  return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp, sanp::GatedConvCudaOp,
+                            sanp::ChannelGateCudaOp>(options, base, "libsanp_ops_cuda");
 }

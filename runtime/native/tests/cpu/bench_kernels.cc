@@ -134,7 +134,7 @@ void bench_tile(const IsaKernels& isa, WeightKind kind, int mr, int nr, double c
 }  // namespace
 
 int main(int argc, char** argv) {
-  const IsaKernels* isa = argc > 1 ? find_isa(argv[1]) : &current_isa();
+  const IsaKernels* isa = argc > 1 ? find_isa(argv[1]) : &best_isa();
   if (isa == nullptr) {
     fprintf(stderr, "instruction set '%s' is not available here\n", argv[1]);
     return 2;

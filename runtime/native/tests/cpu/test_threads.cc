@@ -32,7 +32,7 @@ TEST_CASE(pool_of_threads) {
       o.batch = batch;
       o.bf16_weights = true;
       const ConvCase c(shape, o, seed);
-      Plan plan(shape, current_isa(), 4);
+      Plan plan(shape, best_isa(), 4);
       plan.narrow(true);  // small maps
       std::vector<float> alone(c.output_floats()), pooled(c.output_floats());
       if (!c.run(plan, alone.data(), Pool{nullptr, nullptr}) || !c.run(plan, pooled.data(), kThreads)) fail("memory");
@@ -46,7 +46,7 @@ TEST_CASE(pool_of_threads) {
 // share: no task relies on what an earlier one left in the scratch memory of its thread.
 TEST_CASE(tasks_of_two_runs_on_one_thread) {
   struct Other {
-    Other(const ConvShape& shape, uint32_t seed) : c(shape, ConvOptions{}, seed), plan(shape, current_isa(), 4) {}
+    Other(const ConvShape& shape, uint32_t seed) : c(shape, ConvOptions{}, seed), plan(shape, best_isa(), 4) {}
     ConvCase c;
     Plan plan;
   };
@@ -66,7 +66,7 @@ TEST_CASE(tasks_of_two_runs_on_one_thread) {
                     &other};
     const ConvCase c(shape, ConvOptions{}, seed);
     for (Algorithm f : {Algorithm::kRows, Algorithm::kWinograd2, Algorithm::kWinograd4})
-      c.check(Plan(shape, current_isa(), f), "shared thread", pool);
+      c.check(Plan(shape, best_isa(), f), "shared thread", pool);
   }
 }
 
@@ -140,14 +140,14 @@ TEST_CASE(nothing_active_on_a_fresh_thread) {
   for (const ConvShape& shape : kShapes)
     for (Algorithm f : kAlgorithms) {
       const ConvCase c(shape, o, seed);
-      const Plan plan(shape, current_isa(), f);
+      const Plan plan(shape, best_isa(), f);
       std::thread([&] { c.check(plan, "fresh thread"); }).join();
     }
 }
 
 TEST_CASE(concurrent_runs_of_one_plan) {
   const ConvShape shape{24, 16, 16, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  const Plan plan(shape, current_isa(), 4);
+  const Plan plan(shape, best_isa(), 4);
   const ConvCase c(shape, ConvOptions{}, seed);
   std::vector<float> expected(c.output_floats());
   if (!c.run(plan, expected.data(), Pool{nullptr, nullptr})) fail("memory");

@@ -19,6 +19,6 @@ struct GateOnCpu : ChannelGateCudaOp {
 
 extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                                                                                const OrtApiBase* base) {
-  return sanp::register_ops<sanp::GatedConvCudaOp, sanp::ChannelGateCudaOp, sanp::ConvOnCpu, sanp::GateOnCpu>(
-      options, base, "the test library");
+  return sanp::register_ops<sanp::NoSettings, sanp::GatedConvCudaOp, sanp::ChannelGateCudaOp, sanp::ConvOnCpu,
+                            sanp::GateOnCpu>(options, base, "the test library");
 }

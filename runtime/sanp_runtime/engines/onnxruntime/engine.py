@@ -1,4 +1,4 @@
-"""The ONNX Runtime backend: a graph with our operator library registered, on the CPU."""
+"""The ONNX Runtime backend: an ONNX model with our operator library registered, on the CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike
-from sanp_runtime.contract import LOGITS, MASK_PREFIX
+from sanp_runtime.contract import DENSE, LOGITS, mask_input
 from sanp_runtime.engines.base import Engine
-from sanp_runtime.engines.onnxruntime.library import OpLibrary
+from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.measure.node_times import NodeTime, read_trace
@@ -21,7 +21,7 @@ MAX_THREADS = 1024
 
 
 class OnnxEngine(Engine):
-    """A graph in an ONNX Runtime session; `library` is None in plain ONNX Runtime."""
+    """A variant of a bundle in an ONNX Runtime session; `library` is None in plain ONNX Runtime."""
 
     INCLUDES = (
         "one call of the engine with the input already in memory: ONNX Runtime's run and the Python call around it; "
@@ -29,8 +29,8 @@ class OnnxEngine(Engine):
     )
     PROFILED_BY = "ONNX Runtime's profiler"
 
-    def __init__(self, bundle: Bundle, graph: str, threads: int, library: Optional[Path], isa: Optional[str]) -> None:
-        super().__init__(bundle, graph)
+    def __init__(self, bundle: Bundle, variant: str, threads: int, library: Optional[Path], isa: Optional[str]) -> None:
+        super().__init__(bundle, variant)
         if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
             raise ConfigError(f"threads is {threads!r}, expected an integer from 1 to {MAX_THREADS}")
         if isa is not None and library is None:
@@ -39,18 +39,18 @@ class OnnxEngine(Engine):
             )
         self.threads = threads
         self.library = OpLibrary(library) if library is not None else None
-        self._forced_isa = isa
-        self.isa: Optional[str] = None
+        self._entries = self.library.session_entries(isa) if self.library is not None else {}
+        self.isa = self._entries.get(ISA_ENTRY, self.library.isa) if self.library is not None else None
         self._session: Any = self._new_session()
         self._check_signature()
 
     def proof(self) -> Proof:
-        """Run one sample of zeros under ONNX Runtime's profiler; InputError for the dense graph: nothing to prove."""
-        expected = expected_nodes(self.manifest, self.graph)
+        """Run one sample of zeros under ONNX Runtime's profiler; InputError for the dense variant: nothing to prove."""
+        expected = expected_nodes(self.manifest, self.variant)
         sample = np.zeros((1, *self.manifest.input["shape"]), np.float32)
         ran = {(row.name, row.op) for row in self.node_times([sample]) if row.provider == PROVIDER}
         return Proof(
-            graph=self.graph,
+            variant=self.variant,
             gated_nodes=expected,
             accelerated=tuple(name for name, op in expected.items() if (name, op) in ran),
             isa=self.isa,
@@ -98,33 +98,33 @@ class OnnxEngine(Engine):
 
     def _new_session(self, profile_prefix: Optional[Path] = None) -> Any:
         """Another session made exactly like this engine's, optionally with the profiler on."""
-        path = self.bundle.graph(self.graph)
+        path = self.bundle.variant(self.variant)
         if self.library is None:
             return open_session(path, self.threads, None, profile_prefix)
-        with self.library.forced(self._forced_isa):
-            self.isa = self.library.isa
-            return open_session(path, self.threads, self.library.path, profile_prefix)
+        return open_session(path, self.threads, self.library.path, profile_prefix, self._entries)
 
     def _check_signature(self) -> None:
-        """The graph has the inputs and outputs that the manifest promises; InputError otherwise."""
+        """The model has the inputs and outputs that the manifest promises; InputError otherwise."""
         session = self._session
-        masks = [MASK_PREFIX + name for name in self.gated]
+        masks = [mask_input(name) for name in self.gated]
         found = {item.name for item in (*session.get_inputs(), *session.get_overridable_initializers())}
         found |= {item.name for item in session.get_outputs()}
         missing = [name for name in (self.manifest.input["name"], *masks, *self.outputs) if name not in found]
         if missing:
             raise InputError(
-                f"{self.bundle.graph(self.graph)}: has no {', '.join(missing)[:200]}, expected the inputs and outputs "
-                "of its manifest; compile the bundle again"
+                f"{self.bundle.variant(self.variant)}: has no {', '.join(missing)[:200]}, expected the inputs and "
+                "outputs of its manifest; compile the bundle again"
             )
 
 
-def open_onnx(bundle: Bundle, graph: str, threads: int, library: Optional[PathLike], isa: Optional[str]) -> OnnxEngine:
-    """The engine of one graph; library and isa as in `sanp_runtime.load`."""
+def open_onnx(
+    bundle: Bundle, variant: str, threads: int, library: Optional[PathLike], isa: Optional[str]
+) -> OnnxEngine:
+    """The engine of one variant; library and isa as in `sanp_runtime.load`."""
     where: Optional[Path] = None
     if library == "bundle":
-        # The dense graph has no gated node: it runs in plain ONNX Runtime, as the baseline should.
-        where = None if graph == "dense" else bundle.library()
+        # The dense variant has no gated node: it runs in plain ONNX Runtime, as the baseline should.
+        where = None if variant == DENSE else bundle.library()
     elif library is not None:
         where = Path(library)
-    return OnnxEngine(bundle, graph, threads, where, isa if graph != "dense" else None)
+    return OnnxEngine(bundle, variant, threads, where, isa if variant != DENSE else None)

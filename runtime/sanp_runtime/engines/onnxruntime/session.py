@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 from sanp_targets.errors import InputError, TargetError
 
@@ -26,13 +26,17 @@ def onnxruntime_version() -> str:
 
 
 def open_session(
-    model: Path, threads: int, library: Optional[Path] = None, profile_prefix: Optional[Path] = None
+    model: Path,
+    threads: int,
+    library: Optional[Path] = None,
+    profile_prefix: Optional[Path] = None,
+    entries: Optional[Mapping[str, str]] = None,
 ) -> Any:
     """An InferenceSession on the CPU.
 
     library: operator library to register, None for plain ONNX Runtime. profile_prefix: start ONNX Runtime's profiler
-    and write its file there. Raises TargetError if the library cannot be registered, InputError if the model cannot be
-    loaded.
+    and write its file there. entries: of the session's configuration, such as `OpLibrary.session_entries` returns.
+    Raises TargetError if the library cannot be registered, InputError if the model cannot be loaded.
     """
     ort = _onnxruntime()
     options = ort.SessionOptions()
@@ -45,6 +49,9 @@ def open_session(
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
+    # Before the library, which reads them once, when it is registered.
+    for key, value in (entries or {}).items():
+        options.add_session_config_entry(key, value)
     if library is not None:
         try:
             options.register_custom_ops_library(str(library))

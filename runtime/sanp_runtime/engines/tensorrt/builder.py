@@ -8,48 +8,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from sanp_runtime.bundle.manifest import GRAPHS
 from sanp_runtime.bundle.reader import Bundle, PathLike, hash_file, open_bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import TENSORRT
+from sanp_runtime.contract import DENSE, PLUGIN_FILE, SOURCES_FILE, TENSORRT, VARIANTS, engine_file
 from sanp_runtime.engines.load import load_bundle
-from sanp_runtime.engines.tensorrt.plugin import PLUGIN_FILE, SOURCES_FILE, compile_plugin
+from sanp_runtime.engines.tensorrt.plugin import compile_plugin
 from sanp_runtime.engines.tensorrt.tools import choose_tool
 from sanp_runtime.engines.tensorrt.versions import build_command, gpu
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import ConfigError, InputError, TargetError
 from sanp_targets.targets import TARGETS, host_arch
 
-Say = Callable[[str], None]
-_GATED = tuple(graph for graph in GRAPHS if graph != "dense")
+Log = Callable[[str], None]
+_GATED = tuple(variant for variant in VARIANTS if variant != DENSE)
 
 
 def build(
-    path: PathLike, *, tool: str = "auto", plugin: Optional[PathLike] = None, say: Say = lambda text: None
+    path: PathLike, *, tool: str = "auto", plugin: Optional[PathLike] = None, log: Log = lambda text: None
 ) -> Bundle:
     """Build plugin and engines for this machine and replace the bundle by one that holds them.
 
-    tool: "python" (the tensorrt package), "trtexec", or "auto": the package where it can be imported. plugin: a library
-    that was compiled before, otherwise it is compiled from the sources in the bundle. Nothing is replaced unless every
-    layer that should be our plugin is proven to be it. Raises TargetError if something is missing here,
-    AccelerationError if a layer is not ours, InputError for a damaged bundle.
+    tool: "python" (the tensorrt package), "trtexec", or "auto": the package where it can be imported. log: called with
+    one sentence before each step. plugin: a library that was compiled before, otherwise it is compiled from the sources
+    in the bundle. Nothing is replaced unless every layer that should be our plugin is proven to be it. Raises
+    TargetError if something is missing here, AccelerationError if a layer is not ours, InputError for a damaged bundle.
     """
     bundle = open_bundle(Path(path).resolve())
     _check_target(bundle)
     chosen = choose_tool(tool)
-    stack = {"tensorrt": chosen.version, "tool": chosen.name, **gpu()}
-    _check_gpu(bundle, stack)
-    say(f"{stack['gpu']} (sm_{stack['sm']}), TensorRT {stack['tensorrt']}, CUDA {stack['cuda']}")
+    versions = {"tensorrt": chosen.version, "tool": chosen.name, **gpu()}
+    _check_gpu(bundle, versions)
+    log(f"{versions['gpu']} (sm_{versions['sm']}), TensorRT {versions['tensorrt']}, CUDA {versions['cuda']}")
     with tempfile.TemporaryDirectory(prefix="sanp-build-") as name:
         folder = Path(name)
-        library = _library(bundle, plugin, folder, stack, say)
+        library = _library(bundle, plugin, folder, versions, log)
         engines = {}
-        for graph in GRAPHS:
-            say(f"building {graph}: TensorRT times its kernels, which takes minutes on a small board")
-            engines[graph] = folder / f"{graph}.engine"
-            chosen.build(bundle, graph, engines[graph], library)
-        say("proving that every chosen layer is our plugin")
-        return _write(bundle, engines, library, stack)
+        for variant in VARIANTS:
+            log(f"building {variant}: TensorRT times its kernels, which takes minutes on a small board")
+            engines[variant] = folder / engine_file(variant)
+            chosen.build(bundle, variant, engines[variant], library)
+        log("proving that every chosen layer is our plugin")
+        return _write(bundle, engines, library, versions)
 
 
 def _check_target(bundle: Bundle) -> None:
@@ -66,20 +65,20 @@ def _check_target(bundle: Bundle) -> None:
         )
 
 
-def _check_gpu(bundle: Bundle, stack: Mapping[str, Any]) -> None:
+def _check_gpu(bundle: Bundle, versions: Mapping[str, Any]) -> None:
     name = bundle.manifest.target["name"]
     expected = TARGETS[name].gpu if name in TARGETS else None
-    if expected is not None and expected.sm is not None and str(expected.sm) != stack["sm"]:
+    if expected is not None and expected.sm is not None and str(expected.sm) != versions["sm"]:
         raise TargetError(
-            f"{bundle.path} was compiled for {name} (sm_{expected.sm}), this GPU is {stack['gpu']} (sm_{stack['sm']}); "
-            "compile for the target of this machine, which decides which layers use our plugin"
+            f"{bundle.path} was compiled for {name} (sm_{expected.sm}), this GPU is {versions['gpu']} "
+            f"(sm_{versions['sm']}); compile for the target of this machine, which decides which layers use our plugin"
         )
 
 
 def _library(
-    bundle: Bundle, plugin: Optional[PathLike], folder: Path, stack: Dict[str, Any], say: Say
+    bundle: Bundle, plugin: Optional[PathLike], folder: Path, versions: Dict[str, Any], log: Log
 ) -> Optional[Path]:
-    """The plugin library, or None if no layer uses it; its hash goes into the stack."""
+    """The plugin library, or None if no layer uses it; its hash goes into the versions."""
     if not bundle.manifest.gate_kernels:
         return None
     if plugin is not None:
@@ -89,30 +88,30 @@ def _library(
     else:
         if SOURCES_FILE not in bundle.manifest.files:
             raise InputError(f"{bundle.path}: holds no {SOURCES_FILE}, expected the plugin's sources; compile it again")
-        say("compiling the plugin")
-        library = compile_plugin(bundle.path / SOURCES_FILE, folder / "plugin", stack["sm"])
-    stack["plugin"] = hash_file(library).sha256[:12]
+        log("compiling the plugin")
+        library = compile_plugin(bundle.path / SOURCES_FILE, folder / "plugin", versions["sm"])
+    versions["plugin"] = hash_file(library).sha256[:12]
     return library
 
 
-def _write(bundle: Bundle, engines: Mapping[str, Path], library: Optional[Path], stack: Mapping[str, Any]) -> Bundle:
+def _write(bundle: Bundle, engines: Mapping[str, Path], library: Optional[Path], versions: Mapping[str, Any]) -> Bundle:
     """The same bundle with these engines; the old one stays if the proof fails."""
-    rows = {graph: {"file": f"{graph}.engine"} for graph in engines}
-    made = {**bundle.manifest.build, "engines": rows, "fingerprint": dict(stack)}
+    rows = {variant: {"file": engine_file(variant)} for variant in engines}
+    made = {**bundle.manifest.build, "engines": rows, "fingerprint": dict(versions)}
     manifest = replace(bundle.manifest, build=made, device=fingerprint())
     old = {PLUGIN_FILE, *(row["file"] for row in bundle.manifest.build.get("engines", {}).values())}
     with BundleWriter(bundle.path, replace=True) as writer:
         for name in bundle.manifest.files:
             if name not in old:
                 writer.add_file(name, bundle.path / name)
-        for graph, path in engines.items():
-            writer.add_file(f"{graph}.engine", path)
+        for variant, path in engines.items():
+            writer.add_file(engine_file(variant), path)
         if library is not None:
             writer.add_file(PLUGIN_FILE, library)
         return writer.finish(manifest, check=_prove)
 
 
 def _prove(candidate: Bundle) -> None:
-    for graph in _GATED:
-        with contextlib.closing(load_bundle(candidate, graph=graph)) as engine:
+    for variant in _GATED:
+        with contextlib.closing(load_bundle(candidate, variant=variant)) as engine:
             engine.proof().require()

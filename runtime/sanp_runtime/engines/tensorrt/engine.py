@@ -7,13 +7,13 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike
-from sanp_runtime.contract import LOGITS, MASK_PREFIX
+from sanp_runtime.contract import LOGITS, PLUGIN_FILE, mask_input
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.engines.tensorrt.api import Tensorrt
 from sanp_runtime.engines.tensorrt.cuda import Cuda
 from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
-from sanp_runtime.engines.tensorrt.plugin import PLUGIN_FILE, load_plugin
+from sanp_runtime.engines.tensorrt.plugin import load_plugin
 from sanp_runtime.engines.tensorrt.tools import has_package
 from sanp_runtime.engines.tensorrt.trtexec_engine import TrtexecEngine
 from sanp_runtime.engines.tensorrt.versions import build_command, check_same, find_trtexec
@@ -31,19 +31,19 @@ class TensorrtEngine(Engine):
     )
     PROFILED_BY = "TensorRT's profiler"
 
-    def __init__(self, bundle: Bundle, graph: str) -> None:
-        super().__init__(bundle, graph)
+    def __init__(self, bundle: Bundle, variant: str) -> None:
+        super().__init__(bundle, variant)
         self._trt = Tensorrt()
         self._bound: Optional[Dict[str, int]] = None
         self.max_batch = int(self.manifest.build["batch"]["max"])
         plugin = bundle.path / PLUGIN_FILE
         self._cuda = Cuda()
         try:
-            self.stack = {"tensorrt": self._trt.version, **self._cuda.describe()}
-            check_same(self.manifest.build["fingerprint"], self.stack, bundle.path)
+            self.fingerprint = {"tensorrt": self._trt.version, **self._cuda.describe()}
+            check_same(self.manifest.build["fingerprint"], self.fingerprint, bundle.path)
             if PLUGIN_FILE in self.manifest.files:
                 load_plugin(plugin)
-            name = self.manifest.build["engines"][graph]["file"]
+            name = self.manifest.build["engines"][variant]["file"]
             self._engine = self._trt.load((bundle.path / name).read_bytes(), name)
             self._check_signature(name)
             self._context: Any = self._engine.create_execution_context()
@@ -54,13 +54,13 @@ class TensorrtEngine(Engine):
 
     def proof(self) -> Proof:
         """Compare TensorRT's inspector with the layers that should be ours."""
-        expected = expected_nodes(self.manifest, self.graph)
+        expected = expected_nodes(self.manifest, self.variant)
         layers = read_layers(self._trt.layer_information(self._engine))
         return Proof(
-            graph=self.graph,
+            variant=self.variant,
             gated_nodes=expected,
             accelerated=our_layers(layers, expected),
-            isa=f"sm_{self.stack['sm']}",
+            isa=f"sm_{self.fingerprint['sm']}",
             library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
             seen_in=f"TensorRT {self._trt.version}'s engine inspector",
         )
@@ -86,11 +86,11 @@ class TensorrtEngine(Engine):
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
-        return dict(self.stack)
+        return dict(self.fingerprint)
 
     def versions(self) -> Dict[str, str]:
         """TensorRT, CUDA and driver."""
-        return {key: str(self.stack[key]) for key in ("tensorrt", "cuda", "driver")}
+        return {key: str(self.fingerprint[key]) for key in ("tensorrt", "cuda", "driver")}
 
     def close(self) -> None:
         """Free the device memory and the engine."""
@@ -125,7 +125,7 @@ class TensorrtEngine(Engine):
         def run(keep_alive: Any = feeds) -> np.ndarray:
             self._point(n, places)
             if not context.execute_async_v3(cuda.stream):
-                raise TargetError(f"TensorRT could not run {self.graph}; build the engines of this bundle again")
+                raise TargetError(f"TensorRT could not run {self.variant}; build the engines of this bundle again")
             cuda.download(logits, source)
             cuda.synchronize()
             return logits
@@ -140,7 +140,7 @@ class TensorrtEngine(Engine):
         self._bound = None
         self._point(n, places)
         if not self._context.execute_async_v3(self._cuda.stream):
-            raise TargetError(f"TensorRT could not run {self.graph}; build the engines of this bundle again")
+            raise TargetError(f"TensorRT could not run {self.variant}; build the engines of this bundle again")
 
     def _point(self, n: int, places: Dict[str, int]) -> None:
         """Tell the context shapes and addresses, unless they are those of the last call; masks not given are ones."""
@@ -167,7 +167,7 @@ class TensorrtEngine(Engine):
     def _allocate(self) -> None:
         widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._inputs: Dict[str, Tuple[int, ...]] = {self.manifest.input["name"]: tuple(self.manifest.input["shape"])}
-        self._inputs.update({MASK_PREFIX + name: (width,) for name, width in widths.items()})
+        self._inputs.update({mask_input(name): (width,) for name, width in widths.items()})
         self._widths = [self.manifest.classes, *widths.values()]
         floats = {name: int(np.prod(shape)) for name, shape in self._inputs.items()}
         floats.update(dict(zip(self.outputs, self._widths)))
@@ -178,7 +178,7 @@ class TensorrtEngine(Engine):
 
     def _check_signature(self, name: str) -> None:
         found = self._trt.tensors(self._engine)
-        expected = dict.fromkeys([self.manifest.input["name"], *(MASK_PREFIX + layer for layer in self.gated)], True)
+        expected = dict.fromkeys([self.manifest.input["name"], *(mask_input(layer) for layer in self.gated)], True)
         expected.update(dict.fromkeys(self.outputs, False))
         if found != expected:
             wrong = sorted(set(found.items()) ^ set(expected.items()))
@@ -188,8 +188,10 @@ class TensorrtEngine(Engine):
             )
 
 
-def open_tensorrt(bundle: Bundle, graph: str, threads: int, library: Optional[PathLike], isa: Optional[str]) -> Engine:
-    """The engine of one graph; TargetError if the bundle has no engines yet or they do not belong here."""
+def open_tensorrt(
+    bundle: Bundle, variant: str, threads: int, library: Optional[PathLike], isa: Optional[str]
+) -> Engine:
+    """The engine of one variant; TargetError if the bundle has no engines yet or they do not belong here."""
     if threads != 1 or library != "bundle" or isa is not None:
         raise ConfigError(
             f"threads={threads}, library={library!r}, isa={isa!r} were asked of a TensorRT bundle, which has none of "
@@ -201,4 +203,4 @@ def open_tensorrt(bundle: Bundle, graph: str, threads: int, library: Optional[Pa
             f"{build_command(bundle.path)}"
         )
     path = None if has_package() else find_trtexec()
-    return TensorrtEngine(bundle, graph) if path is None else TrtexecEngine(bundle, graph, path)
+    return TensorrtEngine(bundle, variant) if path is None else TrtexecEngine(bundle, variant, path)

@@ -10,10 +10,9 @@ import tarfile
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from sanp_runtime.contract import PLUGIN_FILE
 from sanp_targets.errors import InputError, TargetError
 
-PLUGIN_FILE = "libsanp_trt.so"
-SOURCES_FILE = "plugin-src.tar.gz"
 _OPERATORS = 2
 _SHOWN_LINES = 15
 _LOADED: Dict[Path, ctypes.CDLL] = {}

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import MASK_PREFIX
+from sanp_runtime.contract import DENSE, mask_input
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.api import Tensorrt, import_tensorrt
 from sanp_runtime.engines.tensorrt.plugin import load_plugin
@@ -26,12 +26,12 @@ class PythonTool:
         self._trt = Tensorrt()
         self.version = self._trt.version
 
-    def build(self, bundle: Bundle, graph: str, engine: Path, library: Optional[Path]) -> None:
-        """Write the engine of one graph; TargetError with TensorRT's own words if it cannot."""
+    def build(self, bundle: Bundle, variant: str, engine: Path, library: Optional[Path]) -> None:
+        """Write the engine of one variant; TargetError with TensorRT's own words if it cannot."""
         if library is not None:
             load_plugin(library)
-        half, single = bundle.manifest.precision == "fp16", single_nodes(bundle.manifest, graph)
-        plan = self._trt.build(bundle.graph(graph), input_shapes(bundle.manifest, graph), half, single)
+        half, single = bundle.manifest.precision == "fp16", single_nodes(bundle.manifest, variant)
+        plan = self._trt.build(bundle.variant(variant), input_shapes(bundle.manifest, variant), half, single)
         engine.write_bytes(plan)
 
 
@@ -44,16 +44,16 @@ class TrtexecTool:
         self.path = path
         self.version = trtexec_version(path)
 
-    def build(self, bundle: Bundle, graph: str, engine: Path, library: Optional[Path]) -> None:
-        """Write the engine of one graph and its layer information (`.json` beside it)."""
+    def build(self, bundle: Bundle, variant: str, engine: Path, library: Optional[Path]) -> None:
+        """Write the engine of one variant and its layer information (`.json` beside it)."""
         line = trtexec.build_line(
             self.version,
-            str(bundle.graph(graph)),
+            str(bundle.variant(variant)),
             str(engine),
             str(library) if library is not None else None,
-            input_shapes(bundle.manifest, graph),
+            input_shapes(bundle.manifest, variant),
             bundle.manifest.precision == "fp16",
-            single_nodes(bundle.manifest, graph),
+            single_nodes(bundle.manifest, variant),
         )
         trtexec.run(self.path, line)
 
@@ -84,16 +84,16 @@ def has_package() -> bool:
     return True
 
 
-def input_shapes(manifest: Manifest, graph: str) -> Dict[str, Tuple[List[int], List[int], List[int]]]:
-    """Name -> smallest, typical and largest shape of every input of a graph."""
+def input_shapes(manifest: Manifest, variant: str) -> Dict[str, Tuple[List[int], List[int], List[int]]]:
+    """Name -> smallest, typical and largest shape of every input of a variant."""
     sizes = {manifest.input["name"]: list(manifest.input["shape"])}
-    if graph != "dense":
-        sizes.update({MASK_PREFIX + name: [manifest.layer(name).c_out] for name in manifest.gated})
+    if variant != DENSE:
+        sizes.update({mask_input(name): [manifest.layer(name).c_out] for name in manifest.gated})
     batch = manifest.build["batch"]
     least, typical, most = (int(batch[key]) for key in ("min", "opt", "max"))
     return {name: ([least, *size], [typical, *size], [most, *size]) for name, size in sizes.items()}
 
 
-def single_nodes(manifest: Manifest, graph: str) -> List[str]:
-    """Nodes of a graph that compute in float32 in an FP16 network, as the exporter listed them."""
-    return list(manifest.build.get("single_nodes", {}).get(graph, []))
+def single_nodes(manifest: Manifest, variant: str) -> List[str]:
+    """Nodes of a variant that compute in float32 in an FP16 network, as the exporter listed them."""
+    return list(manifest.build.get("single_nodes", {}).get(variant, []))

@@ -14,12 +14,11 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import LOGITS, MASK_PREFIX
+from sanp_runtime.contract import LOGITS, PLUGIN_FILE, mask_input
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
-from sanp_runtime.engines.tensorrt.plugin import PLUGIN_FILE
 from sanp_runtime.engines.tensorrt.versions import check_same, gpu, trtexec_version
 from sanp_runtime.measure.node_times import NodeTime, aggregate_rows
 from sanp_runtime.measure.timing import Measurement, WarmUp
@@ -38,18 +37,18 @@ class TrtexecEngine(Engine):
     )
     PROFILED_BY = "trtexec's profile"
 
-    def __init__(self, bundle: Bundle, graph: str, path: Path) -> None:
-        super().__init__(bundle, graph)
+    def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
+        super().__init__(bundle, variant)
         self._trtexec, self._version = path, trtexec_version(path)
-        self.stack = {"tensorrt": self._version, **gpu()}
-        check_same(self.manifest.build["fingerprint"], self.stack, bundle.path)
+        self.fingerprint = {"tensorrt": self._version, **gpu()}
+        check_same(self.manifest.build["fingerprint"], self.fingerprint, bundle.path)
         self.max_batch = int(self.manifest.build["batch"]["max"])
-        self._file = bundle.path / self.manifest.build["engines"][graph]["file"]
+        self._file = bundle.path / self.manifest.build["engines"][variant]["file"]
         self._plugin = str(bundle.path / PLUGIN_FILE) if PLUGIN_FILE in self.manifest.files else None
 
     def proof(self) -> Proof:
         """Compare trtexec's layer information with the layers that should be ours."""
-        expected = expected_nodes(self.manifest, self.graph)
+        expected = expected_nodes(self.manifest, self.variant)
         sample = np.zeros((1, *self.manifest.input["shape"]), np.float32)
         with tempfile.TemporaryDirectory(prefix="sanp-trtexec-") as name:
             info = Path(name) / "layers.json"
@@ -57,10 +56,10 @@ class TrtexecEngine(Engine):
             self._call(Path(name), self._feeds(sample, None), 1, flags)
             layers = read_layers(_text(info))
         return Proof(
-            graph=self.graph,
+            variant=self.variant,
             gated_nodes=expected,
             accelerated=our_layers(layers, expected),
-            isa=f"sm_{self.stack['sm']}",
+            isa=f"sm_{self.fingerprint['sm']}",
             library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
             seen_in=f"TensorRT {self._version}'s layer information",
         )
@@ -79,11 +78,11 @@ class TrtexecEngine(Engine):
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
-        return dict(self.stack)
+        return dict(self.fingerprint)
 
     def versions(self) -> Dict[str, str]:
         """TensorRT, CUDA and driver."""
-        return {key: str(self.stack[key]) for key in ("tensorrt", "cuda", "driver")}
+        return {key: str(self.fingerprint[key]) for key in ("tensorrt", "cuda", "driver")}
 
     @classmethod
     def measure_together(
@@ -137,7 +136,7 @@ class TrtexecEngine(Engine):
         return run
 
     def _call(self, folder: Path, feeds: Mapping[str, np.ndarray], n: int, flags: Sequence[str]) -> None:
-        widths = {MASK_PREFIX + name: self.manifest.layer(name).c_out for name in self.gated}
+        widths = {mask_input(name): self.manifest.layer(name).c_out for name in self.gated}
         whole = {**{name: np.ones((1, width), np.float32) for name, width in widths.items()}, **feeds}
         inputs = {}
         for index, (name, value) in enumerate(whole.items()):

@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from sanp_runtime.contract import DEVICE_ARCHIVE
 from sanp_runtime.engines.tensorrt.cuda import Cuda
 from sanp_targets.errors import TargetError
 
 TRTEXEC_PLACES = ("/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec")
 # What must be equal between the machine that built an engine and the one that runs it.
 _IDENTITY = ("tensorrt", "gpu", "sm")
-DEVICE_ARCHIVE = "device.pyz"
 
 
 def gpu() -> Dict[str, Any]:
@@ -60,7 +60,7 @@ def version_of_banner(text: str) -> str:
 
 
 def check_same(built: Mapping[str, Any], here: Mapping[str, Any], bundle: Path) -> None:
-    """Raise TargetError if engines built on the stack `built` cannot run on the stack `here`."""
+    """Raise TargetError if engines built with the versions `built` cannot run with the versions `here`."""
     different = [key for key in _IDENTITY if _comparable(built.get(key)) != _comparable(here.get(key))]
     if different:
         rows: List[str] = [f"{key} {built.get(key)} there and {here.get(key)} here" for key in different]

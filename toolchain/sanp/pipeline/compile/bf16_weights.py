@@ -16,6 +16,7 @@ from sanp_export.graph import model_file
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
 from sanp_export.passes.round_weights import nearest_bf16, round_weights
 from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import GATE_PREFIX, INPUT, LOGITS
 from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import ConfigError
@@ -115,12 +116,12 @@ def _difference(before: onnx.ModelProto, after: onnx.ModelProto, x: np.ndarray) 
 
 def _run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logits [N, classes] and gate decisions [N, all gates] from standard operators, none of our kernels."""
-    names = [value.name for value in model.graph.output if value.name.startswith(model_file.GATE_PREFIX)]
+    names = [value.name for value in model.graph.output if value.name.startswith(GATE_PREFIX)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
         session = open_session(path, threads=1)
-        rows = [session.run(["logits", *names], {"input": x[at : at + _BATCH]}) for at in range(0, len(x), _BATCH)]
+        rows = [session.run([LOGITS, *names], {INPUT: x[at : at + _BATCH]}) for at in range(0, len(x), _BATCH)]
     # A static gate is one row for the whole batch.
     gates = [
         np.concatenate([np.broadcast_to(value != 0, (len(row[0]), value.shape[1])) for value in row[1:]], axis=1)

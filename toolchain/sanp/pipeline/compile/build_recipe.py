@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from sanp_runtime.bundle.manifest import GRAPHS, Manifest
-from sanp_runtime.engines.tensorrt.plugin import PLUGIN_FILE, SOURCES_FILE
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.contract import DENSE, DEVICE_ARCHIVE, PLUGIN_FILE, SOURCES_FILE, VARIANTS, engine_file
 from sanp_runtime.engines.tensorrt.tools import input_shapes, single_nodes
 from sanp_runtime.engines.tensorrt.trtexec import build_line
-from sanp_runtime.engines.tensorrt.versions import DEVICE_ARCHIVE
 from sanp_targets.targets import Gpu
 
 # For a target that is no board: one version of each dialect of trtexec.
@@ -40,18 +39,18 @@ def recipe(manifest: Manifest, gpu: Gpu) -> str:
     ]
     for name, version in rows:
         lines += ["", f"{name} (TensorRT {version}):"]
-        lines += [f"    {_line(manifest, graph, version)}" for graph in GRAPHS]
+        lines += [f"    {_line(manifest, variant, version)}" for variant in VARIANTS]
     return "\n".join(lines) + "\n"
 
 
-def _line(manifest: Manifest, graph: str, version: str) -> str:
+def _line(manifest: Manifest, variant: str, version: str) -> str:
     line = build_line(
         version,
-        manifest.graphs[graph],
-        f"{graph}.engine",
-        f"./{PLUGIN_FILE}" if manifest.gate_kernels and graph != "dense" else None,
-        input_shapes(manifest, graph),
+        manifest.variants[variant],
+        engine_file(variant),
+        f"./{PLUGIN_FILE}" if manifest.gate_kernels and variant != DENSE else None,
+        input_shapes(manifest, variant),
         manifest.precision == "fp16",
-        single_nodes(manifest, graph),
+        single_nodes(manifest, variant),
     )
     return shlex.join(["trtexec", *line])

@@ -12,8 +12,8 @@ from typing import Any
 import onnx
 
 from sanp_export.graph import model_file
-from sanp_export.passes.count_macs import MACS_OUTPUT
-from sanp_runtime.bundle.manifest import GRAPHS, Manifest
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.contract import INPUT, MACS, VARIANTS, variant_file
 from sanp_runtime.network.macs import dense_macs
 from sanp_targets.device import fingerprint
 from sanp_targets.targets import Target
@@ -30,14 +30,14 @@ def describe(path: Path, model: onnx.ModelProto, target: Target) -> Manifest:
         name=properties.get("name", path.stem),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         target={"name": target.name, "backend": target.backend, "arch": target.arch},
-        graphs={name: f"{name}.onnx" for name in GRAPHS},
+        variants={name: variant_file(name) for name in VARIANTS},
         input={
-            "name": "input",
+            "name": INPUT,
             "shape": image,
             "dtype": "float32",
             "normalisation": properties.get("normalisation", {}),
         },
-        outputs=tuple(value.name for value in model.graph.output if value.name != MACS_OUTPUT),
+        outputs=tuple(value.name for value in model.graph.output if value.name != MACS),
         layers=layers,
         gated=tuple(layer.name for layer in layers if layer.gated),
         dense_macs=dense_macs(layers),

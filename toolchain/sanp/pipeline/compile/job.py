@@ -9,11 +9,12 @@ from typing import Any
 import onnx
 
 from sanp.settings.compile import CompileSettings
-from sanp_export.variants import WEIGHTS_FILE, share_weights
+from sanp_export.variants import share_weights
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import WEIGHTS_FILE
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.proof import Proof
 from sanp_targets.targets import Target
@@ -39,11 +40,11 @@ class Job:
         asked = {"target": self.settings.target, "allow_modified": self.settings.allow_modified}
         return replace(self.described, options={**asked, **options}, build=dict(build))
 
-    def add_common(self, writer: BundleWriter, variants: Mapping[str, onnx.ModelProto]) -> None:
+    def add_common(self, writer: BundleWriter, models: Mapping[str, onnx.ModelProto]) -> None:
         """Add what every bundle holds: the variants over one file of weights, and the answers."""
-        files, weights = share_weights(variants)
+        files, weights = share_weights(models)
         for name, content in files.items():
-            writer.add_bytes(self.described.graphs[name], content)
+            writer.add_bytes(self.described.variants[name], content)
         writer.add_bytes(WEIGHTS_FILE, weights)
         if self.answers is not None:
             writer.add_reference(self.answers)
@@ -73,6 +74,6 @@ def compiled(bundle: Bundle, proof: Proof | None) -> Compiled:
 
 
 def prove(bundle: Bundle) -> Proof:
-    """Run the gated graph of a bundle once and tell which layers ran in our kernels."""
+    """Run the gated variant of a bundle once and tell which layers ran in our kernels."""
     with load_bundle(bundle) as engine:
         return engine.proof()

@@ -10,9 +10,9 @@ from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune
 from sanp_export.variants import variants
-from sanp_runtime.bundle.manifest import LIBRARY_FILE
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import LIBRARY_FILE
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
 from sanp_targets.targets import check_runs_here
@@ -28,13 +28,13 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     if part.bf16_weights:
         rounded = round_small_maps(model, job.answers)
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
-    graphs = variants(model)
+    models = variants(model)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
-            algorithms, options["tuning"] = tune(graphs, job.described, job.answers, library)
-            graphs = variants(with_algorithms(model, algorithms))
-        job.add_common(writer, graphs)
+            algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
+            models = variants(with_algorithms(model, algorithms))
+        job.add_common(writer, models)
         writer.add_file(LIBRARY_FILE, library)
         proof = _Proving()
         made = writer.finish(job.finished(options, build), check=proof)

@@ -1,4 +1,4 @@
-"""Bundles for TensorRT: copies of the graphs, the choice per layer, what a device needs to finish."""
+"""Bundles for TensorRT: copies of the variants, the choice per layer, what a device needs to finish."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from sanp_export.variants import variants
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import DEVICE_ARCHIVE, RECIPE_FILE, SOURCES_FILE
 from sanp_runtime.engines.tensorrt.builder import build as build_engines
-from sanp_runtime.engines.tensorrt.plugin import SOURCES_FILE
 from sanp_runtime.engines.tensorrt.tools import has_package
-from sanp_runtime.engines.tensorrt.versions import DEVICE_ARCHIVE, gpu
+from sanp_runtime.engines.tensorrt.versions import gpu
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import TargetError
 from sanp_targets.targets import Gpu, Target, host_arch
-
-RECIPE_FILE = "BUILD.txt"
 
 
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
@@ -43,7 +41,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
         made = writer.finish(manifest)
     if builds_here(job.target) is not None:
         return compiled(made, None)
-    built = build_engines(made.path, say=log)
+    built = build_engines(made.path, log=log)
     return compiled(built, prove(built))
 
 
@@ -56,11 +54,11 @@ def choices(layers: Sequence[Layer], reference: Reference | None, target: Target
 
 
 def convert_all(
-    graphs: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], part: TensorrtPart
+    models: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], part: TensorrtPart
 ) -> tuple[dict[str, onnx.ModelProto], dict[str, Any]]:
-    """TensorRT copies of the four graphs, and `Manifest.build`, which says how to make engines of them."""
+    """TensorRT copies of the four variants, and `Manifest.build`, which says how to make engines of them."""
     plugin = frozenset(choice.layer for choice in picked if choice.plugin)
-    copies = {name: convert(model, TensorrtOptions(part.precision, plugin)) for name, model in graphs.items()}
+    copies = {name: convert(model, TensorrtOptions(part.precision, plugin)) for name, model in models.items()}
     build: dict[str, Any] = {
         "precision": part.precision,
         "plugin_layers": [choice.layer for choice in picked if choice.plugin],

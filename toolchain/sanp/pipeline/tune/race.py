@@ -20,10 +20,9 @@ import onnx
 
 from sanp.pipeline.tune.search import Plan
 from sanp_export.graph.model_file import metadata_of, to_graph, to_model
-from sanp_export.graph.patterns import CONV_SUFFIX
 from sanp_export.passes.set_algorithms import set_algorithms
-from sanp_export.variants import WEIGHTS_FILE, share_weights
-from sanp_runtime.contract import LOGITS
+from sanp_export.variants import share_weights
+from sanp_runtime.contract import CONV_SUFFIX, GATED_CONV, LOGITS, WEIGHTS_FILE
 from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_runtime.measure.node_times import read_series
 from sanp_targets.errors import MeasurementError
@@ -49,11 +48,17 @@ class PlanRace:
     """`sanp.pipeline.tune.search.Race` on this machine.
 
     model: a gated graph; feeds: inputs of one call each, every plan gets all of them in every round; library: the
-    operator library.
+    operator library; entries: what the sessions ask of it, see `OpLibrary.session_entries`.
     """
 
-    def __init__(self, model: onnx.ModelProto, feeds: Sequence[Mapping[str, np.ndarray]], library: Path) -> None:
-        self._model, self._calls, self._library = model, len(feeds), library
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        feeds: Sequence[Mapping[str, np.ndarray]],
+        library: Path,
+        entries: Mapping[str, str] | None = None,
+    ) -> None:
+        self._model, self._calls, self._library, self._entries = model, len(feeds), library, entries
         self._turns = [feeds[start : start + _PER_TURN] for start in range(0, len(feeds), _PER_TURN)]
 
     def layers(self, plans: Sequence[Plan], rounds: int) -> list[dict[str, np.ndarray]]:
@@ -76,7 +81,7 @@ class PlanRace:
         for name, content in files.items():
             (folder / f"{name}.onnx").write_bytes(content)
             prefix = folder / f"trace-{name}" if profiled else None
-            sessions.append(open_session(folder / f"{name}.onnx", THREADS, self._library, prefix))
+            sessions.append(open_session(folder / f"{name}.onnx", THREADS, self._library, prefix, self._entries))
         return sessions
 
     def _take_turns(self, sessions: Sequence[Any], rounds: int) -> list[np.ndarray]:
@@ -104,7 +109,7 @@ class PlanRace:
         for node, times in series.items():
             if node.endswith(CONV_SUFFIX) and len(times) == math.prod(shape):
                 found[node[: -len(CONV_SUFFIX)]] = np.reshape(times, shape)[_WARM_ROUNDS:, counted].mean(1) + _CUT_MS
-        nodes = [node.name for node in self._model.graph.node if node.op_type == "SanpGatedConv"]
+        nodes = [node.name for node in self._model.graph.node if node.op_type == GATED_CONV]
         missing = [name for name in nodes if name[: -len(CONV_SUFFIX)] not in found]
         if missing:
             raise MeasurementError(

@@ -16,7 +16,7 @@ from sanp_export.graph.model_file import to_graph
 from sanp_export.passes.set_algorithms import kernel_shapes
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.contract import MASK_PREFIX
+from sanp_runtime.contract import GATED, REFERENCE_FILE, REPLAY, mask_input
 from sanp_runtime.engines.onnxruntime.library import OpLibrary
 from sanp_runtime.engines.onnxruntime.session import onnxruntime_version
 from sanp_runtime.profile.tuning_note import machine
@@ -30,26 +30,29 @@ RaceMaker = Callable[[onnx.ModelProto, Feeds, Path], Race]
 
 
 def tune(
-    graphs: Mapping[str, onnx.ModelProto],
+    models: Mapping[str, onnx.ModelProto],
     manifest: Manifest,
     answers: Reference | None,
     library: Path,
     race: RaceMaker = PlanRace,
+    isa: str | None = None,
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The algorithms that beat the cost model on this machine, and the record for the manifest.
 
-    One choice serves all gated graphs: `open` and `replay` show what the deployed kernels cost, so they must have them.
-    Real samples pass the learned gates; without answers the masks are random with half of the channels open, in the
-    graph where they are the scale.
+    One choice serves all gated variants: `open` and `replay` show what the deployed kernels cost, so they must have
+    them. Real samples pass the learned gates; without answers the masks are random with half of the channels open, in
+    the variant where they are the scale. isa: instruction set of the candidates and of the race; None is the best.
     """
-    graph = "model" if answers is not None else "replay"
+    variant = GATED if answers is not None else REPLAY
     feeds = _real(manifest, answers) if answers is not None else _random(manifest)
     opened = OpLibrary(library)
-    shapes = kernel_shapes(to_graph(graphs[graph]))
-    candidates = {layer: _worth_trying(opened.algorithms(shape)) for layer, shape in shapes.items()}
-    tuned = search({layer: names for layer, names in candidates.items() if names}, race(graphs[graph], feeds, library))
-    inputs = "reference.npz" if answers is not None else f"random, {_KEEP:.0%} of the channels open"
-    return tuned.algorithms, _record(tuned, opened, inputs)
+    shapes = kernel_shapes(to_graph(models[variant]))
+    candidates = {layer: _worth_trying(opened.algorithms(shape, isa)) for layer, shape in shapes.items()}
+    tuned = search(
+        {layer: names for layer, names in candidates.items() if names}, race(models[variant], feeds, library)
+    )
+    inputs = REFERENCE_FILE if answers is not None else f"random, {_KEEP:.0%} of the channels open"
+    return tuned.algorithms, _record(tuned, opened, isa or opened.isa, inputs)
 
 
 def _worth_trying(algorithms: Sequence[str]) -> tuple[str, ...]:
@@ -57,10 +60,10 @@ def _worth_trying(algorithms: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in algorithms if name == algorithms[0] or name != "gather")
 
 
-def _record(tuned: Tuned, library: OpLibrary, inputs: str) -> dict[str, Any]:
+def _record(tuned: Tuned, library: OpLibrary, isa: str, inputs: str) -> dict[str, Any]:
     network = None if tuned.network_ms is None else dict(zip(("model", "tuned"), tuned.network_ms))
     return {
-        "machine": machine(fingerprint(), library.isa),
+        "machine": machine(fingerprint(), isa),
         "library": library.version,
         "onnxruntime": onnxruntime_version(),
         "threads": THREADS,
@@ -84,7 +87,7 @@ def _random(manifest: Manifest) -> Feeds:
     for _ in range(_SAMPLES):
         image = rng.standard_normal((1, *manifest.input["shape"]), dtype=np.float32)
         masks = {
-            MASK_PREFIX + name: (rng.random((1, manifest.layer(name).c_out)) < _KEEP).astype(np.float32)
+            mask_input(name): (rng.random((1, manifest.layer(name).c_out)) < _KEEP).astype(np.float32)
             for name in manifest.gated
         }
         feeds.append({manifest.input["name"]: image, **masks})

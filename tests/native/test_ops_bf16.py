@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,21 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sanp_runtime.engines.onnxruntime.library import find_library
 from tests.native import op_models as models
-
-OPS = ctypes.CDLL(str(find_library()))
-
-
-@pytest.fixture
-def narrow():
-    """Turns 16-bit weights off and on; the default returns after the test."""
-
-    def switch(on: int) -> int:
-        return int(OPS.sanp_ops_narrow_weights(on))
-
-    yield switch
-    switch(1)
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
@@ -46,25 +31,19 @@ SHAPES = [
 
 @pytest.mark.parametrize("isa", models.usable_isas())
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_not_a_bit_changes_and_the_function_agrees(narrow, isa, shape):
+def test_not_a_bit_changes_and_the_function_agrees(isa, shape):
     case = make_case(np.random.default_rng(5), *shape)
     answers = []
     for on in (0, 1):
-        assert narrow(on) == 0
         for threads in (1, 2):
-            answers.append(models.session(case.model(), True, threads, isa).run(None, case.feeds)[0])
+            answers.append(models.session(case.model(), True, threads, isa, bf16_weights=on).run(None, case.feeds)[0])
     for other in answers[1:]:
         np.testing.assert_array_equal(other.view(np.uint32), answers[0].view(np.uint32))
     expected = models.session(case.model(), accelerated=False).run(None, case.feeds)[0]
     np.testing.assert_allclose(answers[-1], expected, rtol=0, atol=case.tolerance())
 
 
-def test_other_switches_are_refused(narrow):
-    assert narrow(2) != 0
-    assert narrow(-1) != 0
-
-
-def test_weights_that_may_change_are_never_copied(narrow):
+def test_weights_that_may_change_are_never_copied():
     case = make_case(np.random.default_rng(6), 256, 520, 4, 3)
     session = models.session(case.model(weights_constant=False))
     first = session.run(None, {**case.feeds, "w": case.weights})[0]
@@ -88,16 +67,15 @@ def test_one_session_serves_small_and_large_maps():
 
 
 GROWTH = """
-import ctypes, sys
+import sys
 import numpy as np
 sys.path[:0] = {path!r}
 from tests.native import op_models as models
-from tests.native import test_ops_narrow as here
-here.OPS.sanp_ops_narrow_weights({on})
+from tests.native import test_ops_bf16 as here
 case = here.make_case(np.random.default_rng(8), 1024, 1024, 4, 3)
 if {spoiled}:
     case.weights[-1, -1, -1, -1] = np.float32(1 / 3)
-session = models.session(case.model(function=False))
+session = models.session(case.model(function=False), bf16_weights={on})
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 before = resident()
