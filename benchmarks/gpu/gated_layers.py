@@ -1,7 +1,7 @@
 """Time the gated CUDA kernels against cuDNN's dense convolution, layer by layer.
 
-    python benchmarks/gpu/gated_layers.py --json results.json                 # everything; needs a CUDA GPU and PyTorch
-    python benchmarks/gpu/gated_layers.py --network resnet18 --image 224 --batch 1 --element float16 --tune
+    python -m benchmarks.gpu.gated_layers --json results.json                 # everything; needs a CUDA GPU and PyTorch
+    python -m benchmarks.gpu.gated_layers --network resnet18 --image 224 --batch 1 --element float16 --tune
 
 Dense is convolution and ReLU: PyTorch's two calls in NCHW and channels_last, and cuDNN's fused call. Gated is our
 kernel with random masks of each sample on both sides, ReLU included, writing zeros for what is masked. Our result is
@@ -16,22 +16,20 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Callable
 from ctypes import byref
 from pathlib import Path
 
 import torch
-from gpu_layers import BLOCKS, Layer, distinct_layers
-from gpu_tables import Measurement, table
-from gpu_timing import race
+
+from benchmarks.command_line import json_parser, write_json
+from benchmarks.gpu.cuda_library import FLOAT16, FLOAT32, HWIO, Conv, ConvTensors, CudaLibrary, Plan, describe
+from benchmarks.gpu.tables import Measurement, table
+from benchmarks.gpu.timing import race
+from benchmarks.networks.resnets import BLOCKS, distinct_layers
+from benchmarks.networks.shapes import Layer
 
 ROOT = Path(__file__).resolve().parents[2]
-# The structures of the C interface are declared once, beside the tests.
-sys.path.insert(0, str(ROOT))
-from tests.native.cuda_cases import describe  # noqa: E402
-from tests.native.cuda_library import FLOAT16, FLOAT32, HWIO, Conv, ConvTensors, CudaLibrary, Plan  # noqa: E402
-
 DEVICE = "cuda"
 ELEMENTS = {"float16": (torch.float16, FLOAT16), "float32": (torch.float32, FLOAT32)}
 
@@ -135,7 +133,7 @@ def measure(library: CudaLibrary, layer: Layer, networks: list[str], batch: int,
         plans[keep] = min(ours, key=lambda name: ours[name])
         gated_us[keep] = ours[plans[keep]]
         dense_us = dense_us or {name: t for name, t in times.items() if name not in ours}
-    return Measurement(layer.name, networks, element, batch, layer.macs(batch), dense_us, gated_us, plans)
+    return Measurement(layer.name, networks, element, batch, batch * layer.macs, dense_us, gated_us, plans)
 
 
 def conditions(library: CudaLibrary, options: argparse.Namespace) -> dict:
@@ -156,21 +154,18 @@ def conditions(library: CudaLibrary, options: argparse.Namespace) -> dict:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--library", default=os.environ.get("SANP_CUDA_LIBRARY", ROOT / "build/cuda-gpu/libsanp_cuda.so")
-    )
-    parser.add_argument("--network", nargs="+", choices=list(BLOCKS), default=list(BLOCKS))
-    parser.add_argument("--image", nargs="+", type=int, default=[224, 32])
-    parser.add_argument("--batch", nargs="+", type=int, default=[1, 8, 32])
-    parser.add_argument("--element", nargs="+", choices=list(ELEMENTS), default=list(ELEMENTS))
-    parser.add_argument("--keep", nargs="+", type=float, default=[1.0, 0.7, 0.5, 0.3, 0.2])
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--launches", type=int, default=20, help="per turn, in one graph")
-    parser.add_argument("--no-graph", action="store_true", help="launch from Python instead of replaying a CUDA graph")
-    parser.add_argument("--tune", action="store_true", help="time every plan, not only the one the cost model prefers")
-    parser.add_argument("--json", type=Path)
-    return parser.parse_args(arguments)
+    made = json_parser(__doc__)
+    made.add_argument("--library", default=os.environ.get("SANP_CUDA_LIBRARY", ROOT / "build/cuda-gpu/libsanp_cuda.so"))
+    made.add_argument("--network", nargs="+", choices=list(BLOCKS), default=list(BLOCKS))
+    made.add_argument("--image", nargs="+", type=int, default=[224, 32])
+    made.add_argument("--batch", nargs="+", type=int, default=[1, 8, 32])
+    made.add_argument("--element", nargs="+", choices=list(ELEMENTS), default=list(ELEMENTS))
+    made.add_argument("--keep", nargs="+", type=float, default=[1.0, 0.7, 0.5, 0.3, 0.2])
+    made.add_argument("--rounds", type=int, default=21)
+    made.add_argument("--launches", type=int, default=20, help="per turn, in one graph")
+    made.add_argument("--no-graph", action="store_true", help="launch from Python instead of replaying a CUDA graph")
+    made.add_argument("--tune", action="store_true", help="time every plan, not only the one the cost model prefers")
+    return made.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -192,8 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
                 measured.append(measure(library, layer, networks, batch, element, options))
                 found["measurements"].append(measured[-1].as_json())
                 print(table(measured[-1:]).splitlines()[-1], flush=True)
-                if options.json:
-                    options.json.write_text(json.dumps(found, indent=1))
+                write_json(options.json, found)
     print(json.dumps(found["conditions"], indent=1))
     print(table(measured))
 

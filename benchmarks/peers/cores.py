@@ -1,7 +1,7 @@
 """How far apart two cores are. A hypervisor may run two virtual cores on one chip, and seconds later on two.
 
 Two threads hand cache lines to each other, so they are as fast as the way between them is short; what that does to
-gated and dense networks is in benchmarks/README.md.
+gated and dense networks is in benchmarks/results/README.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import kernels
+from benchmarks.yardsticks import compiled
 
 # Longer round trips leave the chip, or the cluster of cores that share a cache.
 NEAR_NS = 150.0
@@ -23,7 +23,7 @@ def round_trip(cpus: list[int]) -> Callable[[], float] | None:
     if len(cpus) < 2 or not sys.platform.startswith("linux"):
         return None
     try:
-        function = kernels.built_here(Path(__file__).with_name("round_trip.cc")).sanp_round_trip_ns
+        function = compiled(Path(__file__).with_name("round_trip.cc")).sanp_round_trip_ns
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"the distance of two cores is not measured, its library was not built: {error}", file=sys.stderr)
         return None

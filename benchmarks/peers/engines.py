@@ -18,16 +18,17 @@ class OnnxRuntime:
     """ONNX Runtime's CPU provider, inputs bound once; with `library` our operators run in our kernels."""
 
     def __init__(self, model: Path, feeds: Feeds, threads: int, library: Path | None = None) -> None:
-        import kernels
         import onnxruntime
 
+        from benchmarks.sessions import Library, bound_run, session
+
         self.settings = {"version": f"onnxruntime {onnxruntime.__version__}", "intra_op_num_threads": threads}
-        ours = kernels.Library(library) if library is not None else None
-        if ours is not None:
-            self.settings |= {"sanp": ours.versions()["library"], "isa": ours.isa}
+        if library is not None:
+            ours = Library(library)
+            self.settings |= {"sanp": ours.version, "isa": ours.isa}
         self._feeds = feeds
-        self._session = kernels.session(model.read_bytes(), ours, threads)
-        self._runs: list[Callable[[], None]] = [kernels.bound_run(self._session, feed) for feed in feeds]
+        self._session = session(model.read_bytes(), library, threads)
+        self._runs: list[Callable[[], None]] = [bound_run(self._session, feed) for feed in feeds]
 
     def run(self, index: int) -> None:
         """One inference on input set `index`."""

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from peers.catalog import BY_NAME, Engine
-from peers.prepare import Plan, prepare
-from peers.rounds import WRONG, measure
+from benchmarks.machine import describe
+from benchmarks.peers.catalog import BY_NAME, Engine
+from benchmarks.peers.prepare import Plan, prepare
+from benchmarks.peers.rounds import WRONG, measure
+from benchmarks.sessions import digest
 
 
 def machine(packages: Iterable[str], library: Path) -> dict[str, Any]:
     """What the numbers depend on besides the settings: processor, versions, digest of the operator library."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) if util.find_spec(name) else "not installed" for name in packages},
-        "library_sha256": hashlib.sha256(library.read_bytes()).hexdigest(),
-    }
+    return {**describe(*packages), "library_sha256": digest(library)}
 
 
 def measure_network(name: str, engines: list[Engine], settings: dict[str, Any], library: Path) -> dict[str, Any]:
@@ -50,7 +40,7 @@ def measure_network(name: str, engines: list[Engine], settings: dict[str, Any], 
     return {
         "macs": plan.network.macs,
         "keep": plan.keep,
-        "widths": {form: [conv.layer.co for conv in network.convs.values()] for form, network in forms.items()},
+        "widths": {form: [conv.layer.c_out for conv in network.convs.values()] for form, network in forms.items()},
         "shares": {engine.name: plan.share(engine.model, sum(costs) / len(costs)) for engine in engines},
         "cells": cells,
     }

@@ -1,18 +1,19 @@
-"""The networks of the comparison, made from those of kernels_models.py: controlled by masks, narrowed, batched."""
+"""The networks of the comparison, made from those of py: controlled by masks, narrowed, batched."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import kernels_models
 import numpy as np
 import onnx
-from kernels_models import Conv, Network
 from onnx import helper, numpy_helper
 
-# Output pixels of the maps whose weights --bf16-weights rounds.
-SMALL_MAP = 16
+from benchmarks.networks.graphs import dense_network, gated_network
+from benchmarks.networks.masks import network_cost, network_masks
+from benchmarks.networks.shapes import Conv, Network
+from sanp_export.functions import channel_gate_function, gated_conv_function
+
 # Below this the widths of a narrow network cannot come close to any cost of interest.
 _WIDTHS = np.arange(0.05, 1.0, 0.001)
 
@@ -38,8 +39,8 @@ def _resized(network: Network, resize: Callable[[int], int]) -> Network:
     result, channels = Network(network.size), {"x": 3}
     for name, node in network.nodes.items():
         if isinstance(node, Conv):
-            channels[name] = resize(node.layer.co)
-            layer = dataclasses.replace(node.layer, ci=channels[node.source], co=channels[name])
+            channels[name] = resize(node.layer.c_out)
+            layer = dataclasses.replace(node.layer, c_in=channels[node.source], c_out=channels[name])
             result.nodes[name] = dataclasses.replace(node, layer=layer)
         else:
             channels[name] = channels[node[1]]
@@ -61,17 +62,17 @@ def at_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
 
 def dense(network: Network) -> onnx.ModelProto:
     """Standard operators, batch 1."""
-    return onnx.load_from_string(kernels_models.dense_network(network, np.random.default_rng(2)))
+    return onnx.load_from_string(dense_network(network, np.random.default_rng(2)))
 
 
 def controlled(network: Network, gates: bool) -> onnx.ModelProto:
     """The gated network with one control input `<layer>.mask` [1, Co] per layer, as `sanp export` wires it, batch 1.
 
-    gates: every layer computes its saliency and a gate that is always open, so that the mask decides and the price of
-    the gates is paid. Without it the mask is the scale, as in the `replay` graph of a bundle. The file has no function
+    gates: every layer computes its saliency and a gate that is always open, so that the mask decides and the gates cost
+    what they cost. Without it the mask is the scale, as in the variant `replay` of a bundle. The file has no function
     bodies: it runs in our kernels or not at all. The weights are those of `dense`.
     """
-    model = onnx.load_from_string(kernels_models.gated_network(network, np.random.default_rng(2)))
+    model = onnx.load_from_string(gated_network(network, np.random.default_rng(2)))
     rng, graph = np.random.default_rng(3), model.graph
     convs = {node.output[0]: node for node in graph.node if node.op_type == "SanpGatedConv"}
     nodes, support = [], {"x": "all_active"}
@@ -91,7 +92,7 @@ def controlled(network: Network, gates: bool) -> onnx.ModelProto:
         else:
             nodes.append(node)
             support[name] = support.get(node.input[0], "")
-    masks = [helper.make_tensor_value_info(f"{k}.mask", 1, [1, c.layer.co]) for k, c in network.convs.items()]
+    masks = [helper.make_tensor_value_info(f"{k}.mask", 1, [1, c.layer.c_out]) for k, c in network.convs.items()]
     image = graph.input[0]
     replacement = helper.make_graph(nodes, "controlled", [image, *masks], list(graph.output), list(graph.initializer))
     replacement.initializer.extend(numpy_helper.from_array(value, key) for key, value in constants.items())
@@ -101,14 +102,14 @@ def controlled(network: Network, gates: bool) -> onnx.ModelProto:
 
 def _gate(name: str, conv: Conv, constants: dict, rng: np.random.Generator) -> list[onnx.NodeProto]:
     """A saliency module of the published size, whose saliencies stay near 1 so that activations keep their size."""
-    ci, co = conv.layer.ci, conv.layer.co
-    hidden = max(4, ci // 16)
+    c_in, c_out = conv.layer.c_in, conv.layer.c_out
+    hidden = max(4, c_in // 16)
     constants |= {
-        f"{name}.w1": (rng.standard_normal((hidden, ci)) / np.sqrt(ci)).astype(np.float32),
+        f"{name}.w1": (rng.standard_normal((hidden, c_in)) / np.sqrt(c_in)).astype(np.float32),
         f"{name}.b1": np.zeros(hidden, np.float32),
-        f"{name}.w2": (0.1 * rng.standard_normal((co, hidden)) / np.sqrt(hidden)).astype(np.float32),
-        f"{name}.b2": np.ones(co, np.float32),
-        f"{name}.bias": np.zeros(co, np.float32),
+        f"{name}.w2": (0.1 * rng.standard_normal((c_out, hidden)) / np.sqrt(hidden)).astype(np.float32),
+        f"{name}.b2": np.ones(c_out, np.float32),
+        f"{name}.bias": np.zeros(c_out, np.float32),
     }
     inputs = [conv.source, *(f"{name}.{key}" for key in ("w1", "b1", "w2", "b2", "bias", "mask"))]
     outputs = [f"{name}.scale", f"{name}.shift"]
@@ -116,30 +117,15 @@ def _gate(name: str, conv: Conv, constants: dict, rng: np.random.Generator) -> l
 
 
 def _mask_only(name: str, conv: Conv, constants: dict, rng: np.random.Generator) -> list[onnx.NodeProto]:
-    constants[f"{name}.bias"] = np.zeros(conv.layer.co, np.float32)
+    constants[f"{name}.bias"] = np.zeros(conv.layer.c_out, np.float32)
     return [
         helper.make_node("Identity", [f"{name}.mask"], [f"{name}.scale"]),
         helper.make_node("Mul", [f"{name}.mask", f"{name}.bias"], [f"{name}.shift"]),
     ]
 
 
-def rounded(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
-    """A copy with the weights of small maps rounded to bfloat16, as `sanp compile --bf16-weights` does."""
-    from sanp_export.passes.round_weights import nearest_bf16
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    small = {f"{name}.w" for name, conv in network.convs.items() if conv.layer.out**2 <= SMALL_MAP}
-    for tensor in copy.graph.initializer:
-        if tensor.name in small:
-            tensor.CopyFrom(numpy_helper.from_array(nearest_bf16(numpy_helper.to_array(tensor)), tensor.name))
-    return copy
-
-
 def with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy that carries the function bodies of the operators: the oracle, which runs without our library."""
-    from sanp_export.functions import channel_gate_function, gated_conv_function
-
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     copy.functions.extend([gated_conv_function(), channel_gate_function()])
@@ -154,7 +140,7 @@ def draw_masks(network: Network, keep: float, batch: int, seeds: Sequence[int]) 
     sets, costs = [], []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        samples = [kernels_models.network_masks(network, keep, rng) for _ in range(batch)]
-        costs += [kernels_models.network_cost(network, sample) for sample in samples]
+        samples = [network_masks(network, keep, rng) for _ in range(batch)]
+        costs += [network_cost(network, sample) for sample in samples]
         sets.append({f"{k}.mask": np.concatenate([s[f"{k}.scale"] for s in samples]) for k in network.convs})
     return sets, float(np.mean(costs))

@@ -1,7 +1,7 @@
 """The files of one network at one batch size: models for every runtime, input sets, and the answers they must give.
 
 Everything follows from seeds, so that two runs time the same networks on the same inputs. The images are standard
-normal and so are the 64 calibration images of the int8 network; the weights are random (kernels_models.py). Speed does
+normal and so are the 64 calibration images of the int8 network; the weights are random. Speed does
 not depend on either, except through the masks.
 """
 
@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
 
-import kernels
-import kernels_models
 import numpy as np
 import onnx
-from kernels_models import Network
 
-from peers import networks
-from peers.catalog import MASKED, Engine
+from benchmarks.networks.masks import keep_for_cost
+from benchmarks.networks.rounding import rounded
+from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS, Network
+from benchmarks.peers import networks
+from benchmarks.peers.catalog import MASKED, QUANTISED, Engine
+from benchmarks.sessions import session
 
 CALIBRATION_IMAGES = 64
 # Channel counts that every runtime fills whole vectors with, AVX-512 included; what a careful user would choose.
@@ -41,17 +42,17 @@ class Plan:
     @classmethod
     def make(cls, name: str, width: float = 1.0) -> Plan:
         """The plan at the operating point of the paper, for the full network or a thinner one."""
-        network = kernels_models.NETWORKS[name]()
+        network = NETWORKS[name]()
         if width != 1.0:
             network = networks.thinner(network, width)
-        keep = kernels_models.keep_for_cost(network, kernels.OPERATING_POINTS[name])
+        keep = keep_for_cost(network, OPERATING_POINTS[name])
         cost = networks.draw_masks(network, keep, 8, range(8))[1]
         narrow = networks.narrowed(network, cost, EVEN_MULTIPLE)
         return cls(name, network, keep, narrow, networks.narrowed(network, cost, 1))
 
     def share(self, model: str, gated_cost: float) -> float:
         """Multiply-adds of a file over those of the dense network."""
-        narrowed = {"narrow": self.narrow, "uneven": self.uneven}
+        narrowed = {"narrow": self.narrow, "narrow-int8": self.narrow, "uneven": self.uneven}
         if model in narrowed:
             return narrowed[model].macs / self.network.macs
         return gated_cost if model in MASKED else 1.0
@@ -84,7 +85,7 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
         done.feeds[stem] = _save_feeds(folder / f"{'masked' if masked else 'plain'}.npz", inputs, masked)
         model = networks.at_batch(_build(plan, stem, folder), batch)
         onnx.save(model, folder / f"{stem}.onnx")
-        if stem != "int8":
+        if stem not in QUANTISED:
             oracle = networks.with_functions(model) if masked else model
             done.truth[stem] = _answers(oracle, inputs["masked" if masked else "plain"])
     for runtime, stem in sorted({(e.runtime, e.model) for e in engines}):
@@ -99,10 +100,14 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
 def _build(plan: Plan, stem: str, folder: Path) -> onnx.ModelProto:
     if stem in MASKED:
         model = networks.controlled(plan.network, gates=stem == "gates")
-        return networks.rounded(model, plan.network) if stem == "masks-bf16" else model
-    if stem == "int8":
-        return quantise(networks.dense(plan.network), folder, plan.network.size)
-    return networks.dense({"dense": plan.network, "narrow": plan.narrow, "uneven": plan.uneven}[stem])
+        return rounded(model, plan.network) if stem == "masks-bf16" else model
+    forms = {"dense": plan.network, "narrow": plan.narrow, "uneven": plan.uneven}
+    if stem in QUANTISED:
+        # The batches of a network share one quantisation, which is made at batch 1.
+        return quantise(
+            networks.dense(forms[QUANTISED[stem]]), folder.parent / f"{stem}-batch1.onnx", plan.network.size
+        )
+    return networks.dense(forms[stem])
 
 
 def _save_feeds(path: Path, inputs: dict[str, list[dict]], masked: bool) -> Path:
@@ -112,13 +117,14 @@ def _save_feeds(path: Path, inputs: dict[str, list[dict]], masked: bool) -> Path
 
 
 def _answers(model: onnx.ModelProto, feeds: list[dict]) -> np.ndarray:
-    session = kernels.session(model.SerializeToString(), None)
-    return np.stack([session.run(None, feed)[0] for feed in feeds])
+    plain = session(model.SerializeToString())
+    return np.stack([plain.run(None, feed)[0] for feed in feeds])
 
 
-def quantise(model: onnx.ModelProto, folder: Path, size: int) -> onnx.ModelProto:
+def quantise(model: onnx.ModelProto, path: Path, size: int) -> onnx.ModelProto:
     """Static quantisation by ONNX Runtime's own tool: Q/DQ pairs, weights per channel, min-max ranges.
 
+    The result is kept in `path` and read from there the next time. Every network sees the same calibration images.
     Unsigned activations and signed weights: of all combinations the fastest or level with it in both runtimes on AVX2
     (ResNet-18 in ONNX Runtime: 8.6 ms, with signed activations 16.1, with unsigned weights 11.7).
     """
@@ -133,12 +139,11 @@ def quantise(model: onnx.ModelProto, folder: Path, size: int) -> onnx.ModelProto
             image = next(self._left, None)
             return None if image is None else {"x": image}
 
-    cached = folder.parent / "int8-batch1.onnx"
-    if not cached.exists():
+    if not path.exists():
         logging.getLogger().setLevel(logging.ERROR)  # it advises a pre-processing that has nothing to do here
         types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-        quantize_static(model, cached, Images(), quant_format=QuantFormat.QDQ, per_channel=True, **types)
-    return onnx.load(cached)
+        quantize_static(model, path, Images(), quant_format=QuantFormat.QDQ, per_channel=True, **types)
+    return onnx.load(path)
 
 
 def to_ncnn(model: Path, batch: int, size: int) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from peers.catalog import BASELINE, BY_NAME
-from peers.cores import NEAR_NS
+from benchmarks.peers.catalog import BASELINE, BY_NAME
+from benchmarks.peers.cores import NEAR_NS
 
 # A machine with nothing else to do stays well below; the masks of different samples cause about 5 %.
 UNSTEADY = 0.15
@@ -29,7 +29,7 @@ def conditions(report: dict[str, Any], clock: str) -> str:
     loads = [cell["load"] for cell in cells]
     wall = f"Medians of wall-clock time; a * marks a middle half of the calls wider than {UNSTEADY:.0%} of the median."
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, load average {min(loads):.1f} to {max(loads):.1f}, "
+        f"{machine['cpu_model']}, {machine['cores']} cores, load average {min(loads):.1f} to {max(loads):.1f}, "
         f"{', '.join(versions)}. {wall if clock == 'wall' else 'Processor time of all threads per call.'}"
     )
 
@@ -46,7 +46,7 @@ def network_table(name: str, network: dict[str, Any], clock: str = "wall") -> st
         values = [BY_NAME[engine].label, f"{share:.1%}", *(_cell(cell, engine, _VALUES[clock]) for cell in cells)]
         lines.append(_row(values + [_scaling(cells, engine, batch, threads) for batch in batches]))
     far = [cell for cell in cells if clock == "wall" and any(_turns(e, near=False) for e in cell["engines"].values())]
-    return "\n".join([*lines, "", *_reasons(cells), *(_distance_table(cell) for cell in far)])
+    return "\n".join([*lines, "", *_int8_answers(cells), *_reasons(cells), *(_distance_table(cell) for cell in far)])
 
 
 def _turns(result: dict[str, Any], near: bool) -> list[float]:
@@ -103,6 +103,19 @@ def _scaling(cells: list[dict], engine: str, batch: int, threads: list[int]) -> 
     found = {c["threads"]: c["engines"][engine].get("median_ms") for c in cells if c["batch"] == batch}
     first, last = found.get(threads[0]), found.get(threads[-1])
     return f"{first / last:.2f}x" if first and last else "-"
+
+
+def _int8_answers(cells: list[dict]) -> list[str]:
+    """How far the answers of int8 are from those of the float network that it was made of."""
+    results = [(BY_NAME[name], result) for cell in cells for name, result in cell["engines"].items()]
+    found = [result for engine, result in results if engine.int8 and "same_class" in result]
+    if not found:
+        return []
+    errors, same = ([result[key] for result in found] for key in ("error", "same_class"))
+    return [
+        f"int8 against the float network that it was made of: logits {min(errors):.1%} to {max(errors):.1%} off (root "
+        f"mean square), the same class in {min(same):.0%} to {max(same):.0%} of the samples.\n"
+    ]
 
 
 def _reasons(cells: list[dict]) -> list[str]:

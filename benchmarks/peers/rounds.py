@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from peers.catalog import Engine
-from peers.cores import round_trip
-from peers.prepare import Prepared
+from benchmarks.peers.catalog import Engine
+from benchmarks.peers.cores import round_trip
+from benchmarks.peers.prepare import Prepared
 
 ANSWER_LIMIT_SECONDS = 300.0
+ROOT = Path(__file__).resolve().parents[2]
 WRONG = "wrong answers"
 
 
@@ -36,10 +37,9 @@ class Process:
     """A worker process that runs one engine; stopped except while it answers."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("worker.py"))]
-        pipe = subprocess.PIPE
+        command, pipe = [sys.executable, "-m", "benchmarks.peers.worker"], subprocess.PIPE
         self._errors: list[str] = []
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1)
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1, cwd=ROOT)
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
         try:
@@ -99,17 +99,18 @@ def cpus_for(threads: int) -> list[int]:
     return allowed[-threads:]
 
 
-def checked(process: Process, engine: Engine, prepared: Prepared) -> float:
-    """The error of an engine's answers; EngineError if it is too large to be worth timing."""
+def checked(process: Process, engine: Engine, prepared: Prepared) -> dict[str, float]:
+    """The error of an engine's answers and how often it names the true class; EngineError if the error is too large."""
     answers = np.array(process.ask({"do": "answer"})["logits"], np.float64)
-    error = engine.error(answers, prepared.truth[engine.oracle].astype(np.float64))
+    truth = prepared.truth[engine.oracle].astype(np.float64)
+    error = engine.error(answers, truth)
     if not error <= engine.tolerance:
         raise EngineError(f"{WRONG}: relative error {error:.1e}, expected at most {engine.tolerance:.0e}")
-    return error
+    return {"error": error, "same_class": engine.agreement(answers, truth)}
 
 
-def start(engine: Engine, prepared: Prepared, threads: int, library: Path) -> tuple[Process, float]:
-    """A loaded engine whose answers are right, and their error."""
+def start(engine: Engine, prepared: Prepared, threads: int, library: Path) -> tuple[Process, dict[str, float]]:
+    """A loaded engine whose answers are right, and how close they are: `error` and `same_class`."""
     key = engine.runtime, engine.model
     if key in prepared.missing:
         raise EngineError(prepared.missing[key])
@@ -145,8 +146,8 @@ def measure(
     try:
         for engine in engines:
             try:
-                running[engine.name], error = start(engine, prepared, threads, library)
-                results[engine.name] = {"error": error, "settings": running[engine.name].settings}
+                running[engine.name], closeness = start(engine, prepared, threads, library)
+                results[engine.name] = {**closeness, "settings": running[engine.name].settings}
                 turns[engine.name] = []
             except EngineError as reason:
                 results[engine.name] = {"not_measured": str(reason)}

@@ -1,13 +1,13 @@
 """Gated networks against ONNX Runtime, OpenVINO and ncnn, dense, narrowed and in int8, in the same run.
 
-    python -m venv peers && peers/bin/pip install . -r benchmarks/peers/requirements.txt
-    peers/bin/pip install --no-deps -r benchmarks/peers/requirements-pnnx.txt
-    peers/bin/python benchmarks/peers/run.py --output peers.json        # about ten minutes
-    python benchmarks/peers/run.py --quick                              # ONNX Runtime only, seconds
-    python benchmarks/peers/run.py --show peers.json --clock cpu        # the tables of a run, measuring nothing
+    python -m venv build/peers && build/peers/bin/pip install . -r benchmarks/peers/requirements.txt
+    build/peers/bin/pip install --no-deps -r benchmarks/peers/requirements-pnnx.txt
+    build/peers/bin/python -m benchmarks.peers.run --output peers.json        # about ten minutes
+    python -m benchmarks.peers.run --quick                              # ONNX Runtime only, seconds
+    python -m benchmarks.peers.run --show peers.json --clock cpu        # the tables of a run, measuring nothing
 
 A run that was interrupted goes on at the next network if the output file was written with the same settings. What
-each engine is and what the numbers mean: benchmarks/README.md. The exit code is 1 if an engine gave wrong
+each engine is and what the numbers mean: benchmarks/peers/README.md. The exit code is 1 if an engine gave wrong
 answers or ours could not be measured.
 """
 
@@ -21,14 +21,12 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-# The function bodies come from the exporter; a source tree serves as well as an installation.
-sys.path += [str(ROOT / "export"), str(ROOT / "runtime"), str(ROOT / "targets")]
+from benchmarks.command_line import parser
 
 NETWORKS = ("m-cifarnet", "vgg19", "resnet18")
-REQUIRED = ("numpy", "onnx", "onnxruntime")
+REQUIRED = ("numpy", "onnx", "onnx_graphsurgeon", "onnxruntime", "sanp_runtime")
 PEERS = ("openvino", "ncnn", "pnnx")
+PACKAGES = ("numpy", "onnx", "onnxruntime", *PEERS)  # their versions are part of a result
 INSTALL = (
     "pip install . -r benchmarks/peers/requirements.txt && "
     "pip install --no-deps -r benchmarks/peers/requirements-pnnx.txt"
@@ -37,33 +35,33 @@ INSTALL = (
 
 def parse() -> argparse.Namespace:
     """The command line; --quick overrides what it fixes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--engines", nargs="+", help="names of rows (default: all), see catalog.py")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of every engine")
-    parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn; it has three calls at least")
-    parser.add_argument("--width", type=float, default=1.0, help="share of the channels of every layer")
-    parser.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
-    parser.add_argument("--quick", action="store_true", help="ONNX Runtime engines, a thin network, a few turns")
-    parser.add_argument("--output", type=Path, help="write the results here, and go on from what is there")
-    parser.add_argument("--fresh", action="store_true", help="ignore what the output file holds")
-    parser.add_argument("--show", type=Path, help="print the tables of this file and stop")
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: processor time, one thread only")
-    options = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    made.add_argument("--batches", nargs="+", type=int, default=[1, 8])
+    made.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    made.add_argument("--engines", nargs="+", help="names of rows (default: all), see catalog.py")
+    made.add_argument("--rounds", type=int, default=9, help="turns of every engine")
+    made.add_argument("--seconds", type=float, default=0.2, help="length of a turn; it has three calls at least")
+    made.add_argument("--width", type=float, default=1.0, help="share of the channels of every layer")
+    made.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    made.add_argument("--quick", action="store_true", help="ONNX Runtime engines, a thin network, a few turns")
+    made.add_argument("--output", type=Path, help="write the results here, and go on from what is there")
+    made.add_argument("--fresh", action="store_true", help="ignore what the output file holds")
+    made.add_argument("--show", type=Path, help="print the tables of this file and stop")
+    made.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: processor time, one thread only")
+    options = made.parse_args()
     if options.quick:
         options.networks, options.batches, options.threads = ["m-cifarnet"], [1, 8], [1]
         options.rounds, options.seconds, options.width = 2, 0.02, 0.25
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if max(options.threads) > cores and not options.show:
-        parser.error(f"{max(options.threads)} threads wanted, this process may use {cores} cores; lower --threads")
+        made.error(f"{max(options.threads)} threads wanted, this process may use {cores} cores; lower --threads")
     return options
 
 
 def chosen_engines(options: argparse.Namespace) -> list:
     """Rows of the table; SystemExit for a name that does not exist. Says which packages some of them lack."""
-    from peers.catalog import BY_NAME, ENGINES
+    from benchmarks.peers.catalog import BY_NAME, ENGINES
 
     if unknown := set(options.engines or ()) - set(BY_NAME):
         raise SystemExit(f"engines {sorted(unknown)} are not known, expected some of {', '.join(BY_NAME)}")
@@ -77,21 +75,6 @@ def chosen_engines(options: argparse.Namespace) -> list:
     if absent := [name for name in needed if util.find_spec(name) is None]:
         print(f"{', '.join(absent)} not installed, their rows stay empty; run: {INSTALL}", file=sys.stderr)
     return wanted
-
-
-def find_library(given: Path | None) -> Path:
-    """The operator library to measure; SystemExit, saying how to build it, if there is none."""
-    from kernels import find_library as find
-
-    from sanp_targets.errors import SanpError
-
-    try:
-        library = given or find()
-    except SanpError as error:
-        raise SystemExit(str(error)) from error
-    if not library.is_file():
-        raise SystemExit(f"{library}: does not exist, expected an operator library")
-    return library.resolve()
 
 
 def resumed(options: argparse.Namespace, fresh: dict[str, Any]) -> dict[str, Any]:
@@ -109,23 +92,23 @@ def main() -> int:
     options = parse()
     if missing := [name for name in REQUIRED if util.find_spec(name) is None]:
         raise SystemExit(f"{', '.join(missing)} not installed; run: {INSTALL}")
-    from peers.measurement import failed, machine, measure_network
-    from peers.report import tables
-    from sanp_runtime.bundle.files import write_atomically
+    from benchmarks.command_line import write_json
+    from benchmarks.peers.measurement import failed, machine, measure_network
+    from benchmarks.peers.report import tables
+    from benchmarks.sessions import library_path
 
     if options.show:
         print(tables(json.loads(options.show.read_text()), options.clock))
         return 0
-    engines, library = chosen_engines(options), find_library(options.library)
+    engines, library = chosen_engines(options), library_path(options.library)
     settings = {key: getattr(options, key) for key in ("batches", "threads", "rounds", "seconds", "width")}
     settings["engines"] = [engine.name for engine in engines]
-    fresh = {"settings": settings, "machine": machine((*REQUIRED, *PEERS), library), "networks": {}}
+    fresh = {"settings": settings, "machine": machine(PACKAGES, library), "networks": {}}
     report = resumed(options, fresh)
     for name in options.networks:
         if name not in report["networks"]:
             report["networks"][name] = measure_network(name, engines, settings, library)
-            if options.output:
-                write_atomically(options.output, (json.dumps(report, indent=1) + "\n").encode())
+            write_json(options.output, report)
     print(tables(report, options.clock))
     return int(failed(report))
 

@@ -22,9 +22,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from peers.engines import RUNTIMES
+from benchmarks.peers.engines import RUNTIMES
 
 MIN_CALLS = 3
 _PR_SET_PDEATHSIG = 1

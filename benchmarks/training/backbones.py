@@ -1,7 +1,7 @@
 """Does every backbone train, and does the trained network survive the way to the device? One command, one JSON.
 
-    python benchmarks/training/backbones.py
-    python benchmarks/training/backbones.py --models vgg-19 --datasets digits
+    python -m benchmarks.training.backbones
+    python -m benchmarks.training.backbones --models vgg-19 --datasets digits
 
 Each row is what a user does: `sanp train`, `sanp export`, `sanp compile` and `sanp validate`, each in a process of its
 own, with the default recipe and the same options for all networks. Epoch times are the median wall times of the run;
@@ -10,7 +10,6 @@ the ratio of a joint step to a dense one is measured apart, interleaved and in C
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe
-from step_time import measure
 
+from benchmarks.command_line import parser
+from benchmarks.training.rows import RESULTS, write_rows
+from benchmarks.training.step_time import measure
 from sanp import checkpoint, models
 
 WIDTH, SIZE = 0.25, 16
@@ -93,12 +93,12 @@ def run(model: str, dataset: str, steps: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run the grid; rows are written as they finish. Exit code 1 if a network does not validate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(models.NAMES), choices=models.NAMES)
-    parser.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
-    parser.add_argument("--steps", type=int, default=15, help="steps of the time measurement")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "backbones.json")
-    arguments = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--models", nargs="+", default=list(models.NAMES), choices=models.NAMES)
+    made.add_argument("--datasets", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    made.add_argument("--steps", type=int, default=15, help="steps of the time measurement")
+    made.add_argument("--output", type=Path, default=RESULTS / "backbones.json")
+    arguments = made.parse_args()
     torch.set_num_threads(1)
     rows = []
     for dataset in arguments.datasets:
@@ -111,8 +111,7 @@ def main() -> None:
                 f"{row['step_time']['ratio']:.2f}, {row['seconds']:.0f} s",
                 flush=True,
             )
-            text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
-            arguments.output.write_text(text + "\n", encoding="utf-8")
+            write_rows(arguments.output, rows)
     sys.exit(0 if all(row["validated"] for row in rows) else 1)
 
 

@@ -1,6 +1,6 @@
 """Do the default settings meet their budget, and does a per-sample gate beat its controls? One command, one JSON.
 
-    python benchmarks/training/pilot.py --plans budgets controls
+    python -m benchmarks.training.pilot --plans budgets controls
 
 For each setting and seed one backbone is pretrained; every budget and policy starts from it with the same number of
 epochs. No option is tuned per budget, data set or seed. Rows are written as they finish, and a row whose configuration
@@ -9,7 +9,6 @@ is in the file already is not run again, so that a grid can be stopped, continue
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import json
 import os
@@ -20,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import describe
 
 import sanp
+from benchmarks.command_line import parser
+from benchmarks.training.rows import RESULTS, write_rows
 from sanp import checkpoint, data, models
 from sanp.cost.tracker import CostTracker
 from sanp.training import TrainConfig, train
@@ -191,8 +191,7 @@ class Results:
             fcntl.flock(folder, fcntl.LOCK_EX)
             kept = [old for old in self.read() if any(old[name] != row[name] for name in key)]
             self.rows = [*kept, row]
-            text = json.dumps({"machine": describe(), "rows": self.rows}, indent=1)
-            self.path.write_text(text + "\n", encoding="utf-8")
+            write_rows(self.path, self.rows)
         finally:
             os.close(folder)
         print(
@@ -231,15 +230,15 @@ def grid(name: str, seed: int, plans: list[str], results: Results, backbones: Pa
 
 def main() -> None:
     """Run the grid and write <output>/pilot-<setting>.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--datasets", nargs="+", default=["digits", "mixcues"], choices=list(SETTINGS))
+    made = parser(__doc__)
+    made.add_argument("--output", type=Path, default=RESULTS)
+    made.add_argument("--datasets", nargs="+", default=["digits", "mixcues"], choices=list(SETTINGS))
     plans = "ablation = sanp and the learned controls at their own rate; low = 25 %% of the MACs"
-    parser.add_argument("--plans", nargs="+", default=["budgets"], choices=list(PLANS), help=plans)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--backbones", type=Path, help="keep pretrained backbones here, for further calls")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
+    made.add_argument("--plans", nargs="+", default=["budgets"], choices=list(PLANS), help=plans)
+    made.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    made.add_argument("--backbones", type=Path, help="keep pretrained backbones here, for further calls")
+    made.add_argument("--threads", type=int, default=1)
+    arguments = made.parse_args()
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as folder:
         for seed in arguments.seeds:

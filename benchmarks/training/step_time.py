@@ -1,20 +1,19 @@
 """How much longer is a joint training step than a dense one? Short blocks in turn, so that both are disturbed alike.
 
-python benchmarks/training/step_time.py
+python -m benchmarks.training.step_time
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from pathlib import Path
 
 import torch
-from machine import describe
 from torch import Tensor, nn
 
+from benchmarks.command_line import parser
+from benchmarks.training.rows import RESULTS, write_rows
 from sanp import models
 from sanp.cost.tracker import CostTracker
 from sanp.gating import gate
@@ -69,18 +68,17 @@ def measure(model_name: str, width: float, size: int, steps: int) -> dict[str, f
 
 def main() -> None:
     """Measure the networks on one thread and write results/step-time.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--steps", type=int, default=40)
-    arguments = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--output", type=Path, default=RESULTS)
+    made.add_argument("--steps", type=int, default=40)
+    arguments = made.parse_args()
     torch.set_num_threads(1)
     cases = (("m-cifarnet", 0.25, 16), *((name, 0.25, 32) for name in models.NAMES), ("m-cifarnet", 1.0, 32))
     rows = []
     for name, width, size in cases:
         rows.append(measure(name, width, size, arguments.steps if width < 1 else 3 * BLOCK))
         print(f"{name} x{width} at {size}: joint / dense = {rows[-1]['ratio']:.2f}", flush=True)
-        text = json.dumps({"machine": describe(), "rows": rows}, indent=1)
-        (arguments.output / "step-time.json").write_text(text + "\n", encoding="utf-8")
+        write_rows(arguments.output / "step-time.json", rows)
 
 
 if __name__ == "__main__":

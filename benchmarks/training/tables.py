@@ -1,19 +1,20 @@
 """Markdown tables from the result files, for docs/training.md.
 
-python benchmarks/training/tables.py
-python benchmarks/training/tables.py benchmarks/training/results/first-recipe
+python -m benchmarks.training.tables
+python -m benchmarks.training.tables benchmarks/results/training/first-recipe
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.command_line import parser
+from benchmarks.training.rows import RESULTS
+
 Rows = list[dict[str, Any]]
 
 
@@ -85,9 +86,9 @@ def step_times(rows: Rows) -> str:
 
 def main() -> None:
     """Print the tables of every result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=RESULTS, help="folder of result files")
-    for path in sorted(parser.parse_args().folder.glob("*.json")):
+    made = parser(__doc__)
+    made.add_argument("folder", type=Path, nargs="?", default=RESULTS, help="folder of result files")
+    for path in sorted(made.parse_args().folder.glob("*.json")):
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         if path.stem == "backbones":
             parts = [backbones(rows)]

@@ -45,3 +45,9 @@ class MeasurementError(SanpError):
     """A measurement that must not be quoted: throttled or too noisy (exit code 4)."""
 
     exit_code = 4
+
+
+class TrainingInterrupted(SanpError):
+    """Training was stopped by a signal after its state was saved (exit code 130)."""
+
+    exit_code = 130

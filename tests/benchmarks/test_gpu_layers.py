@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.native.cuda_library import build_emulated
-
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks/gpu"
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
+from benchmarks.gpu import gated_layers
+from benchmarks.gpu.tables import Measurement, break_even, table
+from benchmarks.networks.resnets import distinct_layers, resnet_layers
+from benchmarks.networks.shapes import Layer
+from tests.native.cuda_emulated import ROOT, build_emulated
 
 
 @pytest.mark.parametrize(
@@ -24,25 +20,19 @@ def importable(monkeypatch):
     [("resnet18", 224, 20, 1.8136e9), ("resnet50", 224, 53, 4.0872e9), ("resnet18", 32, 20, 0.5554e9)],
 )
 def test_layers_are_those_of_the_network(network, image, convolutions, macs):
-    from gpu_layers import network_layers
-
-    layers = network_layers(network, image)
+    layers = resnet_layers(network, image)
     assert len(layers) == convolutions
-    assert sum(layer.macs(1) for layer in layers) == pytest.approx(macs, rel=1e-3)
+    assert sum(layer.macs for layer in layers) == pytest.approx(macs, rel=1e-3)
 
 
 def test_layers_are_listed_once_with_their_networks():
-    from gpu_layers import Layer, distinct_layers
-
     found = distinct_layers(["resnet18", "resnet50"], [224, 32])
     assert len(found) == len(set(found))
-    assert found[Layer(64, 64, 3, 1, 56)] == ["resnet18@224", "resnet50@224"]
-    assert Layer(3, 64, 7, 2, 224).name == "3-64 7x7/2 @224"
+    assert found[Layer(64, 64, 56)] == ["resnet18@224", "resnet50@224"]
+    assert Layer(3, 64, 224, 7, 2, 3).name == "3-64 7x7/2 @224"
 
 
 def measurement(gated, dense=10.0):
-    from gpu_tables import Measurement
-
     return Measurement(
         "layer", ["net"], "float16", 1, 100, {"a": dense, "b": 2 * dense}, gated, dict.fromkeys(gated, "p")
     )
@@ -59,14 +49,10 @@ def measurement(gated, dense=10.0):
     ],
 )
 def test_break_even(gated, expected):
-    from gpu_tables import break_even
-
     assert break_even(measurement(gated)) == (None if expected is None else pytest.approx(expected))
 
 
 def test_table_and_json():
-    from gpu_tables import table
-
     m = measurement({1.0: 20.0, 0.5: 5.0})
     lines = table([m, measurement({1.0: 40.0})]).splitlines()
     assert lines[2] == "| layer | float16 | 1 | 10.0 (a) | 20.0 us, 0.50x | 5.0 us, 2.00x | 0.67 |"
@@ -77,8 +63,6 @@ def test_table_and_json():
 
 def test_a_layer_is_checked_and_measured(monkeypatch):
     """Everything but the clock and cuDNN: tensors, masks, plans and check, with the emulated library."""
-    import gated_layers
-    from gpu_layers import Layer
 
     def race(runs, rounds, launches, use_graph):
         for name, run in runs.items():
@@ -89,7 +73,7 @@ def test_a_layer_is_checked_and_measured(monkeypatch):
     monkeypatch.setattr(gated_layers, "DEVICE", "cpu")
     monkeypatch.setattr(gated_layers, "current_stream", lambda: None)
     monkeypatch.setattr(gated_layers, "race", race)
-    library, layer = build_emulated(), Layer(12, 20, 3, 1, 6)
+    library, layer = build_emulated(), Layer(12, 20, 6)
     options = gated_layers.parse(["--keep", "1.0", "0.3", "--tune"])
     m = gated_layers.measure(library, layer, ["net"], 2, "float16", options)
     assert set(m.gated_us) == set(m.plans) == {1.0, 0.3}
@@ -106,6 +90,7 @@ def test_without_a_device_it_says_so():
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("a CUDA device is there")
-    done = subprocess.run([sys.executable, FOLDER / "gated_layers.py"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.gpu.gated_layers"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no CUDA device was found" in done.stderr

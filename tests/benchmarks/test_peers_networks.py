@@ -1,41 +1,27 @@
 """The networks of the peers benchmark are those of the product, and their masks and costs are what they claim."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnxruntime
+import onnxruntime.quantization
 import pytest
 import torch
 from onnx import helper, numpy_helper
 
 import sanp
+from benchmarks.networks.rounding import rounded
+from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS
+from benchmarks.peers import networks
+from benchmarks.peers.catalog import ENGINES
+from benchmarks.peers.prepare import Plan, prepare, quantise
+from benchmarks.sessions import session
 from sanp import models
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import kernels
-import kernels_models
-from peers import networks
-from peers.prepare import Plan, quantise
-
-from sanp_runtime.engines.onnxruntime.library import find_library
-from sanp_targets.errors import TargetError
 
 PRODUCT = {"m-cifarnet": "m-cifarnet", "vgg19": "vgg-19", "resnet18": "resnet-18"}
 
 
-@pytest.fixture(scope="module")
-def library():
-    try:
-        return kernels.Library(find_library())
-    except TargetError as error:
-        pytest.skip(str(error))
-
-
 def thin(name):
-    return networks.thinner(kernels_models.NETWORKS[name](), 0.25)
+    return networks.thinner(NETWORKS[name](), 0.25)
 
 
 @pytest.mark.parametrize("name", PRODUCT)
@@ -48,7 +34,7 @@ def test_full_width_is_the_backbone_of_the_toolchain(name):
             module.register_forward_hook(lambda m, _, y: counted.append(m.weight.numel() * y[0, 0].numel()))
     with torch.no_grad():
         network(torch.zeros(1, 3, 32, 32))
-    bench = kernels_models.NETWORKS[name]()
+    bench = NETWORKS[name]()
     assert sorted(counted) == sorted(conv.layer.macs for conv in bench.convs.values())
 
 
@@ -88,8 +74,8 @@ def test_kernels_answer_as_the_functions_do(name, gates, library):
     masks, _ = networks.draw_masks(network, 0.5, 3, [seed])
     rng = np.random.default_rng(seed)
     feeds = {"x": rng.standard_normal((3, 3, 32, 32), dtype=np.float32), **masks[0]}
-    fast = kernels.session(model.SerializeToString(), library).run(None, feeds)[0]
-    oracle = kernels.session(networks.with_functions(model).SerializeToString(), None).run(None, feeds)[0]
+    fast = session(model.SerializeToString(), library).run(None, feeds)[0]
+    oracle = session(networks.with_functions(model).SerializeToString()).run(None, feeds)[0]
     assert np.abs(fast - oracle).max() <= 1e-5 * np.abs(oracle).max(), f"seed {seed}"
     assert np.abs(oracle).max() > 0
 
@@ -98,16 +84,16 @@ def test_without_library_the_timed_file_does_not_run():
     """Otherwise a run without our kernels could be timed as ours."""
     model = networks.controlled(thin("m-cifarnet"), gates=True)
     with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.Fail, match="Sanp"):
-        kernels.session(model.SerializeToString(), None)
+        session(model.SerializeToString())
 
 
 @pytest.mark.parametrize("name", PRODUCT)
 def test_all_masks_open_is_the_dense_network(name, library):
     network = thin(name)
     x = np.random.default_rng(5).standard_normal((1, 3, 32, 32), dtype=np.float32)
-    open_masks = {f"{k}.mask": np.ones((1, c.layer.co), np.float32) for k, c in network.convs.items()}
-    replay = kernels.session(networks.controlled(network, gates=False).SerializeToString(), library)
-    dense = kernels.session(networks.dense(network).SerializeToString(), None).run(None, {"x": x})[0]
+    open_masks = {f"{k}.mask": np.ones((1, c.layer.c_out), np.float32) for k, c in network.convs.items()}
+    replay = session(networks.controlled(network, gates=False).SerializeToString(), library)
+    dense = session(networks.dense(network).SerializeToString()).run(None, {"x": x})[0]
     answer = replay.run(None, {"x": x, **open_masks})[0]
     assert np.abs(answer - dense).max() <= 1e-5 * np.abs(dense).max()
 
@@ -123,8 +109,8 @@ def test_cost_is_what_the_graph_really_computes(name):
     model.graph.output.extend(helper.make_tensor_value_info(t, 1, None) for t in shown)
     masks, cost = networks.draw_masks(network, 0.5, batch, [3])
     x = np.random.default_rng(3).standard_normal((batch, 3, 32, 32), dtype=np.float32)
-    session = kernels.session(model.SerializeToString(), None)
-    values = dict(zip(shown, session.run(shown, {"x": x, **masks[0]})))
+    made = session(model.SerializeToString())
+    values = dict(zip(shown, made.run(shown, {"x": x, **masks[0]})))
     values |= {"x": x, "all_active": np.ones((1, 3), np.float32)}
     macs = 0.0
     for layer, (source, scale, active) in wired.items():
@@ -141,7 +127,7 @@ def test_only_the_weights_of_small_maps_are_rounded(name):
     plain = networks.controlled(network, gates=False)
     before, after = (
         {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-        for model in (plain, networks.rounded(plain, network))
+        for model in (plain, rounded(plain, network))
     )
     changed = {key for key, value in before.items() if not np.array_equal(value, after[key])}
     assert changed == {f"{key}.w" for key, conv in network.convs.items() if conv.layer.out <= 4}
@@ -159,33 +145,71 @@ def test_samples_of_a_batch_have_masks_of_their_own():
 @pytest.mark.parametrize("name", PRODUCT)
 @pytest.mark.parametrize("multiple, within", [(1, 0.01), (16, 0.03)])
 def test_narrowed_network_has_the_multiply_adds_of_the_gated_one(name, multiple, within):
-    network = kernels_models.NETWORKS[name]()
-    cost = kernels.OPERATING_POINTS[name]
+    network = NETWORKS[name]()
+    cost = OPERATING_POINTS[name]
     narrow = networks.narrowed(network, cost, multiple)
     assert narrow.macs / network.macs == pytest.approx(cost, rel=within)
-    assert all(conv.layer.co % multiple == 0 for conv in narrow.convs.values())
+    assert all(conv.layer.c_out % multiple == 0 for conv in narrow.convs.values())
     x = np.zeros((1, 3, 32, 32), np.float32)
-    logits = kernels.session(networks.dense(narrow).SerializeToString(), None).run(None, {"x": x})[0]
+    logits = session(networks.dense(narrow).SerializeToString()).run(None, {"x": x})[0]
     assert logits.shape == (1, 10), "it is a network that runs"
 
 
 def test_plan_reaches_the_operating_point():
     plan = Plan.make("m-cifarnet")
     cost = networks.draw_masks(plan.network, plan.keep, 8, range(4))[1]
-    assert cost == pytest.approx(kernels.OPERATING_POINTS["m-cifarnet"], rel=0.02)
+    assert cost == pytest.approx(OPERATING_POINTS["m-cifarnet"], rel=0.02)
 
 
 def test_int8_network_is_quantised_per_channel_and_close(tmp_path):
     network = thin("resnet18")
-    (tmp_path / "batch1").mkdir()
-    model = quantise(networks.dense(network), tmp_path / "batch1", 32)
+    model = quantise(networks.dense(network), tmp_path / "int8.onnx", 32)
     sizes = {item.name: list(item.dims) for item in model.graph.initializer}
     weights = [n for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0].startswith("s0b0.a.w")]
     assert [sizes[node.input[1]] for node in weights] == [[16]], "one scale per output channel"
     x = np.random.default_rng(1).standard_normal((4, 3, 32, 32), dtype=np.float32)
     small, full = (
-        kernels.session(networks.at_batch(m, 4).SerializeToString(), None).run(None, {"x": x})[0]
+        session(networks.at_batch(m, 4).SerializeToString()).run(None, {"x": x})[0]
         for m in (model, networks.dense(network))
     )
     error = np.sqrt(np.mean((small - full) ** 2) / np.mean(full**2))
     assert 1e-4 < error < 0.1
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_narrowed_int8_is_the_narrowed_network_quantised(name, tmp_path):
+    """Its convolutions have the widths of the float file of equal multiply-adds, and its answers come close to it."""
+    plan = Plan.make(name, 0.5)
+    engines = [engine for engine in ENGINES if engine.model == "narrow-int8" and engine.runtime == "onnxruntime"]
+    prepared = prepare(plan, 1, engines, tmp_path / "batch1")
+    assert plan.share("narrow-int8", 0.5) == plan.share("narrow", 0.5) == plan.narrow.macs / plan.network.macs
+    model = onnx.load(prepared.models["onnxruntime", "narrow-int8"])
+    weights = {item.name: item for item in model.graph.initializer}
+    made = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    convolutions = [weights[made[node.input[1]]] for node in model.graph.node if node.op_type == "Conv"]
+    assert [item.dims[0] for item in convolutions] == [conv.layer.c_out for conv in plan.narrow.convs.values()]
+    assert all(item.data_type == onnx.TensorProto.INT8 for item in convolutions)
+    feeds = np.load(prepared.feeds["narrow-int8"])["x"]
+    small = session(model.SerializeToString())
+    answers = np.stack([small.run(None, {"x": x})[0] for x in feeds])
+    error = engines[0].error(answers, prepared.truth["narrow"])
+    assert 1e-4 < error < engines[0].tolerance
+    assert engines[0].error(answers, prepared.truth["narrow"][::-1]) > 2 * error, "the check tells samples apart"
+
+
+def test_both_int8_files_are_calibrated_on_the_same_images(monkeypatch, tmp_path):
+    """And the file made at batch 1 serves the other batches."""
+    seen = []
+
+    def keep(model, path, reader, **_):
+        seen.append([feed["x"] for feed in iter(reader.get_next, None)])
+        onnx.save(model, path)
+
+    monkeypatch.setattr(onnxruntime.quantization, "quantize_static", keep)
+    plan = Plan.make("m-cifarnet", 0.125)
+    engines = [engine for engine in ENGINES if engine.int8 and engine.runtime == "onnxruntime"]
+    assert sorted(engine.oracle for engine in engines) == ["dense", "narrow"]
+    for batch in (1, 2):
+        prepare(plan, batch, engines, tmp_path / f"batch{batch}")
+    assert len(seen) == 2 and len(seen[0]) == 64
+    np.testing.assert_array_equal(*seen)

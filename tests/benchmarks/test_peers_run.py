@@ -13,27 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from benchmarks.peers import report
+from benchmarks.peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
+from benchmarks.peers.cores import round_trip
+from benchmarks.peers.prepare import Plan, prepare
+from benchmarks.peers.rounds import EngineError, Process, cpus_for, measure, start
 
-from peers import report
-from peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
-from peers.cores import round_trip
-from peers.prepare import Plan, prepare
-from peers.rounds import EngineError, Process, cpus_for, measure, start
-
-from sanp_runtime.engines.onnxruntime.library import find_library
-from sanp_targets.errors import TargetError
-
-RUN = Path(__file__).parents[2] / "benchmarks/peers/run.py"
+ROOT = Path(__file__).parents[2]
 DENSE = BY_NAME["onnxruntime"]
-
-
-@pytest.fixture(scope="module")
-def library():
-    try:
-        return find_library()
-    except TargetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +30,8 @@ def prepared(tmp_path_factory):
 
 
 def run(*arguments):
-    command = [sys.executable, str(RUN), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "benchmarks.peers.run", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
 
 
 def test_quick_run_measures_and_resumes(library, tmp_path):
@@ -59,8 +46,11 @@ def test_quick_run_measures_and_resumes(library, tmp_path):
         for name, engine in cell["engines"].items():
             assert 0 < engine["min_ms"] <= engine["q1_ms"] <= engine["median_ms"] <= engine["q3_ms"]
             assert engine["error"] <= BY_NAME[name].tolerance
+            assert BY_NAME[name].int8 or engine["same_class"] == 1
             assert ("isa" in engine["settings"]) == BY_NAME[name].ours
     assert 0.15 < network["shares"]["sanp"] < 0.3 and network["shares"]["onnxruntime"] == 1
+    assert network["shares"]["onnxruntime-narrow-int8"] == network["shares"]["onnxruntime-narrow"] < 1
+    assert "int8 against the float network that it was made of: logits" in first.stdout
     assert network["shares"]["onnxruntime-uneven"] == pytest.approx(network["shares"]["sanp"], rel=0.05)
     assert all(engine.label in first.stdout for engine in ENGINES if engine.runtime == "onnxruntime")
 
@@ -94,7 +84,7 @@ def test_wrong_answers_are_not_timed(prepared, library):
 
 
 def test_exit_code_tells_failures_of_ours_and_wrong_answers():
-    from peers.measurement import failed
+    from benchmarks.peers.measurement import failed
 
     def verdict(name, result):
         return failed({"networks": {"net": {"cells": [{"engines": {name: result}}]}}})
@@ -112,15 +102,17 @@ def test_error_of_an_answer():
     assert BY_NAME["onnxruntime-int8"].error(truth * 1.05, truth) == pytest.approx(0.05)
     assert DENSE.error(truth * np.nan, truth) == np.inf
     assert DENSE.error(truth[:1], truth) == np.inf
+    assert BY_NAME["openvino-narrow-int8"].error(truth * 1.05, truth) == pytest.approx(0.05), "as the dense int8 rows"
+    assert DENSE.agreement(np.array([[2.0, -4.0], [0.0, 1.0]]), truth) == 0.5
 
 
 def test_process_that_dies_gives_its_last_words(prepared, library):
     job = {"runtime": "onnxruntime", "threads": 1, "cpus": [0], "library": None}
     with pytest.raises(EngineError, match="no-such-file"):
         Process({**job, "model": "no-such-file.onnx", "feeds": str(prepared.feeds["dense"])})
-    process, error = start(DENSE, prepared, 1, library)
+    process, closeness = start(DENSE, prepared, 1, library)
     with process:
-        assert error == 0 and process.settings["intra_op_num_threads"] == 1
+        assert closeness == {"error": 0, "same_class": 1} and process.settings["intra_op_num_threads"] == 1
         with pytest.raises(EngineError, match="KeyError"):
             process.ask({"do": "time"})
 
@@ -143,7 +135,7 @@ def state(pid):
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux")
 def test_stopped_processes_end_with_a_driver_that_is_killed(prepared, library):
     script = (
-        "import sys, os, signal; from peers.rounds import Process\n"
+        "import sys, os, signal; from benchmarks.peers.rounds import Process\n"
         f"process = Process({{'runtime': 'onnxruntime', 'model': {str(prepared.models['onnxruntime', 'dense'])!r}, "
         f"'feeds': {str(prepared.feeds['dense'])!r}, 'threads': 1, 'cpus': {cpus_for(1)}, 'library': None}})\n"
         "print(process._process.pid, flush=True)\n"

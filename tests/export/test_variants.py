@@ -1,5 +1,7 @@
 """The four graphs of a bundle: dense and all-open agree, replay reproduces, weights are stored once."""
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -87,3 +89,18 @@ def test_shared_weights_load_from_one_file(graphs, tmp_path):
 def test_a_mask_only_export_cannot_be_compiled():
     with pytest.raises(ExportError, match="no learned gates"):
         variants(export(nets.make("plain"), IMAGE, ExportOptions(gates="mask")))
+
+
+@pytest.mark.parametrize("name", ["gated", "open", "replay"])
+def test_each_mask_may_have_one_row_or_a_row_for_each_sample(graphs, name):
+    """ONNX Runtime shares buffers between tensors that it believes equal in size: every mix of rows must run."""
+    _, models = graphs
+    session = ort.InferenceSession(models[name].SerializeToString())
+    inputs = [*session.get_inputs(), *session.get_overridable_initializers()]
+    masks = {item.name: item.shape[1] for item in inputs if item.name.startswith("mask.")}
+    expected = None
+    for rows in itertools.product((None, 1, len(IMAGE)), repeat=len(masks)):
+        feeds = {key: np.ones((n, width), np.float32) for (key, width), n in zip(masks.items(), rows) if n is not None}
+        (logits,) = session.run(["logits"], {"input": IMAGE.numpy(), **feeds})
+        expected = logits if expected is None else expected
+        np.testing.assert_allclose(logits, expected, rtol=1e-6, atol=1e-6, err_msg=str(rows))

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.native.cuda_library import ROOT, CudaLibrary
+from benchmarks.gpu.cuda_library import CudaLibrary
+from tests.native.cuda_emulated import ROOT
 
 
 def pytest_collection_modifyitems(items):

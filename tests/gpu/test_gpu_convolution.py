@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.native.cuda_cases import MASKS, describe, make_case, random_conv
-from tests.native.cuda_library import FLOAT16, FLOAT32
+from benchmarks.gpu.cuda_library import FLOAT16, FLOAT32, describe
+from tests.native.cuda_cases import MASKS, make_case, random_conv
 
 TYPES = {"float32": FLOAT32, "float16": FLOAT16}
 

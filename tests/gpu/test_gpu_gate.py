@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.gpu.cuda_library import FLOAT16, FLOAT32
 from tests.native.cuda_gate_cases import random_gate
-from tests.native.cuda_library import FLOAT16, FLOAT32
 
 
 def check(library, memory, case, where):

@@ -8,9 +8,9 @@ from ctypes import byref
 import numpy as np
 import torch
 
-from tests.native.cuda_cases import describe, make_case
+from benchmarks.gpu.cuda_library import FLOAT16, FLOAT32, ConvTensors, GateTensors, describe
+from tests.native.cuda_cases import make_case
 from tests.native.cuda_gate_cases import random_gate
-from tests.native.cuda_library import FLOAT16, FLOAT32, ConvTensors, GateTensors
 
 SHAPES = (
     describe(128, 128, 14, type=FLOAT16, batch=2, scale_rows=2, active_rows=2),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.native.cuda_library import FLOAT16, FLOAT32, HWIO, OIHW, Conv, ConvTensors, CudaLibrary, Plan
+from benchmarks.gpu.cuda_library import FLOAT16, HWIO, OIHW, Conv, ConvTensors, CudaLibrary, Plan, describe
 
 MASKS = ("all", "none", "one", "first", "last", "half")
 
@@ -127,28 +127,6 @@ def make_case(rng: np.random.Generator, conv: Conv, outputs: str = "half", input
         w = np.ascontiguousarray(w.transpose(2, 3, 1, 0))
     arrays = {"x": x, "w": w, "scale": scale, "shift": shift, "in_active": active, "residual": residual}
     return ConvCase(conv, arrays, expected, tolerance)
-
-
-def describe(c_in: int, c_out: int, size: int | tuple[int, int], **fields: object) -> Conv:
-    """A convolution by its channels and map; `kernel`, `stride`, `pad`, `dilation` take one number or two."""
-    pair = {name: fields.pop(name, default) for name, default in (("kernel", 3), ("stride", 1), ("dilation", 1))}
-    kernel, stride, dilation = (v if isinstance(v, tuple) else (v, v) for v in pair.values())
-    pad = fields.pop("pad", kernel[0] // 2)
-    pad = pad if isinstance(pad, tuple) else (pad, pad)
-    height, width = size if isinstance(size, tuple) else (size, size)
-    out = [
-        (s + 2 * p - d * (k - 1) - 1) // t + 1
-        for s, p, d, k, t in zip((height, width), pad, dilation, kernel, stride, strict=True)
-    ]
-    conv = Conv(
-        type=FLOAT32, weight_order=HWIO, batch=1, c_in=c_in, height=height, width=width, c_out=c_out, out_height=out[0],
-        out_width=out[1], kernel_h=kernel[0], kernel_w=kernel[1], stride_h=stride[0], stride_w=stride[1],
-        pad_top=pad[0], pad_left=pad[1], dilation_h=dilation[0], dilation_w=dilation[1], group=1, scale_rows=1,
-        shift_rows=1, active_rows=1, residual_dense=0, act_min=0.0, act_max=math.inf,
-    )  # fmt: skip
-    for name, value in fields.items():
-        setattr(conv, name, value)
-    return conv
 
 
 def random_conv(rng: np.random.Generator, element: int) -> Conv:

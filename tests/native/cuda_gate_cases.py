@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.native.cuda_library import FLOAT16, CudaLibrary, Gate, GateTensors
+from benchmarks.gpu.cuda_library import FLOAT16, CudaLibrary, Gate, GateTensors
 
 LANES = 16
 

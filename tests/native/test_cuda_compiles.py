@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.cuda_cases import describe
-from tests.native.cuda_library import FLOAT16, ORIN, ROOT, CudaLibrary, Device, build_emulated
+from benchmarks.gpu.cuda_library import FLOAT16, ORIN, CudaLibrary, Device, describe
+from tests.native.cuda_emulated import ROOT, build_emulated
 from tests.native.cuda_nvrtc import RuntimeCompiler, install
 
 CUDA = ROOT / "runtime/native/cuda"

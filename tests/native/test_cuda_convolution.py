@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 
-from tests.native.cuda_cases import MASKS, describe, make_case, random_conv
-from tests.native.cuda_library import FLOAT16, FLOAT32, HOPPER, HWIO, OIHW, ORIN, CudaLibrary, build_emulated
+from benchmarks.gpu.cuda_library import FLOAT16, FLOAT32, HOPPER, HWIO, OIHW, ORIN, CudaLibrary, describe
+from tests.native.cuda_cases import MASKS, make_case, random_conv
+from tests.native.cuda_emulated import build_emulated
 from tests.native.cuda_memory import PAGE, HostMemory, PagedMemory
 
 TYPES = {"float32": FLOAT32, "float16": FLOAT16}

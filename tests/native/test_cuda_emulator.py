@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.native.cuda_library import ROOT, build_emulated
+from tests.native.cuda_emulated import ROOT, build_emulated
 
 SOURCE = ROOT / "runtime/native/tests/cuda/emulator_test.cc"
 

@@ -7,9 +7,10 @@ from ctypes import byref
 import numpy as np
 import pytest
 
+from benchmarks.gpu.cuda_library import BAD_ARGUMENT, FLOAT16, FLOAT32, CudaLibrary, Gate, GateTensors
 from tests.native import op_models
+from tests.native.cuda_emulated import build_emulated
 from tests.native.cuda_gate_cases import GateCase, random_gate
-from tests.native.cuda_library import BAD_ARGUMENT, FLOAT16, FLOAT32, CudaLibrary, Gate, GateTensors, build_emulated
 from tests.native.cuda_memory import HostMemory
 
 MEMORY = HostMemory()

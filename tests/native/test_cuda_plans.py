@@ -7,8 +7,7 @@ from ctypes import byref
 import numpy as np
 import pytest
 
-from tests.native.cuda_cases import describe, make_case, random_conv
-from tests.native.cuda_library import (
+from benchmarks.gpu.cuda_library import (
     BAD_ARGUMENT,
     BAD_PLAN,
     FLOAT16,
@@ -20,8 +19,10 @@ from tests.native.cuda_library import (
     CudaLibrary,
     Device,
     Plan,
-    build_emulated,
+    describe,
 )
+from tests.native.cuda_cases import make_case, random_conv
+from tests.native.cuda_emulated import build_emulated
 from tests.native.cuda_memory import HostMemory
 
 

@@ -104,6 +104,22 @@ def test_pickles_are_never_loaded(capsys, pristine, tmp_path):
     assert code == 2 and "several arrays" in err
 
 
+def test_time_prints_the_convenient_and_the_bound_call(capsys, pristine):
+    code, out, _ = call(capsys, "time", pristine, "--plain", "--duration", "0.05", "--json")
+    row = json.loads(out)
+    assert code == 0 and 0 < row["bound_ms"] < row["convenient_ms"]
+    code, out, _ = call(capsys, "time", pristine, "--variant", "dense", "--duration", "0.05", "--batch", "2")
+    assert code == 0 and "variant dense, batch 2" in out and "engine(x)" in out
+    assert call(capsys, "time", pristine, "--plain", "--batch", "7")[0] == 2
+
+
+@pytest.mark.parametrize("command", ["run", "self-test", "profile", "time"])
+def test_every_command_that_loads_an_engine_takes_its_options(capsys, pristine, command):
+    code, _, err = call(capsys, command, pristine, "--plain", "--isa", "avx2")
+    assert code == 2 and "without an operator library" in err
+    assert call(capsys, command, pristine, "--threads", "0")[0] == 2
+
+
 def test_info(capsys, pristine):
     row = json.loads(call(capsys, "info", pristine, "--json")[1])
     assert row["manifest"]["name"] == "tiny" and row["device"]["cores"]
@@ -121,7 +137,7 @@ def test_interrupt(capsys, pristine, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sanp_runtime.cli.open_bundle", interrupted)
+    monkeypatch.setattr("sanp_runtime.cli.info_command.open_bundle", interrupted)
     assert call(capsys, "info", pristine)[0] == 130
 
 

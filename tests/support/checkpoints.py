@@ -3,19 +3,19 @@
 import torch
 
 from sanp import checkpoint, data, models
-from sanp.gating import gate, gated_layers
-from sanp.training import TrainConfig
+from sanp.gating import gated_layers
+from sanp.methods.registry import find, gate, train_settings
 
 
-def make_checkpoint(path, name="m-cifarnet", policy="sanp", width=0.25, seed=0, **options):
+def make_checkpoint(path, name="m-cifarnet", method="sanp", width=0.25, seed=0, **options):
     """An untrained network whose batch norms and gates have been spread at random, saved at `path`."""
     torch.manual_seed(seed)
     dataset = data.load("digits")
     backbone = models.build(name, dataset.num_classes, width)
-    if policy in ("sanp", "fixed-k"):
+    if "standardise" in find(method).Settings.model_fields:
         # Standardised descriptors of an untrained network divide by variances near zero.
         options = {"standardise": False, **options}
-    model = gate(backbone, torch.zeros(1, 3, 32, 32), policy, **options)
+    model = gate(backbone, torch.zeros(1, 3, 32, 32), method, **options)
     with torch.no_grad():
         for layer in gated_layers(model).values():
             for parameter in layer.gate.parameters():
@@ -32,6 +32,6 @@ def make_checkpoint(path, name="m-cifarnet", policy="sanp", width=0.25, seed=0, 
         for start in range(0, 768, 64):
             model(torch.from_numpy(dataset.train.images[start : start + 64]))
         model.eval()
-    config = TrainConfig.checked(model=name, width=width, policy=policy)
+    config = train_settings(model=name, width=width, method=method, **options)
     checkpoint.save(path, model, config, num_classes=dataset.num_classes)
     return path

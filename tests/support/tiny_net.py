@@ -159,8 +159,8 @@ def build_graph(kind: str, weight: dict[str, np.ndarray]) -> onnx.ModelProto:
     functions, opsets = [], [helper.make_opsetid("", 20)]
     if kind != "dense":
         weight.update({f"mask.{layer}": np.ones((1, WIDTH), np.float32) for layer in GATED})
-        inputs += [_value(f"mask.{layer}", "mask_N", WIDTH) for layer in GATED]
-        outputs += [_value(f"gate.{layer}", "N", WIDTH) for layer in GATED]
+        inputs += [_value(f"mask.{layer}", f"mask.{layer}.N", WIDTH) for layer in GATED]
+        outputs += [_value(f"gate.{layer}", f"mask.{layer}.N" if kind == "replay" else "N", WIDTH) for layer in GATED]
         functions = [parser.parse_function(GATED_CONV)]
         functions += [parser.parse_function(CHANNEL_GATE)] if kind != "replay" else []
         opsets.append(helper.make_opsetid("sanp", 1))

@@ -2,7 +2,7 @@
 
     import sanp
     network = sanp.gate(backbone, example_input)          # attach saliency modules to your own CNN
-    result = sanp.train(sanp.TrainConfig.demo(), output="runs/demo")
+    result = sanp.train(sanp.TrainSettings.demo(), output="runs/demo")
     sanp.export(result.checkpoint, "model.onnx")
     sanp.compile("model.onnx", "model.sanp")
 
@@ -15,24 +15,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sanp.gating.attach import gate as gate
+    from sanp.methods.registry import gate as gate
     from sanp.pipeline.compile.compile import compile_model as compile
     from sanp.pipeline.export import export as export
     from sanp.pipeline.train import train as train
     from sanp.settings.compile import CompileSettings as CompileSettings
     from sanp.settings.export import ExportSettings as ExportSettings
-    from sanp.training import TrainConfig as TrainConfig
+    from sanp.settings.train import TrainSettings as TrainSettings
 
 _PUBLIC = {
     "CompileSettings": ("sanp.settings.compile", "CompileSettings"),
     "ExportSettings": ("sanp.settings.export", "ExportSettings"),
-    "TrainConfig": ("sanp.training", "TrainConfig"),
+    "TrainSettings": ("sanp.settings.train", "TrainSettings"),
     "compile": ("sanp.pipeline.compile.compile", "compile_model"),
     "export": ("sanp.pipeline.export", "export"),
-    "gate": ("sanp.gating.attach", "gate"),
+    "gate": ("sanp.methods.registry", "gate"),
     "train": ("sanp.pipeline.train", "train"),
 }
-__all__ = ["CompileSettings", "ExportSettings", "TrainConfig", "compile", "export", "gate", "train"]
+__all__ = ["CompileSettings", "ExportSettings", "TrainSettings", "compile", "export", "gate", "train"]
 __version__ = "0.1.0"
 
 

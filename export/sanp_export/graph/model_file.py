@@ -59,7 +59,9 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == GATED_CONV}
     for item in model.graph.initializer:
         if item.name in masks:
-            shape = ["mask_N", item.dims[1]]
+            # A batch dimension of its own for each mask: ONNX Runtime shares buffers between tensors whose dimensions
+            # have one name, and fails when one mask then has a row for each sample and another a single one.
+            shape = [f"{item.name}.N", item.dims[1]]
             model.graph.input.append(helper.make_tensor_value_info(item.name, TensorProto.FLOAT, shape))
     helper.set_model_props(model, metadata)
     seal(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import layer_of
+from sanp_runtime.contract import mask_input
 
 
 def expand_static_gates(graph: gs.Graph) -> int:
@@ -33,7 +34,7 @@ def emit_mask_gate(
     scale, shift = outputs
     for tensor in outputs:
         tensor.inputs.clear()
-        tensor.shape = ["gate_N", tensor.shape[1]]
+        tensor.shape = [f"{mask_input(layer)}.N", tensor.shape[1]]  # as many rows as the mask
     scale_op, operands = ("Mul", [mask, saliency]) if saliency is not None else ("Identity", [mask])
     graph.nodes.append(gs.Node(scale_op, f"{layer}/gate/scale", inputs=operands, outputs=[scale]))
     graph.nodes.append(gs.Node("Mul", f"{layer}/gate/shift", inputs=[scale, bias], outputs=[shift]))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import abc
+import weakref
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import DENSE, LOGITS, gate_output
-from sanp_runtime.engines.feeds import check_images, check_masks
+from sanp_runtime.engines.bound_call import Binding, BoundCall
+from sanp_runtime.engines.feeds import check_images, check_masks, check_names, output_arrays
+from sanp_runtime.engines.proof import Proof
+from sanp_runtime.measure.node_times import NodeTime
+from sanp_runtime.measure.timing import Measurement, measure
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import ConfigError
-
-if TYPE_CHECKING:
-    from sanp_runtime.engines.proof import Proof
-    from sanp_runtime.measure.node_times import NodeTime
-    from sanp_runtime.measure.timing import Measurement
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Result:
 
 
 class Engine(abc.ABC):
-    """A loaded variant; a context manager. Not for use by several threads at once.
+    """A loaded variant; a context manager. For one thread at a time.
 
     The checks are here, so that every backend refuses the same mistakes in the same words; a backend fills the methods
     marked as abstract. `INCLUDES` says what a timed call contains, `PROFILED_BY` where times per node come from.
@@ -51,6 +51,7 @@ class Engine(abc.ABC):
     def __init__(self, bundle: Bundle, variant: str) -> None:
         self.bundle, self.manifest, self.variant = bundle, bundle.manifest, variant
         self._closed = False
+        self._calls: "weakref.WeakSet[BoundCall]" = weakref.WeakSet()
 
     @property
     def gated(self) -> Tuple[str, ...]:
@@ -76,30 +77,42 @@ class Engine(abc.ABC):
         gates = {name: np.broadcast_to(values[i], shapes[name]) for i, name in enumerate(self.gated, start=1)}
         return Result(values[0], gates, self.manifest.layers)
 
-    def bind(self, x: np.ndarray, masks: Optional[Mapping[str, np.ndarray]] = None) -> Callable[[], np.ndarray]:
-        """A function that runs this batch and returns its logits, with as little Python in between as there can be.
+    def bind(
+        self,
+        x: np.ndarray,
+        masks: Optional[Mapping[str, np.ndarray]] = None,
+        outputs: Sequence[str] = (LOGITS,),
+        out: Optional[Mapping[str, np.ndarray]] = None,
+    ) -> BoundCall:
+        """Check and bind a batch once, for calls with as little Python in between as there can be.
 
-        For timing: inputs are checked and bound here, only the logits are fetched, and every call fills and returns the
-        same array [N, classes]; copy it to keep it. `x` is copied here, so later changes to it have no effect.
+        x, masks: as in a call; both are copied. outputs: what to compute, names of `outputs` ("logits",
+        "gate.<layer>"); the fewer, the less is copied. out: arrays to fill, by output name: float32, C-contiguous,
+        writable, logits [N, classes], gates [N, Co]; arrays are made for outputs without one. Raises InputError for
+        anything else, ConfigError if the backend cannot bind.
         """
         feeds = {name: value.copy() for name, value in self._feeds(x, masks).items()}
-        return self._bind(feeds, np.empty((len(x), self.manifest.classes), np.float32))
+        names = check_names(outputs, self.outputs)
+        widths = {gate_output(name): self.manifest.layer(name).c_out for name in self.gated}
+        shapes = {name: (len(x), widths.get(name, self.manifest.classes)) for name in names}
+        arrays = output_arrays(shapes, out, list(feeds.values()))
+        call = BoundCall(feeds, arrays, self._bind(feeds, arrays), self._feeds)
+        self._calls.add(call)
+        return call
 
     @abc.abstractmethod
-    def proof(self) -> "Proof":
+    def proof(self) -> Proof:
         """Which gated layers run in our kernels, from the backend's own account of what it executes."""
 
     @abc.abstractmethod
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> "List[NodeTime]":
+    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
         """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted."""
 
     @classmethod
     def measure_together(
         cls, engines: "Mapping[str, Engine]", batches: Sequence[np.ndarray], duration_s: float
-    ) -> "Measurement":
-        """Time engines of one backend side by side on the same batches; see `sanp_runtime.measure.timing.measure`."""
-        from sanp_runtime.measure.timing import measure
-
+    ) -> Measurement:
+        """Time engines of one backend side by side on the same batches, by bound calls; see `measure.timing`."""
         return measure({name: [engine.bind(part) for part in batches] for name, engine in engines.items()}, duration_s)
 
     @abc.abstractmethod
@@ -115,12 +128,14 @@ class Engine(abc.ABC):
         """The values of `outputs` for checked feeds of n samples."""
 
     @abc.abstractmethod
-    def _bind(self, feeds: Dict[str, np.ndarray], logits: np.ndarray) -> Callable[[], np.ndarray]:
-        """A function that runs these feeds, which it may keep, and fills `logits`."""
+    def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
+        """Run checked feeds into these outputs; all arrays stay alive and in place as long as the binding."""
 
     def close(self) -> None:
         """Release the backend's resources; later calls raise ConfigError."""
         self._closed = True
+        for call in self._calls:
+            call.close()
 
     def __enter__(self) -> "Engine":
         return self

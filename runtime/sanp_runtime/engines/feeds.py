@@ -1,9 +1,9 @@
-"""Check the arrays that a caller passes to an engine, so that every mistake is named before the backend sees it."""
+"""Check the arrays that a caller gives to an engine, so that every mistake is named before the backend sees it."""
 
 from __future__ import annotations
 
 import difflib
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -71,3 +71,46 @@ def _mask(name: Any, value: Any, manifest: Manifest, n: int) -> np.ndarray:
         # Active inputs are found by adding scales; a negative one could cancel a positive one and hide a live channel.
         raise InputError(f"the mask of {name!r} holds negative values, expected 0 (off) or above; correct it")
     return np.ascontiguousarray(value)
+
+
+def check_names(names: Any, known: Sequence[str]) -> Tuple[str, ...]:
+    """Names of outputs, each one of `known` and once, at least one; InputError otherwise."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InputError(f"outputs is {names!r:.100}, expected a sequence of names such as ({known[0]!r},)")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5) or list(known)[:8]
+            raise InputError(f"there is no output {name!r}, expected some of {near}; `manifest.outputs` lists them all")
+    if not names or len(set(names)) != len(names):
+        raise InputError(f"outputs is {list(names)}, expected at least one name and each once; correct it")
+    return tuple(names)
+
+
+def output_arrays(
+    shapes: Mapping[str, Tuple[int, ...]], out: Optional[Mapping[str, Any]], inputs: Sequence[np.ndarray]
+) -> Dict[str, np.ndarray]:
+    """An array for each output: that of `out`, which must fit, or a new one; InputError otherwise."""
+    given = {} if out is None else out
+    if not isinstance(given, Mapping):
+        raise InputError(f"out is a {type(given).__name__}, expected a dictionary from output name to array")
+    extra = [name for name in given if name not in shapes]
+    if extra:
+        raise InputError(f"out has an array for {extra[0]!r}, expected some of {list(shapes)}; name it in outputs too")
+    arrays = {
+        name: _output(name, given[name], shape) if name in given else np.empty(shape, np.float32)
+        for name, shape in shapes.items()
+    }
+    whole = [*arrays.values(), *inputs]
+    if any(np.may_share_memory(one, other) for i, one in enumerate(whole) for other in whole[:i]):
+        raise InputError("arrays of out share memory, expected one of their own for each output; pass separate arrays")
+    return arrays
+
+
+def _output(name: str, value: Any, shape: Tuple[int, ...]) -> np.ndarray:
+    expected = f"a float32 array {list(shape)}"
+    if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
+        found = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise InputError(f"the array for {name!r} is {found}, expected {expected}; make it with numpy.empty")
+    if not value.flags.c_contiguous or not value.flags.writeable or not value.flags.aligned:
+        raise InputError(f"the array for {name!r} is strided or read-only, expected {expected} in one writable block")
+    return value

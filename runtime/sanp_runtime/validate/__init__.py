@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from sanp_runtime.validate.gates import Flip, GateReport, gate_check
-from sanp_runtime.validate.on_device import SelfTest, self_test
+from sanp_runtime.validate.on_device import self_test
 from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check
+from sanp_runtime.validate.validation import Validation, compare
 
 __all__ = [
     "Flip",
     "GateReport",
     "ReplayReport",
-    "SelfTest",
     "TaskReport",
+    "Validation",
+    "compare",
     "gate_check",
     "replay_check",
     "self_test",

@@ -72,7 +72,7 @@ def test_build_validate_profile_end_to_end(machine, stub, tmp_path, version, pre
     assert result.passed, result.summary()
     assert result.proof.seen_in.startswith(f"TensorRT {version}") and len(result.proof.accelerated) == 6
     assert result.replay.max_error > 0 and (precision == "fp32" or result.replay.max_error > 1e-5)
-    report = profile(bundle, duration_s=0.05)
+    report = profile(bundle, duration_s=0.05).to_json()
     assert report["versions"]["tensorrt"] == version and report["library"]["isa"] == f"sm_{DIALECTS[version][3]}"
     assert report["proof"]["passed"] and "TensorRT" in report["includes"] and "TensorRT" in report["node_times"]["note"]
     assert report["device"]["accelerator"]["tensorrt"] == version and version in report["device_name"]
@@ -117,6 +117,24 @@ def test_bound_batches_keep_their_inputs_apart(built):
     with pytest.raises(ConfigError, match="closed"):
         engine(tiny_net.samples(1))
     engine.close()
+
+
+def test_bound_calls_on_a_gpu_take_new_values_with_update(built):
+    """The input is in device memory: writing into the array changes nothing until `update`."""
+    x = tiny_net.samples(4)
+    with load(built.path) as engine:
+        first, second = engine(x[:2]), engine(x[2:])
+        out = {"logits": np.zeros_like(first.logits), "gate.stem": np.zeros_like(first.gates["stem"])}
+        call = engine.bind(x[:2], outputs=("logits", "gate.stem"), out=out)
+        call.input[...] = x[2:]
+        assert call() is out["logits"]
+        np.testing.assert_array_equal(out["logits"], first.logits)
+        np.testing.assert_array_equal(out["gate.stem"], first.gates["stem"])
+        call.update()
+        np.testing.assert_array_equal(call(), second.logits)
+        np.testing.assert_array_equal(out["gate.stem"], second.gates["stem"])
+    with pytest.raises(ConfigError, match="closed"):
+        call()
 
 
 def test_native_layers_need_no_plugin(machine, tmp_path, stub):

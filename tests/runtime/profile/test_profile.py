@@ -10,21 +10,24 @@ import pytest
 
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.measure.node_times import NodeTime, _aggregate
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import sample_macs
+from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.layer_times import layer_times
-from sanp_runtime.profile.profile import _batches, profile
+from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, ValidationError
 from tests.support import tiny_net
 from tests.support.tiny_bundle import make_manifest, make_reference
 
-SHORT = {"duration_s": 0.05, "library": None}
+PLAIN = EngineOptions(library=None)
+SHORT = {"duration_s": 0.05}
 
 
 @pytest.fixture(scope="module")
 def result(pristine):
-    return profile(pristine, **SHORT)
+    return profile(pristine, PLAIN, **SHORT).to_json()
 
 
 def test_numbers_follow_from_the_raw_values(result):
@@ -66,7 +69,7 @@ def test_slow_success_is_a_failure(result, native_library, tmp_path):
 
 
 def test_native_profile(native_path):
-    result = profile(native_path, duration_s=0.05, threads=1)
+    result = profile(native_path, duration_s=0.05).to_json()
     assert result["proof"]["passed"] and result["library"]["isa"]
     rows = {row["name"]: row for row in result["layers"]}
     assert all(rows[name]["gated_ms"] > 0 and rows[name]["open_ms"] > 0 for name in tiny_net.GATED)
@@ -75,22 +78,22 @@ def test_native_profile(native_path):
 def test_batches_issue_every_sample_equally_often(pristine):
     x = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1)
     for size in (1, 2, 5):
-        parts = _batches(x, size)
+        parts = batches_of(x, size)
         assert len(parts) == 5 and all(part.shape[0] == size for part in parts)
         assert np.bincount(np.concatenate(parts).ravel().astype(int)).tolist() == [size] * 5
-    result = profile(pristine, batch=4, samples=tiny_net.samples(5), **SHORT)
+    result = profile(pristine, PLAIN, batch=4, samples=tiny_net.samples(5), **SHORT).to_json()
     assert result["settings"]["source"] == "caller" and len(result["samples"]) == 5
 
 
 @pytest.mark.parametrize("batch", [0, -1, 7, 1.5, True])
 def test_batch_is_checked(pristine, batch):
     with pytest.raises(ConfigError, match="batch"):
-        profile(pristine, batch=batch, **SHORT)
+        profile(pristine, PLAIN, batch=batch, **SHORT)
 
 
 def test_samples_are_checked(pristine):
     with pytest.raises(InputError):
-        profile(pristine, samples=np.zeros((2, 3, 8, 9), np.float32), **SHORT)
+        profile(pristine, PLAIN, samples=np.zeros((2, 3, 8, 9), np.float32), **SHORT)
 
 
 def write_bundle(path, open_weights=None, spoil=None, library=None):
@@ -121,7 +124,7 @@ def test_wrong_open_variant_is_not_timed(tmp_path):
     other = tiny_net.weights()
     other["block.b.weight"] = other["block.b.weight"] * np.float32(1.001)
     with pytest.raises(ValidationError, match="not the dense network"):
-        profile(write_bundle(tmp_path / "wrong.sanp", open_weights=other), **SHORT)
+        profile(write_bundle(tmp_path / "wrong.sanp", open_weights=other), PLAIN, **SHORT)
 
 
 def node(name: str, op: str, weight: tuple, output: tuple, ms: float) -> NodeTime:

@@ -11,6 +11,7 @@ import pytest
 
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.validate import gate_check, replay_check, self_test
 from sanp_runtime.validate.tolerance import gate_tolerance, relative_tolerance
 from tests.support import tiny_net
@@ -95,11 +96,11 @@ def test_self_test_of_a_rounded_bundle(native_path, tmp_path):
     assert result.passed, result.summary()
     assert result.replay.standard.worst_share < 0.5
     assert "standard operators" in result.summary()
-    plain = self_test(bundle, library=None)
+    plain = self_test(bundle, EngineOptions(library=None))
     assert plain.passed and plain.replay.standard is None, "plain ONNX Runtime is not compared with itself"
 
 
 def test_rounded_weights_that_the_manifest_does_not_admit_fail(tmp_path):
     bundle = rounded_bundle(tmp_path, None, ROUNDED, spoil={"block.a": 0.0})
-    result = self_test(bundle, library=None)
+    result = self_test(bundle, EngineOptions(library=None))
     assert not result.replay.passed

@@ -10,6 +10,7 @@ import pytest
 
 from sanp_runtime import load
 from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.validate import gate_check, replay_check, self_test, task_check
 from sanp_runtime.validate.tolerance import EPS, fan_in, gate_tolerance, relative_tolerance
 from sanp_targets.errors import ConfigError, InputError
@@ -32,7 +33,7 @@ def test_tolerance_is_the_documented_sum():
 @pytest.mark.parametrize("place", ["plain", "native"])
 def test_self_test_passes(request, place):
     if place == "plain":
-        result = self_test(request.getfixturevalue("pristine"), library=None)
+        result = self_test(request.getfixturevalue("pristine"), EngineOptions(library=None))
         assert result.proof is None
     else:
         result = self_test(request.getfixturevalue("native_path"))
@@ -237,6 +238,6 @@ def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
         writer.add_bytes("weights.bin", bytes(blob))
         writer.add_reference(reference)
         bundle = writer.finish(make_manifest())
-    result = self_test(bundle, library=None)
+    result = self_test(bundle, EngineOptions(library=None))
     assert not result.passed and not result.replay.passed and not result.gates.passed
     assert "FAIL" in result.summary()

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from sanp import models
-from sanp.analysis.channel_use import analyze, save_figures
-from sanp.gating import gate, gated_layers
+from sanp.analysis.channel_use import analyze
+from sanp.analysis.figures import save_figures
+from sanp.gating import gated_layers
+from sanp.methods.registry import gate
 from sanp_targets.errors import ConfigError, InputError
 
 X = torch.zeros(1, 3, 16, 16)
@@ -35,7 +37,7 @@ def test_shares_are_counted_exactly(case):
         model(torch.from_numpy(images))
     total, channels = 0, 0
     for row in found.layers:
-        code = gated_layers(model)[row.name].code.numpy()
+        code = gated_layers(model)[row.name].mask.numpy()
         share = code.mean(0)
         assert row.never == pytest.approx((share == 0).mean())
         assert row.always == pytest.approx((share == 1).mean())

@@ -11,8 +11,9 @@ import torch
 
 from sanp import checkpoint, models
 from sanp.checkpoint import tensor_file
-from sanp.gating import gate
-from sanp.training import TrainConfig
+from sanp.methods.registry import gate, train_settings
+from sanp.pruning.surgery import Keep, narrow
+from sanp.training import state
 from sanp_targets.errors import ConfigError, InputError
 from tests.support.torch_networks import ResNet50Style
 
@@ -23,8 +24,8 @@ X = torch.zeros(1, 3, 16, 16)
 def small(tmp_path_factory):
     """A gated network whose weights, statistics and threshold are not the initial ones, saved."""
     torch.manual_seed(3)
-    config = TrainConfig(width=0.05, image_size=16, hidden_min=5, data_options={"a": 1})
-    model = gate(models.build("m-cifarnet", width=0.05), X, "sanp", **config.gate_options())
+    config = train_settings(width=0.05, image_size=16, hidden_min=5, data_options={"a": 1})
+    model = gate(models.build("m-cifarnet", width=0.05), X, config.method, **config.options)
     model.train()(torch.randn(8, 3, 16, 16))
     model.conv0.conv.gate.threshold.fill_(0.125)
     path = tmp_path_factory.mktemp("ckpt") / "net.safetensors"
@@ -108,13 +109,96 @@ def test_a_description_of_another_network_does_not_load(small, tmp_path):
     path = tmp_path / "edited.safetensors"
     edits = [
         ("version", 99), ("backbone", {"name": "vgg-19"}), ("backbone", {"name": "rm -rf"}), ("gating", None),
-        ("gating", {"policy": "sanp", "options": {"reduction": "x"}}), ("config", {"model": 3}), ("image_size", "big"),
-        ("backbone", {**description["backbone"], "width": 0.07}), ("backbone", 7),
+        ("gating", {"method": "sanp", "options": {"reduction": "x"}}), ("config", {"model": 3}), ("image_size", "big"),
+        ("backbone", {**description["backbone"], "width": 0.04}), ("backbone", 7), ("widths", 3), ("widths", {}),
+        ("gating", {**description["gating"], "gated": []}), ("gating", {"method": "magic", "options": {}}),
     ]  # fmt: skip
     for key, value in edits:
         tensor_file.write(path, "checkpoint", {**description, key: value}, tensors)
         with pytest.raises(InputError, match=r"edited\.safetensors"):
             checkpoint.load(path)
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "state.safetensors"])
+def test_files_of_an_earlier_release_get_one_sentence(name, small, tmp_path):
+    """Format 1 had "policy" in its report and no widths; a state of that time had no version at all."""
+    path = tmp_path / name
+    kind = checkpoint.network.KIND if name.startswith("net") else state.KIND
+    old = {"version": 1} if name.startswith("net") else {}
+    tensor_file.write(path, kind, {**old, "gating": {"policy": "sanp"}, "config": {"policy": "sanp"}}, {})
+    with pytest.raises(InputError, match=rf"{kind} format (1|None), expected 2: it was written by another release"):
+        checkpoint.load(path) if name.startswith("net") else state.load(path, small[2])
+
+
+def widths_with(description, **changes):
+    return {**description, "widths": {**description["widths"], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"conv3.conv": [6, 5]}, r"layer conv3.norm takes 6 channels and gets 5"),
+        ({"conv3.conv": [5, 6]}, r"layer conv3.conv takes 5 channels and gets 6"),
+        ({"conv3.conv": [6, 7]}, r"layer conv3.conv has the width \[6, 7\] and the backbone \[6, 6\]"),
+        ({"conv3.norm": [6, 5]}, r"layer conv3.norm .* which are equal"),
+        ({"conv3.conv": [6, 0]}, r"layer conv3.conv has the width \[6, 0\]"),
+        ({"conv3.conv": "wide"}, r"layer conv3.conv has the width 'wide'"),
+        ({"conv9.conv": [3, 3]}, r"layer conv9.conv is stated and the network has none"),
+        ({"conv3.conv.gate.net.fc1": [6, 10**6]}, r"layer conv3.conv.gate.net.fc1 has the width"),
+    ],
+)
+def test_widths_that_do_not_fit_name_the_layer(change, says, small, tmp_path):
+    description, tensors = tensor_file.read(small[0], "checkpoint")
+    tensor_file.write(tmp_path / "edited", "checkpoint", widths_with(description, **change), tensors)
+    with pytest.raises(InputError, match=says):
+        checkpoint.load(tmp_path / "edited")
+
+
+def remove_channels(network, conv, norm, reader, left, momentum=None):
+    """Keep these output channels of `conv` in a plain chain."""
+    index = torch.tensor(left)
+    cuts = {conv: Keep(outputs=index), norm: Keep(outputs=index), reader: Keep(inputs=index)}
+    return narrow(network, cuts, momentum or {})
+
+
+def test_networks_whose_channels_were_removed_come_back(tmp_path):
+    """Plain, then gated, and gated first, then narrowed behind its gates; each is rebuilt from the backbone's name."""
+    torch.manual_seed(0)
+    config = train_settings(width=0.25, image_size=16)
+    path, x = tmp_path / "narrow.safetensors", torch.randn(4, 3, 16, 16)
+    plain = models.build("m-cifarnet", width=0.25)
+    remove_channels(plain, "conv2.conv", "conv2.norm", "conv3.conv", [0, 3, 4, 9])
+    remove_channels(plain, "conv7.conv", "conv7.norm", "head", list(range(7)))
+    for network in (plain, gate(plain, X)):
+        checkpoint.save(path, network.eval(), config)
+        assert torch.equal(checkpoint.load(path).model(x), network(x))
+    network = gate(plain, X)
+    inner, index = "conv4.conv", torch.tensor([1, 2, 30])
+    for name, keep in {
+        f"{inner}.conv": Keep(outputs=index), f"{inner}.norm": Keep(outputs=index),
+        f"{inner}.gate.net.fc2": Keep(outputs=index), "conv5.conv.conv": Keep(inputs=index),
+        "conv5.conv.gate.net.norm": Keep(outputs=index), "conv5.conv.gate.net.fc1": Keep(inputs=index),
+    }.items():  # fmt: skip
+        narrow(network, {name: keep}, {})
+    checkpoint.save(path, network.eval(), config)
+    found = checkpoint.load(path)
+    assert torch.equal(found.model(x), network(x))
+    assert found.model.conv4.conv.conv.out_channels == 3 and found.model.conv2.conv.conv.out_channels == 4
+    description = tensor_file.read(path, "checkpoint")[0]
+    assert description["widths"]["conv4.conv"] == [32, 3] and description["widths"]["conv4.norm"] == [3, 3]
+
+
+def test_custom_networks_are_narrowed_to_their_file(tmp_path):
+    torch.manual_seed(0)
+    network, path = ResNet50Style().eval(), tmp_path / "custom.safetensors"
+    remove_channels(network, "layer1.0.conv1", "layer1.0.bn1", "layer1.0.conv2", [0, 2])
+    checkpoint.save(path, network, image_size=32)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(checkpoint.load(path, model=ResNet50Style()).model(x), network(x))
+    gated = gate(network, torch.zeros(1, 3, 32, 32))
+    checkpoint.save(path, gated, image_size=32)
+    with pytest.raises(InputError, match=r"layer layer1\.0\.conv1 has another width"):
+        checkpoint.load(path, model=gate(ResNet50Style(), torch.zeros(1, 3, 32, 32)))
 
 
 def test_custom_networks_need_their_constructor(tmp_path):

@@ -8,13 +8,20 @@ import torch
 from torch import nn
 
 from sanp import models
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
-from sanp.gating import GatedConv, gate, gated_layers
+from sanp.gating import GatedConv, gated_layers
+from sanp.methods.registry import gate
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network import support
 from tests.support.torch_networks import DenseNetStyle, MobileNetV2Style, ResNet50Style, SqueezeExciteNet
 
 X = torch.zeros(1, 3, 32, 32)
+
+
+def counted(tracker, convention):
+    """MACs of each sample of the last forward pass under a convention."""
+    return MacCounter(tracker.layers, convention).sample_cost(tracker.masks())
 
 
 @pytest.mark.parametrize(
@@ -27,13 +34,13 @@ def test_density_table_of_fbs(density, million):
         layer.gate.net.fc2.bias.data = torch.linspace(1, 2, layer.conv.out_channels)  # distinct: no ties
     tracker = CostTracker(model, X)
     model(torch.randn(2, 3, 32, 32))
-    codes = {name: code.numpy() for name, code in tracker.codes().items()}
+    codes = {name: code.numpy() for name, code in tracker.masks().items()}
     alone = cost.Convention(spm="none")
-    scaling = tracker.sample_macs(cost.Convention(spm="full")) - tracker.sample_macs(cost.Convention(spm="fc"))
+    scaling = counted(tracker, cost.Convention(spm="full")) - counted(tracker, cost.Convention(spm="fc"))
     assert (scaling == 238_464).all()
     # The table rounds "conv only" with its head to 0.1; FBS's own predictor is a single FC of 143,552 MACs.
-    assert (tracker.sample_macs(alone)[0] + 143_552 + 238_464).item() / 1e6 == pytest.approx(million + 0.33, abs=0.12)
-    np.testing.assert_array_equal(tracker.sample_macs(alone).numpy(), cost.sample_macs(tracker.layers, codes, alone))
+    assert (counted(tracker, alone)[0] + 143_552 + 238_464).item() / 1e6 == pytest.approx(million + 0.33, abs=0.12)
+    np.testing.assert_array_equal(counted(tracker, alone).numpy(), cost.sample_macs(tracker.layers, codes, alone))
 
 
 @pytest.mark.parametrize("convention", [None, cost.Convention(1, True, "full"), cost.Convention(1, False, "none")])
@@ -43,9 +50,9 @@ def test_torch_and_numpy_costs_agree(build, convention, force_codes):
     force_codes(model)
     tracker = CostTracker(model, X)
     model(torch.randn(5, 3, 32, 32) + 2 * torch.randn(5, 3, 1, 1))
-    codes = {name: code.numpy() for name, code in tracker.codes().items()}
+    codes = {name: code.numpy() for name, code in tracker.masks().items()}
     expected = cost.sample_macs(tracker.layers, codes, convention)
-    np.testing.assert_allclose(tracker.sample_macs(convention).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(counted(tracker, convention).numpy(), expected, rtol=1e-12)
     assert len(np.unique(expected)) > 1
 
 
@@ -75,7 +82,7 @@ def test_support_covers_every_channel_that_is_not_zero(build, seed, force_codes)
         if isinstance(module, (GatedConv, nn.Conv2d, nn.Linear)):
             module.register_forward_pre_hook(catch(name))
     model(torch.randn(6, 3, 32, 32) + 2 * torch.randn(6, 3, 1, 1))
-    codes = {name: code.numpy() for name, code in tracker.codes().items()}
+    codes = {name: code.numpy() for name, code in tracker.masks().items()}
     sparse = 0
     for row in tracker.layers:
         active = support.evaluate(row.support, codes, lambda c: np.ones((6, c)), lambda p: np.concatenate(p, 1))
@@ -94,7 +101,7 @@ def test_closed_channels_cost_and_change_nothing(force_codes):
     x = torch.randn(1, 3, 32, 32)
     before = model(x)
     layers = gated_layers(model)
-    for name, code in list(tracker.codes().items()):
+    for name, code in list(tracker.masks().items()):
         closed = code[0] == 0
         layers[name].conv.weight.data[closed] = float("nan")
         layers[name].norm.bias.data[closed] = 7.0
@@ -106,7 +113,7 @@ def test_closed_channels_cost_and_change_nothing(force_codes):
 
         def forward(self, x):
             y = self.layer(x)
-            return torch.where(self.layer.code[:, :, None, None] == 0, torch.zeros_like(y), y)
+            return torch.where(self.layer.mask[:, :, None, None] == 0, torch.zeros_like(y), y)
 
     for name, layer in layers.items():
         model.set_submodule(name, Skip(layer))
@@ -116,7 +123,7 @@ def test_closed_channels_cost_and_change_nothing(force_codes):
 def test_filter_weights_are_finite_differences_of_the_cost():
     model = gate(models.build("resnet-18", width=0.1), X).eval()
     tracker = CostTracker(model, X)
-    shares = tracker.filter_macs()
+    shares = tracker.filter_shares()
     half = {row.name: np.full((1, row.c_out), 0.5) for row in tracker.layers if row.gated}
 
     def total(codes):
@@ -130,7 +137,7 @@ def test_filter_weights_are_finite_differences_of_the_cost():
     for name in ("conv1", "layer1.0.conv1", "layer2.0.shortcut.0", "layer4.1.conv2"):
         moved = {**half, name: half[name].copy()}
         moved[name][0, 1] += 1e-3
-        expected = (total(moved) - total(half)) / 1e-3 / tracker.dense_macs
+        expected = (total(moved) - total(half)) / 1e-3 / tracker.dense
         assert float(shares[name][1]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -148,7 +155,7 @@ def test_depthwise_pairs_are_counted_per_group(force_codes):
     model(torch.randn(1, 3, 32, 32))
     row = next(row for row in tracker.layers if row.name == "features.1.conv.3")
     assert row.groups == 16
-    codes = tracker.codes()
+    codes = tracker.masks()
     both = (codes["features.1.conv.0"] * codes["features.1.conv.3"]).sum().item()
     only = cost.sample_macs([row], {k: v.numpy() for k, v in codes.items()}, cost.Convention(spm="none"))
     assert only[0] == 16 * 16 * 9 * both

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sanp import models
-from sanp.gating import GatedConv, gate, gated_layers
-from sanp.gating.policies import SanpGate
+from sanp.gating import GatedConv, SaliencyGate, gated_layers
+from sanp.methods.registry import gate
 from sanp_targets.errors import ConfigError
 from tests.support.torch_networks import DenseNetStyle, MobileNetV2Style, ResNet50Style, SqueezeExciteNet
 
@@ -124,18 +124,18 @@ def test_gating_twice_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("policy", "options", "says"),
-    [("sanpp", {}, "sanp, fixed-k"), ("sanp", {"density": 0.5}, "no option density"), ("static", {"q": 1}, "noise")],
+    ("method", "options", "says"),
+    [("sanpp", {}, "sanp, static"), ("sanp", {"density": 0.5}, "no option density"), ("static", {"q": 1}, "noise")],
 )
-def test_unknown_policies_and_options_are_refused(policy, options, says):
+def test_unknown_methods_and_options_are_refused(method, options, says):
     with pytest.raises(ConfigError, match=says):
-        gate(models.build("vgg-19", width=0.1), X, policy, **options)
+        gate(models.build("vgg-19", width=0.1), X, method, **options)
 
 
-@pytest.mark.parametrize("policy", ["sanp", "fixed-k", "static", "random"])
-def test_every_policy_trains_a_step(policy):
+@pytest.mark.parametrize("method", ["sanp", "fixed-k", "static", "random"])
+def test_every_method_trains_a_step(method):
     torch.manual_seed(0)
-    gated = gate(models.build("m-cifarnet", width=0.1), X, policy).train()
+    gated = gate(models.build("m-cifarnet", width=0.1), X, method).train()
     gated(torch.randn(4, 3, 32, 32)).logsumexp(1).sum().backward()
-    gates = [p for m in gated.modules() if isinstance(m, SanpGate) for p in m.parameters()]
+    gates = [p for m in gated.modules() if isinstance(m, SaliencyGate) for p in m.parameters()]
     assert all(p.grad is not None for p in gates)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sanp.gating import GatedConv, gate, gated_layers
+from sanp.gating import GatedConv, gated_layers
+from sanp.methods.registry import gate
 from sanp_targets.errors import ConfigError
 
 IMAGE = torch.randn(3, 3, 9, 9, generator=torch.Generator().manual_seed(0))

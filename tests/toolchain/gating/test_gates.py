@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from sanp.gating import GatedConv
-from sanp.gating.control_policies import OracleGate, RandomGate
-from sanp.gating.controls import set_threshold, tell_modes
-from sanp.gating.policies import FixedKGate, SanpGate, StaticPolicy
+from sanp.data.batch import Batch
+from sanp.gating import GatedConv, SaliencyGate, forward
+from sanp.gating.controls import set_threshold
 from sanp.gating.saliency import hashed_scale, saturating_sigmoid
+from sanp.methods.fixed_k import TopKGate
+from sanp.methods.oracle import ModeGate
+from sanp.methods.random import RandomGate
+from sanp.methods.static import ConstantGate
 from sanp_export.spec import ExportsGatedConv
 from sanp_targets.errors import ConfigError, ExportError
 
@@ -41,7 +44,7 @@ def contract(x, spec):
     return s * (s > limit)
 
 
-@pytest.mark.parametrize("kind", [SanpGate, FixedKGate])
+@pytest.mark.parametrize("kind", [SaliencyGate, TopKGate])
 @pytest.mark.parametrize("standardise", [True, False])
 @pytest.mark.parametrize("threshold", [0.0, 0.7])
 def test_export_says_what_evaluation_does(kind, standardise, threshold):
@@ -49,13 +52,13 @@ def test_export_says_what_evaluation_does(kind, standardise, threshold):
     x = torch.randn(6, 9, 5, 5)
     decision = gate(x)
     np.testing.assert_allclose(decision.scale.detach().numpy(), contract(x, gate.export()), rtol=2e-5, atol=1e-5)
-    assert 0 < decision.code.mean() < 1
-    assert torch.equal(decision.code, (decision.scale > 0).float())
+    assert 0 < decision.mask.mean() < 1
+    assert torch.equal(decision.mask, (decision.scale > 0).float())
 
 
 def test_standardised_descriptors_equal_their_definition():
     """Batch norm of the pooled input, then the two layers, in float64 without folding."""
-    gate = trained(SanpGate(9, 14))
+    gate = trained(SaliencyGate(9, 14))
     x = torch.randn(6, 9, 5, 5)
     net = gate.net
     z = (x.double().mean((2, 3)) - net.norm.running_mean) / torch.sqrt(net.norm.running_var.double() + net.norm.eps)
@@ -66,10 +69,10 @@ def test_standardised_descriptors_equal_their_definition():
 
 
 def test_zero_saliency_is_closed():
-    gate = trained(SanpGate(3, 4))
+    gate = trained(SaliencyGate(3, 4))
     gate.net.fc2.weight.data.zero_()
     gate.net.fc2.bias.data = torch.tensor([0.0, -1.0, 1e-6, 1.0])
-    assert gate(torch.ones(1, 3, 2, 2)).code.tolist() == [[0, 0, 1, 1]]
+    assert gate(torch.ones(1, 3, 2, 2)).mask.tolist() == [[0, 0, 1, 1]]
 
 
 def test_hashed_scale_forward_and_gradient():
@@ -105,30 +108,30 @@ def test_hashed_scale_mixes_halves_and_adds_noise():
 
 
 def test_evaluation_is_deterministic_and_training_is_not():
-    gate = trained(SanpGate(3, 32, noise=1.0))
+    gate = trained(SaliencyGate(3, 32, noise=1.0))
     x = torch.randn(4, 3, 4, 4)
     assert torch.equal(gate(x).scale, gate(x).scale)
     gate.train()
     first, second = gate(x), gate(x)
     assert not torch.equal(first.scale, second.scale)
-    assert torch.equal(first.code, (first.u > 0).float())
+    assert torch.equal(first.mask, (first.u > 0).float())
 
 
 def test_fixed_k_count_is_exact_and_ties_close():
-    gate = trained(FixedKGate(3, 10, density=0.3))
+    gate = trained(TopKGate(3, 10, density=0.3))
     gate.net.fc2.bias.data += 50  # all saliencies positive and distinct
     assert gate.k == 3
-    assert gate(torch.randn(5, 3, 4, 4)).code.sum(1).tolist() == [3] * 5
+    assert gate(torch.randn(5, 3, 4, 4)).mask.sum(1).tolist() == [3] * 5
     gate.net.fc2.weight.data.zero_()
     gate.net.fc2.bias.data = torch.tensor([5.0, 4, 4, 4, 1, 1, 1, 1, 1, 1])
-    assert gate(torch.randn(1, 3, 4, 4)).code.tolist() == [[1] + [0] * 9]  # the fourth equals the second and third
+    assert gate(torch.randn(1, 3, 4, 4)).mask.tolist() == [[1] + [0] * 9]  # the fourth equals the second and third
     gate.set_density(1.0)
-    assert gate(torch.randn(1, 3, 4, 4)).code.sum() == 10
+    assert gate(torch.randn(1, 3, 4, 4)).mask.sum() == 10
     assert gate.export().k == 0
 
 
 def test_static_code_is_the_same_for_all_samples_and_exports_as_a_constant():
-    gate = trained(StaticPolicy(6, 20))
+    gate = trained(ConstantGate(6, 20))
     decision = gate(torch.randn(7, 6, 3, 3))
     assert (decision.scale == decision.scale[0]).all()
     assert torch.equal(gate.export().scale, decision.scale[0].detach())
@@ -138,17 +141,17 @@ def test_static_code_is_the_same_for_all_samples_and_exports_as_a_constant():
 def test_random_gate_has_its_density_and_cannot_be_exported():
     torch.manual_seed(0)
     gate = RandomGate(3, 500, density=0.3).eval()
-    assert gate(torch.zeros(40, 3, 2, 2)).code.mean() == pytest.approx(0.3, abs=0.01)
+    assert gate(torch.zeros(40, 3, 2, 2)).mask.mean() == pytest.approx(0.3, abs=0.01)
     with pytest.raises(ExportError, match="mask"):
         gate.export()
 
 
 def test_oracle_depends_on_the_mode_alone():
-    gate = trained(OracleGate(3, 16, num_modes=3))
+    gate = trained(ModeGate(3, 16, num_modes=3))
     with pytest.raises(ConfigError, match="none mode labels"):
         gate(torch.zeros(2, 3, 4, 4))
-    tell_modes(gate, torch.tensor([0, 1, 0]))
-    scale = gate(torch.randn(3, 3, 4, 4)).scale
+    x = torch.randn(3, 3, 4, 4)
+    scale = forward(gate, Batch(x, torch.zeros(3, dtype=torch.int64), torch.tensor([0, 1, 0]))).scale
     assert torch.equal(scale[0], scale[2])
     assert not torch.equal(scale[0], scale[1])
 
@@ -160,7 +163,7 @@ def test_gated_conv_spec_reproduces_the_layer(padding):
     conv = nn.Conv2d(4, 6, (3, 2), stride=stride, padding=padding, dilation=(1, 2), groups=2)
     norm = nn.BatchNorm2d(6)
     norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2), norm.weight.data.normal_(), norm.bias.data.normal_()
-    layer = GatedConv(conv, norm, trained(SanpGate(4, 6))).eval()
+    layer = GatedConv(conv, norm, trained(SaliencyGate(4, 6))).eval()
     assert isinstance(layer, ExportsGatedConv)
     x = torch.randn(3, 4, 7, 8)
     spec = layer.gated_conv_spec()
@@ -170,18 +173,18 @@ def test_gated_conv_spec_reproduces_the_layer(padding):
     scale = torch.from_numpy(contract(x, spec.gate)).float()[:, :, None, None]
     expected = scale * y + (scale * spec.bias[:, None, None])
     torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
-    assert (layer(x)[layer.code == 0] == 0).all()
+    assert (layer(x)[layer.mask == 0] == 0).all()
 
 
 def test_layers_can_be_copied_after_a_training_step():
-    layer = GatedConv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), SanpGate(3, 4))
+    layer = GatedConv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), SaliencyGate(3, 4))
     layer(torch.randn(2, 3, 8, 8)).sum().backward()
     assert copy.deepcopy(layer).decision is None
-    assert layer.code.shape == (2, 4)
+    assert layer.mask.shape == (2, 4)
 
 
 def test_threshold_reaches_every_gate():
-    layer = GatedConv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), SanpGate(3, 4))
+    layer = GatedConv(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), SaliencyGate(3, 4))
     set_threshold(layer, 0.25)
     assert layer.eval().gate.export().threshold == 0.25
     assert "gate.threshold" in layer.state_dict()
@@ -190,11 +193,11 @@ def test_threshold_reaches_every_gate():
 @pytest.mark.parametrize("options", [{"reduction": 0}, {"noise": -1}, {"threshold": -0.1}, {"hidden_min": 0}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
-        SanpGate(3, 4, **options)
+        SaliencyGate(3, 4, **options)
 
 
 @pytest.mark.parametrize("density", [0, 1.5])
 def test_impossible_densities_are_refused(density):
-    for kind in (FixedKGate, RandomGate):
+    for kind in (TopKGate, RandomGate):
         with pytest.raises(ConfigError, match="density"):
             kind(3, 4, density=density)

@@ -163,11 +163,11 @@ def test_another_machine_is_told(bundle):
     other = tuning_note(options, {**device, "cpu_model": "Cortex-A76"}, isa)
     assert "this is Cortex-A76" in other and "compile with --tune" in other
     assert "(neon)" in tuning_note(options, device, "neon")
-    assert profile(bundle, duration_s=0.2)["tuning_note"] is None
+    assert profile(bundle, duration_s=0.2).tuning_note is None
 
 
 def test_a_profile_on_another_machine_says_so(bundle, monkeypatch):
     monkeypatch.setattr(
         "sanp_runtime.profile.profile.fingerprint", lambda: {**fingerprint(), "cpu_model": "Cortex-A76"}
     )
-    assert "this is Cortex-A76" in profile(bundle, duration_s=0.2)["tuning_note"]
+    assert "this is Cortex-A76" in profile(bundle, duration_s=0.2).tuning_note

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sanp.cost.tracker import CostTracker
-from sanp.gating import gate
+from sanp.methods.registry import gate
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import layers_of
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sanp.checkpoint import tensor_file
-from sanp.training.distributed import workers
+from sanp.training.processes import processes
 from sanp_targets.errors import ConfigError
 
 _SCRIPT = """
@@ -20,15 +20,17 @@ import json, sys
 from pathlib import Path
 
 import torch
-from sanp.training import (TrainConfig, train)
+from sanp.methods.registry import train_settings
+from sanp.training import train
 from sanp.training.run import (_Run)
 torch.set_num_threads(1)
-config = TrainConfig.checked(**json.loads(sys.argv[1]))
+config = train_settings(**json.loads(sys.argv[1]))
 kept = {}
 finish = _Run._result
 def spy(self):
     result = finish(self)
-    kept.update(model={n: v.double().sum().item() for n, v in self.model.state_dict().items()}, rank=self.team.rank)
+    state = self.network.state_dict()
+    kept.update(model={n: v.double().sum().item() for n, v in state.items()}, rank=self.processes.rank)
     return result
 _Run._result = spy
 result = train(config, output=Path(sys.argv[2]), progress=False)
@@ -42,10 +44,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("policy", ["sanp"])
-def test_two_processes_agree(policy, tmp_path):
+def test_two_processes_agree(tmp_path):
     config = {
-        "width": 0.1, "dataset": "mixcues", "image_size": 16, "batch_size": 40, "policy": policy, "log_every": 2,
+        "width": 0.1, "dataset": "mixcues", "image_size": 16, "batch_size": 40, "budget": 1.0, "log_every": 2,
         "data_options": {"modes": 2, "train_size": 200, "val_size": 10, "test_size": 60},
         "pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 2, "device": "cpu",
     }  # fmt: skip
@@ -75,11 +76,11 @@ def test_two_processes_agree(policy, tmp_path):
 
 
 def test_one_process_needs_no_group():
-    with workers("cpu") as team:
-        assert (team.rank, team.world, team.device.type) == (0, 1, "cpu")
+    with processes("cpu") as alone:
+        assert (alone.rank, alone.world, alone.device.type) == (0, 1, "cpu")
         assert not torch.distributed.is_initialized()
-        assert team.any(True) and not team.any(False)
-        assert team.wrap(model := torch.nn.Linear(2, 2)) is model
-        assert float(team.mean(torch.tensor(3.0))) == 3
-    with pytest.raises(ConfigError, match="'gpu'"), workers("gpu"):
+        assert alone.any(True) and not alone.any(False)
+        assert alone.wrap(model := torch.nn.Linear(2, 2)) is model
+        assert float(alone.mean(torch.tensor(3.0))) == 3
+    with pytest.raises(ConfigError, match="'gpu'"), processes("gpu"):
         pass

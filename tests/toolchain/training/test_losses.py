@@ -5,17 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sanp import models
+from sanp.cost.calibration import density_for, mean_cost
+from sanp.cost.controller import BudgetController, Control
 from sanp.cost.tracker import CostTracker
 from sanp.data import Split
-from sanp.gating import gate, gated_layers
+from sanp.data.batch import Batch
+from sanp.gating import gated_layers
 from sanp.gating.controls import set_density
-from sanp.training import TrainConfig, recalibrate
+from sanp.gating.sparsity import effective_channels, membership, weighted_l1
+from sanp.methods.gated import calibrate_threshold
+from sanp.methods.registry import create, gate
+from sanp.methods.stage import Context
+from sanp.settings.train import TrainSettings
+from sanp.training import recalibrate
 from sanp.training.batches import Batches, augmented, seed_for
-from sanp.training.calibration import calibrate_threshold, density_for, mean_cost
-from sanp.training.controller import BudgetController
-from sanp.training.sparsity import effective_channels, membership, weighted_l1
 
 ONE = torch.tensor(1.0)
 
@@ -63,35 +69,77 @@ def test_l1_is_weighted_and_its_reward_is_capped():
 
 
 def test_controller_sign_bounds_and_ramp():
-    config = TrainConfig(budget=0.4, ramp=0.5, cost_gain=10.0, lambda_min=-0.05, lambda_max=1.0, window=1, margin=0)
-    controller = BudgetController(config, torch.device("cpu"))
+    control = Control(goal=0.4, ramp=0.5, gain=10.0, least=-0.05, most=1.0, window=1)
+    controller = BudgetController(control, torch.device("cpu"))
     assert [controller.target(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.7, 0.4, 0.4])
     for cost, progress, weight in ((0.45, 1, 0.5), (0.9, 1, 1.0), (0.4, 1, 0.0), (0.2, 1, -0.05), (0.75, 0.25, 0.5)):
         controller.observe(torch.tensor(cost), progress)
         assert float(controller.weight) == pytest.approx(weight, abs=1e-5)
-    again = BudgetController(config, torch.device("cpu"))
+    again = BudgetController(control, torch.device("cpu"))
     again.restore(controller.state())
     assert torch.equal(again.weight, controller.weight) and torch.equal(again.cost, controller.cost)
 
 
 @pytest.mark.parametrize(
     ("changes", "goal"),
-    [({}, 0.45), ({"calibrate": False}, 0.4), ({"policy": "fixed-k"}, 0.4), ({"budget": 1.0}, 1.0)],
+    [({}, 0.45), ({"calibrate": False}, 0.4), ({"budget": 1.0}, 1.0)],
 )
 def test_controller_aims_above_the_budget_where_calibration_follows(changes, goal):
-    config = TrainConfig(**{"budget": 0.4, "margin": 0.05, **changes})
-    assert BudgetController(config, torch.device("cpu")).target(1.0) == pytest.approx(goal)
+    budget = changes.pop("budget", 0.4)
+    assert create("sanp", {"margin": 0.05, **changes}).control(budget).goal == pytest.approx(goal)
 
 
-def test_recalibration_finds_the_statistics_of_the_data():
+def recalibrated_on(images, sizes, model):
+    """The running statistics after `recalibrate`, and the true ones of what each norm saw, both by name."""
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    seen = {name: [] for name in norms}
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, args, rows=seen[name]: rows.append(args[0].double()))
+        for name, norm in norms.items()
+    ]
+    recalibrate(model, [Batch.example(part) for part in images.split(sizes)])
+    for hook in hooks:
+        hook.remove()
+    true = {}
+    for name, parts in seen.items():
+        values = torch.cat(parts).transpose(0, 1).flatten(1)
+        true[name] = values.mean(1), values.var(1)
+    return {name: (norm.running_mean.double(), norm.running_var.double()) for name, norm in norms.items()}, true
+
+
+def test_recalibration_counts_every_sample_once():
+    """258 images in batches of 256 and 2, of which the last two are far from the others."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), nn.Conv2d(3, 2, 1))
-    images = torch.randn(400, 3, 4, 4) * 3 + 2
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    images = torch.randn(258, 3, 4, 4) * 3 + 2
+    images[256:] += 40
     model.train()
-    recalibrate(model, images.split(100))
-    torch.testing.assert_close(model[0].running_mean, images.mean((0, 2, 3)), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(model[0].running_var, images.var((0, 2, 3)), rtol=2e-2, atol=1e-2)
+    found, true = recalibrated_on(images, [256, 2], model)
+    for name, (mean, variance) in found.items():
+        torch.testing.assert_close(mean, true[name][0], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(variance, true[name][1], rtol=1e-6, atol=1e-6)
+    pixels = images.double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(found["0"][0], pixels.mean(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found["0"][1], pixels.var(1), rtol=1e-6, atol=0)
     assert model[0].momentum == 0.1 and model.training and model[1].training
+    assert not model[0]._forward_hooks
+
+
+def test_recalibration_counts_every_sample_once_in_gates_too(gated):
+    model = gated[0]
+    found, true = recalibrated_on(torch.randn(70, 3, 16, 16), [64, 6], model)
+    assert any(name.endswith("gate.net.norm") for name in found)
+    for name, (mean, variance) in found.items():
+        torch.testing.assert_close(mean, true[name][0], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(variance, true[name][1], rtol=1e-5, atol=1e-6)
+
+
+def test_batches_for_statistics_are_of_near_equal_size(gated):
+    batches = gated[2]
+    assert [len(batch) for batch in batches.even(63, most=1000)] == [32, 32]  # not 63 and 1
+    assert [len(batch) for batch in batches.even(16, most=50)] == [13, 13, 12, 12]
+    together = torch.cat([batch.images for batch in batches.even(16, most=50)])
+    assert torch.equal(together, next(iter(batches.sequential(50))).images)
 
 
 @pytest.fixture
@@ -103,20 +151,28 @@ def gated():
         nn.init.normal_(layer.gate.net.fc2.bias, 0.4, 0.2)
     images = torch.rand(64, 3, 16, 16).numpy()
     zeros = torch.zeros(3).numpy()
-    split = Split(images, torch.zeros(64, dtype=torch.int64).numpy(), zeros, zeros + 1)
+    split = Split(images, torch.arange(64).numpy(), zeros, zeros + 1)
     return model, CostTracker(model, torch.zeros(1, 3, 16, 16)), Batches(split, torch.device("cpu"), 32)
 
 
 @pytest.mark.parametrize("budget", [0.3, 0.6])
 def test_calibration_meets_the_budget_from_above(gated, budget):
     model, tracker, batches = gated
-    before = mean_cost(model, tracker, batches)
+
+    def calibrated(aim):
+        train = TrainSettings.model_construct(budget=aim)
+        example = torch.zeros(1, 3, 16, 16)
+        return calibrate_threshold(
+            Context(train, model, example, tracker.dense, lambda most: batches.sequential(256, most), lambda x: x)
+        )
+
+    before = mean_cost(model, tracker, batches.sequential(256))
     assert before > budget
-    threshold = calibrate_threshold(model, tracker, batches, budget)
-    after = mean_cost(model, tracker, batches)
+    threshold = calibrated(budget)
+    after = mean_cost(model, tracker, batches.sequential(256))
     assert 0 < threshold < 1 and budget - 0.06 < after <= budget
-    assert calibrate_threshold(model, tracker, batches, 1.1) == 0
-    assert mean_cost(model, tracker, batches) == before
+    assert calibrated(1.1) == 0
+    assert mean_cost(model, tracker, batches.sequential(256)) == before
 
 
 @pytest.mark.parametrize("name", models.NAMES)
@@ -128,24 +184,29 @@ def test_densities_of_fixed_k_meet_the_budget(name, budget):
         nn.init.zeros_(layer.gate.net.fc2.weight)
         nn.init.uniform_(layer.gate.net.fc2.bias, 0.8, 1.2)  # nothing below zero, no ties
     tracker = CostTracker(model, example)
-    set_density(model, density_for(tracker, budget))
+    set_density(model, density_for(tracker.uniform, budget))
     model(torch.rand(8, 3, 16, 16))
-    assert float((tracker.sample_macs() / tracker.dense_macs).mean()) == pytest.approx(budget, abs=0.04)
+    assert float(tracker.shares().mean()) == pytest.approx(budget, abs=0.04)
 
 
 def test_batches_depend_on_the_seed_and_can_start_anywhere(gated):
     batches = gated[2]
-    whole = [rows.tolist() for rows in batches.epoch(seed_for(0, "joint", 3))]
+
+    def numbers(*seed, skip=0):
+        """The rows of each batch, by the labels, which number them here."""
+        return [batch.labels.tolist() for batch in batches.epoch(seed_for(*seed), skip)]
+
+    whole = numbers(0, "joint", 3)
     assert sorted(row for rows in whole for row in rows) == list(range(64))
-    assert [rows.tolist() for rows in batches.epoch(seed_for(0, "joint", 3), skip=1)] == whole[1:]
-    assert [rows.tolist() for rows in batches.epoch(seed_for(1, "joint", 3))] != whole
+    assert numbers(0, "joint", 3, skip=1) == whole[1:]
+    assert numbers(1, "joint", 3) != whole
 
 
 def test_shards_of_two_processes_are_disjoint():
     zeros = torch.zeros(3).numpy()
-    split = Split(torch.rand(50, 3, 2, 2).numpy(), torch.zeros(50, dtype=torch.int64).numpy(), zeros, zeros + 1)
+    split = Split(torch.rand(50, 3, 2, 2).numpy(), torch.arange(50).numpy(), zeros, zeros + 1)
     parts = [Batches(split, torch.device("cpu"), 20, rank, 2) for rank in range(2)]
-    seen = [torch.cat(list(part.epoch(7))).tolist() for part in parts]
+    seen = [torch.cat([batch.labels for batch in part.epoch(7)]).tolist() for part in parts]
     assert [part.batch_size for part in parts] == [10, 10]
     assert len(seen[0]) == len(seen[1]) == 20 and not set(seen[0]) & set(seen[1])
 

@@ -13,14 +13,25 @@ import torch
 from sanp import checkpoint
 from sanp.checkpoint import tensor_file
 from sanp.gating import gated_layers
-from sanp.training import TrainConfig, TrainingInterrupted, train
+from sanp.methods.registry import METHODS, find, train_settings
+from sanp.methods.stage import Task
+from sanp.settings.train import TrainSettings
+from sanp.training import train
 from sanp.training.progress import Journal
-from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
-TINY = TrainConfig(
-    width=0.1, dataset="mixcues", data_options={"modes": 2, "train_size": 400, "val_size": 10, "test_size": 100},
-    image_size=16, batch_size=50, pretrain_epochs=2, warmup_epochs=1, joint_epochs=3, log_every=4,
-)  # fmt: skip
+
+def tiny(**changes):
+    """Settings of a run of seconds."""
+    values = {
+        "width": 0.1, "dataset": "mixcues", "data_options": {"modes": 2, "train_size": 400, "val_size": 10,
+        "test_size": 100}, "image_size": 16, "batch_size": 50, "pretrain_epochs": 2, "warmup_epochs": 1,
+        "joint_epochs": 3, "log_every": 4,
+    }  # fmt: skip
+    return train_settings(**{**values, **changes})
+
+
+TINY = tiny()
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +78,12 @@ def test_same_seed_same_bits_other_seed_other_bits(whole, tmp_path):
     train(TINY, output=tmp_path / "again", progress=False)
     again = weights(tmp_path / "again")
     assert all(torch.equal(value, again[name]) for name, value in weights(whole[1]).items())
-    train(TINY.model_copy(update={"seed": 1}), output=tmp_path / "other", progress=False)
+    train(tiny(**{"seed": 1}), output=tmp_path / "other", progress=False)
     assert not torch.equal(again["head.weight"], weights(tmp_path / "other")["head.weight"])
 
 
 def test_training_leaves_the_callers_random_state_alone(tmp_path):
-    config = TINY.model_copy(update={"pretrain_epochs": 1, "warmup_epochs": 0, "joint_epochs": 0})
+    config = tiny(**{"pretrain_epochs": 1, "warmup_epochs": 0, "joint_epochs": 0})
     torch.manual_seed(5)
     before = torch.get_rng_state()
     train(config, output=tmp_path, progress=False)
@@ -112,7 +123,7 @@ def test_resuming_a_finished_run_returns_its_result(whole):
 
 def test_resuming_with_another_configuration_is_refused(whole):
     with pytest.raises(ConfigError, match=r"budget = 0\.35 and the configuration says 0\.5"):
-        train(TINY.model_copy(update={"budget": 0.5}), output=whole[1], progress=False, resume=True)
+        train(tiny(**{"budget": 0.5}), output=whole[1], progress=False, resume=True)
 
 
 def test_resuming_without_or_from_a_damaged_state(whole, tmp_path):
@@ -126,21 +137,24 @@ def test_resuming_without_or_from_a_damaged_state(whole, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
-    from sanp.training.stages import WarmUp
+    real = Task.loss
 
-    real = WarmUp.loss
-    monkeypatch.setattr(WarmUp, "loss", lambda self, logits, labels: real(self, logits, labels) * float("nan"))
+    def broken(self, logits, batch):
+        frozen = not next(self.context.network.get_submodule("conv0.conv").parameters()).requires_grad
+        return real(self, logits, batch) * (float("nan") if frozen else 1.0)
+
+    monkeypatch.setattr(Task, "loss", broken)
     with pytest.raises(InputError, match="loss became nan in stage warmup, epoch 1"):
         train(TINY, output=tmp_path, progress=False)
     description, tensors = tensor_file.read(tmp_path / "state.safetensors", "training-state")
-    assert description["position"]["stage"] == 1
+    assert description["position"]["stage"] == "warmup"
     assert all(torch.isfinite(value.double()).all() for value in tensors.values())
     monkeypatch.undo()
     train(TINY, output=tmp_path, progress=False, resume=True)
 
 
 def test_a_pretrained_backbone_replaces_the_first_stage(whole, tmp_path):
-    config = TINY.model_copy(update={"pretrained": whole[1] / "dense.safetensors"})
+    config = tiny(**{"pretrained": whole[1] / "dense.safetensors"})
     result = train(config, output=tmp_path, progress=False)
     assert [row["stage"] for row in result.history] == ["warmup"] + ["joint"] * 3
     same = weights(tmp_path)
@@ -149,34 +163,32 @@ def test_a_pretrained_backbone_replaces_the_first_stage(whole, tmp_path):
         train(config.model_copy(update={"width": 0.2}), output=tmp_path / "b", progress=False)
 
 
-@pytest.mark.parametrize("policy", ["static", "fixed-k", "random"])
-def test_other_policies_run(policy, tmp_path):
-    config = TINY.model_copy(update={"policy": policy, "pretrain_epochs": 1, "joint_epochs": 2, "budget": 0.5})
+@pytest.mark.parametrize("method", ["static", "fixed-k", "random"])
+def test_other_methods_run(method, tmp_path):
+    config = tiny(**{"method": method, "pretrain_epochs": 1, "joint_epochs": 2, "budget": 0.5})
     result = train(config, output=tmp_path, progress=False)
     assert result.cost == pytest.approx(0.5, abs=0.1)
     found = checkpoint.load(result.checkpoint).model
-    if policy == "fixed-k":  # the density is found while training and must come back with the file
+    if method == "fixed-k":  # the density is found while training and must come back with the file
         assert found.gating.options["density"] == pytest.approx(0.7, abs=0.05)
         assert [layer.gate.k for layer in gated_layers(found).values()][1:3] == [5, 10]
-    if policy == "static":
+    if method == "static":
         assert result.evaluation.dynamic == 0
     else:
         assert result.evaluation.dynamic > 0.3
 
 
 def test_oracle_needs_a_data_set_with_modes(tmp_path):
-    quick = {"pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 1, "policy": "oracle"}
+    quick = {"pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 1, "method": "oracle"}
     with pytest.raises(ConfigError, match="mode labels"):
-        train(
-            TINY.model_copy(update={**quick, "dataset": "digits", "data_options": {}}), output=tmp_path, progress=False
-        )
+        train(tiny(**{**quick, "dataset": "digits", "data_options": {}}), output=tmp_path, progress=False)
     config = TINY.model_copy(update=quick)
     assert train(config, output=tmp_path, progress=False).cost <= 1.1
 
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
 def test_mixed_precision_keeps_gates_in_float32(precision, tmp_path):
-    config = TINY.model_copy(update={"precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
+    config = tiny(**{"precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
     result = train(config, output=tmp_path, progress=False)
     assert all(math.isfinite(row["loss"]) for row in result.history)
     network = checkpoint.load(result.checkpoint).model.train()
@@ -188,13 +200,13 @@ def test_mixed_precision_keeps_gates_in_float32(precision, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"budgett": 0.3}, "budgett"), ({"budget": 0}, "budget is 0"), ({"policy": "magic"}, "policy is 'magic'"),
+        ({"budgett": 0.3}, "budgett"), ({"budget": 0}, "budget is 0"), ({"method": "magic"}, "method 'magic'"),
         ({"lr": -1}, "lr is -1"), ({"pretrain_epochs": 1.5}, "pretrain_epochs"),
     ],
 )  # fmt: skip
 def test_wrong_configurations_name_the_key(change, says):
     with pytest.raises(ConfigError, match=says):
-        TrainConfig.checked(**change)
+        train_settings(**change)
 
 
 @pytest.mark.parametrize(
@@ -210,4 +222,6 @@ def test_runs_that_cannot_start_say_why(change, says, tmp_path):
 
 
 def test_every_option_has_a_description():
-    assert all(field.description for field in TrainConfig.model_fields.values())
+    assert all(field.description for field in TrainSettings.model_fields.values())
+    for name in METHODS:
+        assert all(field.description for field in find(name).Settings.model_fields.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 
 from sanp import models
 from sanp.checkpoint import tensor_file
-from sanp.gating.attach import GatingReport, gate
-from sanp.training.config import TrainConfig
+from sanp.checkpoint.architecture import describe, narrowed, rebuild
+from sanp.settings.train import TrainSettings
 from sanp_targets.errors import ConfigError, InputError, SanpError
 
 KIND = "checkpoint"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Checkpoint:
     """
 
     model: nn.Module
-    config: TrainConfig | None
+    config: TrainSettings | None
     dataset_name: str
     image_size: int
     in_channels: int = 3
@@ -44,7 +45,7 @@ class Checkpoint:
 def save(
     path: str | Path,
     model: nn.Module,
-    config: TrainConfig | None = None,
+    config: TrainSettings | None = None,
     *,
     num_classes: int = 10,
     in_channels: int = 3,
@@ -63,7 +64,7 @@ def save(
     description = {
         "version": _VERSION,
         "backbone": None if config is None else _backbone(config, num_classes, in_channels),
-        "gating": _gating(model),
+        **describe(model),
         "image_size": size,
         "in_channels": in_channels,
         "config": None if config is None else config.model_dump(mode="json"),
@@ -80,12 +81,8 @@ def load(path: str | Path, model: nn.Module | None = None) -> Checkpoint:
     path = Path(path)
     description, tensors = tensor_file.read(path, KIND)
     try:
-        if description["version"] != _VERSION:
-            raise InputError(
-                f"{path} has checkpoint version {description['version']}, expected {_VERSION}; use the release that "
-                "wrote it, or train again"
-            )
-        config = None if description["config"] is None else TrainConfig.checked(**description["config"])
+        check_version(path, KIND, description.get("version"), _VERSION)
+        config = None if description["config"] is None else TrainSettings.checked(**description["config"])
         network = _rebuild(path, description, model)
         network.load_state_dict(tensors)
         return Checkpoint(
@@ -106,7 +103,16 @@ def load(path: str | Path, model: nn.Module | None = None) -> Checkpoint:
         ) from error
 
 
-def _backbone(config: TrainConfig, num_classes: int, in_channels: int) -> dict[str, Any]:
+def check_version(path: Path, kind: str, found: Any, expected: int) -> None:
+    """InputError unless a file has the format of this release."""
+    if found != expected:
+        raise InputError(
+            f"{path} has {kind} format {found}, expected {expected}: it was written by another release; "
+            "train again, or read it with the release that wrote it"
+        )
+
+
+def _backbone(config: TrainSettings, num_classes: int, in_channels: int) -> dict[str, Any]:
     return {
         "name": config.model,
         "num_classes": num_classes,
@@ -116,33 +122,29 @@ def _backbone(config: TrainConfig, num_classes: int, in_channels: int) -> dict[s
     }
 
 
-def _gating(model: nn.Module) -> dict[str, Any] | None:
-    report = getattr(model, "gating", None)
-    if not isinstance(report, GatingReport):
-        return None
-    return {**asdict(report), "gated": list(report.gated), "skipped": [asdict(row) for row in report.skipped]}
-
-
-def _rebuild(path: Path, description: dict[str, Any], model: nn.Module | None) -> nn.Module:
-    gating = description["gating"]
-    if description["backbone"] is None:
-        if model is None:
-            raise InputError(
-                f"{path} holds a custom network, whose class a checkpoint cannot carry; construct and gate the network "
-                "as before and call load(path, model=network)"
-            )
-        found = getattr(model, "gating", None)
-        if gating is not None and (found is None or list(found.gated) != gating["gated"]):
-            raise InputError(
-                f"{path} holds a network with {len(gating['gated'])} gated layers and the given one has "
-                f"{len(found.gated) if found else 0} or other ones; gate it as before saving"
-            )
-        return model
-    if model is not None:
-        return model
-    backbone = models.build(**description["backbone"])
-    if gating is None:
-        return backbone
+def _rebuild(path: Path, description: Mapping[str, Any], model: nn.Module | None) -> nn.Module:
     size = description["image_size"]
     example = torch.zeros(1, description["in_channels"], size, size)
-    return gate(backbone, example, gating["policy"], **gating["options"])
+    if description["backbone"] is not None and model is None:
+        return rebuild(path, models.build(**description["backbone"]), description, example)
+    gating = description["gating"]
+    if model is None:
+        raise InputError(
+            f"{path} holds a custom network, whose class a checkpoint cannot carry; construct and gate the network "
+            "as before and call load(path, model=network)"
+        )
+    found = getattr(model, "gating", None)
+    if gating is not None and (found is None or list(found.gated) != list(gating["gated"])):
+        raise InputError(
+            f"{path} holds a network with {len(gating['gated'])} gated layers and the given one has "
+            f"{len(found.gated) if found else 0} or other ones; gate it as before saving"
+        )
+    if found is None:
+        return rebuild(path, model, description, example)
+    other = narrowed(model, description)
+    if other is not None:
+        raise InputError(
+            f"{path} holds a network whose layer {other} has another width than the given one; construct it with the "
+            "widths of the file before you gate it"
+        )
+    return model

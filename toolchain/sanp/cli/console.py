@@ -42,6 +42,14 @@ def styled(*parts: str | tuple[str, str]) -> Text:
     return Text.assemble(*parts)
 
 
+def verdicts(line: str) -> Text:
+    """A line whose PASS and FAIL are coloured."""
+    text = Text(line)
+    text.highlight_words(["PASS"], "green")
+    text.highlight_words(["FAIL"], "bold red")
+    return text
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout, nothing else."""
     print(json.dumps(value, indent=2, allow_nan=False, default=str))

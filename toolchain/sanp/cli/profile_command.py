@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from sanp.cli.arguments import Bundle
-from sanp.cli.console import out, print_json, table
+from sanp.cli.console import out, print_json
 from sanp.cli.verb import verb
 from sanp.settings.profile import ProfileSettings
-from sanp_targets.errors import MeasurementError
+from sanp_runtime.profile.text import profile_lines, require_valid
 
 
 @verb(ProfileSettings)
@@ -30,22 +30,13 @@ def profile(
 
     Example: sanp profile model.sanp --threads 1 --duration 20 -o profile.json
     """
-    from sanp.pipeline.profile import headline, latency_rows, profile_bundle
+    from sanp.pipeline.profile import headline, profile_bundle
 
     result = profile_bundle(bundle, settings, output)
-    verdict, reasons = result["validity"]["verdict"], "; ".join(result["validity"]["reasons"])
     if as_json:
         print_json(result)
     else:
-        columns = [("engine", "left"), *((name, "right") for name in ("p50 ms", "p90 ms", "p99 ms", "mean ms", "n"))]
-        title = f"Latency, batch {settings.batch}, {settings.threads} thread(s)"
-        out.print(table(title, columns, latency_rows(result)))
-        out.print(headline(result))
-        if result["tuning_note"]:
-            out.print(result["tuning_note"])
-        out.print(f"verdict: {verdict}  {reasons}")
-    if verdict in ("NOISY", "THROTTLED") and not settings.allow_invalid:
-        raise MeasurementError(
-            f"the measurement is {verdict} ({reasons}), expected a quiet machine; "
-            "stop other work and measure again, or pass --allow-invalid to accept it"
-        )
+        for line in [headline(result), *profile_lines(result)]:
+            out.print(line)
+    if not settings.allow_invalid:
+        require_valid(result)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sanp.cli.arguments import Bundle
-from sanp.cli.console import out, print_json, styled
+from sanp.cli.console import out, print_json, verdicts
 from sanp.cli.verb import verb
 from sanp.settings.validate import ValidateSettings
 from sanp_targets.errors import ValidationError
@@ -32,11 +32,9 @@ def validate(
     if as_json:
         print_json(result.to_json())
     else:
-        out.print(result.proof.summary())
-        for level, report in result.levels().items():
-            verdict = ("PASS", "green") if report.passed else ("FAIL", "bold red")
-            out.print(styled(f"{level}: ", verdict, f"  {report.summary()}"))
-    failed = [level for level, report in result.levels().items() if not report.passed]
+        for line in result.lines():
+            out.print(verdicts(line))
+    failed = result.failed_levels()
     if failed:
         raise ValidationError(
             f"{', '.join(failed)} failed for {bundle}, expected all levels to pass; the lines above name the first "

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -37,8 +37,16 @@ Assignments = Annotated[
 ]
 
 
-def verb(kind: type[Settings] = Settings) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a command of a function that takes `settings` and `as_json`. kind: its settings; the base class has none."""
+def verb(
+    kind: type[Settings] = Settings,
+    make: Callable[[Mapping[str, Any]], Settings] | None = None,
+    more: Callable[[], str] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function that takes `settings` and `as_json`.
+
+    kind: its settings; the base class has none. make: builds them from nested values if the class alone does not know
+    all that is allowed; more: the lines that --list-settings then adds.
+    """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -48,7 +56,7 @@ def verb(kind: type[Settings] = Settings) -> Callable[[Callable[..., None]], Cal
             flags = {name: _parsed(fields[name], values.pop(name)) for name in offered}
             flags.update(_assignments(values.pop("set_", None) or []))
             try:
-                function(**values, settings=resolve(kind, config, flags), as_json=as_json)
+                function(**values, settings=resolve(kind, config, flags, make), as_json=as_json)
             except KeyboardInterrupt:
                 err.print("stopped")
                 raise SystemExit(130) from None
@@ -62,10 +70,10 @@ def verb(kind: type[Settings] = Settings) -> Callable[[Callable[..., None]], Cal
         ]
         added = [_option("config", Config)]
         added += [_option(name, _annotation(kind, name)) for name in offered]
-        if len(offered) < len(fields):
+        if len(offered) < len(fields) or make is not None:
             added.append(_option("set_", Assignments))
         if fields:
-            added.append(_option("list_settings", _list_settings(kind), False))
+            added.append(_option("list_settings", _list_settings(kind, more), False))
         added.append(_option("as_json", Json, False))
         command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         command.__annotations__ = {}
@@ -95,7 +103,8 @@ def _annotation(kind: type[Settings], name: str) -> Any:
 def _help(field: FieldInfo) -> str:
     """The description as a sentence. Defaults are in round brackets: rich would read square ones as markup."""
     text, default = field.description or "", field.get_default(call_default_factory=True)
-    shown = "" if default in (None, False) or default == {} else f" (default: {'yes' if default is True else default})"
+    plain = default is None or default is False or default == {}
+    shown = "" if plain else f" (default: {'yes' if default is True else default})"
     return f"{text[:1].upper()}{text[1:]}{shown}.".replace("[", r"\[")
 
 
@@ -139,10 +148,12 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
     return values
 
 
-def _list_settings(kind: type[Settings]) -> Any:
+def _list_settings(kind: type[Settings], more: Callable[[], str] | None) -> Any:
     def show(requested: bool) -> None:
         if requested:
             out.print(listing(kind))
+            if more is not None:
+                out.print(more())
             raise typer.Exit
 
     text = "Print every setting with its default, as a settings file, and exit."

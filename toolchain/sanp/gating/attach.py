@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from sanp.gating.gated_conv import GatedConv
-from sanp.gating.policies import GatePolicy
-from sanp.gating.registry import POLICIES
+from sanp.gating.policy import GatePolicy
 from sanp.tracing.trace import trace
 from sanp_targets.errors import ConfigError
 
@@ -27,24 +26,30 @@ class SkippedLayer:
 
 @dataclass(frozen=True)
 class GatingReport:
-    """What `gate` did: kept as `model.gating` and written into checkpoints."""
+    """What was gated, and by which method: kept as `network.gating` and written into checkpoints.
 
-    policy: str
+    gated: module paths of the convolutions; norms: those of their batch norms in the network without gates.
+    """
+
+    method: str
     options: dict[str, Any] = field(default_factory=dict)
     gated: tuple[str, ...] = ()
+    norms: tuple[str, ...] = ()
     skipped: tuple[SkippedLayer, ...] = ()
 
 
-def gate(model: nn.Module, example_input: Tensor, policy: str = "sanp", **options: Any) -> nn.Module:
+def attach_gates(
+    model: nn.Module,
+    example_input: Tensor,
+    make: Callable[[int, int], GatePolicy],
+    method: str,
+    options: Mapping[str, Any],
+) -> nn.Module:
     """A copy of `model` in which every Conv2d that only a BatchNorm2d reads is a GatedConv; `model` is not changed.
 
-    example_input: a tensor [N, C, H, W] that the network accepts. policy: one of `sanp.gating.POLICIES`; options go to
-    it (reduction, hidden_min, noise, threshold, standardise; density for fixed-k and random; num_modes for oracle).
-    The layer names are the module paths of the convolutions. `model.gating` lists the gated and the skipped layers.
-    Grouped and depthwise convolutions are gated like any other.
-    Raises ConfigError for an unknown policy or option, a network that torch.fx cannot trace, or nothing to gate.
+    make(c_in, c_out) builds the gate of a layer; method and options say what made it and go into the report.
+    Raises ConfigError for a network that torch.fx cannot trace, that has gates already, or nothing to gate.
     """
-    kind = _policy(policy, options)
     gated = _copy(model)
     if any(isinstance(module, GatedConv) for module in gated.modules()):
         raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
@@ -58,11 +63,12 @@ def gate(model: nn.Module, example_input: Tensor, policy: str = "sanp", **option
     for conv_name, norm_name in pairs.items():
         conv, norm = gated.get_submodule(conv_name), gated.get_submodule(norm_name)
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        layer = GatedConv(conv, norm, kind(conv.in_channels, conv.out_channels, **options))
+        layer = GatedConv(conv, norm, make(conv.in_channels, conv.out_channels))
         layer.to(conv.weight.device).train(conv.training)
         _replace(gated, norm, nn.Identity())  # before the layer is in place, because the layer holds the norm too
         _replace(gated, conv, layer)
-    gated.gating = GatingReport(policy, dict(options), tuple(pairs), tuple(skipped))  # type: ignore[assignment]
+    report = GatingReport(method, dict(options), tuple(pairs), tuple(pairs.values()), tuple(skipped))
+    gated.gating = report  # type: ignore[assignment]
     return gated
 
 
@@ -85,6 +91,11 @@ def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
 def gated_layers(model: nn.Module) -> dict[str, GatedConv]:
     """Layer name -> gated convolution, in module order."""
     return {name: module for name, module in model.named_modules() if isinstance(module, GatedConv)}
+
+
+def gate_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters of the gates, none of the backbone."""
+    return [parameter for layer in gated_layers(model).values() for parameter in layer.gate.parameters()]
 
 
 def find_pairs(model: nn.Module, example_input: Tensor) -> tuple[dict[str, str], list[SkippedLayer]]:
@@ -144,19 +155,3 @@ def _has_hooks(module: nn.Module) -> bool:
 def _reads(traced: fx.GraphModule, name: str) -> bool:
     """Whether the network reads a parameter or buffer of this module outside of calling it."""
     return any(node.op == "get_attr" and str(node.target).startswith(f"{name}.") for node in traced.graph.nodes)
-
-
-def _policy(policy: str, options: dict[str, Any]) -> type[GatePolicy]:
-    if policy not in POLICIES:
-        raise ConfigError(f"policy {policy!r} is not known, expected one of {', '.join(POLICIES)}; correct the name")
-    accepted: set[str] = set()
-    for base in POLICIES[policy].__mro__:
-        if "__init__" in vars(base) and issubclass(base, GatePolicy):
-            parameters = inspect.signature(base.__init__).parameters.values()
-            accepted |= {row.name for row in parameters if row.kind is inspect.Parameter.KEYWORD_ONLY}
-    unknown = sorted(set(options) - accepted)
-    if unknown:
-        raise ConfigError(
-            f"policy {policy} has no option {', '.join(unknown)}, expected {', '.join(sorted(accepted))}; remove it"
-        )
-    return POLICIES[policy]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sanp.gating.policies import Decision, GatePolicy
+from sanp.gating.policy import Decision, GatePolicy
 from sanp_export.spec import GatedConvSpec, fold_batch_norm
 
 
@@ -54,9 +54,14 @@ class GatedConv(nn.Module):
         return self._last().scale
 
     @property
-    def code(self) -> Tensor:
-        """Hard, noise-free 0/1 code of the last forward pass, [N, C_out]."""
-        return self._last().code
+    def mask(self) -> Tensor:
+        """Hard, noise-free 0/1 mask of the last forward pass, [N, C_out]."""
+        return self._last().mask
+
+    @property
+    def gate_hidden(self) -> int:
+        """Hidden width of the saliency module that inference pays for, 0 if the gate has none."""
+        return self.gate.gate_hidden
 
     def gated_conv_spec(self) -> GatedConvSpec:
         """Evaluation-mode parameters for the exporter, batch norm folded; detached copies."""

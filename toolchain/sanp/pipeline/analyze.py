@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sanp import checkpoint
-from sanp.analysis.channel_use import Analysis, analyze, save_figures
+from sanp.analysis.channel_use import Analysis, analyze
+from sanp.analysis.figures import save_figures
 from sanp.pipeline.export import test_samples
 from sanp.pipeline.outputs import check_outputs
 from sanp.settings.analyze import AnalyzeSettings

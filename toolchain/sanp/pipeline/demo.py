@@ -10,12 +10,12 @@ from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.profile import headline, profile_bundle
-from sanp.pipeline.train import check_run
+from sanp.pipeline.train import train
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
 from sanp.report.writer import DATA, PAGE
 from sanp.settings.demo import DemoSettings
-from sanp.training import TrainConfig, train
+from sanp.settings.train import TrainSettings
 from sanp_targets.errors import ValidationError
 
 
@@ -36,10 +36,9 @@ def demo(
     duration, replace = chosen.duration, chosen.replace
     made = ("model.onnx", "profile.json", PAGE, DATA)
     check_outputs([folder / name for name in made], replace)
-    config = TrainConfig.demo()
+    config = TrainSettings.demo()
     log(f"training {config.model} x{config.width:g} on {config.dataset} to {config.budget:.0%} of its MACs")
-    check_run(folder / "training", resume=False, replace=replace)
-    trained = train(config, output=folder / "training")
+    trained = train(config, output=folder / "training", replace=replace)
     log("exporting the gated ONNX model")
     model = folder / "model.onnx"
     export(trained.checkpoint, model, replace=replace)
@@ -62,11 +61,7 @@ def demo(
     }
     page = write_report(results, folder)
     if not validation.passed:
-        failed = [level for level, report in validation.levels().items() if not report.passed]
-        raise ValidationError(f"{', '.join(failed)} failed, expected all levels to pass; see {page}")
-    return {**results, "page": page, "headline": headline(profile), "summaries": _summaries(validation)}
-
-
-def _summaries(validation: Any) -> list[str]:
-    lines = [f"{level}: PASS  {report.summary()}" for level, report in validation.levels().items()]
-    return [validation.proof.summary(), *lines]
+        raise ValidationError(
+            f"{', '.join(validation.failed_levels())} failed, expected all levels to pass; see {page}"
+        )
+    return {**results, "page": page, "headline": headline(profile), "summaries": validation.lines()}

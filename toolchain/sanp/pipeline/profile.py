@@ -12,7 +12,7 @@ from sanp.report import words
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_runtime.contract import MEASURED
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
 
@@ -31,22 +31,15 @@ def profile_bundle(
     cores = os.cpu_count() or 1
     if chosen.threads > cores:
         raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
-    result = profile(open_bundle(bundle), threads=chosen.threads, duration_s=chosen.duration, batch=chosen.batch)
+    result = profile(
+        open_bundle(bundle),
+        EngineOptions(threads=chosen.threads),
+        duration_s=chosen.duration,
+        batch=chosen.batch,
+    ).to_json()
     if output is not None:
         write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
     return result
-
-
-def latency_rows(result: dict[str, Any]) -> list[list[str]]:
-    """One row per engine for a table: name, p50, p90, p99, mean in milliseconds, number of calls."""
-    rows = []
-    for name in MEASURED:
-        stats = result["variants"][name]["latency"]
-        p99 = "-" if stats["p99"] is None else f"{stats['p99']:.3f}"
-        rows.append(
-            [name, f"{stats['p50']:.3f}", f"{stats['p90']:.3f}", p99, f"{stats['mean']:.3f}", str(stats["count"])]
-        )
-    return rows
 
 
 def headline(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sanp.report.view import build_view
 from sanp_runtime.bundle.files import write_atomically
-from sanp_runtime.profile.profile import SCHEMA_VERSION
+from sanp_runtime.profile.results import SCHEMA_VERSION
 from sanp_targets.errors import ConfigError, InputError
 
 PAGE, DATA = "report.html", "report.json"

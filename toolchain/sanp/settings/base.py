@@ -83,35 +83,42 @@ def nested(kind: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def from_nested(kind: type[Chosen], values: Mapping[str, Any]) -> Chosen:
-    """The object of nested values; ConfigError with one sentence for the first one that cannot be used."""
+def from_nested(kind: type[Chosen], values: Mapping[str, Any], label: str | None = None) -> Chosen:
+    """The object of nested values; ConfigError with one sentence for the first one that cannot be used.
+
+    label: what the sentence calls the place; by default the section of the file, as in "[compile.tensorrt]".
+    """
     try:
         return kind(**values)
     except ValidationError as error:
-        raise ConfigError(_sentence(kind, error)) from error
+        raise ConfigError(_sentence(kind, error, label)) from error
 
 
-def _sentence(kind: type[Settings], error: ValidationError) -> str:
+def _sentence(kind: type[Settings], error: ValidationError, label: str | None) -> str:
     """The only translation of pydantic's reports."""
     first = error.errors()[0]
     *parts, key = [str(part) for part in first["loc"]] or [""]
     if first["type"] == "extra_forbidden":
-        return unknown(kind, tuple(parts), key)
+        return _unknown(kind, tuple(parts), key, label)
     expected = re.sub(r"^(Value error, )?(Input should|Value should) ", "expected to ", first["msg"])
-    return f"{_table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; correct it"
+    return f"{label or _table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; correct it"
 
 
-def unknown(kind: type[Settings], parts: Iterable[str], key: str) -> str:
-    """Sentence about a key that does not exist in this part: a near one, or the part that has it."""
-    here, known = tuple(parts), fields_of(kind)
-    names = [name for name, (path, _) in known.items() if path == here]
+def _unknown(kind: type[Settings], parts: tuple[str, ...], key: str, label: str | None) -> str:
+    known = fields_of(kind)
     if key in known:
-        hint = f"it belongs into {_table(kind, known[key][0])}"
-    elif near := difflib.get_close_matches(key, names, n=1) or difflib.get_close_matches(key, known, n=1):
-        hint = f"did you mean {near[0]}?"
-    else:
-        hint = f"expected one of {', '.join(names)}" if names else "it takes none"
-    return f"{_table(kind, here)} has no setting {key!r}; {hint}"
+        return f"{label or _table(kind, parts)} has no setting {key!r}; it belongs into {_table(kind, known[key][0])}"
+    here = [name for name, (path, _) in known.items() if path == parts]
+    return no_setting(label or _table(kind, parts), key, here, known)
+
+
+def no_setting(label: str, key: str, *known: Iterable[str]) -> str:
+    """Sentence about a key that does not exist: a near name from the first group that has one, or that whole group."""
+    for names in known:
+        if near := difflib.get_close_matches(key, list(names), n=1):
+            return f"{label} has no setting {key!r}; did you mean {near[0]}?"
+    names = ", ".join(known[0])
+    return f"{label} has no setting {key!r}; {f'expected one of {names}' if names else 'it takes none, remove it'}"
 
 
 def _table(kind: type[Settings], parts: Iterable[str]) -> str:

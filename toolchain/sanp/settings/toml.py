@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,20 @@ def read_file(path: Path | None) -> dict[str, dict[str, Any]]:
     return content
 
 
-def resolve(kind: type[Chosen], path: Path | None, flags: Mapping[str, Any]) -> Chosen:
+def resolve(
+    kind: type[Chosen],
+    path: Path | None,
+    flags: Mapping[str, Any],
+    make: Callable[[Mapping[str, Any]], Chosen] | None = None,
+) -> Chosen:
     """Settings from defaults, then the file's section, then flags by flat name (None = not given).
 
-    Raises ConfigError naming the section and the key.
+    make: builds the object of the nested values instead of the class itself. Raises ConfigError naming the section and
+    the key.
     """
     given = nested(kind, {name: value for name, value in flags.items() if value is not None})
-    return from_nested(kind, _merged(read_file(path).get(kind.section, {}), given))
+    values = _merged(read_file(path).get(kind.section, {}), given)
+    return from_nested(kind, values) if make is None else make(values)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,8 +65,13 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def listing(kind: type[Settings]) -> str:
     """Every setting with its default and meaning, as a settings file; settings without a default are comments."""
+    return "\n".join(settings_lines(kind))
+
+
+def settings_lines(kind: type[Settings]) -> list[str]:
+    """The lines of `listing`; a class without a section has no heading."""
     lines: list[str] = []
-    table: tuple[str, ...] | None = None
+    table: tuple[str, ...] | None = None if kind.section else ()
     for name, (parts, field) in fields_of(kind).items():
         if parts != table:
             table = parts
@@ -67,7 +79,7 @@ def listing(kind: type[Settings]) -> str:
         default = field.get_default(call_default_factory=True)
         setting = f"# {name} =" if default is None else f"{name} = {_toml(default)}"
         lines.append(f"{setting}  # {field.description}")
-    return "\n".join(lines)
+    return lines
 
 
 def _toml(value: Any) -> str:

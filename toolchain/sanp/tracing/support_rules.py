@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from sanp.gating.gated_conv import GatedConv
+from sanp.tracing.gated_layer import GatedLayer
 from sanp.tracing.trace import first_input, shape_of
 from sanp_runtime.network.support import Dense, Gate, Support, any_of, concat
 
@@ -57,7 +57,7 @@ def supports(traced: fx.GraphModule) -> dict[Any, Support]:
 
 def _module_rule(traced: fx.GraphModule, node: fx.Node, table: dict[Any, Support]) -> Support | None:
     module = traced.get_submodule(str(node.target))
-    if isinstance(module, GatedConv):
+    if isinstance(module, GatedLayer):
         return Gate(str(node.target))
     if isinstance(module, _PASS_MODULES):
         return table.get(first_input(node))

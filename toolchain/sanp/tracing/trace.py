@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
-from sanp.gating.gated_conv import GatedConv
+from sanp.tracing.gated_layer import GatedLayer
 from sanp_targets.errors import ConfigError
 
 
 class _Tracer(fx.Tracer):
-    """Gated convolutions are leaves: their inside is not part of the network's wiring."""
+    """Gated layers are leaves: their inside is not part of the network's wiring."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, GatedConv) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, GatedLayer) or super().is_leaf_module(m, module_qualified_name)
 
 
 @contextmanager

@@ -1,11 +1,9 @@
-"""Training: pretrain a backbone, warm its gates up, then train both against a budget of multiply-accumulates."""
+"""Training: run the stages of a method, and measure what it reaches."""
 
 from __future__ import annotations
 
-from sanp.training.config import TrainConfig
 from sanp.training.evaluation import Evaluation, evaluate
-from sanp.training.interrupt import TrainingInterrupted
 from sanp.training.recalibration import recalibrate
 from sanp.training.run import TrainResult, train
 
-__all__ = ["Evaluation", "TrainConfig", "TrainResult", "TrainingInterrupted", "evaluate", "recalibrate", "train"]
+__all__ = ["Evaluation", "TrainResult", "evaluate", "recalibrate", "train"]

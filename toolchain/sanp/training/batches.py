@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sanp.data import Dataset, Split
+from sanp.data.batch import Batch
 
 
 def seed_for(*parts: object) -> int:
@@ -41,21 +43,32 @@ class Batches:
         """Full batches per epoch and process; the rest of an epoch's order is dropped."""
         return len(self) // (self.batch_size * self.world)
 
-    def normalised(self, rows: Tensor) -> Tensor:
-        """Images of these rows, float32 [n, C, H, W]."""
-        return (self.raw[rows].float() - self._mean) / self._std
+    def batch(self, rows: Tensor) -> Batch:
+        """Images of these rows, normalised, with their labels and modes."""
+        images = (self.raw[rows].float() - self._mean) / self._std
+        return Batch(images, self.labels[rows], None if self.modes is None else self.modes[rows])
 
-    def epoch(self, seed: int, skip: int = 0) -> Iterator[Tensor]:
-        """Row indices of each training batch in a shuffled order, from batch `skip` on; this process's share."""
+    def epoch(self, seed: int, skip: int = 0) -> Iterator[Batch]:
+        """The training batches in a shuffled order, from batch `skip` on; this process's share."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)[self.rank :: self.world].to(self.device)
         for step in range(skip, self.steps):
-            yield order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield self.batch(order[step * self.batch_size : (step + 1) * self.batch_size])
 
-    def sequential(self, batch_size: int) -> Iterator[Tensor]:
-        """Row indices in file order, all of them."""
-        for start in range(0, len(self), batch_size):
-            yield torch.arange(start, min(start + batch_size, len(self)), device=self.device)
+    def even(self, batch_size: int, most: int) -> Iterator[Batch]:
+        """The first `most` images in file order, in batches of at most `batch_size` images and near-equal size.
+
+        Batch norm in training mode needs them: a last batch of one or two images would be normalised by itself.
+        """
+        count = min(len(self), most)
+        for rows in torch.arange(count, device=self.device).tensor_split(math.ceil(count / batch_size)):
+            yield self.batch(rows)
+
+    def sequential(self, batch_size: int, most: int | None = None) -> Iterator[Batch]:
+        """The first `most` images, all of them by default, in file order."""
+        count = len(self) if most is None else min(len(self), most)
+        for start in range(0, count, batch_size):
+            yield self.batch(torch.arange(start, min(start + batch_size, count), device=self.device))
 
 
 def augmented(images: Tensor, dataset: Dataset) -> Tensor:

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from sanp.cost.tracker import CostTracker
-from sanp.gating.controls import tell_modes
+from sanp.gating.forward import forward
 from sanp.tracing.trace import evaluation
 from sanp.training.batches import Batches
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """accuracy and costs are shares (0 to 1); cost is relative to the dense MACs, SPM included.
+    """accuracy and costs are shares (0 to 1); cost is relative to the dense network, gates included.
 
     open: mean share of open channels. dynamic: share of channels that are open for some samples and closed for others.
     """
@@ -42,20 +42,19 @@ def evaluate(
     costs: list[torch.Tensor] = []
     counts: dict[str, torch.Tensor] = {}
     with evaluation(model):
-        for rows in batches.sequential(batch_size):
-            if batches.modes is not None:
-                tell_modes(model, batches.modes[rows])
-            logits = model(batches.normalised(rows))
-            hits += int((logits.argmax(1) == batches.labels[rows]).sum())
+        for batch in batches.sequential(batch_size):
+            hits += int((forward(model, batch).argmax(1) == batch.labels).sum())
             if tracker is not None:
-                costs.append(tracker.sample_macs() / tracker.dense_macs)
-                for name, code in tracker.codes().items():
-                    counts[name] = counts.get(name, torch.zeros_like(code[0])) + code.sum(0)
+                costs.append(tracker.shares().expand(len(batch)))
+                for name, mask in tracker.masks().items():
+                    counts[name] = counts.get(name, torch.zeros_like(mask[0])) + mask.sum(0)
     accuracy = hits / len(batches)
     if not costs:
         return Evaluation(accuracy)
     cost = torch.cat(costs).cpu().numpy()
-    share = torch.cat(list(counts.values())).cpu().numpy() / len(batches)
     low, high = np.percentile(cost, [5, 95])
+    if not counts:
+        return Evaluation(accuracy, float(cost.mean()), float(low), float(high))
+    share = torch.cat(list(counts.values())).cpu().numpy() / len(batches)
     dynamic = float(np.mean((share > 0) & (share < 1)))
     return Evaluation(accuracy, float(cost.mean()), float(low), float(high), float(share.mean()), dynamic)

@@ -8,14 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sanp_targets.errors import SanpError
-
-
-class TrainingInterrupted(SanpError):
-    """Training was stopped by a signal after its state was saved (exit code 130)."""
-
-    exit_code = 130
-
 
 class StopRequest:
     """Set by the first signal; a second SIGINT or SIGTERM acts as usual."""

@@ -26,7 +26,7 @@ def describe(
         "test": test.to_json(),
         "uncalibrated": uncalibrated.to_json() if uncalibrated else None,
         "dense_accuracy": dense["accuracy"] if dense else None,
-        "dense_macs": tracker.dense_macs if tracker else None,
+        "dense_macs": tracker.dense if tracker else None,
         "mean": dataset.train.mean.tolist(),
         "std": dataset.train.std.tolist(),
         "class_names": list(dataset.class_names),

@@ -1,9 +1,9 @@
-"""`train`: the three stages in order, resumable, ending in a checkpoint."""
+"""`train`: the stages of a method in order, resumable, ending in a checkpoint."""
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,51 +12,57 @@ from typing import Any
 import torch
 
 from sanp import checkpoint, data, models
+from sanp.checkpoint.architecture import rebuild
 from sanp.cost.tracker import CostTracker
-from sanp.gating.attach import gate
+from sanp.data.batch import Batch
+from sanp.methods.base import Method
+from sanp.methods.registry import create, find
+from sanp.methods.stage import Context, Length, Stage
+from sanp.settings.train import TrainSettings
 from sanp.training import state
+from sanp.training.active_stage import ActiveStage
 from sanp.training.batches import Batches
-from sanp.training.calibration import apply_density, calibrate_threshold
-from sanp.training.config import TrainConfig
-from sanp.training.controller import BudgetController
-from sanp.training.distributed import Workers, workers
 from sanp.training.evaluation import Evaluation, evaluate
-from sanp.training.interrupt import StopRequest, TrainingInterrupted, stop_on_signal
+from sanp.training.interrupt import StopRequest, stop_on_signal
 from sanp.training.loop import Loop
 from sanp.training.metadata import describe
+from sanp.training.processes import Processes, processes
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
-from sanp.training.stages import Joint, Stage, WarmUp
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
 _RECALIBRATION_IMAGES = 8192
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run produced. Accuracies and costs are shares (0 to 1) on the test split; cost includes the SPMs."""
+    """What a run produced. Accuracies and costs are shares (0 to 1) on the test split; cost includes the gates."""
 
     checkpoint: Path
     dense_accuracy: float
     accuracy: float
     cost: float
     evaluation: Evaluation
-    uncalibrated: Evaluation  # before the gate threshold was raised to meet the budget
+    uncalibrated: Evaluation  # before the method met the budget exactly
     history: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
 
-def train(config: TrainConfig, *, output: Path, progress: bool = True, resume: bool = False) -> TrainResult:
-    """Train a gated network into the folder `output` and return what it reached.
+def train(settings: TrainSettings, *, output: Path, progress: bool = True, resume: bool = False) -> TrainResult:
+    """Train a network into the folder `output` by the method of the settings, and return what it reached.
 
-    Writes checkpoint.safetensors (the gated network), dense.safetensors (the pretrained backbone), state.safetensors
+    Writes checkpoint.safetensors (the final network), dense.safetensors (the pretrained backbone), state.safetensors
     (to resume), metrics.jsonl and, where TensorBoard is installed, tensorboard/. progress: bars on stderr.
     resume: continue from output/state.safetensors. Under torchrun every process calls this; rank 0 writes.
 
-    Raises ConfigError for a configuration that cannot run, InputError for damaged files or a loss that is not finite,
+    Raises ConfigError for settings that cannot run, InputError for damaged files or a loss that is not finite,
     TrainingInterrupted after SIGINT or SIGTERM, when the state has been saved.
     """
     output = Path(output)
-    dataset = data.load(config.dataset, root=config.data_root, image_size=config.image_size, **config.data_options)
+    create(settings.method, settings.options)  # a wrong option is told before data is loaded
+    dataset = data.load(
+        settings.dataset, root=settings.data_root, image_size=settings.image_size, **settings.data_options
+    )
+    method = _method(settings, dataset)
     try:
         output.mkdir(parents=True, exist_ok=True)
         (output / "metrics.jsonl").touch()
@@ -64,9 +70,21 @@ def train(config: TrainConfig, *, output: Path, progress: bool = True, resume: b
         raise ConfigError(f"cannot write into {output} ({error.strerror}); choose another output folder") from error
     with ExitStack() as scope:
         scope.enter_context(torch.random.fork_rng())
-        stop, team = scope.enter_context(stop_on_signal()), scope.enter_context(workers(config.device))
-        journal = scope.enter_context(Journal(output, show=progress and team.first, write=team.first))
-        return _Run(config, dataset, output, team, stop, journal, resume).finish()
+        stop, together = scope.enter_context(stop_on_signal()), scope.enter_context(processes(settings.device))
+        journal = scope.enter_context(Journal(output, show=progress and together.first, write=together.first))
+        return _Run(settings, method, dataset, output, together, stop, journal, resume).finish()
+
+
+def _method(settings: TrainSettings, dataset: data.Dataset) -> Method:
+    """The method with its options fitted to the data; ConfigError if the data lack what it needs."""
+    kind = find(settings.method)
+    missing = [name for name in kind.needs if name not in dataset.train.extra]
+    if missing:
+        raise ConfigError(
+            f"method {settings.method} needs {missing[0]} labels, which data set {settings.dataset} does not have; "
+            "choose a data set that has them, such as mixcues"
+        )
+    return create(settings.method, kind.fitted(settings.options, dataset))
 
 
 class _Run:
@@ -74,131 +92,126 @@ class _Run:
 
     def __init__(
         self,
-        config: TrainConfig,
+        settings: TrainSettings,
+        method: Method,
         dataset: data.Dataset,
         output: Path,
-        team: Workers,
+        together: Processes,
         stop: StopRequest,
         journal: Journal,
         resume: bool,
     ) -> None:
-        self.config, self.dataset, self.output, self.team, self.journal = config, dataset, output, team, journal
-        self.batches = Batches(dataset.train, team.device, config.batch_size, team.rank, team.world)
-        self.test = Batches(dataset.test, team.device, config.batch_size)
+        self.settings, self.method, self.dataset, self.output = settings, method, dataset, output
+        self.processes, self.journal = together, journal
+        device = together.device
+        self.batches = Batches(dataset.train, device, settings.batch_size, together.rank, together.world)
+        self.test = Batches(dataset.test, device, settings.batch_size)
         if not self.batches.steps or self.batches.batch_size < 2:
             raise ConfigError(
-                f"batch_size {config.batch_size} over {team.world} processes leaves {self.batches.batch_size} samples "
-                "per step, batch norm needs at least 2; raise the batch size"
+                f"batch_size {settings.batch_size} over {together.world} processes leaves {self.batches.batch_size} "
+                "samples per step, batch norm needs at least 2; raise the batch size"
             )
-        self.loop = Loop(config, dataset, self.batches, team, stop)
-        self.controller = BudgetController(config, team.device)
-        self.position = state.Position()
-        self.epochs = (config.pretrain_epochs, config.warmup_epochs, config.joint_epochs)
+        self.loop = Loop(settings, dataset, self.batches, together, stop)
+        self.stages = {stage.name: stage for stage in method.stages(settings)}
         self.saved_at = time.monotonic()
-        self._momentum: dict[str, torch.Tensor] = {}
-        torch.manual_seed(config.seed)
-        self.model = models.build(
-            config.model, dataset.num_classes, config.width, dataset.in_channels, dataset.image_size
-        ).to(team.device)
-        self.example = torch.zeros(1, dataset.in_channels, dataset.image_size, dataset.image_size, device=team.device)
+        self._resumed: state.SavedState | None = None
+        torch.manual_seed(settings.seed)
+        size, channels = dataset.image_size, dataset.in_channels
+        self.network = models.build(settings.model, dataset.num_classes, settings.width, channels, size).to(device)
+        self.example = torch.zeros(1, channels, size, size, device=device)
+        self.full = CostTracker(self.network, self.example).dense
         if resume:
-            self._restore()
+            self.position = self._restore()
+        else:
+            first = next(iter(self.stages.values()))
+            self.position = state.Position(first.name)
+            self._prepare(first)
         journal.restart(self.position.history)
 
     def finish(self) -> TrainResult:
         """Run what is left of the stages, then the final recalibration and evaluation."""
-        while self.position.stage < len(self.epochs):
-            if self.position.stage == 0 and self.config.pretrained is not None:
-                self._load_backbone(self.config.pretrained)
+        names = [*self.stages, None]
+        while self.position.stage is not None:
+            stage = self.stages[self.position.stage]
+            if stage.backbone and self.settings.pretrained is not None:
+                self._load_backbone(self.settings.pretrained)
             else:
-                self._stage()
-            if self.position.stage == 0:
-                self._end_of_pretraining()
-            self.position.stage += 1
-            self.position.epoch = self.position.step = 0
+                self._run_stage(stage)
+            if stage.backbone:
+                self._end_of_backbone()
+            after = names[names.index(stage.name) + 1]
+            self.position.enter(after)
+            if after is not None:
+                self._prepare(self.stages[after])
             self._save(None)
         return self._result()
 
-    def _stage(self) -> None:
-        position, stage = self.position, self._build_stage()
-        state.restore_momentum(stage.optimizer, self._momentum)
-        self._momentum = {}
-        called = self.team.wrap(self.model)
+    def _prepare(self, stage: Stage) -> None:
+        """What happens to the network before a stage. Seeded, so that gates begin alike after any backbone."""
+        if stage.prepare is not None:
+            torch.manual_seed(self.settings.seed + 1)
+            self.network = stage.prepare(self.network, self.example)
+
+    def _context(self) -> Context:
+        return Context(self.settings, self.network, self.example, self.full, self._samples, self.processes.mean)
+
+    def _samples(self, most: int) -> Iterator[Batch]:
+        return self.batches.sequential(256, most)
+
+    def _run_stage(self, stage: Stage) -> None:
+        position, length = self.position, Length(stage.epochs, self.batches.steps)
+        active = ActiveStage(stage, self._context(), length, self.processes)
+        if self._resumed is not None:
+            active.restore_momentum(self._resumed.momentum)
+            active.task.restore(self._resumed.task)
+            self._resumed = None
 
         def pause(stopped: bool) -> None:
-            self.journal.step(stage.name, position.epoch * stage.steps + position.step, stage.total)
-            if stopped or time.monotonic() - self.saved_at > self.config.save_every_s:
-                self._save(stage)
+            self.network = active.network
+            self.journal.step(stage.name, position.stage_step, length.total)
+            if stopped or time.monotonic() - self.saved_at > self.settings.save_every_s:
+                self._save(active)
             if stopped:
                 raise TrainingInterrupted(
                     f"training stopped in stage {stage.name}, epoch {position.epoch + 1} of {stage.epochs}; "
                     f"its state is in {self.output}: resume to continue"
                 )
 
-        while position.epoch < stage.epochs:
-            row = self.loop.epoch(stage, self.model, called, position, pause)
-            if isinstance(stage, Joint):
-                row.update(cost=float(self.controller.cost), weight=float(self.controller.weight))
-            position.history.append(row)
-            position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
+        while position.epoch < stage.epochs and (position.step or not active.task.finished()):
+            row = self.loop.epoch(active, position, pause)
+            position.end_epoch(row)
             self.journal.epoch(row)
-            self.journal.step(stage.name, position.epoch * stage.steps, stage.total, _note(row))
-
-    def _build_stage(self) -> Stage:
-        config, steps, index = self.config, self.batches.steps, self.position.stage
-        epochs = self.epochs[index]
-        if index == 0:
-            return Stage(config, self.model, epochs, steps, config.lr)
-        if index == 1:
-            return WarmUp(config, self.model, epochs, steps, config.warmup_lr)
-        tracker = CostTracker(self.model, self.example)
-        return Joint(config, self.model, epochs, steps, config.joint_lr, tracker, self.controller, self.team)
+            self.journal.step(stage.name, position.stage_step, length.total, _note(row))
+        self.network = active.network
 
     def _load_backbone(self, path: Path) -> None:
         """Take the weights of a dense checkpoint in place of pretraining."""
         found = checkpoint.load(path).model.state_dict()
         shapes = {name: tuple(value.shape) for name, value in found.items()}
-        if shapes != {name: tuple(value.shape) for name, value in self.model.state_dict().items()}:
+        if shapes != {name: tuple(value.shape) for name, value in self.network.state_dict().items()}:
             raise ConfigError(
-                f"{path} does not hold a dense {self.config.model} of width {self.config.width} for "
+                f"{path} does not hold a dense {self.settings.model} of width {self.settings.width} for "
                 f"{self.dataset.num_classes} classes; pass the dense.safetensors of a run with the same backbone"
             )
-        self.model.load_state_dict(found)
+        self.network.load_state_dict(found)
 
-    def _end_of_pretraining(self) -> None:
-        """Evaluate and keep the backbone, then attach the gates."""
+    def _end_of_backbone(self) -> None:
+        """Evaluate and keep the backbone."""
         self._recalibrate()
-        dense = evaluate(self.model, self.test)
+        dense = evaluate(self.network, self.test)
         self.position.dense = dense.to_json()
         self._write_checkpoint("dense.safetensors", dense)
-        torch.manual_seed(self.config.seed + 1)
-        self._attach()
-
-    def _attach(self) -> None:
-        self.model = gate(self.model, self.example, self.config.policy, **self.config.gate_options())
 
     def _recalibrate(self) -> None:
-        images = itertools.islice(self._training_images(), max(1, _RECALIBRATION_IMAGES // 256))
-        recalibrate(self.model, images)
-
-    def _training_images(self) -> Any:
-        from sanp.gating.controls import tell_modes
-
-        for rows in self.batches.sequential(256):
-            if len(rows) < 2:
-                return
-            if self.batches.modes is not None:
-                tell_modes(self.model, self.batches.modes[rows])
-            yield self.batches.normalised(rows)
+        recalibrate(self.network, self.batches.even(256, most=_RECALIBRATION_IMAGES))
 
     def _result(self) -> TrainResult:
-        config, tracker = self.config, CostTracker(self.model, self.example)
-        apply_density(self.model, tracker, config.budget)
+        tracker = self._context().tracker()
         self._recalibrate()
-        uncalibrated = evaluate(self.model, self.test, tracker)
-        if config.calibrate and calibrate_threshold(self.model, tracker, self.batches, config.budget) > 0:
+        uncalibrated = evaluate(self.network, self.test, tracker)
+        if self.method.finish(self._context()):
             self._recalibrate()
-        final = evaluate(self.model, self.test, tracker)
+        final = evaluate(self.network, self.test, tracker)
         path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
         dense = self.position.dense["accuracy"] if self.position.dense else 0.0
         history = tuple(self.position.history)
@@ -213,36 +226,39 @@ class _Run:
     ) -> Path:
         metadata = describe(self.dataset, self.position.dense, result, tracker, uncalibrated)
         path = self.output / name
-        if self.team.first:
+        if self.processes.first:
             checkpoint.save(
                 path,
-                self.model,
-                self.config,
+                self.network,
+                self.settings,
                 num_classes=self.dataset.num_classes,
                 in_channels=self.dataset.in_channels,
                 metadata=metadata,
             )
-        self.team.barrier()
+        self.processes.barrier()
         return path
 
-    def _save(self, stage: Stage | None) -> None:
-        optimizer = stage.optimizer if stage else None
-        if self.team.first:
-            path = self.output / "state.safetensors"
-            scaler = self.loop.scaler.state_dict()
-            state.save(path, self.config, self.position, self.model, optimizer, self.controller.state(), scaler)
+    def _save(self, active: ActiveStage | None) -> None:
+        if self.processes.first:
+            path, scaler = self.output / "state.safetensors", self.loop.scaler.state_dict()
+            momentum, task = ({}, {}) if active is None else (active.momentum(), active.task.state())
+            state.save(path, self.settings, self.position, self.network, momentum, task, scaler)
         self.saved_at = time.monotonic()
 
-    def _restore(self) -> None:
-        saved = state.load(self.output / "state.safetensors", self.config)
-        self.position = saved.position
-        if self.position.stage > 0:
-            self._attach()
-        self.model.load_state_dict(saved.model)
-        self.controller.restore(saved.controller)
+    def _restore(self) -> state.Position:
+        path = self.output / "state.safetensors"
+        saved = state.load(path, self.settings)
+        if saved.position.stage not in {*self.stages, None}:
+            raise InputError(
+                f"{path} stands in stage {saved.position.stage}, expected one of {', '.join(self.stages)}; "
+                "start in another folder"
+            )
+        self.network = rebuild(path, self.network, saved.architecture, self.example)
+        self.network.load_state_dict(saved.model)
         if saved.scaler:
             self.loop.scaler.load_state_dict(saved.scaler)
-        self._momentum = saved.momentum
+        self._resumed = saved
+        return saved.position
 
 
 def _note(row: dict[str, Any]) -> str:

@@ -1,39 +1,56 @@
-"""Where a run stands: position, weights, momentum and controller, saved so that it continues bit for bit."""
+"""Where a run stands: position, network, momentum and task, saved so that it continues bit for bit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sanp.checkpoint import tensor_file
-from sanp.training.config import TrainConfig
-from sanp_targets.errors import ConfigError
+from sanp.checkpoint.architecture import describe
+from sanp.checkpoint.network import check_version
+from sanp.settings.train import TrainSettings
+from sanp_targets.errors import ConfigError, InputError
 
 KIND = "training-state"
+_VERSION = 2
 
 
 @dataclass
 class Position:
-    """The next step to take, and what is known so far."""
+    """The next step to take, and what is known so far.
 
-    stage: int = 0
+    stage: its name, None after the last one. epoch: of the stage. step: of the epoch. stage_step: of the stage.
+    """
+
+    stage: str | None
     epoch: int = 0
     step: int = 0
+    stage_step: int = 0
     dense: dict[str, Any] | None = None  # evaluation of the pretrained backbone
     history: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)  # running sums of the unfinished epoch
 
+    def enter(self, stage: str | None) -> None:
+        """Move to the beginning of a stage."""
+        self.stage, self.epoch, self.step, self.stage_step, self.sums = stage, 0, 0, 0, {}
+
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Note an epoch's metrics and move to the next."""
+        self.history.append(row)
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+
 
 @dataclass(frozen=True)
 class SavedState:
-    """Content of a state file."""
+    """Content of a state file. architecture: what `sanp.checkpoint.architecture.rebuild` needs."""
 
     position: Position
-    controller: dict[str, Any]
+    architecture: dict[str, Any]
+    task: dict[str, Any]
     scaler: dict[str, Any]
     model: dict[str, Tensor]
     momentum: dict[str, Tensor]
@@ -41,33 +58,32 @@ class SavedState:
 
 def save(
     path: Path,
-    config: TrainConfig,
+    settings: TrainSettings,
     position: Position,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    controller: dict[str, Any],
+    network: nn.Module,
+    momentum: Mapping[str, Tensor],
+    task: dict[str, Any],
     scaler: dict[str, Any],
 ) -> None:
     """Write the state atomically. No random state: every step seeds itself from its position (see `batches`)."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    if optimizer is not None:
-        for index, parameter in enumerate(_parameters(optimizer)):
-            buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"momentum.{index}"] = buffer
+    tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
+    tensors.update({f"momentum.{name}": value for name, value in momentum.items()})
     description = {
-        "config": config.model_dump(mode="json"),
+        "version": _VERSION,
+        "settings": settings.model_dump(mode="json"),
         "position": position.__dict__,
-        "controller": controller,
+        "architecture": describe(network),
+        "task": task,
         "scaler": scaler,
     }
     tensor_file.write(path, KIND, description, tensors)
 
 
-def load(path: Path, config: TrainConfig) -> SavedState:
-    """Read a state; ConfigError if it belongs to another configuration, InputError if it is damaged."""
+def load(path: Path, settings: TrainSettings) -> SavedState:
+    """Read a state; ConfigError if it belongs to other settings, InputError if it is damaged or of another release."""
     description, tensors = tensor_file.read(path, KIND)
-    now, then = config.model_dump(mode="json"), description["config"]
+    check_version(path, KIND, description.get("version"), _VERSION)
+    now, then = (_flat(values) for values in (settings.model_dump(mode="json"), description["settings"]))
     changed = sorted(key for key in {*now, *then} - {"device", "save_every_s"} if now.get(key) != then.get(key))
     if changed:
         key = changed[0]
@@ -79,16 +95,13 @@ def load(path: Path, config: TrainConfig) -> SavedState:
     for name, value in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = value
-    position = Position(**description["position"])
-    return SavedState(position, description["controller"], description["scaler"], parts["model"], parts["momentum"])
+    try:
+        position = Position(**description["position"])
+        return SavedState(position, description["architecture"], description["task"], description["scaler"], **parts)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} lacks a part of its state ({error}); start the run again") from error
 
 
-def restore_momentum(optimizer: torch.optim.Optimizer, momentum: dict[str, Tensor]) -> None:
-    """Put saved momentum buffers back, on each parameter's device."""
-    for index, parameter in enumerate(_parameters(optimizer)):
-        if str(index) in momentum:
-            optimizer.state[parameter]["momentum_buffer"] = momentum[str(index)].to(parameter.device)
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the options of the method side by side."""
+    return {**{key: value for key, value in settings.items() if key != "options"}, **settings["options"]}

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from sanp_runtime.bundle.reader import Bundle, PathLike
-from sanp_runtime.contract import DENSE, LOGITS, mask_input
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.contract import LOGITS, mask_input
 from sanp_runtime.engines.base import Engine
+from sanp_runtime.engines.bound_call import Binding
 from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
+from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.measure.node_times import NodeTime, read_trace
-from sanp_targets.errors import ConfigError, InputError
-
-MAX_THREADS = 1024
+from sanp_targets.errors import InputError
 
 
 class OnnxEngine(Engine):
@@ -29,17 +30,12 @@ class OnnxEngine(Engine):
     )
     PROFILED_BY = "ONNX Runtime's profiler"
 
-    def __init__(self, bundle: Bundle, variant: str, threads: int, library: Optional[Path], isa: Optional[str]) -> None:
+    def __init__(self, bundle: Bundle, variant: str, options: EngineOptions) -> None:
+        """options: as in `EngineOptions`, but `library` is a path or None."""
         super().__init__(bundle, variant)
-        if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
-            raise ConfigError(f"threads is {threads!r}, expected an integer from 1 to {MAX_THREADS}")
-        if isa is not None and library is None:
-            raise ConfigError(
-                f"instruction set {isa!r} was asked for without an operator library; pass library='bundle'"
-            )
-        self.threads = threads
-        self.library = OpLibrary(library) if library is not None else None
-        self._entries = self.library.session_entries(isa) if self.library is not None else {}
+        self.options = options
+        self.library = OpLibrary(options.library) if options.library is not None else None
+        self._entries = self.library.session_entries(options.isa) if self.library is not None else {}
         self.isa = self._entries.get(ISA_ENTRY, self.library.isa) if self.library is not None else None
         self._session: Any = self._new_session()
         self._check_signature()
@@ -83,25 +79,37 @@ class OnnxEngine(Engine):
         values: List[np.ndarray] = self._session.run(self.outputs, feeds)
         return values
 
-    def _bind(self, feeds: Dict[str, np.ndarray], logits: np.ndarray) -> Callable[[], np.ndarray]:
-        session = self._session
-        binding = session.io_binding()
+    def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
+        """ONNX Runtime reads and writes the arrays themselves, so there is nothing to upload."""
+        binding = self._session.io_binding()
         for name, value in feeds.items():
             binding.bind_input(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
-        binding.bind_output(LOGITS, "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
+        rows = self._single_rows(feeds, outputs)
+        for name, value in {**outputs, **rows}.items():
+            binding.bind_output(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
+        run = functools.partial(self._session.run_with_iobinding, binding)
+        if not rows:
+            return Binding(run, _nothing)
 
-        def run(keep_alive: Any = feeds) -> np.ndarray:
-            session.run_with_iobinding(binding)
-            return logits
+        def run_and_repeat() -> None:
+            run()
+            for name, value in rows.items():
+                outputs[name][:] = value
 
-        return run
+        return Binding(run_and_repeat, _nothing)
+
+    def _single_rows(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """A row for each gate of which the model computes one for all samples; only a run tells which these are."""
+        gates = [name for name in outputs if name != LOGITS]
+        values = self._session.run(gates, feeds) if gates else []
+        return {name: value for name, value in zip(gates, values) if len(value) != len(outputs[name])}
 
     def _new_session(self, profile_prefix: Optional[Path] = None) -> Any:
         """Another session made exactly like this engine's, optionally with the profiler on."""
         path = self.bundle.variant(self.variant)
         if self.library is None:
-            return open_session(path, self.threads, None, profile_prefix)
-        return open_session(path, self.threads, self.library.path, profile_prefix, self._entries)
+            return open_session(path, self.options.threads, None, profile_prefix)
+        return open_session(path, self.options.threads, self.library.path, profile_prefix, self._entries)
 
     def _check_signature(self) -> None:
         """The model has the inputs and outputs that the manifest promises; InputError otherwise."""
@@ -117,14 +125,5 @@ class OnnxEngine(Engine):
             )
 
 
-def open_onnx(
-    bundle: Bundle, variant: str, threads: int, library: Optional[PathLike], isa: Optional[str]
-) -> OnnxEngine:
-    """The engine of one variant; library and isa as in `sanp_runtime.load`."""
-    where: Optional[Path] = None
-    if library == "bundle":
-        # The dense variant has no gated node: it runs in plain ONNX Runtime, as the baseline should.
-        where = None if variant == DENSE else bundle.library()
-    elif library is not None:
-        where = Path(library)
-    return OnnxEngine(bundle, variant, threads, where, isa if variant != DENSE else None)
+def _nothing() -> None:
+    """What a processor does to take over new values."""

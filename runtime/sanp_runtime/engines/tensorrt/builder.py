@@ -28,9 +28,9 @@ def build(
 ) -> Bundle:
     """Build plugin and engines for this machine and replace the bundle by one that holds them.
 
-    tool: "python" (the tensorrt package), "trtexec", or "auto": the package where it can be imported. log: called with
-    one sentence before each step. plugin: a library that was compiled before, otherwise it is compiled from the sources
-    in the bundle. Nothing is replaced unless every layer that should be our plugin is proven to be it. Raises
+    tool: "python" (the tensorrt package), "trtexec", or "auto": the package where it can be imported. plugin: a library
+    that was compiled before, otherwise it is compiled from the sources in the bundle. log: called with one sentence
+    before each step. Nothing is replaced unless every layer that should be our plugin is proven to be it. Raises
     TargetError if something is missing here, AccelerationError if a layer is not ours, InputError for a damaged bundle.
     """
     bundle = open_bundle(Path(path).resolve())

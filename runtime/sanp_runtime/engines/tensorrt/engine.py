@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from sanp_runtime.bundle.reader import Bundle, PathLike
-from sanp_runtime.contract import LOGITS, PLUGIN_FILE, mask_input
-from sanp_runtime.engines.base import Engine
-from sanp_runtime.engines.proof import Proof, expected_nodes
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.engines.bound_call import Binding
+from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt.api import Tensorrt
+from sanp_runtime.engines.tensorrt.base import TensorrtBase, repeat_rows
 from sanp_runtime.engines.tensorrt.cuda import Cuda
-from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
+from sanp_runtime.engines.tensorrt.layers import node_name
 from sanp_runtime.engines.tensorrt.plugin import load_plugin
-from sanp_runtime.engines.tensorrt.tools import has_package
-from sanp_runtime.engines.tensorrt.trtexec_engine import TrtexecEngine
-from sanp_runtime.engines.tensorrt.versions import build_command, check_same, find_trtexec
 from sanp_runtime.measure.node_times import NodeTime, aggregate_rows
 from sanp_targets.errors import ConfigError, InputError, TargetError
 
 
-class TensorrtEngine(Engine):
+class TensorrtEngine(TensorrtBase):
     """An engine with its device memory for up to `max_batch` samples; larger batches run in parts."""
 
     INCLUDES = (
@@ -32,20 +29,15 @@ class TensorrtEngine(Engine):
     PROFILED_BY = "TensorRT's profiler"
 
     def __init__(self, bundle: Bundle, variant: str) -> None:
-        super().__init__(bundle, variant)
         self._trt = Tensorrt()
         self._bound: Optional[Dict[str, int]] = None
-        self.max_batch = int(self.manifest.build["batch"]["max"])
-        plugin = bundle.path / PLUGIN_FILE
         self._cuda = Cuda()
         try:
-            self.fingerprint = {"tensorrt": self._trt.version, **self._cuda.describe()}
-            check_same(self.manifest.build["fingerprint"], self.fingerprint, bundle.path)
-            if PLUGIN_FILE in self.manifest.files:
-                load_plugin(plugin)
-            name = self.manifest.build["engines"][variant]["file"]
-            self._engine = self._trt.load((bundle.path / name).read_bytes(), name)
-            self._check_signature(name)
+            super().__init__(bundle, variant, {"tensorrt": self._trt.version, **self._cuda.describe()})
+            if self._plugin is not None:
+                load_plugin(self._plugin)
+            self._engine = self._trt.load(self._file.read_bytes(), self._file.name)
+            self._check_signature()
             self._context: Any = self._engine.create_execution_context()
             self._allocate()
         except BaseException:
@@ -53,17 +45,9 @@ class TensorrtEngine(Engine):
             raise
 
     def proof(self) -> Proof:
-        """Compare TensorRT's inspector with the layers that should be ours."""
-        expected = expected_nodes(self.manifest, self.variant)
-        layers = read_layers(self._trt.layer_information(self._engine))
-        return Proof(
-            variant=self.variant,
-            gated_nodes=expected,
-            accelerated=our_layers(layers, expected),
-            isa=f"sm_{self.fingerprint['sm']}",
-            library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
-            seen_in=f"TensorRT {self._trt.version}'s engine inspector",
-        )
+        """Compare TensorRT's inspector with the layers that should be ours; InputError for the dense variant."""
+        seen_in = f"TensorRT {self._trt.version}'s engine inspector"
+        return self._prove(self._trt.layer_information(self._engine), seen_in)
 
     def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
         """Layers of the engine in order of execution, under the node they compute; fused layers under their first one.
@@ -84,63 +68,58 @@ class TensorrtEngine(Engine):
             self._context, self._bound = usual, None
         return aggregate_rows([[(node_name(name), ms) for name, ms in rows] for rows in calls], skip)
 
-    def accelerator(self) -> Dict[str, Any]:
-        """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
-        return dict(self.fingerprint)
-
-    def versions(self) -> Dict[str, str]:
-        """TensorRT, CUDA and driver."""
-        return {key: str(self.fingerprint[key]) for key in ("tensorrt", "cuda", "driver")}
-
     def close(self) -> None:
         """Free the device memory and the engine."""
         if not self._closed:
+            super().close()
             self._context = self._engine = None
             self._cuda.close()
-        super().close()
 
-    def _run(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
-        parts = []
-        for start in range(0, n, self.max_batch):
-            rows = slice(start, min(start + self.max_batch, n))
-            count = rows.stop - rows.start
-            self._execute({name: value if len(value) == 1 < n else value[rows] for name, value in feeds.items()}, count)
-            values = [np.empty((count, width), np.float32) for width in self._widths]
-            for name, value in zip(self.outputs, values):
-                self._cuda.download(value, self._memory[name])
-            self._cuda.synchronize()
-            parts.append(values)
-        return [np.concatenate(columns) for columns in zip(*parts)]
+    def _run_part(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
+        self._execute(feeds, n)
+        values = {name: np.empty((n, width), np.float32) for name, width in self._widths.items()}
+        self._fetch(values)
+        return [values[name] for name in self.outputs]
 
-    def _bind(self, feeds: Dict[str, np.ndarray], logits: np.ndarray) -> Callable[[], np.ndarray]:
-        n = len(logits)
+    def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
+        """Device memory of its own for the inputs, so that several bound calls keep theirs apart."""
+        n = len(next(iter(feeds.values())))
         if n > self.max_batch:
             raise ConfigError(
                 f"the batch has {n} samples, the engine was built for at most {self.max_batch}; use a smaller batch or "
                 "compile with a larger --max-batch"
             )
-        places = {name: self._place(name, value, n) for name, value in feeds.items()}
-        cuda, context, source = self._cuda, self._context, self._memory[LOGITS]
+        places = {name: self._cuda.allocate(repeat_rows(value, n).nbytes) for name, value in feeds.items()}
+        context, stream = self._context, self._cuda.stream
 
-        def run(keep_alive: Any = feeds) -> np.ndarray:
+        def upload() -> None:
+            for name, value in feeds.items():
+                self._cuda.upload(places[name], repeat_rows(value, n))
+
+        def run() -> None:
             self._point(n, places)
-            if not context.execute_async_v3(cuda.stream):
-                raise TargetError(f"TensorRT could not run {self.variant}; build the engines of this bundle again")
-            cuda.download(logits, source)
-            cuda.synchronize()
-            return logits
+            if not context.execute_async_v3(stream):
+                raise self._not_run()
+            self._fetch(outputs)
 
-        return run
+        upload()
+        return Binding(run, upload)
 
     def _execute(self, feeds: Dict[str, np.ndarray], n: int) -> None:
         """Upload into the shared input buffers and enqueue."""
         for name, value in feeds.items():
-            self._cuda.upload(self._memory[name], self._rows(value, n))
+            self._cuda.upload(self._memory[name], repeat_rows(value, n))
         places = {name: self._memory[name] for name in feeds}
         self._bound = None
         self._point(n, places)
         if not self._context.execute_async_v3(self._cuda.stream):
-            raise TargetError(f"TensorRT could not run {self.variant}; build the engines of this bundle again")
+            raise self._not_run()
+
+    def _fetch(self, values: Dict[str, np.ndarray]) -> None:
+        """Copy outputs to the host and wait for everything that was queued."""
+        for name, value in values.items():
+            self._cuda.download(value, self._memory[name])
+        self._cuda.synchronize()
 
     def _point(self, n: int, places: Dict[str, int]) -> None:
         """Tell the context shapes and addresses, unless they are those of the last call; masks not given are ones."""
@@ -153,54 +132,27 @@ class TensorrtEngine(Engine):
             self._context.set_tensor_address(name, self._memory[name])
         self._bound = places
 
-    def _place(self, name: str, value: np.ndarray, n: int) -> int:
-        rows = self._rows(value, n)
-        pointer = self._cuda.allocate(rows.nbytes)
-        self._cuda.upload(pointer, rows)
-        return pointer
-
-    @staticmethod
-    def _rows(value: np.ndarray, n: int) -> np.ndarray:
-        """One row per sample: TensorRT's mask inputs do not broadcast."""
-        return np.ascontiguousarray(np.broadcast_to(value, (n, *value.shape[1:])))
-
     def _allocate(self) -> None:
-        widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._inputs: Dict[str, Tuple[int, ...]] = {self.manifest.input["name"]: tuple(self.manifest.input["shape"])}
-        self._inputs.update({mask_input(name): (width,) for name, width in widths.items()})
-        self._widths = [self.manifest.classes, *widths.values()]
-        floats = {name: int(np.prod(shape)) for name, shape in self._inputs.items()}
-        floats.update(dict(zip(self.outputs, self._widths)))
+        self._inputs.update({name: (width,) for name, width in self._masks.items()})
+        floats = {**{name: int(np.prod(shape)) for name, shape in self._inputs.items()}, **self._widths}
         self._memory = {name: self._cuda.allocate(4 * self.max_batch * count) for name, count in floats.items()}
-        ones = np.ones((self.max_batch, max(self._widths)), np.float32)
+        ones = np.ones((self.max_batch, max(self._widths.values())), np.float32)
         self._ones = self._cuda.allocate(ones.nbytes)
         self._cuda.upload(self._ones, ones)
 
-    def _check_signature(self, name: str) -> None:
+    def _check_signature(self) -> None:
         found = self._trt.tensors(self._engine)
-        expected = dict.fromkeys([self.manifest.input["name"], *(mask_input(layer) for layer in self.gated)], True)
+        expected = dict.fromkeys([self.manifest.input["name"], *self._masks], True)
         expected.update(dict.fromkeys(self.outputs, False))
         if found != expected:
             wrong = sorted(set(found.items()) ^ set(expected.items()))
             raise InputError(
-                f"{name}: has the wrong inputs and outputs ({wrong!r:.200}), expected those of the manifest; "
-                "build the engines of this bundle again"
+                f"{self._file.name}: has the wrong inputs and outputs ({wrong!r:.200}), expected those of the "
+                "manifest; build the engines of this bundle again"
             )
 
-
-def open_tensorrt(
-    bundle: Bundle, variant: str, threads: int, library: Optional[PathLike], isa: Optional[str]
-) -> Engine:
-    """The engine of one variant; TargetError if the bundle has no engines yet or they do not belong here."""
-    if threads != 1 or library != "bundle" or isa is not None:
-        raise ConfigError(
-            f"threads={threads}, library={library!r}, isa={isa!r} were asked of a TensorRT bundle, which has none of "
-            "them; leave them out"
+    def _not_run(self) -> TargetError:
+        return TargetError(
+            f"TensorRT could not run the variant {self.variant}, expected it to; build the engines of this bundle again"
         )
-    if "engines" not in bundle.manifest.build:
-        raise TargetError(
-            f"{bundle.path}: has no engines yet, expected those of this device; build them: "
-            f"{build_command(bundle.path)}"
-        )
-    path = None if has_package() else find_trtexec()
-    return TensorrtEngine(bundle, variant) if path is None else TrtexecEngine(bundle, variant, path)

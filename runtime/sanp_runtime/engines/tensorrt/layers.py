@@ -54,12 +54,6 @@ def our_layers(layers: List[EngineLayer], expected: Mapping[str, str]) -> Tuple[
     return tuple(name for name, op in expected.items() if name in found and found[name].plugin in (op, ""))
 
 
-def reformats(layers: List[EngineLayer], expected: Mapping[str, str]) -> int:
-    """Copies that TensorRT inserted beside our nodes because it chose another type or layout there; ideally none."""
-    copies = [layer for layer in layers if "reformat" in layer.kind.lower() or "reformat" in layer.name.lower()]
-    return sum(any(node in expected for node in _NODE.findall(layer.name)) for layer in copies)
-
-
 def node_name(layer: str) -> str:
     """The ONNX node in the name of a layer ("PWN(stem/act)" -> "stem/act"), or the name itself."""
     match = _NODE.search(layer)

@@ -9,26 +9,27 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import LOGITS, PLUGIN_FILE, mask_input
 from sanp_runtime.engines.base import Engine
-from sanp_runtime.engines.proof import Proof, expected_nodes
+from sanp_runtime.engines.bound_call import Binding
+from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt import trtexec
-from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
-from sanp_runtime.engines.tensorrt.versions import check_same, gpu, trtexec_version
+from sanp_runtime.engines.tensorrt.base import TensorrtBase, repeat_rows
+from sanp_runtime.engines.tensorrt.layers import node_name
+from sanp_runtime.engines.tensorrt.versions import gpu, trtexec_version
 from sanp_runtime.measure.node_times import NodeTime, aggregate_rows
 from sanp_runtime.measure.timing import Measurement, WarmUp
-from sanp_targets.errors import InputError
+from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.sensors import read_sensors
 
 _MIN_CALLS = 20
 
 
-class TrtexecEngine(Engine):
+class TrtexecEngine(TensorrtBase):
     """An engine file and the trtexec that runs it."""
 
     INCLUDES = (
@@ -38,31 +39,17 @@ class TrtexecEngine(Engine):
     PROFILED_BY = "trtexec's profile"
 
     def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
-        super().__init__(bundle, variant)
         self._trtexec, self._version = path, trtexec_version(path)
-        self.fingerprint = {"tensorrt": self._version, **gpu()}
-        check_same(self.manifest.build["fingerprint"], self.fingerprint, bundle.path)
-        self.max_batch = int(self.manifest.build["batch"]["max"])
-        self._file = bundle.path / self.manifest.build["engines"][variant]["file"]
-        self._plugin = str(bundle.path / PLUGIN_FILE) if PLUGIN_FILE in self.manifest.files else None
+        super().__init__(bundle, variant, {"tensorrt": self._version, **gpu()})
 
     def proof(self) -> Proof:
-        """Compare trtexec's layer information with the layers that should be ours."""
-        expected = expected_nodes(self.manifest, self.variant)
+        """Compare trtexec's layer information with the layers that should be ours; InputError for the dense variant."""
         sample = np.zeros((1, *self.manifest.input["shape"]), np.float32)
         with tempfile.TemporaryDirectory(prefix="sanp-trtexec-") as name:
             info = Path(name) / "layers.json"
             flags = ["--profilingVerbosity=detailed", f"--exportLayerInfo={info}", "--iterations=1", "--duration=0"]
             self._call(Path(name), self._feeds(sample, None), 1, flags)
-            layers = read_layers(_text(info))
-        return Proof(
-            variant=self.variant,
-            gated_nodes=expected,
-            accelerated=our_layers(layers, expected),
-            isa=f"sm_{self.fingerprint['sm']}",
-            library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
-            seen_in=f"TensorRT {self._version}'s layer information",
-        )
+            return self._prove(_text(info), f"TensorRT {self._version}'s layer information")
 
     def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
         """Layers from trtexec's profile of every distinct batch; it warms up itself, so that `skip` has no effect."""
@@ -75,14 +62,6 @@ class TrtexecEngine(Engine):
                 self._call(Path(name), self._feeds(batch, None), len(batch), flags)
                 calls.append([(node_name(layer), ms) for layer, ms in trtexec.read_profile(_text(profile))])
         return aggregate_rows(calls)
-
-    def accelerator(self) -> Dict[str, Any]:
-        """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
-        return dict(self.fingerprint)
-
-    def versions(self) -> Dict[str, str]:
-        """TensorRT, CUDA and driver."""
-        return {key: str(self.fingerprint[key]) for key in ("tensorrt", "cuda", "driver")}
 
     @classmethod
     def measure_together(
@@ -113,38 +92,31 @@ class TrtexecEngine(Engine):
             self._call(Path(name), self._feeds(batch, None), len(batch), flags)
             return trtexec.read_times(_text(times)).compute_ms
 
-    def _run(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
-        parts = []
-        for start in range(0, n, self.max_batch):
-            count = min(self.max_batch, n - start)
-            part = {name: v if len(v) == 1 < n else v[start : start + count] for name, v in feeds.items()}
-            with tempfile.TemporaryDirectory(prefix="sanp-trtexec-") as name:
-                outputs = Path(name) / "outputs.json"
-                self._call(Path(name), part, count, trtexec.output_flags(str(outputs)))
-                found = trtexec.read_outputs(_text(outputs))
-            missing = [output for output in self.outputs if output not in found]
-            if missing:
-                raise InputError(f"{self._file}: has no output {missing[0]}, expected {self.outputs}; build it again")
-            parts.append([found[output] for output in self.outputs])
-        return [np.concatenate(columns) for columns in zip(*parts)]
+    def _run_part(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
+        with tempfile.TemporaryDirectory(prefix="sanp-trtexec-") as name:
+            outputs = Path(name) / "outputs.json"
+            self._call(Path(name), feeds, n, trtexec.output_flags(str(outputs)))
+            found = trtexec.read_outputs(_text(outputs))
+        missing = [output for output in self.outputs if output not in found]
+        if missing:
+            raise InputError(f"{self._file}: has no output {missing[0]}, expected {self.outputs}; build it again")
+        return [found[output] for output in self.outputs]
 
-    def _bind(self, feeds: Dict[str, np.ndarray], logits: np.ndarray) -> Callable[[], np.ndarray]:
-        def run() -> np.ndarray:
-            np.copyto(logits, self._run(feeds, len(logits))[self.outputs.index(LOGITS)])
-            return logits
-
-        return run
+    def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
+        raise ConfigError(
+            "trtexec starts a process for every call, so that nothing can be bound, expected TensorRT's Python package "
+            "for that; install it, or call the engine itself: engine(x)"
+        )
 
     def _call(self, folder: Path, feeds: Mapping[str, np.ndarray], n: int, flags: Sequence[str]) -> None:
-        widths = {mask_input(name): self.manifest.layer(name).c_out for name in self.gated}
-        whole = {**{name: np.ones((1, width), np.float32) for name, width in widths.items()}, **feeds}
+        whole = {**{name: np.ones((1, width), np.float32) for name, width in self._masks.items()}, **feeds}
         inputs = {}
         for index, (name, value) in enumerate(whole.items()):
-            shape = (n, *value.shape[1:])
-            path = folder / f"{index}.bin"
-            path.write_bytes(np.ascontiguousarray(np.broadcast_to(value, shape)).tobytes())
-            inputs[name] = (str(path), shape)
-        line = trtexec.run_line(self._version, str(self._file), self._plugin, inputs)
+            rows, path = repeat_rows(value, n), folder / f"{index}.bin"
+            path.write_bytes(rows.tobytes())
+            inputs[name] = (str(path), rows.shape)
+        plugin = str(self._plugin) if self._plugin is not None else None
+        line = trtexec.run_line(self._version, str(self._file), plugin, inputs)
         trtexec.run(self._trtexec, [*line, *flags])
 
 

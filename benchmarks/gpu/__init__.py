@@ -1,0 +1,1 @@
+"""The CUDA kernels against cuDNN; README.md names the command."""

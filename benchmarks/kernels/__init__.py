@@ -1,0 +1,1 @@
+"""Single layers and single nodes of the CPU kernels; README.md names the commands."""

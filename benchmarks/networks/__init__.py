@@ -1,0 +1,1 @@
+"""Whole networks: their shapes, graphs and masks, and what they cost; README.md names the commands."""

@@ -1,0 +1,49 @@
+"""Random masks, what they leave of the multiply-adds, and the kept fraction that reaches a given cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.networks.shapes import Conv, Network
+
+
+def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndarray:
+    """[1, channels] of ones and zeros with round(keep * channels) ones, at least one."""
+    mask = np.zeros((1, channels), np.float32)
+    mask[0, rng.permutation(channels)[: max(1, round(keep * channels))]] = 1
+    return mask
+
+
+def network_masks(network: Network, keep: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Random gates for one sample, and the channels that can be non-zero: an addition takes the union of its inputs."""
+    feeds: dict[str, np.ndarray] = {}
+    support = {"x": np.ones((1, 3), np.float32)}
+    for name, node in network.nodes.items():
+        if not isinstance(node, Conv):
+            support[name] = support[node[1]]
+            continue
+        scale = random_mask(node.layer.c_out, keep, rng)
+        feeds[f"{name}.scale"], feeds[f"{name}.shift"] = scale, np.zeros_like(scale)
+        feeds[f"{name}.active"] = support[node.source]
+        support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
+    return feeds
+
+
+def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:
+    """Kept multiply-adds over dense ones."""
+    kept = sum(
+        conv.layer.macs * float(masks[f"{name}.scale"].mean()) * float(masks[f"{name}.active"].mean())
+        for name, conv in network.convs.items()
+    )
+    return kept / network.macs
+
+
+def keep_for_cost(network: Network, cost: float) -> float:
+    """The largest kept fraction of every layer at which random masks stay below `cost`, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        rng = np.random.default_rng(0)
+        reached = np.mean([network_cost(network, network_masks(network, middle, rng)) for _ in range(4)])
+        low, high = (middle, high) if reached < cost else (low, middle)
+    return low

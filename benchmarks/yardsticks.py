@@ -1,0 +1,39 @@
+"""Yardsticks in C++, compiled where they run: how fast this core multiplies and adds."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sessions import Library
+
+NATIVE = Path(__file__).resolve().parents[1] / "runtime/native"
+
+
+@functools.cache
+def compiled(source: Path) -> ctypes.CDLL:
+    """A C++ file as a library. OSError without a compiler, CalledProcessError if it refuses the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / f"{source.stem}.so"
+        options = ["-O3", "-std=c++17", "-pthread", "-shared", "-fPIC", "-I", NATIVE]
+        subprocess.run(["c++", *options, source, "-o", library], check=True)
+        return ctypes.CDLL(str(library))
+
+
+def measure_ceiling(isa: str) -> float | None:
+    """GFLOP/s of register-only multiply-adds on this core; None for an instruction set without such a yardstick."""
+    function = compiled(NATIVE / "tests/cpu/ceiling.cc").sanp_fma_ceiling
+    function.restype = ctypes.c_double
+    return float(function(isa.encode())) or None
+
+
+def started(library: Library, winograd: int | None) -> dict[str, Any]:
+    """Print the conditions of a run of our kernels; the head of its result file."""
+    ceiling = measure_ceiling(library.isa)
+    rate = "FMA ceiling not measured" if ceiling is None else f"FMA ceiling {ceiling:.1f} GFLOP/s on one core"
+    print(f"{library.text}, {rate}")
+    return {**library.origin(), "ceiling_gflops": ceiling, "winograd": winograd}

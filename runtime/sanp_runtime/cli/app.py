@@ -1,0 +1,46 @@
+"""`python -m sanp_runtime COMMAND`: the parser, and what an error or Ctrl-C returns.
+
+Results go to standard output (one JSON object with --json), messages to standard error. Exit codes: 0 pass, 1 a check
+failed, 2 bad usage or input, 3 backend or target not available, 4 measurement not valid, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Optional, Sequence
+
+from sanp_runtime.cli import build_command, info_command, profile_command, run_command, self_test_command, time_command
+from sanp_targets.errors import SanpError
+
+# In the order of `--help`; a command is a module with `add(commands)`.
+COMMANDS = (run_command, self_test_command, profile_command, time_command, build_command, info_command)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command and return its exit code; usage errors exit with 2 as argparse does."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except SanpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=_program(), description="Run, test and measure a bundle here.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def _program() -> str:
+    """How this was called: from the archive in a bundle, or as a module."""
+    called = Path(sys.argv[0]).name if sys.argv else ""
+    return f"python3 {called}" if called.endswith(".pyz") else "python -m sanp_runtime"

@@ -1,0 +1,34 @@
+"""`info`: what a bundle is, whether its files are intact, and what this machine is."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.cli.arguments import add_command, print_result
+from sanp_runtime.profile.tuning_note import tuning_note
+from sanp_targets.device import describe, fingerprint
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    add_command(commands, "info", run, "show what a bundle is and what this machine is")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    bundle, device = open_bundle(arguments.bundle), fingerprint()
+    manifest = bundle.manifest
+    row = {"digest": bundle.digest(), "manifest": manifest.to_json(), "device": device}
+    shape = "x".join(str(size) for size in manifest.input["shape"])
+    lines = [
+        f"{manifest.name}: {shape} to {manifest.classes} classes, {manifest.dense_macs / 1e6:.1f} M MACs dense",
+        f"{len(manifest.gated)} gated of {len(manifest.layers)} layers, for {manifest.target['name']}",
+        f"made {manifest.created} with {', '.join(f'{name} {version}' for name, version in manifest.made_by.items())}",
+        f"content {bundle.digest()[:16]}, {len(manifest.files)} files verified",
+        f"this machine: {describe(device)}",
+    ]
+    note = tuning_note(manifest.options, device, None)
+    lines += [note] if note else []
+    print_result(arguments, row, lines)

@@ -1,0 +1,35 @@
+"""`profile`: latency of the variants dense, open and gated side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.cli.arguments import add_command, add_engine_options, engine_options, print_result
+from sanp_runtime.profile.profile import profile
+from sanp_runtime.profile.text import profile_lines, require_valid
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    parser = add_command(commands, "profile", run, "measure the variants dense, open (every gate open) and gated")
+    add_engine_options(parser)
+    parser.add_argument("--duration", type=float, default=10.0, help="seconds of measurement [default: 10]")
+    parser.add_argument("--batch", type=int, default=1, help="samples per call [default: 1]")
+    parser.add_argument("--output", "-o", help="also write the JSON, raw values included, to this file")
+    parser.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the numbers must not be quoted")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    result = profile(
+        arguments.bundle, engine_options(arguments), duration_s=arguments.duration, batch=arguments.batch
+    ).to_json()
+    if arguments.output is not None:
+        write_atomically(Path(arguments.output), json.dumps(result, indent=1, allow_nan=False).encode())
+    print_result(arguments, result, profile_lines(result))
+    if not arguments.allow_invalid:
+        require_valid(result)

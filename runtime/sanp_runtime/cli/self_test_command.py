@@ -1,0 +1,29 @@
+"""`self-test`: kernels, gates and accuracy against the reference samples in the bundle."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sanp_runtime.cli.arguments import add_command, add_engine_options, engine_options, print_result
+from sanp_runtime.validate import self_test
+from sanp_targets.errors import ValidationError
+
+
+def add(commands: Any) -> None:
+    """Register the command."""
+    text = "check kernels, gates and accuracy against the reference samples in the bundle"
+    add_engine_options(add_command(commands, "self-test", run, text, aliases=["validate"]))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    result = self_test(arguments.bundle, engine_options(arguments))
+    print_result(arguments, result.to_json(), result.lines())
+    if result.proof is not None:
+        result.proof.require()
+    if not result.passed:
+        raise ValidationError(
+            f"{arguments.bundle}: the self-test failed in {', '.join(result.failed_levels())}, expected every level to "
+            "pass; see the lines above"
+        )

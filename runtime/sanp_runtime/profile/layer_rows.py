@@ -1,0 +1,89 @@
+"""The table of layers in a profile: what each costs, how far its gate is open, how long it takes in each variant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from sanp_runtime.contract import DENSE, GATED, OPEN
+from sanp_runtime.measure.node_times import NodeTime
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import dense_macs, sample_macs
+from sanp_runtime.profile.layer_times import gate_times, layer_times
+
+
+@dataclass(frozen=True)
+class NodeTimes:
+    """Times of the nodes of one variant, in ms per call.
+
+    layers: of all nodes of a layer; gates: of those that decide its gate, a part of it; total_ms: of all nodes;
+    other_ms: of those that belong to no layer.
+    """
+
+    layers: Mapping[str, float]
+    gates: Mapping[str, float]
+    total_ms: float
+    other_ms: float
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer. Times are None where the backend does not tell them; the last two facts are None without a gate.
+
+    open_fraction: share of open decisions over samples and channels. varies: whether they differ between samples.
+    """
+
+    name: str
+    gated: bool
+    channels: Tuple[int, int]
+    kernel: Tuple[int, int]
+    out_hw: Tuple[int, int]
+    macs_dense: int
+    macs_gated: float
+    open_fraction: Optional[float]
+    varies: Optional[bool]
+    dense_ms: Optional[float]
+    open_ms: Optional[float]
+    gated_ms: Optional[float]
+    gate_ms: Optional[float]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        lists = {key: list(getattr(self, key)) for key in ("channels", "kernel", "out_hw")}
+        return {**asdict(self), **lists}
+
+
+def node_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> NodeTimes:
+    """Sums of one variant from its executed nodes."""
+    times = layer_times(layers, nodes)
+    total = sum(node.typical_ms for node in nodes)
+    return NodeTimes(times, gate_times(layers, nodes), total, total - sum(times.values()))
+
+
+def layer_rows(
+    layers: Sequence[Layer], scales: Mapping[str, np.ndarray], nodes: Mapping[str, NodeTimes]
+) -> List[LayerRow]:
+    """A row per layer. scales: gated layer -> [n, Co], 0 = closed; nodes: variant -> its times."""
+    return [_row(layer, scales, nodes) for layer in layers]
+
+
+def _row(layer: Layer, scales: Mapping[str, np.ndarray], nodes: Mapping[str, NodeTimes]) -> LayerRow:
+    macs = float(sample_macs((layer,), scales).mean()) if scales else float(dense_macs((layer,)))
+    decisions = scales[layer.name] != 0 if layer.gated else None
+    return LayerRow(
+        name=layer.name,
+        gated=layer.gated,
+        channels=(layer.c_in, layer.c_out),
+        kernel=layer.kernel,
+        out_hw=layer.out_hw,
+        macs_dense=dense_macs((layer,)),
+        macs_gated=macs,
+        open_fraction=float(decisions.mean()) if decisions is not None else None,
+        varies=bool(decisions.std(axis=0).any()) if decisions is not None else None,
+        dense_ms=nodes[DENSE].layers.get(layer.name),
+        open_ms=nodes[OPEN].layers.get(layer.name),
+        gated_ms=nodes[GATED].layers.get(layer.name),
+        gate_ms=nodes[GATED].gates.get(layer.name),
+    )

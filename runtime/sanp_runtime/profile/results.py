@@ -1,0 +1,121 @@
+"""The result of a profile, typed, and its JSON, which the report and other tools read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from sanp_runtime.engines.proof import Proof
+from sanp_runtime.measure.stats import stats
+from sanp_runtime.measure.timing import Measurement, WarmUp
+from sanp_runtime.measure.verdict import Validity
+from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
+from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
+from sanp_targets.sensors import Reading
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class VariantTimes:
+    """latency: the block of `stats`, raw values included; typical_ms, spread_ms: see `Measurement`."""
+
+    latency: Mapping[str, Any]
+    typical_ms: float
+    spread_ms: Mapping[str, float]
+    warm_up: WarmUp
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How it was measured: threads and samples per call, seconds, number of samples and whose they are.
+
+    cpus: the processors that the process was pinned to, None if it was not.
+    """
+
+    threads: int
+    batch: int
+    duration_s: float
+    samples: int
+    source: str
+    cpus: Optional[Tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Latency of the variants `dense`, `open` and `gated` on the same samples, and whether it may be quoted.
+
+    includes: what a latency contains; node_source: whose account the times per node are; readings: the first and the
+    last look at the sensors; library: version and instruction set of the kernels; tuning_note: a sentence if the bundle
+    was tuned on another machine. The remaining fields are described by their types.
+    """
+
+    created: str
+    bundle: Mapping[str, Any]
+    settings: RunSettings
+    includes: str
+    variants: Mapping[str, VariantTimes]
+    macs: Macs
+    ratios: Ratios
+    samples: Tuple[SampleRow, ...]
+    correlation: Optional[float]
+    layers: Tuple[LayerRow, ...]
+    nodes: Mapping[str, NodeTimes]
+    node_source: str
+    validity: Validity
+    readings: Tuple[Reading, Reading]
+    elapsed_s: float
+    device: Mapping[str, Any]
+    device_id: str
+    device_name: str
+    versions: Mapping[str, str]
+    proof: Proof
+    tuning_note: Optional[str]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON; runtime/README.md names the keys."""
+        first, last = self.readings
+        cpus = self.settings.cpus
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "profile",
+            "created": self.created,
+            "bundle": dict(self.bundle),
+            "settings": {**asdict(self.settings), "cpus": None if cpus is None else list(cpus)},
+            "includes": self.includes,
+            "variants": {name: times.to_json() for name, times in self.variants.items()},
+            "macs": asdict(self.macs),
+            "ratios": asdict(self.ratios),
+            "samples": [asdict(row) for row in self.samples],
+            "correlation": self.correlation,
+            "layers": [row.to_json() for row in self.layers],
+            "node_times": {
+                "perturbed": True,
+                "note": f"from {self.node_source} in a separate run, which slows every node down: read as shares",
+                **{name: {"total_ms": row.total_ms, "other_ms": row.other_ms} for name, row in self.nodes.items()},
+            },
+            "validity": self.validity.to_json(),
+            "sensors": {"first": first.to_json(), "last": last.to_json()},
+            "elapsed_s": self.elapsed_s,
+            "device": dict(self.device),
+            "device_id": self.device_id,
+            "device_name": self.device_name,
+            "versions": dict(self.versions),
+            "library": {"version": self.proof.library_version, "isa": self.proof.isa},
+            "proof": self.proof.to_json(),
+            "tuning_note": self.tuning_note,
+        }
+
+
+def variant_times(measurement: Measurement, variant: str) -> VariantTimes:
+    """What a measurement says about one variant."""
+    return VariantTimes(
+        latency=stats(measurement.latency_ms[variant]),
+        typical_ms=measurement.typical_ms(variant),
+        spread_ms=measurement.spread_ms(variant),
+        warm_up=measurement.warm_up[variant],
+    )

@@ -1,0 +1,41 @@
+"""A profile in lines for a person; both command lines print these."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from sanp_runtime.measure.verdict import NOISY, THROTTLED
+from sanp_targets.errors import MeasurementError
+
+
+def profile_lines(profile: Mapping[str, Any]) -> List[str]:
+    """A row per variant, what was gained, and the verdict. profile: `Profile.to_json()`, or a file that holds it."""
+    lines = [f"{'':8}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}{'mean ms':>10}{'calls':>8}"]
+    for name, times in profile["variants"].items():
+        block = times["latency"]
+        p99 = "-" if block["p99"] is None else f"{block['p99']:.3f}"
+        lines.append(
+            f"{name:8}{block['p50']:10.3f}{block['p90']:10.3f}{p99:>10}{block['mean']:10.3f}{block['count']:8}"
+        )
+    ratios = profile["ratios"]
+    lines.append(
+        f"{ratios['measured']:.2f}x the speed of dense at 1/{ratios['theoretical']:.2f} of its MACs "
+        f"(efficiency {ratios['efficiency']:.2f}); all gates open: {ratios['overhead']:.2f}x the dense time"
+    )
+    lines += [profile["tuning_note"]] if profile["tuning_note"] else []
+    return [*lines, f"verdict: {verdict_line(profile)}"]
+
+
+def verdict_line(profile: Mapping[str, Any]) -> str:
+    """The verdict with its reasons."""
+    validity = profile["validity"]
+    return f"{validity['verdict']}  {'; '.join(validity['reasons'])}".rstrip()
+
+
+def require_valid(profile: Mapping[str, Any]) -> None:
+    """Raise MeasurementError if the numbers must not be quoted (NOISY or THROTTLED)."""
+    if profile["validity"]["verdict"] in (NOISY, THROTTLED):
+        raise MeasurementError(
+            f"the measurement is {verdict_line(profile)}, expected a quiet machine; stop other work and measure again, "
+            "or pass --allow-invalid"
+        )

@@ -1,0 +1,121 @@
+"""The one comparison of a bundle with PyTorch's reference, at three levels; on a workstation and on a device alike.
+
+L0 replays PyTorch's recorded scales: the kernels alone. L1 compares the gates that the engine decides itself. L2
+compares accuracy. A kernel error, a flipped decision and a lost point of accuracy have different causes and different
+cures, so they are never mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow
+for that, and L0 also compares the kernels with standard operators on the rounded weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Mapping, Optional, Union
+
+import numpy as np
+
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import REPLAY
+from sanp_runtime.engines.base import Engine, Result
+from sanp_runtime.engines.load import load_bundle
+from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.engines.proof import Proof
+from sanp_runtime.validate.gates import GateReport, gate_check
+from sanp_runtime.validate.replay import ReplayReport, replay_check
+from sanp_runtime.validate.task import TaskReport, task_check
+
+SCHEMA_VERSION = 2
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Reports of the levels; `proof` is None where plain ONNX Runtime was asked for."""
+
+    replay: ReplayReport
+    gates: GateReport
+    task: TaskReport
+    proof: Optional[Proof]
+    samples: int
+
+    @property
+    def passed(self) -> bool:
+        """True if every level passed and, with a library, every gated node ran in our kernels."""
+        return (self.proof is None or self.proof.passed) and not self.failed_levels()
+
+    def levels(self) -> Dict[str, Union[ReplayReport, GateReport, TaskReport]]:
+        """Level name -> report."""
+        return {"L0 replay": self.replay, "L1 gates": self.gates, "L2 task": self.task}
+
+    def failed_levels(self) -> List[str]:
+        """Names of the levels that failed."""
+        return [name for name, report in self.levels().items() if not report.passed]
+
+    def lines(self) -> List[str]:
+        """One line for the kernels and one per level, for a person."""
+        rows: Dict[str, Any] = {**({} if self.proof is None else {"kernels": self.proof}), **self.levels()}
+        return [f"{name}: {'PASS' if row.passed else 'FAIL'}  {row.summary()}" for name, row in rows.items()]
+
+    def summary(self) -> str:
+        """The lines as one text."""
+        return "\n".join(self.lines())
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "validation",
+            "passed": self.passed,
+            "samples": self.samples,
+            "L0": self.replay.to_json(),
+            "L1": self.gates.to_json(),
+            "L2": self.task.to_json(),
+            "proof": self.proof.to_json() if self.proof is not None else None,
+        }
+
+
+def compare(
+    bundle: Bundle,
+    reference: Reference,
+    options: Optional[EngineOptions] = None,
+    *,
+    relative: float = 0.99,
+    max_drop: Optional[float] = None,
+) -> Validation:
+    """Run the samples of a reference through a bundle and compare what comes out with it, level by level.
+
+    reference: any number of samples with PyTorch's logits, scales and margins. relative, max_drop: the gates of L2, see
+    `task_check`. A level that fails is reported; a bundle that cannot run raises, as `load_bundle` says.
+    """
+    chosen = options or EngineOptions()
+    layers, precision, rounded = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounded
+    with load_bundle(bundle, options=chosen) as engine:
+        proof = engine.proof() if chosen.library is not None else None
+        own = _run(engine, reference, None)
+    replayed, standard = _replay(bundle, reference, chosen), None
+    if rounded and chosen.library is not None:
+        standard = _replay(bundle, reference, replace(chosen, library=None, isa=None))
+    return Validation(
+        replay=replay_check(layers, reference.logits, replayed, precision, rounded, standard),
+        gates=gate_check(layers, reference, own.gates, precision, rounded),
+        task=task_check(reference, own.logits, relative=relative, max_drop=max_drop),
+        proof=proof,
+        samples=len(reference),
+    )
+
+
+def _replay(bundle: Bundle, reference: Reference, options: EngineOptions) -> np.ndarray:
+    """Logits [N, classes] with the reference's scales fed in."""
+    with load_bundle(bundle, REPLAY, options) as engine:
+        return _run(engine, reference, reference.scales).logits
+
+
+def _run(engine: Engine, reference: Reference, masks: Optional[Mapping[str, np.ndarray]]) -> Result:
+    """All samples in batches; `masks` holds one row per sample."""
+    results = []
+    for start in range(0, len(reference), _BATCH):
+        rows = slice(start, start + _BATCH)
+        part = {name: mask[rows] for name, mask in masks.items()} if masks is not None else None
+        results.append(engine(reference.x[rows], part))
+    gates = {name: np.concatenate([result.gates[name] for result in results]) for name in engine.gated}
+    return Result(np.concatenate([result.logits for result in results]), gates, engine.manifest.layers)

@@ -1,0 +1,102 @@
+"""The benchmarks of the CPU kernels run, ask sessions for what the command line says, and refuse wrong answers."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.kernels import layers, nodes, weights
+from benchmarks.networks import gated, graphs
+from benchmarks.networks.shapes import Layer
+from benchmarks.sessions import Library, require_close
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, library):
+    """Run a command with these words; its result file."""
+
+    def call(module, *words):
+        output = tmp_path / "results.json"
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words), "--json", str(output)])
+        assert module.main() == 0
+        written = json.loads(output.read_text())
+        assert written["library"]["isa"] and len(written["library"]["sha256"]) == 64
+        assert {"cpu_model", "isa", "python", "packages"} <= set(written["machine"])
+        return written
+
+    return call
+
+
+def test_networks(run, capsys):
+    (row,) = run(gated, "--rounds", 2, "--only", "cifar")["networks"]
+    assert row["name"] == "m-cifarnet" and row["cost"] == pytest.approx(0.225, abs=0.005)
+    for side in ("dense", "open", "gated"):
+        assert 0 < row[side]["q1_us"] <= row[side]["median_us"] <= row[side]["q3_us"] and row[side]["n"] == 2
+    assert row["speedup"] == pytest.approx(row["dense"]["median_us"] / row["gated"]["median_us"])
+    assert row["efficiency"] == pytest.approx(row["speedup"] * row["cost"])
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("FMA ceiling", "dense", "all open", "of the MACs"))
+
+
+@pytest.mark.parametrize("isa", ["auto", "portable"])
+def test_layers(run, isa, capsys):
+    written = run(layers, "--rounds", 2, "--only", "128-192", "--isa", isa)
+    (row,) = written["layers"]
+    assert row["name"] == "128-192 3x3/2 @15" and row["networks"] == ["m-cifarnet"]
+    assert [cell["keep"] for cell in row["gated"]] == list(layers.KEEPS)
+    if isa == "portable":  # nobody knows how fast a compiler's code could be
+        assert written["library"]["isa"] == "portable" and written["ceiling_gflops"] is None
+        assert all(cell["of_ceiling"] is None for cell in row["gated"]) and "not measured" in capsys.readouterr().out
+    elif written["ceiling_gflops"]:
+        cell = row["gated"][0]
+        assert cell["of_ceiling"] == pytest.approx(cell["gflops"] / written["ceiling_gflops"])
+
+
+def test_nodes(run, monkeypatch):
+    monkeypatch.setattr(nodes, "ROUNDS", 10)
+    monkeypatch.setattr(nodes, "GATES", nodes.GATES[:1])
+    rows = run(nodes)["nodes"]
+    assert [row["node"] for row in rows] == ["Tanh", "SanpGatedConv", "SanpChannelGate"]
+
+
+def test_weights(run, monkeypatch):
+    monkeypatch.setattr(weights, "COLD_BYTES", 2 << 20)
+    rows = run(weights, "layers", "--rounds", 2, "--only", "512-512 1x1 @2")["layers"]
+    assert [(row["weights"], row["sessions"]) for row in rows] == [("cache", 1), ("memory", 4)]
+    assert all(row["0.3 gain"] > 0 for row in rows)
+
+
+def test_sessions_get_what_was_asked_for(library):
+    """Winograd rounds differently, so the same layer with and without it differs, and only a little."""
+    layer = Layer(64, 64, 32)
+    rng = np.random.default_rng(0)
+    model = graphs.gated_layer(layer, graphs.random_weights(layer, rng))
+    ones = np.ones((1, 64), np.float32)
+    feeds = {
+        "x": rng.standard_normal((1, 64, 32, 32), dtype=np.float32),
+        "scale": ones,
+        "shift": 0 * ones,
+        "active": ones,
+    }
+    made = Library(library, "portable")
+    free, direct = (made.session(model, winograd=tile).run(None, feeds)[0] for tile in (None, 0))
+    assert (free != direct).any()
+    require_close("layer", free, direct)
+
+
+def test_what_the_cpu_lacks_is_refused(library):
+    with pytest.raises(SystemExit, match="altivec"):
+        Library(library, "altivec")
+    with pytest.raises(SystemExit, match=r"sanp\.winograd '3'"):
+        Library(library).session(b"", winograd=3)
+    with pytest.raises(SystemExit, match="does not exist, expected an operator library"):
+        Library(library.with_name("absent.so"))
+
+
+def test_a_wrong_answer_is_refused():
+    right = np.array([1.0, -8.0])
+    require_close("layer", right * (1 + 9e-5), right)
+    for wrong in (right * (1 + 2e-4), right * np.nan):
+        with pytest.raises(SystemExit, match="layer: relative error"):
+            require_close("layer", wrong, right)

@@ -1,0 +1,82 @@
+"""FIXED K ablation: the same share of channels in every layer, chosen per sample by saliency."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from sanp.gating.policy import Decision, GatePolicy
+from sanp.gating.saliency_gate import SaliencyGate
+from sanp.methods.gated import DensityMethod, SaliencySettings, calibrate_threshold
+from sanp.methods.stage import Context
+from sanp_export.spec import SpmGate
+from sanp_targets.errors import ConfigError
+
+
+class TopKGate(SaliencyGate):
+    """The k = ceil(density * C_out) largest saliencies of each sample stay open.
+
+    The k+1-th largest value is the threshold and must be exceeded, so ties close. The gradient flows through the
+    saliency of open channels; there is neither noise nor a cost loss.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, density: float = 0.5, **options: float) -> None:
+        super().__init__(c_in, c_out, **options)  # type: ignore[arg-type]
+        if not 0 < density <= 1:
+            raise ConfigError(f"density is {density}, expected a share of channels in (0, 1]; correct it")
+        self.density = density
+
+    @property
+    def c_out(self) -> int:
+        """Output channels of the layer."""
+        return self.net.fc2.out_features
+
+    @property
+    def k(self) -> int:
+        """Most channels that stay open; the small offset keeps 0.3 * 10 at 3."""
+        return max(1, math.ceil(self.density * self.c_out - 1e-9))
+
+    def set_density(self, density: float) -> None:
+        """Keep ceil(density * C_out) channels from now on."""
+        self.density = density
+
+    def forward(self, x: Tensor) -> Decision:
+        """x [N, C_in, H, W] -> Decision with at most k open channels per sample."""
+        u = self.saliency(x)
+        s = F.relu(u)
+        limit = self.threshold.expand(s.shape[0], 1)
+        if self.k < self.c_out:
+            limit = torch.maximum(limit, s.topk(self.k + 1, dim=1).values[:, -1:])
+        mask = (s > limit).to(s.dtype)
+        return Decision(u, s * mask, mask)
+
+    def export(self) -> SpmGate:
+        """As the learned gate, with k (0 when every channel may stay open)."""
+        return self.export_per_sample(self.k if self.k < self.c_out else 0)
+
+
+class FixedKSettings(SaliencySettings):
+    """Options of FIXED K."""
+
+    standardise: bool = Field(True, description="standardise pooled inputs of the saliency modules")
+    density: float = Field(0.5, gt=0, le=1, description="share of channels that stay open; training sets it")
+
+
+class FixedK(DensityMethod):
+    """The most salient channels of each sample, equally many in every layer."""
+
+    Settings = FixedKSettings
+
+    def make_gate(self, c_in: int, c_out: int) -> GatePolicy:
+        """The top-k gate."""
+        names = ("reduction", "hidden_min", "threshold", "standardise", "density")
+        return TopKGate(c_in, c_out, **{name: getattr(self.settings, name) for name in names})
+
+    def finish(self, context: Context) -> bool:
+        """Set the density, then raise the threshold if the network still costs more than the budget."""
+        changed = super().finish(context)
+        return (self.settings.calibrate and calibrate_threshold(context) > 0) or changed

@@ -1,0 +1,141 @@
+"""What methods with channel gates share: their options, the warm-up and joint stages, and calibration."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
+from sanp.cost.controller import Control
+from sanp.gating.attach import attach_gates
+from sanp.gating.controls import set_density, set_threshold
+from sanp.gating.policy import GatePolicy
+from sanp.methods.base import Method, MethodSettings
+from sanp.methods.stage import Context, Length, Stage, Task
+from sanp.methods.stages.joint import FollowDensity, Penalised, joint
+from sanp.methods.stages.pretrain import pretrain
+from sanp.methods.stages.warm_up import warm_up
+from sanp.settings.train import TrainSettings
+
+_CALIBRATION_IMAGES = 2048
+
+
+class GatedSettings(MethodSettings):
+    """Options of every method with gates."""
+
+    warmup_epochs: int = Field(4, ge=0, le=10000, description="epochs of the gates alone, backbone frozen")
+    joint_epochs: int = Field(60, ge=0, le=10000, description="epochs of everything, against the budget")
+    warmup_lr: float = Field(0.01, gt=0, le=10, description="peak learning rate of the warm-up")
+    joint_lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of the joint stage")
+    gate_lr_scale: float = Field(0.3, gt=0, le=100, description="factor on the joint rate for gate parameters")
+    ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
+    window: int = Field(5, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+
+
+class SaliencySettings(GatedSettings):
+    """Options of methods whose gates have a saliency network."""
+
+    reduction: int = Field(16, ge=1, le=256, description="input channels per hidden unit of a saliency module")
+    hidden_min: int = Field(4, ge=1, le=256, description="smallest hidden width of a saliency module")
+    threshold: float = Field(0.0, ge=0, description="a channel is open when its saliency exceeds this; calibrated")
+    calibrate: bool = Field(True, description="raise the gate threshold at the end if the cost is above the budget")
+
+
+class PenalisedSettings(SaliencySettings):
+    """Options of methods that learn which channels to close from a cost loss."""
+
+    noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
+    soft_share: float = Field(0.5, ge=0, le=1, description="share of gates that are soft in a training step")
+    anneal: float = Field(
+        1.0, ge=0, le=1, description="share of the joint stage over which noise and soft gates fade; 0 = off"
+    )
+    sparsity: Literal["effective", "l1"] = Field(
+        "effective", description="form of the cost loss; l1 is the published one"
+    )
+    cost_gain: float = Field(0.3, ge=0, le=100, description="lambda per unit of cost above the target")
+    lambda_min: float = Field(-0.05, ge=-10, le=0, description="smallest weight of the cost loss")
+    lambda_max: float = Field(1.0, ge=0, le=100, description="largest weight of the cost loss")
+    margin: float = Field(
+        0.02, ge=0, le=0.5, description="how far above the budget joint training aims, for calibration"
+    )
+
+
+class GatedMethod(Method):
+    """Pretrain, attach the gates, warm them up, then train everything; subclasses say which gate and which task."""
+
+    gates = True
+    Settings: ClassVar[type[MethodSettings]] = GatedSettings
+
+    def make_gate(self, c_in: int, c_out: int) -> GatePolicy:
+        """The gate of a layer."""
+        raise NotImplementedError
+
+    def task(self, context: Context, length: Length) -> Task:
+        """What the joint stage does besides learning the labels."""
+        raise NotImplementedError
+
+    def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
+        """A gated copy of the network."""
+        return attach_gates(network, example_input, self.make_gate, self.name, self.settings.model_dump(mode="json"))
+
+    def stages(self, train: TrainSettings) -> tuple[Stage, ...]:
+        """pretrain, warmup, joint."""
+        own = self.settings
+        return (
+            pretrain(train),
+            warm_up(own.warmup_epochs, own.warmup_lr, self.attach),
+            joint(train, own.joint_epochs, own.joint_lr, own.gate_lr_scale, self.task),
+        )
+
+
+class PenalisedMethod(GatedMethod):
+    """Learns which channels to close from a cost loss; the threshold takes away the rest."""
+
+    Settings = PenalisedSettings
+
+    def control(self, budget: float) -> Control:
+        """Training aims above the budget where calibration follows: masks cost a little less in evaluation than in
+        training, and calibration can only close gates."""
+        own = self.settings
+        goal = min(1.0, budget + (own.margin if own.calibrate else 0.0))
+        return Control(goal, own.ramp, own.cost_gain, own.lambda_min, own.lambda_max, own.window)
+
+    def task(self, context: Context, length: Length) -> Task:
+        """The cost loss, against the budget."""
+        own = self.settings
+        return Penalised(context, length, self.control(context.train.budget), own.sparsity, own.anneal)
+
+    def finish(self, context: Context) -> bool:
+        """Raise the threshold if the network costs more than the budget."""
+        return self.settings.calibrate and calibrate_threshold(context) > 0
+
+
+class DensityMethod(GatedMethod):
+    """Opens the same share of channels in every layer: the one that is expected to cost the budget."""
+
+    def task(self, context: Context, length: Length) -> Task:
+        """The density follows the falling target."""
+        return FollowDensity(
+            context, length, Control(context.train.budget, self.settings.ramp, window=self.settings.window)
+        )
+
+    def finish(self, context: Context) -> bool:
+        """Set the density of the budget, also when there was no joint stage."""
+        before = context.network.gating
+        set_density(context.network, density_for(context.tracker().uniform, context.train.budget))
+        return before != context.network.gating
+
+
+def calibrate_threshold(context: Context) -> float:
+    """Set the smallest threshold in [0, 1] at which the training images cost at most the budget, and return it."""
+    tracker = context.tracker()
+
+    def cost(threshold: float) -> float:
+        set_threshold(context.network, threshold)
+        return mean_cost(context.network, tracker, context.samples(_CALIBRATION_IMAGES))
+
+    threshold = smallest_threshold(cost, context.train.budget)
+    set_threshold(context.network, threshold)
+    return threshold

@@ -1,0 +1,100 @@
+"""Backbone and gates together, against the budget (arXiv 1910.08906 eq. 9 and 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sanp.cost.calibration import density_for
+from sanp.cost.controller import BudgetController, Control
+from sanp.data.batch import Batch
+from sanp.gating.attach import gate_parameters, gated_layers
+from sanp.gating.controls import set_anneal_factor, set_density
+from sanp.gating.sparsity import effective_channels, membership, weighted_l1
+from sanp.methods.stage import Context, Group, Length, Stage, Task
+from sanp.settings.train import TrainSettings
+
+
+def joint(
+    train: TrainSettings, epochs: int, lr: float, gate_lr_scale: float, task: Callable[[Context, Length], Task]
+) -> Stage:
+    """Everything learns: the backbone with weight decay, the gates without and at their own rate."""
+
+    def groups(network: nn.Module) -> list[Group]:
+        gates = gate_parameters(network)
+        own = {id(parameter) for parameter in gates}
+        backbone = [parameter for parameter in network.parameters() if id(parameter) not in own]
+        rows = [Group(backbone, 1.0, train.weight_decay)]
+        return [*rows, Group(gates, gate_lr_scale, 0.0)] if gates else rows
+
+    return Stage("joint", epochs, lr, groups, task)
+
+
+class Observed(Task):
+    """Measures the cost of every batch."""
+
+    def __init__(self, context: Context, length: Length, control: Control) -> None:
+        super().__init__(context, length)
+        self.tracker = context.tracker()
+        self.controller = BudgetController(control, context.example.device)
+
+    def after_step(self, step: int) -> None:
+        """Observe the cost and set lambda."""
+        cost = self.context.mean(self.tracker.shares().mean())
+        self.controller.observe(cost, (step + 1) / self.length.total)
+
+    def metrics(self) -> dict[str, float]:
+        """The smoothed cost."""
+        return {"cost": float(self.controller.cost)}
+
+    def state(self) -> dict[str, Any]:
+        """Smoothed cost and lambda."""
+        return self.controller.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+        self.controller.restore(state)
+
+
+class FollowDensity(Observed):
+    """The target falls, and every gate with a density is set to the one that is expected to cost it."""
+
+    def before_epoch(self, epoch: int) -> None:
+        """Set the density of this epoch."""
+        target = self.controller.target((epoch + 1) / self.length.epochs)
+        set_density(self.context.network, density_for(self.tracker.uniform, target))
+
+
+class Penalised(Observed):
+    """Cross-entropy + lambda * cost loss; noise and soft gates fade over the first `anneal` of the stage."""
+
+    def __init__(self, context: Context, length: Length, control: Control, sparsity: str, anneal: float) -> None:
+        super().__init__(context, length, control)
+        self.sparsity, self.anneal = sparsity, anneal
+        self.layers = gated_layers(context.network)
+        shares = list(self.tracker.filter_shares().values())
+        device = context.example.device
+        self.weight = (torch.cat(shares) / torch.cat(shares).mean()).to(device)
+        members = membership([len(share) for share in shares]).to(device)
+        self.members, self.layer_weight = members, self.weight @ members / members.sum(0)
+
+    def before_epoch(self, epoch: int) -> None:
+        """Fade the noise."""
+        if self.anneal:
+            set_anneal_factor(self.context.network, max(0.0, 1 - epoch / (self.anneal * self.length.epochs)))
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """See `sanp.gating.sparsity` for the two forms of the cost loss."""
+        loss = super().loss(logits, batch)
+        s = F.relu(torch.cat([layer.u for layer in self.layers.values()], dim=1))
+        if self.sparsity == "l1":
+            return loss + weighted_l1(s, self.weight, self.controller.weight)
+        return loss + effective_channels(s, self.members, self.layer_weight, self.controller.weight)
+
+    def metrics(self) -> dict[str, float]:
+        """The smoothed cost, and lambda."""
+        return {**super().metrics(), "weight": float(self.controller.weight)}

@@ -1,0 +1,65 @@
+"""Settings of a training run, whatever its method: backbone, data, schedule and budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from sanp.settings.base import Settings
+
+Value = bool | int | float | str
+
+
+class TrainSettings(Settings):
+    """Settings of `train`; immutable, unknown keys are errors. The defaults suit small images on a CPU.
+
+    `options` belong to the method, whose own settings check them: see `sanp.methods.registry.train_settings`, which
+    takes both kinds side by side.
+    """
+
+    section: ClassVar[str] = "train"
+    flags: ClassVar[tuple[str, ...]] = (
+        "model", "width", "dataset", "data_root", "method", "budget", "seed", "device"
+    )  # fmt: skip
+
+    model: str = Field("m-cifarnet", description="backbone: m-cifarnet, vgg-19 or resnet-18")
+    width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
+    dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
+    data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
+    data_options: dict[str, Value] = Field(
+        default_factory=dict, description="knobs of the data set, such as modes, cue and leak of mixcues"
+    )
+    image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
+
+    method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
+    options: dict[str, Value] = Field(default_factory=dict, description="options of the method")
+    budget: float = Field(0.35, gt=0, le=1, description="mean cost to reach, as a share of the dense network's MACs")
+
+    pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
+    pretrain_epochs: int = Field(16, ge=0, le=10000, description="epochs of the backbone alone")
+    batch_size: int = Field(64, ge=2, le=65536, description="samples per step, over all processes")
+    lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of pretraining")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SGD (Nesterov)")
+    weight_decay: float = Field(5e-4, ge=0, le=1, description="weight decay of the backbone; gates have none")
+    clip_norm: float = Field(5.0, gt=0, allow_inf_nan=False, description="largest norm of the gradient")
+    augment: bool = Field(True, description="random shifts, and mirroring where the data set allows it")
+
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
+    log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
+    save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
+
+    @classmethod
+    def demo(cls, **values: Any) -> TrainSettings:
+        """M-CifarNet x0.25 on digits at 32x32: all stages in about two minutes on two cores."""
+        return cls.checked(**{"width": 0.25, **values})
+
+    @classmethod
+    def published(cls, **values: Any) -> TrainSettings:
+        """The published schedule for CIFAR: 300 epochs, batch 256, rate 0.1 (arXiv 1910.08906 section 4)."""
+        stages = {"warmup_epochs": 20, "joint_epochs": 300, "joint_lr": 0.1, **values.pop("options", {})}
+        schedule = {"pretrain_epochs": 300, "batch_size": 256, "lr": 0.1, "dataset": "cifar10", "options": stages}
+        return cls.checked(**{**schedule, **values})
