@@ -30,11 +30,6 @@ def kernel_parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def add_winograd(made: argparse.ArgumentParser) -> None:
-    """The option that limits Winograd kernels."""
-    made.add_argument("--winograd", type=int, choices=[0, 2, 4], help="largest tile allowed, 0: none; default: any")
-
-
 def at_least_two(text: str) -> int:
     """A number of rounds: quartiles need two."""
     if not text.isdigit() or int(text) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import functools
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import kernel_parser
 from benchmarks.sessions import Library
 
 NATIVE = Path(__file__).resolve().parents[1] / "runtime/native"
@@ -31,9 +33,13 @@ def measure_ceiling(isa: str) -> float | None:
     return float(function(isa.encode())) or None
 
 
-def started(library: Library, winograd: int | None) -> dict[str, Any]:
-    """Print the conditions of a run of our kernels; the head of its result file."""
+def started(description: str | None) -> tuple[argparse.Namespace, Library, dict[str, Any]]:
+    """The command line of a benchmark of our kernels, its library, and the head of its result file; prints the head."""
+    parser = kernel_parser(description)
+    parser.add_argument("--winograd", type=int, choices=[0, 2, 4], help="largest tile allowed, 0: none; default: any")
+    args = parser.parse_args()
+    library = Library(args.library, args.isa)
     ceiling = measure_ceiling(library.isa)
     rate = "FMA ceiling not measured" if ceiling is None else f"FMA ceiling {ceiling:.1f} GFLOP/s on one core"
     print(f"{library.text}, {rate}")
-    return {**library.origin(), "ceiling_gflops": ceiling, "winograd": winograd}
+    return args, library, {**library.origin(), "ceiling_gflops": ceiling, "winograd": args.winograd}

@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.command_line import add_winograd, kernel_parser, write_json
+from benchmarks.command_line import write_json
 from benchmarks.networks import graphs
 from benchmarks.networks.masks import random_mask
 from benchmarks.networks.resnets import every_layer
@@ -66,12 +66,7 @@ def line(row: dict) -> str:
 
 def main() -> int:
     """Command line."""
-    parser = kernel_parser(__doc__)
-    add_winograd(parser)
-    args = parser.parse_args()
-
-    library = Library(args.library, args.isa)
-    report = started(library, args.winograd)
+    args, library, report = started(__doc__)
     rows: list[dict] = []
     for layer, networks in every_layer().items():
         if any(args.only in name for name in (layer.name, *networks)):

@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from benchmarks.command_line import add_winograd, kernel_parser, write_json
+from benchmarks.command_line import write_json
 from benchmarks.networks import graphs
 from benchmarks.networks.masks import keep_for_cost, network_cost, network_masks
 from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS, Network
@@ -66,12 +66,7 @@ def line(row: dict) -> str:
 
 def main() -> int:
     """Command line."""
-    parser = kernel_parser(__doc__)
-    add_winograd(parser)
-    args = parser.parse_args()
-
-    library = Library(args.library, args.isa)
-    report = started(library, args.winograd)
+    args, library, report = started(__doc__)
     rows: list[dict] = []
     for name in NETWORKS:
         if args.only in name:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.training.pilot --plans budgets controls
 
-For each setting and seed one backbone is pretrained; every budget and policy starts from it with the same number of
+For each setting and seed one backbone is pretrained; every budget and method starts from it with the same number of
 epochs. No option is tuned per budget, data set or seed. Rows are written as they finish, and a row whose configuration
 is in the file already is not run again, so that a grid can be stopped, continued and extended.
 """
@@ -25,14 +25,16 @@ from benchmarks.command_line import parser
 from benchmarks.training.rows import RESULTS, write_rows
 from sanp import checkpoint, data, models
 from sanp.cost.tracker import CostTracker
-from sanp.training import TrainConfig, train
+from sanp.methods.registry import create, train_settings
+from sanp.settings.train import TrainSettings
+from sanp.training import train
 
 BUDGETS = (0.35, 0.5, 0.25, 0.67)
 CONTROLS = ("static", "fixed-k", "random")
 # The rates were chosen for SANP; the learned controls also get the full gate rate, and with it the faster joint rate.
 TUNED = {
-    "fixed-k, full rate": {"policy": "fixed-k", "gate_lr_scale": 1.0},
-    "static, full rate": {"policy": "static", "gate_lr_scale": 1.0},
+    "fixed-k, full rate": {"method": "fixed-k", "gate_lr_scale": 1.0},
+    "static, full rate": {"method": "static", "gate_lr_scale": 1.0},
 }
 FASTER = {f"{label}, joint 0.1": {**changes, "joint_lr": 0.1} for label, changes in TUNED.items()}
 VARIANTS = {  # one decision undone at a time
@@ -70,7 +72,14 @@ SETTINGS = {
 }
 
 
-def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
+def flat(config: TrainSettings) -> dict[str, object]:
+    """Everything that decides a run, the options of its method among it, side by side."""
+    common = config.model_dump(mode="json", exclude={"pretrained", "options"})
+    own: dict[str, object] = create(config.method, config.options).settings.model_dump(mode="json")
+    return {**common, **own}
+
+
+def run(config: TrainSettings, scratch: Path) -> dict[str, object]:
     """Train once; one row of the result file."""
     started = time.perf_counter()
     result = train(config, output=scratch / "run", progress=False)
@@ -79,7 +88,7 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
     return {
         "dataset": config.dataset,
         "seed": config.seed,
-        "policy": config.policy,
+        "method": config.method,
         "budget": config.budget,
         "dense_accuracy": result.dense_accuracy,
         "accuracy": result.accuracy,
@@ -88,11 +97,11 @@ def run(config: TrainConfig, scratch: Path) -> dict[str, object]:
         **told,
         "joint_epoch_s": sorted(joint)[len(joint) // 2] if joint else None,
         "seconds": time.perf_counter() - started,
-        "config": config.model_dump(mode="json", exclude={"pretrained"}),
+        "config": flat(config),
     }
 
 
-def codes_tell(config: TrainConfig, folder: Path, images: int = 2000, neighbours: int = 5) -> dict[str, object]:
+def codes_tell(config: TrainSettings, folder: Path, images: int = 2000, neighbours: int = 5) -> dict[str, object]:
     """What the gate codes of test images show: the share of open channels of each layer, and the mode of an image.
 
     mode_accuracy: how often the nearest other images, by Hamming distance of the codes alone, are of the same mode; a
@@ -103,39 +112,40 @@ def codes_tell(config: TrainConfig, folder: Path, images: int = 2000, neighbours
     tracker, modes = CostTracker(gated.model, gated.example_input), torch.from_numpy(split.extra["mode"][:images])
     with torch.no_grad():
         gated.model(torch.from_numpy(split.images[:images]))
-        codes = {name: code.flatten(1).float() for name, code in tracker.codes().items()}
-    every = torch.cat(list(codes.values()), dim=1)
+        masks = {name: mask.flatten(1).float() for name, mask in tracker.masks().items()}
+    every = torch.cat(list(masks.values()), dim=1)
     distance = torch.cdist(every, every, p=1).fill_diagonal_(np.inf)
     nearest = modes[distance.topk(neighbours, largest=False).indices]
     return {
-        "open_by_layer": {name: round(float(code.mean()), 4) for name, code in codes.items()},
+        "open_by_layer": {name: round(float(mask.mean()), 4) for name, mask in masks.items()},
         "mode_accuracy": float((nearest.mode(dim=1).values == modes).double().mean()),
     }
 
 
-def plain(config: TrainConfig, width: float) -> TrainConfig:
+def plain(config: TrainSettings, width: float) -> TrainSettings:
     """A network of this width without gates, trained for as many epochs as the three stages have together."""
-    epochs = config.pretrain_epochs + config.warmup_epochs + config.joint_epochs
-    return config.model_copy(update={"width": width, "pretrain_epochs": epochs, "warmup_epochs": 0, "joint_epochs": 0})
+    epochs = sum(stage.epochs for stage in create(config.method, config.options).stages(config))
+    options = {**config.options, "warmup_epochs": 0, "joint_epochs": 0}
+    return config.model_copy(update={"width": width, "pretrain_epochs": epochs, "options": options, "budget": 1.0})
 
 
-def run_plain(config: TrainConfig, cost: float, scratch: Path) -> dict[str, object]:
+def run_plain(config: TrainSettings, cost: float, scratch: Path) -> dict[str, object]:
     """Train a network without gates; one row. cost: its multiply-adds as a share of those of the full width."""
     result = train(config, output=scratch / "longer", progress=False)
     return {
         "dataset": config.dataset, "seed": config.seed, "budget": round(cost, 2), "cost": cost,
         "dense_accuracy": result.dense_accuracy, "accuracy": result.dense_accuracy, "dynamic": 0.0,
-        "config": config.model_dump(mode="json", exclude={"pretrained"}),
+        "config": flat(config),
     }  # fmt: skip
 
 
-def narrow(config: TrainConfig, budget: float) -> tuple[float, float]:
+def narrow(config: TrainSettings, budget: float) -> tuple[float, float]:
     """The width whose network comes closest to this share of the multiply-adds, and its share."""
     example = torch.zeros(1, 3, config.image_size, config.image_size)
 
     def macs(width: float) -> int:
         network = models.build(config.model, width=width, image_size=config.image_size)
-        return CostTracker(sanp.gate(network, example), example).dense_macs
+        return CostTracker(sanp.gate(network, example), example).dense
 
     full = macs(config.width)
     shares = {width: macs(width) / full for width in np.linspace(0.3, 1, 71) * config.width}
@@ -147,13 +157,13 @@ Plan = list[tuple[str, float, dict[str, object]]]
 PLANS: dict[str, Plan] = {  # label, budget and changed options of each run
     "sanp": [("sanp", BUDGETS[0], {})],
     "budgets": [("sanp", budget, {}) for budget in BUDGETS],
-    "controls": [(policy, BUDGETS[0], {"policy": policy}) for policy in CONTROLS],
-    "random": [("random", BUDGETS[0], {"policy": "random"})],
+    "controls": [(method, BUDGETS[0], {"method": method}) for method in CONTROLS],
+    "random": [("random", BUDGETS[0], {"method": "random"})],
     "tuned": [(label, BUDGETS[0], changes) for label, changes in TUNED.items()],
     "faster": [(label, BUDGETS[0], changes) for label, changes in FASTER.items()],
     "ablation": [("sanp", BUDGETS[0], {}), *((label, BUDGETS[0], changes) for label, changes in TUNED.items())],
     "low": [("sanp", 0.25, {}), ("fixed-k, full rate", 0.25, TUNED["fixed-k, full rate"])],
-    "oracle": [("oracle", BUDGETS[0], {"policy": "oracle"})],
+    "oracle": [("oracle", BUDGETS[0], {"method": "oracle"})],
     "variants": [(label, BUDGETS[0], changes) for label, changes in VARIANTS.items()],
     "ramp": [("slow-ramp", BUDGETS[0], VARIANTS["slow-ramp"])],
     "dense": [],  # these two are handled apart: no gates
@@ -175,10 +185,15 @@ class Results:
             rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
         return rows
 
-    def has(self, label: str, config: TrainConfig) -> bool:
+    def has(self, label: str, config: TrainSettings) -> bool:
         """Whether this run is there, with the same configuration."""
-        wanted = config.model_dump(mode="json", exclude={"pretrained"})
-        return any(row["label"] == label and row["config"] == wanted for row in self.rows)
+        wanted = flat(config)
+        if "all epochs" in label:
+            wanted.pop("budget")  # no gates, nothing to reach
+        return any(
+            row["label"] == label and all(row["config"].get(key, value) == value for key, value in wanted.items())
+            for row in self.rows
+        )
 
     def add(self, row: dict[str, Any]) -> None:
         """Put a row in place of an older one of the same label, budget and seed, and write the file.
@@ -206,7 +221,8 @@ def backbone(options: dict[str, object], folder: Path) -> Path:
     """The pretrained backbone of a setting and seed; trained unless `folder` holds it."""
     path = folder / "dense.safetensors"
     if not (folder / "done").exists():
-        train(TrainConfig.checked(**{**options, "warmup_epochs": 0, "joint_epochs": 0}), output=folder, progress=False)
+        alone = train_settings(**{**options, "warmup_epochs": 0, "joint_epochs": 0, "budget": 1.0})
+        train(alone, output=folder, progress=False)
         (folder / "done").touch()
     return path
 
@@ -214,7 +230,7 @@ def backbone(options: dict[str, object], folder: Path) -> Path:
 def grid(name: str, seed: int, plans: list[str], results: Results, backbones: Path, scratch: Path) -> None:
     """All runs of one setting and seed that are not in the results yet."""
     options: dict[str, object] = {"seed": seed, **SETTINGS[name]}
-    alone = TrainConfig.checked(**options)
+    alone = train_settings(**options)
     widths = {"dense, all epochs": (alone.width, 1.0)} if "dense" in plans else {}
     if "narrow" in plans:
         widths["narrow, all epochs"] = narrow(alone, BUDGETS[0])
@@ -222,7 +238,7 @@ def grid(name: str, seed: int, plans: list[str], results: Results, backbones: Pa
         if not results.has(label, plain(alone, width)):
             results.add({"label": label, **run_plain(plain(alone, width), cost, scratch)})
     for label, budget, changes in [row for plan in plans for row in PLANS[plan]]:
-        config = TrainConfig.checked(**{**options, "budget": budget, **changes})
+        config = train_settings(**{**options, "budget": budget, **changes})
         if not results.has(label, config):
             path = backbone(options, backbones / f"{name}-{seed}")
             results.add({"label": label, **run(config.model_copy(update={"pretrained": path}), scratch)})

@@ -10,52 +10,62 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.command_line import parser
 from benchmarks.training.rows import RESULTS, write_rows
 from sanp import models
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
-from sanp.gating import gate
-from sanp.training import TrainConfig
-from sanp.training.controller import BudgetController
-from sanp.training.distributed import Workers
-from sanp.training.stages import Joint, Stage
+from sanp.data.batch import Batch
+from sanp.methods.registry import create
+from sanp.methods.stage import Context, Length, Stage
+from sanp.settings.train import TrainSettings
+from sanp.training.active_stage import ActiveStage
+from sanp.training.processes import Processes
 
 BLOCK = 5
 
 
-def step(stage: Stage, model: nn.Module, images: Tensor, labels: Tensor, index: int) -> float:
+def step(stage: ActiveStage, batch: Batch, index: int) -> float:
     """Seconds of CPU time of one optimizer step (wall time would count other programs)."""
     started = time.process_time()
-    loss = stage.loss(model(images), labels)
+    loss = stage.task.loss(stage.network(batch.images), batch)
     stage.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0, foreach=True)
+    nn.utils.clip_grad_norm_(stage.trained(), 5.0, foreach=True)
     stage.optimizer.step()
-    stage.after_step(index)
+    stage.task.after_step(index)
     return time.process_time() - started
 
 
-def block(stage: Stage, model: nn.Module, images: Tensor, labels: Tensor, index: int) -> float:
+def block(stage: ActiveStage, batch: Batch, index: int) -> float:
     """Median of a few steps; the first is left out, because it finds the caches full of the other network."""
-    return statistics.median([step(stage, model, images, labels, index + k) for k in range(BLOCK)][1:])
+    return statistics.median([step(stage, batch, index + k) for k in range(BLOCK)][1:])
+
+
+def active(stage: Stage, network: nn.Module, settings: TrainSettings, batch: Batch, steps: int) -> ActiveStage:
+    """A stage at work on a network, on one CPU."""
+    example, alone = batch.images[:1], Processes(0, 1, torch.device("cpu"))
+    full = CostTracker(network, example).dense
+    context = Context(settings, network, example, MacCounter, full, lambda most: iter([batch]), alone.mean)
+    return ActiveStage(stage, context, Length(1, steps), alone)
 
 
 def measure(model_name: str, width: float, size: int, steps: int) -> dict[str, float | str | int]:
     """One row: medians in ms and their ratio."""
     torch.manual_seed(0)
-    device = torch.device("cpu")
-    images, labels = torch.randn(64, 3, size, size), torch.randint(0, 10, (64,))
-    config = TrainConfig(width=width, image_size=size)
+    batch = Batch(torch.randn(64, 3, size, size), torch.randint(0, 10, (64,)))
+    settings, method = TrainSettings(width=width, image_size=size, lr=0.01), create("sanp", {"joint_lr": 0.01})
     plain = models.build(model_name, width=width).train()
-    gated = gate(plain, images[:1], **config.gate_options()).train()
-    dense = Stage(config, plain, 1, steps, 0.01)
-    controller = BudgetController(config, device)
-    joint = Joint(config, gated, 1, steps, 0.01, CostTracker(gated, images[:1]), controller, Workers(0, 1, device))
+    pretrain, _, joint_stage = method.stages(settings)
+    gated = method.attach(plain, batch.images[:1]).train()
+    dense, joint = (
+        active(stage, network, settings, batch, steps) for stage, network in ((pretrain, plain), (joint_stage, gated))
+    )
     blocks: list[tuple[float, float]] = []
     for index in range(0, steps + BLOCK, BLOCK):
-        pair = block(dense, plain, images, labels, index), block(joint, gated, images, labels, index)
+        pair = block(dense, batch, index), block(joint, batch, index)
         if index:  # the first of each warms up
             blocks.append(pair)
     ratio = statistics.median(b / a for a, b in blocks)

@@ -25,7 +25,7 @@ def spread(values: list[float]) -> str:
 
 
 def table(rows: Rows) -> str:
-    """One line per policy and budget, over the seeds."""
+    """One line per method and budget, over the seeds."""
     groups: dict[tuple[str, float], Rows] = defaultdict(list)
     for row in rows:
         groups[row["label"], row["budget"]].append(row)
@@ -42,7 +42,7 @@ def table(rows: Rows) -> str:
 
 
 def paired(rows: Rows) -> str:
-    """SANP minus each other policy, seed by seed: same backbone at the start, same budget, same epochs."""
+    """SANP minus each other method, seed by seed: same backbone at the start, same budget, same epochs."""
     sanp = {(row["budget"], row["seed"]): row["accuracy"] for row in rows if row["label"] == "sanp"}
     gaps: dict[tuple[str, float], list[float]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["seed"]):

@@ -6,6 +6,8 @@ says what the operators compute, runtime/README.md what the files hold.
 
 from __future__ import annotations
 
+from sanp_targets import target
+
 # Tensors of an exported model. N is the batch, Co the output channels of the gated layer.
 INPUT = "input"  # float32 [N, C, H, W]
 LOGITS = "logits"  # float32 [N, classes]
@@ -28,7 +30,7 @@ DENSE = "dense"  # standard convolutions without gates: the baseline
 VARIANTS = (GATED, OPEN, REPLAY, DENSE)
 MEASURED = (DENSE, OPEN, GATED)  # what `profile` compares, baseline first
 
-ONNXRUNTIME, TENSORRT = "onnxruntime", "tensorrt"
+ONNXRUNTIME, TENSORRT = target.ONNXRUNTIME, target.TENSORRT  # which targets run with, so they are spelled there
 
 # Files of a bundle.
 MANIFEST_FILE = "manifest.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ PACKAGES = {"benchmarks": ROOT, "sanp_export": ROOT / "export", "sanp_runtime": 
 # `python -m module` of every page, in one line or broken over two; names in capitals stand for others.
 COMMAND = re.compile(r"python\s+-m\s+(benchmarks(?:\.[a-z]\w*)+)")
 PAGES = [page for page in ROOT.rglob("*.md") if not {"build", ".venv"} & set(page.relative_to(ROOT).parts)]
+SCRIPTS = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in BENCHMARKS
+    if 'if __name__ == "__main__"' in path.read_text(encoding="utf-8") and path.stem != "worker"
+]
 WITH_COMMANDS = [page for page in PAGES if COMMAND.search(page.read_text(encoding="utf-8"))]
 
 
@@ -114,15 +120,15 @@ def test_readme_names_every_file_and_command(folder):
         if path.name in ("README.md", "__init__.py", "__pycache__"):
             continue
         assert f"`{path.name}{'/' if path.is_dir() else ''}`" in text, path.name
-        if path.suffix == ".py" and 'if __name__ == "__main__"' in path.read_text(encoding="utf-8"):
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            assert module.endswith(".worker") or module in COMMAND.findall(text), f"no command of {path.name}"
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        assert module not in SCRIPTS or module in COMMAND.findall(text), f"no command of {path.name}"
 
 
-def test_help_is_the_text_at_the_top(capsys, monkeypatch):
-    from benchmarks.networks import compare
-
-    monkeypatch.setattr(sys, "argv", ["compare", "--help"])
-    with pytest.raises(SystemExit):
-        compare.main()
-    assert "python -m benchmarks.networks.compare OLD.so NEW.so --rounds 61" in capsys.readouterr().out
+@pytest.mark.parametrize("module", SCRIPTS)
+def test_help_is_the_text_at_the_top(module, capsys, monkeypatch):
+    """So every script imports what the packages have today, and says how it is called."""
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main()
+    assert ended.value.code == 0
+    assert f"python -m {module}" in capsys.readouterr().out

@@ -18,7 +18,7 @@ ROOMS = {
     "sanp": "cli pipeline report analysis training checkpoint methods cost pruning gating tracing models data settings",
     "sanp_export": "tensorrt exporter variants passes lower graph functions spec",
     "sanp_runtime": "cli profile validate engines measure bundle network contract",
-    "sanp_targets": "pinning device sensors processor pseudo_files targets errors",
+    "sanp_targets": "pinning device sensors processor pseudo_files targets table target errors",
 }
 
 
@@ -102,6 +102,12 @@ def test_no_circles():
 def test_every_room_has_its_place(package):
     rooms = {name.split(".")[1] for name in MODULES if name.startswith(package + ".")}
     assert {name for name in rooms if not name.startswith("__")} == set(ROOMS[package].split())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_architecture_page_has_the_same_order(package):
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert f"| `{package}` | {', '.join(ROOMS[package].split())} |" in page
 
 
 def test_no_upward_import():

@@ -8,7 +8,7 @@ import pytest
 from sanp_targets.errors import ConfigError
 from tests.native import op_models as models
 
-ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "quad", "winograd-2", "winograd-4")
+ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "winograd-2", "winograd-4")
 ISAS = models.usable_isas()
 LIBRARY = models.LIBRARY
 
@@ -74,7 +74,7 @@ def test_the_first_name_is_the_choice_of_the_model_and_the_hint_replaces_it():
 def test_an_impossible_algorithm_leaves_the_choice_to_the_model():
     case = wide_case()
     expected = run(case, None)
-    for algorithm in ("in-place", "dot", "quad"):
+    for algorithm in ("in-place", "dot", "pixel-pairs"):
         assert algorithm not in LIBRARY.algorithms(shape_of(case))
         np.testing.assert_array_equal(run(case, algorithm), expected)
     # Winograd needs weights that cannot change, and the limit of the session goes before the hint.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -10,6 +11,7 @@ import pytest
 from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.pinning import choose_cpus, pinned
 from sanp_targets.sensors import Reading, clock_drop, read_sensors, throttle_events
+from sanp_targets.sensors.registry import SENSORS
 
 
 def test_jetson_fingerprint(jetson):
@@ -90,6 +92,22 @@ def test_device_id_ignores_what_changes_between_runs(jetson):
     assert known != device_id(dict(device, accelerator=dict(gpu, tensorrt="10.16.2"))), "another TensorRT, other times"
     assert known == device_id(dict(device, accelerator=dict(gpu, driver="12.8")))
     assert "Orin, TensorRT 10.3.0" in describe(dict(device, accelerator=gpu))
+
+
+def test_every_kind_of_sensor_is_a_field_of_a_reading(jetson):
+    names = {field.name for field in dataclasses.fields(Reading)}
+    assert set(SENSORS) <= names and set(SENSORS) == names - {"steal_ticks", "missing"}
+    for name, sensor in SENSORS.items():
+        assert sensor(jetson) == getattr(read_sensors(jetson), name) != {}
+
+
+def test_raspberry_pi_throttling_is_read_in_hexadecimal(tmp_path):
+    path = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    path.parent.mkdir(parents=True)
+    path.write_text("50000\n")
+    assert read_sensors(tmp_path).throttle == {"firmware/get_throttled": 0x50000}
+    path.write_text("never\n")
+    assert read_sensors(tmp_path).throttle == {} and "throttle" in read_sensors(tmp_path).missing
 
 
 def test_events_between_readings():

@@ -54,7 +54,7 @@ def test_gpu_targets_are_data():
     ):
         target = targets.resolve(name)
         assert (target.backend, target.arch, target.gpu.sm) == ("tensorrt", "aarch64", sm)
-        assert [stack.tensorrt for stack in target.gpu.stacks] == releases
+        assert [release.tensorrt for release in target.gpu.releases] == releases
         assert target.gpu.fp16_tflops > target.gpu.fp32_tflops > 0 and target.gpu.bandwidth_gb_s > 0
     assert targets.resolve("x86-cuda").gpu == targets.Gpu()
     assert targets.host("aarch64").gpu is None, "the processor is the default, not some GPU of that architecture"

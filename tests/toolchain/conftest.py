@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+from sanp import models
+from sanp.cost.tracker import CostTracker
+from sanp.data import Split
 from sanp.gating import gated_layers
+from sanp.methods.registry import gate
+from sanp.training.batches import Batches
 from tests.support.checkpoints import make_checkpoint
 
 
@@ -19,7 +25,7 @@ def _one_thread():
 
 
 @pytest.fixture
-def force_codes():
+def force_masks():
     """Make every gate of a SANP network a random table of 0 and 1, the same for all samples of a layer's rows."""
 
     def force(model, seed=0, keep=0.5):
@@ -37,3 +43,16 @@ def force_codes():
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     return make_checkpoint(tmp_path_factory.mktemp("trained") / "checkpoint.safetensors")
+
+
+@pytest.fixture
+def gated():
+    """A gated network with spread saliencies and a split to measure it on."""
+    torch.manual_seed(0)
+    model = gate(models.build("m-cifarnet", width=0.2), torch.zeros(1, 3, 16, 16)).eval()
+    for layer in gated_layers(model).values():
+        nn.init.normal_(layer.gate.net.fc2.bias, 0.4, 0.2)
+    images = torch.rand(64, 3, 16, 16).numpy()
+    zeros = torch.zeros(3).numpy()
+    split = Split(images, torch.arange(64).numpy(), zeros, zeros + 1)
+    return model, CostTracker(model, torch.zeros(1, 3, 16, 16)), Batches(split, torch.device("cpu"), 32)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Union
 
-from sanp_runtime.bundle import manifest as manifests
 from sanp_runtime.bundle.manifest import FileEntry, Manifest
+from sanp_runtime.bundle.manifest_reading import loads
 from sanp_runtime.bundle.reference import Reference, read_reference
 from sanp_runtime.contract import LIBRARY_FILE, MANIFEST_FILE, REFERENCE_FILE
 from sanp_targets.errors import InputError, TargetError
@@ -90,7 +90,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}), expected the manifest of a bundle") from error
     try:
-        return manifests.loads(text)
+        return loads(text)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 

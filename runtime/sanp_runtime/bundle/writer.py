@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, Dict, Optional, Type
 
-from sanp_runtime.bundle import manifest as manifests
 from sanp_runtime.bundle.manifest import FileEntry, Manifest
+from sanp_runtime.bundle.manifest_reading import listed_files, loads
 from sanp_runtime.bundle.reader import Bundle, PathLike, hash_file
 from sanp_runtime.bundle.reference import Reference, from_arrays
 from sanp_runtime.contract import MANIFEST_FILE, REFERENCE_FILE
@@ -85,7 +85,7 @@ class BundleWriter:
         """
         if self._folder is None:
             raise ConfigError("the bundle writer is not active, so nothing can be finished; use it in a `with` block")
-        manifest = manifests.loads(manifest.with_files(self._files).dumps())
+        manifest = loads(manifest.with_files(self._files).dumps())
         if self._reference is not None:
             from_arrays(self._reference.arrays(), manifest)
         try:
@@ -128,7 +128,7 @@ def _is_only_a_bundle(path: Path) -> bool:
     """True if every entry is a file of the manifest; the content may be damaged, it is about to go."""
     try:
         text = (path / MANIFEST_FILE).read_text(encoding="utf-8")
-        expected = manifests.listed_files(text)
+        expected = listed_files(text)
         return all(item.name in expected and item.is_file() for item in path.iterdir())
     except (OSError, ValueError, InputError):
         return False

@@ -27,16 +27,18 @@ def load(
     threads: int = 1,
     library: Optional[PathLike] = BUNDLED,
     isa: Optional[str] = None,
+    winograd: Optional[int] = None,
+    bf16_weights: Optional[bool] = None,
     verify: bool = True,
 ) -> Engine:
     """Load one variant of a bundle.
 
     variant: "gated" (learned gates), "open" (every gate open), "replay" (masks are the scales) or "dense" (no gates).
-    threads, library, isa: see `EngineOptions`. verify: check the hash of every file. Raises InputError for a damaged
-    bundle or an unknown variant, TargetError if the backend or the library cannot be used here, ConfigError for a bad
-    option.
+    threads, library, isa, winograd, bf16_weights: see `EngineOptions`. verify: check the hash of every file. Raises
+    InputError for a damaged bundle or an unknown variant, TargetError if the backend or the library cannot be used
+    here, ConfigError for a bad option.
     """
-    options = EngineOptions(threads=threads, library=library, isa=isa)
+    options = EngineOptions(threads, library, isa, winograd, bf16_weights)
     return load_bundle(open_bundle(path, verify), variant, options)
 
 

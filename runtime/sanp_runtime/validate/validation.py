@@ -8,7 +8,7 @@ for that, and L0 also compares the kernels with standard operators on the rounde
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 import numpy as np
@@ -94,7 +94,7 @@ def compare(
         own = _run(engine, reference, None)
     replayed, standard = _replay(bundle, reference, chosen), None
     if rounded and chosen.library is not None:
-        standard = _replay(bundle, reference, replace(chosen, library=None, isa=None))
+        standard = _replay(bundle, reference, chosen.without_library())
     return Validation(
         replay=replay_check(layers, reference.logits, replayed, precision, rounded, standard),
         gates=gate_check(layers, reference, own.gates, precision, rounded),

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sanp_runtime.bundle.manifest import _checksum, loads
+from sanp_runtime.bundle.manifest import checksum
+from sanp_runtime.bundle.manifest_reading import loads
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_targets.errors import ConfigError, InputError, TargetError
@@ -21,7 +22,7 @@ def edit(folder: Path, change) -> None:
     path = folder / "manifest.json"
     row = json.loads(path.read_text())
     change(row)
-    row["manifest_sha256"] = _checksum(row)
+    row["manifest_sha256"] = checksum(row)
     path.write_text(json.dumps(row))
 
 
@@ -168,7 +169,7 @@ def test_mutated_manifests_never_crash(bundle):
     for _ in range(1000):
         row = mutate(bundle.manifest.to_json(), rng)
         if isinstance(row, dict):
-            row["manifest_sha256"] = _checksum(row)
+            row["manifest_sha256"] = checksum(row)
         try:
             loads(json.dumps(row))
         except InputError:

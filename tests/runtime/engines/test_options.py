@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from sanp_runtime import load
@@ -14,11 +15,23 @@ from sanp_runtime.engines import load as loading
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
 from sanp_targets.errors import ConfigError, InputError, TargetError
+from tests.support import tiny_net
 
 
 def test_defaults_change_nothing():
     assert EngineOptions().check().changed() == {}
     assert EngineOptions(threads=2, library=None).changed() == {"threads": 2, "library": None}
+
+
+def test_settings_reach_the_session_of_one_engine(native_path):
+    with load(native_path, winograd=0, bf16_weights=False) as one, load(native_path) as other:
+        assert sorted(one._entries.values()) == ["0", "0"] and other._entries == {}
+        x = tiny_net.samples(2)
+        np.testing.assert_allclose(one(x).logits, other(x).logits, rtol=1e-4, atol=1e-4)
+    with load(native_path, variant="dense", winograd=0) as dense:
+        assert dense.library is None, "the baseline runs in plain ONNX Runtime, which has no such settings"
+    with pytest.raises(ConfigError, match="'17'"):
+        load(native_path, winograd=17)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", 10**6])
@@ -30,6 +43,9 @@ def test_threads(threads):
 def test_an_instruction_set_needs_a_library(pristine, bundle):
     with pytest.raises(ConfigError, match="without an operator library"):
         EngineOptions(library=None, isa="avx2").check()
+    for setting in ({"winograd": 0}, {"bf16_weights": False}):
+        with pytest.raises(ConfigError, match=f"{next(iter(setting))}.*without an operator library"):
+            EngineOptions(library=None, **setting).check()
     for attempt in (lambda: load(pristine, library=None, isa="avx2"), lambda: load_bundle(bundle, options=BAD)):
         with pytest.raises(ConfigError):
             attempt()

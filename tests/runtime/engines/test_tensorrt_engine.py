@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sanp_runtime import load
-from sanp_runtime.bundle import manifest as manifests
+from sanp_runtime.bundle.manifest_reading import loads
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli import main
 from sanp_runtime.contract import VARIANTS
@@ -279,7 +279,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(tmp_path, change, message
     manifest = tiny_trt.write(tmp_path / "net.sanp").manifest
     wrong = dataclasses.replace(manifest, build={**manifest.build, **change})
     with pytest.raises(InputError, match=message):
-        manifests.loads(wrong.dumps())
+        loads(wrong.dumps())
 
 
 def test_options_of_onnxruntime_are_refused(built):

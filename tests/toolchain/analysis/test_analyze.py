@@ -37,13 +37,13 @@ def test_shares_are_counted_exactly(case):
         model(torch.from_numpy(images))
     total, channels = 0, 0
     for row in found.layers:
-        code = gated_layers(model)[row.name].mask.numpy()
-        share = code.mean(0)
+        mask = gated_layers(model)[row.name].mask.numpy()
+        share = mask.mean(0)
         assert row.never == pytest.approx((share == 0).mean())
         assert row.always == pytest.approx((share == 1).mean())
         assert row.never + row.sometimes + row.always == pytest.approx(1)
-        np.testing.assert_allclose(found.class_open[row.name][2], code[labels == 2].mean(0), atol=1e-6)
-        total, channels = total + code.sum(1), channels + code.shape[1]
+        np.testing.assert_allclose(found.class_open[row.name][2], mask[labels == 2].mean(0), atol=1e-6)
+        total, channels = total + mask.sum(1), channels + mask.shape[1]
     np.testing.assert_allclose(found.open_share, total / channels, rtol=1e-6)
     assert any(0 < row.sometimes < 1 for row in found.layers)
     assert 0 < found.cost.min() <= found.cost.max() <= 1.1

@@ -34,24 +34,24 @@ def test_density_table_of_fbs(density, million):
         layer.gate.net.fc2.bias.data = torch.linspace(1, 2, layer.conv.out_channels)  # distinct: no ties
     tracker = CostTracker(model, X)
     model(torch.randn(2, 3, 32, 32))
-    codes = {name: code.numpy() for name, code in tracker.masks().items()}
+    masks = {name: mask.numpy() for name, mask in tracker.masks().items()}
     alone = cost.Convention(spm="none")
     scaling = counted(tracker, cost.Convention(spm="full")) - counted(tracker, cost.Convention(spm="fc"))
     assert (scaling == 238_464).all()
     # The table rounds "conv only" with its head to 0.1; FBS's own predictor is a single FC of 143,552 MACs.
     assert (counted(tracker, alone)[0] + 143_552 + 238_464).item() / 1e6 == pytest.approx(million + 0.33, abs=0.12)
-    np.testing.assert_array_equal(counted(tracker, alone).numpy(), cost.sample_macs(tracker.layers, codes, alone))
+    np.testing.assert_array_equal(counted(tracker, alone).numpy(), cost.sample_macs(tracker.layers, masks, alone))
 
 
 @pytest.mark.parametrize("convention", [None, cost.Convention(1, True, "full"), cost.Convention(1, False, "none")])
 @pytest.mark.parametrize("build", [ResNet50Style, MobileNetV2Style, DenseNetStyle, SqueezeExciteNet])
-def test_torch_and_numpy_costs_agree(build, convention, force_codes):
+def test_torch_and_numpy_costs_agree(build, convention, force_masks):
     model = gate(build(), X).eval()
-    force_codes(model)
+    force_masks(model)
     tracker = CostTracker(model, X)
     model(torch.randn(5, 3, 32, 32) + 2 * torch.randn(5, 3, 1, 1))
-    codes = {name: code.numpy() for name, code in tracker.masks().items()}
-    expected = cost.sample_macs(tracker.layers, codes, convention)
+    masks = {name: mask.numpy() for name, mask in tracker.masks().items()}
+    expected = cost.sample_macs(tracker.layers, masks, convention)
     np.testing.assert_allclose(counted(tracker, convention).numpy(), expected, rtol=1e-12)
     assert len(np.unique(expected)) > 1
 
@@ -61,11 +61,11 @@ def test_torch_and_numpy_costs_agree(build, convention, force_codes):
     [ResNet50Style, MobileNetV2Style, DenseNetStyle, SqueezeExciteNet, lambda: models.build("resnet-18", width=0.2)],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_support_covers_every_channel_that_is_not_zero(build, seed, force_codes):
+def test_support_covers_every_channel_that_is_not_zero(build, seed, force_masks):
     """The inputs of all layers are caught while the network runs; a channel with any value must be in the support."""
     torch.manual_seed(seed)
     model = gate(build(), X).eval()
-    force_codes(model, seed, keep=0.35)
+    force_masks(model, seed, keep=0.35)
     for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.running_mean.normal_(0, 0.5)
     tracker = CostTracker(model, X)
@@ -82,27 +82,27 @@ def test_support_covers_every_channel_that_is_not_zero(build, seed, force_codes)
         if isinstance(module, (GatedConv, nn.Conv2d, nn.Linear)):
             module.register_forward_pre_hook(catch(name))
     model(torch.randn(6, 3, 32, 32) + 2 * torch.randn(6, 3, 1, 1))
-    codes = {name: code.numpy() for name, code in tracker.masks().items()}
+    masks = {name: mask.numpy() for name, mask in tracker.masks().items()}
     sparse = 0
     for row in tracker.layers:
-        active = support.evaluate(row.support, codes, lambda c: np.ones((6, c)), lambda p: np.concatenate(p, 1))
+        active = support.evaluate(row.support, masks, lambda c: np.ones((6, c)), lambda p: np.concatenate(p, 1))
         assert active.shape == (6, row.c_in), row.name
         assert not (seen[row.name].numpy() & (active == 0)).any(), row.name
         sparse += int((active == 0).sum())
     assert sparse > 0
 
 
-def test_closed_channels_cost_and_change_nothing(force_codes):
+def test_closed_channels_cost_and_change_nothing(force_masks):
     """Deleting a channel that is closed for a sample leaves its logits as they are, and the cost says so."""
     torch.manual_seed(0)
     model = gate(models.build("m-cifarnet", width=0.25), X).eval()
-    force_codes(model)
+    force_masks(model)
     tracker = CostTracker(model, X)
     x = torch.randn(1, 3, 32, 32)
     before = model(x)
     layers = gated_layers(model)
-    for name, code in list(tracker.masks().items()):
-        closed = code[0] == 0
+    for name, mask in list(tracker.masks().items()):
+        closed = mask[0] == 0
         layers[name].conv.weight.data[closed] = float("nan")
         layers[name].norm.bias.data[closed] = 7.0
 
@@ -126,11 +126,11 @@ def test_filter_weights_are_finite_differences_of_the_cost():
     shares = tracker.filter_shares()
     half = {row.name: np.full((1, row.c_out), 0.5) for row in tracker.layers if row.gated}
 
-    def total(codes):
+    def total(masks):
         value = 0.0
         for row in tracker.layers:
-            active = support.evaluate(row.support, codes, lambda c: np.ones((1, c)), lambda p: np.concatenate(p, 1))
-            outputs = codes[row.name].sum() if row.gated else row.c_out
+            active = support.evaluate(row.support, masks, lambda c: np.ones((1, c)), lambda p: np.concatenate(p, 1))
+            outputs = masks[row.name].sum() if row.gated else row.c_out
             value += np.prod(row.out_hw) * np.prod(row.kernel) * active.sum() * outputs
         return value
 
@@ -148,14 +148,14 @@ def test_heads_and_uncounted_operations_are_told_apart():
     assert CostTracker(gate(net, X), X).uncounted == ("_2",)
 
 
-def test_depthwise_pairs_are_counted_per_group(force_codes):
+def test_depthwise_pairs_are_counted_per_group(force_masks):
     model = gate(MobileNetV2Style(), X).eval()
-    force_codes(model)
+    force_masks(model)
     tracker = CostTracker(model, X)
     model(torch.randn(1, 3, 32, 32))
     row = next(row for row in tracker.layers if row.name == "features.1.conv.3")
     assert row.groups == 16
-    codes = tracker.masks()
-    both = (codes["features.1.conv.0"] * codes["features.1.conv.3"]).sum().item()
-    only = cost.sample_macs([row], {k: v.numpy() for k, v in codes.items()}, cost.Convention(spm="none"))
+    masks = tracker.masks()
+    both = (masks["features.1.conv.0"] * masks["features.1.conv.3"]).sum().item()
+    only = cost.sample_macs([row], {k: v.numpy() for k, v in masks.items()}, cost.Convention(spm="none"))
     assert only[0] == 16 * 16 * 9 * both

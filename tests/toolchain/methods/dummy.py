@@ -51,4 +51,4 @@ class Dummy(GatedMethod):
     def stages(self, train):
         own = self.settings
         last = joint(train, own.joint_epochs, own.joint_lr, own.gate_lr_scale, self.task)
-        return pretrain(train), last.__class__(**{**last.__dict__, "prepare": self.attach})
+        return pretrain(train), last.__class__(**{**last.__dict__, "prepare": self.prepare})

@@ -27,7 +27,8 @@ class NarrowingSettings(MethodSettings):
     """Options of the test method."""
 
     epochs: int = Field(4, description="most epochs of the stage")
-    steps: tuple[int, ...] = Field((5, 10), description="steps before which channels are removed")
+    first: int = Field(5, description="step before which channels are removed")
+    second: int = Field(10, description="and another one")
     lr: float = Field(0.02, description="learning rate")
 
 
@@ -68,4 +69,6 @@ class Narrowing(Method):
     def stages(self, train):
         own = self.settings
         first = pretrain(train)
-        return first, Stage("narrow", own.epochs, own.lr, first.groups, lambda c, n: NarrowTask(c, n, own.steps))
+        return first, Stage(
+            "narrow", own.epochs, own.lr, first.groups, lambda c, n: NarrowTask(c, n, (own.first, own.second))
+        )

@@ -8,7 +8,7 @@ from sanp.pipeline.tune.search import MARGIN, beats, search
 CANDIDATES = {
     "stem": ("rows", "columns", "winograd-4"),
     "body": ("winograd-4", "rows", "columns", "winograd-2"),
-    "head": ("dot", "quad"),
+    "head": ("dot", "pixel-pairs"),
     "only": ("gather",),
 }
 
@@ -62,7 +62,7 @@ def test_all_algorithms_are_timed_in_as_many_plans_as_the_richest_layer_has():
 def test_the_long_races_take_both_orders_and_only_one_challenger_per_layer():
     race = FakeRace(costs(stem={"winograd-4": 0.8}, body={"rows": 1.3, "columns": 1.4, "winograd-2": 1.5}))
     search(CANDIDATES, race)
-    rivals = {"stem": "winograd-4", "head": "quad"}
+    rivals = {"stem": "winograd-4", "head": "pixel-pairs"}
     assert race.asked[1:3] == [[{}, rivals], [rivals, {}]], "no algorithm of body has a chance"
     assert race.asked[3:] == [[{}, {"stem": "winograd-4"}], [{"stem": "winograd-4"}, {}]]
 

@@ -167,6 +167,8 @@ def test_one_sample_and_one_call(results, tmp_path):
         lambda results: results.update(bundle=None),
         lambda results: results["profile"].update(kind="training"),
         lambda results: results["profile"].update(schema_version=1),
+        lambda results: results["validation"].update(schema_version=1),
+        lambda results: results["validation"].pop("schema_version"),
         lambda results: results["profile"].pop("ratios"),
         lambda results: results["profile"]["variants"].pop("open"),
         lambda results: results["profile"]["validity"].update(verdict="GREAT"),
@@ -181,6 +183,13 @@ def test_results_of_something_else(results, tmp_path, change):
     with pytest.raises(InputError):
         write_report(results, tmp_path / "out")
     assert not (tmp_path / "out").exists(), "nothing half-written"
+
+
+@pytest.mark.parametrize(("part", "cure"), [("profile", "measure the bundle again"), ("validation", "sanp validate")])
+def test_results_of_an_older_version_say_what_to_do(results, tmp_path, part, cure):
+    results[part]["schema_version"] = 1
+    with pytest.raises(InputError, match=f"the {part} has schema version 1.*another version of the toolchain.*{cure}"):
+        write_report(results, tmp_path / "out")
 
 
 def test_unwritable_folder(results, tmp_path):

@@ -12,7 +12,10 @@ import pytest
 import torch
 
 from sanp.checkpoint import tensor_file
-from sanp.training.processes import processes
+from sanp.training.interrupt import StopRequest
+from sanp.training.loop import Loop
+from sanp.training.processes import Processes, processes
+from sanp.training.state import Position
 from sanp_targets.errors import ConfigError
 
 _SCRIPT = """
@@ -20,19 +23,20 @@ import json, sys
 from pathlib import Path
 
 import torch
-from sanp.methods.registry import train_settings
+from sanp.methods.registry import METHODS, train_settings
 from sanp.training import train
-from sanp.training.run import (_Run)
+from sanp.training.run import (Run)
+METHODS["narrowing"] = "tests.toolchain.methods.narrowing:Narrowing"
 torch.set_num_threads(1)
 config = train_settings(**json.loads(sys.argv[1]))
 kept = {}
-finish = _Run._result
+finish = Run._result
 def spy(self):
     result = finish(self)
     state = self.network.state_dict()
     kept.update(model={n: v.double().sum().item() for n, v in state.items()}, rank=self.processes.rank)
     return result
-_Run._result = spy
+Run._result = spy
 result = train(config, output=Path(sys.argv[2]), progress=False)
 Path(sys.argv[2], f"rank{kept['rank']}.json").write_text(json.dumps({**kept, "cost": result.cost}))
 """
@@ -44,11 +48,18 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_processes_agree(tmp_path):
+@pytest.mark.parametrize(
+    ("method", "rows"),
+    [
+        ({"method": "sanp", "joint_epochs": 2, "warmup_epochs": 1}, 4),
+        ({"method": "narrowing", "first": 2, "second": 6}, 3),
+    ],
+)
+def test_two_processes_agree(method, rows, tmp_path):
     config = {
         "width": 0.1, "dataset": "mixcues", "image_size": 16, "batch_size": 40, "budget": 1.0, "log_every": 2,
         "data_options": {"modes": 2, "train_size": 200, "val_size": 10, "test_size": 60},
-        "pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 2, "device": "cpu",
+        "pretrain_epochs": 1, "device": "cpu", **method,
     }  # fmt: skip
     shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -71,8 +82,22 @@ def test_two_processes_agree(tmp_path):
     assert first["model"] == second["model"] and first["cost"] == second["cost"]
     _, tensors = tensor_file.read(tmp_path / "checkpoint.safetensors", "checkpoint")
     assert {name: value.double().sum().item() for name, value in tensors.items()} == first["model"]
-    rows = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert len(rows) == 4  # one writer
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == rows  # one writer
+
+
+def test_sums_of_an_unfinished_epoch_are_those_of_all_processes():
+    """Each process starts from the saved sums, so they must not be those of the process that saved."""
+
+    class Second(Processes):
+        def mean(self, value):
+            return (value + torch.tensor([3.0, 7.0])) / 2
+
+    stopped = []
+    loop = Loop.__new__(Loop)
+    loop.processes, loop.stop = Second(0, 1, torch.device("cpu")), StopRequest()
+    position = Position("pretrain", step=4)
+    loop._checkpoint("pretrain", position, torch.tensor([1.0, 5.0]), stopped.append)
+    assert position.sums == {"loss": 2.0, "hits": 6.0} and stopped == [False]
 
 
 def test_one_process_needs_no_group():

@@ -18,7 +18,7 @@ from sanp.methods.stage import Task
 from sanp.settings.train import TrainSettings
 from sanp.training import train
 from sanp.training.progress import Journal
-from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
+from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted, ValidationError
 
 
 def tiny(**changes):
@@ -178,6 +178,23 @@ def test_other_methods_run(method, tmp_path):
         assert result.evaluation.dynamic > 0.3
 
 
+def test_a_budget_below_the_floor_is_refused_before_training(tmp_path):
+    """2.3 % at this width: gates, head, and one channel per layer."""
+    with pytest.raises(ConfigError, match=r"budget is 0\.02 of the dense cost, expected more than 0\.02\d\d"):
+        train(tiny(budget=0.02), output=tmp_path, progress=False)
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_a_missed_budget_is_an_error_after_the_checkpoint_was_written(tmp_path):
+    config = tiny(budget=0.05, calibrate=False, pretrain_epochs=1, joint_epochs=1)
+    with pytest.raises(ValidationError, match=r"costs .* expected at most the budget of 5\.0%") as missed:
+        train(config, output=tmp_path, progress=False)
+    assert missed.value.exit_code == 1
+    assert checkpoint.load(tmp_path / "checkpoint.safetensors").metadata["test"]["cost"] > 0.08
+    with pytest.raises(ValidationError):  # and again, without training
+        train(config, output=tmp_path, progress=False, resume=True)
+
+
 def test_oracle_needs_a_data_set_with_modes(tmp_path):
     quick = {"pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 1, "method": "oracle"}
     with pytest.raises(ConfigError, match="mode labels"):
@@ -188,7 +205,7 @@ def test_oracle_needs_a_data_set_with_modes(tmp_path):
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
 def test_mixed_precision_keeps_gates_in_float32(precision, tmp_path):
-    config = tiny(**{"precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
+    config = tiny(**{"budget": 1.0, "precision": precision, "pretrain_epochs": 1, "joint_epochs": 1})
     result = train(config, output=tmp_path, progress=False)
     assert all(math.isfinite(row["loss"]) for row in result.history)
     network = checkpoint.load(result.checkpoint).model.train()

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from sanp.gating.gated_conv import GatedConv
-from sanp.gating.policy import GatePolicy
 from sanp.tracing.trace import trace
 from sanp_targets.errors import ConfigError
 
@@ -41,13 +40,13 @@ class GatingReport:
 def attach_gates(
     model: nn.Module,
     example_input: Tensor,
-    make: Callable[[int, int], GatePolicy],
+    make: Callable[[nn.Conv2d, nn.BatchNorm2d], GatedConv],
     method: str,
     options: Mapping[str, Any],
 ) -> nn.Module:
     """A copy of `model` in which every Conv2d that only a BatchNorm2d reads is a GatedConv; `model` is not changed.
 
-    make(c_in, c_out) builds the gate of a layer; method and options say what made it and go into the report.
+    make(conv, norm) builds the layer that takes their place; method and options say what made it, for the report.
     Raises ConfigError for a network that torch.fx cannot trace, that has gates already, or nothing to gate.
     """
     gated = _copy(model)
@@ -63,7 +62,7 @@ def attach_gates(
     for conv_name, norm_name in pairs.items():
         conv, norm = gated.get_submodule(conv_name), gated.get_submodule(norm_name)
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        layer = GatedConv(conv, norm, make(conv.in_channels, conv.out_channels))
+        layer = make(conv, norm)
         layer.to(conv.weight.device).train(conv.training)
         _replace(gated, norm, nn.Identity())  # before the layer is in place, because the layer holds the norm too
         _replace(gated, conv, layer)

@@ -44,6 +44,10 @@ class Method:
         """What a training run does, in order."""
         raise NotImplementedError
 
+    def floor(self, context: Context) -> float:
+        """Least cost that the method can reach, as a share of the dense cost; a budget below it is refused."""
+        return 0.0
+
     def finish(self, context: Context) -> bool:
         """After the last stage: meet the budget exactly. Returns whether the network was changed."""
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
 from sanp.cost.controller import Control
 from sanp.gating.attach import attach_gates
 from sanp.gating.controls import set_density, set_threshold
+from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import GatePolicy
 from sanp.methods.base import Method, MethodSettings
 from sanp.methods.stage import Context, Length, Stage, Task
@@ -72,20 +74,32 @@ class GatedMethod(Method):
         """The gate of a layer."""
         raise NotImplementedError
 
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> GatedConv:
+        """The layer that takes the place of a convolution and its batch norm."""
+        return GatedConv(conv, norm, self.make_gate(conv.in_channels, conv.out_channels))
+
     def task(self, context: Context, length: Length) -> Task:
         """What the joint stage does besides learning the labels."""
         raise NotImplementedError
 
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
-        return attach_gates(network, example_input, self.make_gate, self.name, self.settings.model_dump(mode="json"))
+        return attach_gates(network, example_input, self.make_layer, self.name, self.settings.model_dump(mode="json"))
+
+    def prepare(self, context: Context) -> nn.Module:
+        """The network with its gates."""
+        return self.attach(context.network, context.example)
+
+    def floor(self, context: Context) -> float:
+        """What the gates, the layers without one, and a single channel in each of the others cost."""
+        return replace(context, network=self.prepare(context)).tracker().floor()
 
     def stages(self, train: TrainSettings) -> tuple[Stage, ...]:
         """pretrain, warmup, joint."""
         own = self.settings
         return (
             pretrain(train),
-            warm_up(own.warmup_epochs, own.warmup_lr, self.attach),
+            warm_up(own.warmup_epochs, own.warmup_lr, self.prepare),
             joint(train, own.joint_epochs, own.joint_lr, own.gate_lr_scale, self.task),
         )
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sanp.cost.counter import Counter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
 from sanp.settings.train import TrainSettings
+from sanp_runtime.network.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
     """What a method may use of a run.
 
-    example: a zero image [1, C, H, W]. full: cost of the backbone as it was built, to which all shares refer.
+    example: a zero image [1, C, H, W]. counter: what the budget is counted in. full: cost of the backbone as it was
+    built, to which all shares refer.
     samples(n): the first n training images in file order, in batches, not augmented. mean: mean of a tensor over all
     processes.
     """
@@ -27,13 +30,14 @@ class Context:
     train: TrainSettings
     network: nn.Module
     example: Tensor
+    counter: Callable[[Sequence[Layer]], Counter]
     full: float
     samples: Callable[[int], Iterator[Batch]]
     mean: Callable[[Tensor], Tensor]
 
     def tracker(self) -> CostTracker:
         """Counts what the network costs now."""
-        return CostTracker(self.network, self.example, full=self.full)
+        return CostTracker(self.network, self.example, self.counter, self.full)
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,9 @@ class Stage:
     """One part of training.
 
     name: in metrics, seeds and resume states; unique in a method. groups: which parameters learn; the others are
-    frozen. task: loss and hooks. schedule(step, total): factor on lr. prepare(network, example): run once before
-    the stage. backbone: the stage trains the plain network; what it ends with is the dense baseline
-    (dense.safetensors), and a pretrained checkpoint takes its place.
+    frozen. task: loss and hooks. schedule(step, total): factor on lr. prepare: run once before the stage, returns
+    the network that it trains, with gates or fewer channels. backbone: the stage trains the plain network; what it ends
+    with is the dense baseline (dense.safetensors), and a pretrained checkpoint takes its place.
     """
 
     name: str
@@ -132,5 +136,5 @@ class Stage:
     groups: Callable[[nn.Module], list[Group]]
     task: Callable[[Context, Length], Task] = Task
     schedule: Callable[[int, int], float] = rise_and_cosine
-    prepare: Callable[[nn.Module, Tensor], nn.Module] | None = None
+    prepare: Callable[[Context], nn.Module] | None = None
     backbone: bool = False

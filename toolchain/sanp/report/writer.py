@@ -9,7 +9,8 @@ from typing import Any
 
 from sanp.report.view import build_view
 from sanp_runtime.bundle.files import write_atomically
-from sanp_runtime.profile.results import SCHEMA_VERSION
+from sanp_runtime.profile.results import SCHEMA_VERSION as PROFILE_SCHEMA
+from sanp_runtime.validate.validation import SCHEMA_VERSION as VALIDATION_SCHEMA
 from sanp_targets.errors import ConfigError, InputError
 
 PAGE, DATA = "report.html", "report.json"
@@ -60,10 +61,17 @@ def _check(results: Mapping[str, Any]) -> None:
     profile, bundle = results["profile"], results["bundle"]
     if not isinstance(profile, Mapping) or profile.get("kind") != "profile":
         raise InputError("the results hold no profile, expected the JSON of `sanp profile`; measure the bundle first")
-    if profile.get("schema_version") != SCHEMA_VERSION:
-        raise InputError(
-            f"the profile has schema version {profile.get('schema_version')!r}, expected {SCHEMA_VERSION}: it was made "
-            "by another version of the toolchain; measure the bundle again with `sanp profile`"
-        )
+    _check_schema("profile", profile, PROFILE_SCHEMA, "measure the bundle again with `sanp profile`")
+    if results["validation"] is not None:
+        _check_schema("validation", results["validation"], VALIDATION_SCHEMA, "run `sanp validate --json` again")
     if not isinstance(bundle, Mapping) or not isinstance(bundle.get("name"), str):
         raise InputError("the results hold no bundle manifest, expected the content of manifest.json; compile again")
+
+
+def _check_schema(what: str, row: Any, expected: int, cure: str) -> None:
+    found = row.get("schema_version") if isinstance(row, Mapping) else None
+    if found != expected:
+        raise InputError(
+            f"the {what} has schema version {found!r}, expected {expected}: it was made by another version of the "
+            f"toolchain; {cure}"
+        )

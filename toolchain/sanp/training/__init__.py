@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sanp.training.evaluation import Evaluation, evaluate
 from sanp.training.recalibration import recalibrate
-from sanp.training.run import TrainResult, train
+from sanp.training.result import TrainResult
+from sanp.training.start import train
 
 __all__ = ["Evaluation", "TrainResult", "evaluate", "recalibrate", "train"]

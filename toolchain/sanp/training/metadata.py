@@ -18,7 +18,7 @@ def describe(
     tracker: CostTracker | None,
     uncalibrated: Evaluation | None,
 ) -> dict[str, Any]:
-    """Plain JSON: results on the test split, dense MACs, and what an application needs to prepare its images.
+    """Plain JSON: results on the test split, dense cost, and what an application needs to prepare its images.
 
     dense: evaluation of the backbone before it was gated. uncalibrated: before the gate threshold was raised.
     """
@@ -26,7 +26,7 @@ def describe(
         "test": test.to_json(),
         "uncalibrated": uncalibrated.to_json() if uncalibrated else None,
         "dense_accuracy": dense["accuracy"] if dense else None,
-        "dense_macs": tracker.dense if tracker else None,
+        "dense_cost": {tracker.counter.unit: tracker.dense} if tracker else None,
         "mean": dataset.train.mean.tolist(),
         "std": dataset.train.std.tolist(),
         "class_names": list(dataset.class_names),

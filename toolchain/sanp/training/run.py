@@ -1,11 +1,9 @@
-"""`train`: the stages of a method in order, resumable, ending in a checkpoint."""
+"""One run: the stages of a method in order, resumable, ending in a checkpoint."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,81 +11,30 @@ import torch
 
 from sanp import checkpoint, data, models
 from sanp.checkpoint.architecture import rebuild
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
 from sanp.methods.base import Method
-from sanp.methods.registry import create, find
 from sanp.methods.stage import Context, Length, Stage
 from sanp.settings.train import TrainSettings
 from sanp.training import state
 from sanp.training.active_stage import ActiveStage
 from sanp.training.batches import Batches
 from sanp.training.evaluation import Evaluation, evaluate
-from sanp.training.interrupt import StopRequest, stop_on_signal
+from sanp.training.interrupt import StopRequest
 from sanp.training.loop import Loop
 from sanp.training.metadata import describe
-from sanp.training.processes import Processes, processes
+from sanp.training.processes import Processes
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
+from sanp.training.result import TrainResult, check_budget
 from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
 _RECALIBRATION_IMAGES = 8192
+_COUNTER = MacCounter  # what the budget is counted in
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run produced. Accuracies and costs are shares (0 to 1) on the test split; cost includes the gates."""
-
-    checkpoint: Path
-    dense_accuracy: float
-    accuracy: float
-    cost: float
-    evaluation: Evaluation
-    uncalibrated: Evaluation  # before the method met the budget exactly
-    history: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-
-
-def train(settings: TrainSettings, *, output: Path, progress: bool = True, resume: bool = False) -> TrainResult:
-    """Train a network into the folder `output` by the method of the settings, and return what it reached.
-
-    Writes checkpoint.safetensors (the final network), dense.safetensors (the pretrained backbone), state.safetensors
-    (to resume), metrics.jsonl and, where TensorBoard is installed, tensorboard/. progress: bars on stderr.
-    resume: continue from output/state.safetensors. Under torchrun every process calls this; rank 0 writes.
-
-    Raises ConfigError for settings that cannot run, InputError for damaged files or a loss that is not finite,
-    TrainingInterrupted after SIGINT or SIGTERM, when the state has been saved.
-    """
-    output = Path(output)
-    create(settings.method, settings.options)  # a wrong option is told before data is loaded
-    dataset = data.load(
-        settings.dataset, root=settings.data_root, image_size=settings.image_size, **settings.data_options
-    )
-    method = _method(settings, dataset)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "metrics.jsonl").touch()
-    except OSError as error:
-        raise ConfigError(f"cannot write into {output} ({error.strerror}); choose another output folder") from error
-    with ExitStack() as scope:
-        scope.enter_context(torch.random.fork_rng())
-        stop, together = scope.enter_context(stop_on_signal()), scope.enter_context(processes(settings.device))
-        journal = scope.enter_context(Journal(output, show=progress and together.first, write=together.first))
-        return _Run(settings, method, dataset, output, together, stop, journal, resume).finish()
-
-
-def _method(settings: TrainSettings, dataset: data.Dataset) -> Method:
-    """The method with its options fitted to the data; ConfigError if the data lack what it needs."""
-    kind = find(settings.method)
-    missing = [name for name in kind.needs if name not in dataset.train.extra]
-    if missing:
-        raise ConfigError(
-            f"method {settings.method} needs {missing[0]} labels, which data set {settings.dataset} does not have; "
-            "choose a data set that has them, such as mixcues"
-        )
-    return create(settings.method, kind.fitted(settings.options, dataset))
-
-
-class _Run:
+class Run:
     """State of one call of `train`."""
 
     def __init__(
@@ -119,10 +66,11 @@ class _Run:
         size, channels = dataset.image_size, dataset.in_channels
         self.network = models.build(settings.model, dataset.num_classes, settings.width, channels, size).to(device)
         self.example = torch.zeros(1, channels, size, size, device=device)
-        self.full = CostTracker(self.network, self.example).dense
+        self.full = CostTracker(self.network, self.example, _COUNTER).dense
         if resume:
             self.position = self._restore()
         else:
+            self._check_floor()
             first = next(iter(self.stages.values()))
             self.position = state.Position(first.name)
             self._prepare(first)
@@ -146,14 +94,23 @@ class _Run:
             self._save(None)
         return self._result()
 
+    def _check_floor(self) -> None:
+        floor, budget = self.method.floor(self._context()), self.settings.budget
+        if budget <= floor:
+            raise ConfigError(
+                f"budget is {budget:g} of the dense cost, expected more than {floor:.4f}, which the gates, the layers "
+                "without a gate and one open channel in each of the others cost; raise the budget"
+            )
+
     def _prepare(self, stage: Stage) -> None:
         """What happens to the network before a stage. Seeded, so that gates begin alike after any backbone."""
         if stage.prepare is not None:
             torch.manual_seed(self.settings.seed + 1)
-            self.network = stage.prepare(self.network, self.example)
+            self.network = stage.prepare(self._context())
 
     def _context(self) -> Context:
-        return Context(self.settings, self.network, self.example, self.full, self._samples, self.processes.mean)
+        share = self.processes.mean
+        return Context(self.settings, self.network, self.example, _COUNTER, self.full, self._samples, share)
 
     def _samples(self, most: int) -> Iterator[Batch]:
         return self.batches.sequential(256, most)
@@ -213,6 +170,7 @@ class _Run:
             self._recalibrate()
         final = evaluate(self.network, self.test, tracker)
         path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
+        check_budget(path, final.cost, self.settings.budget)
         dense = self.position.dense["accuracy"] if self.position.dense else 0.0
         history = tuple(self.position.history)
         return TrainResult(path, dense, final.accuracy, final.cost, final, uncalibrated, history)

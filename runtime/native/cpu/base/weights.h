@@ -2,7 +2,7 @@
 //
 // A kernel is a template over the type it reads; the SIMD wrappers turn each type into lanes of float32, exactly, so
 // that sums do not depend on the storage. Another kind, such as 8-bit integers with a scale per row, is a type here,
-// the same three loads in every wrapper, and a condition in Plan::narrow.
+// the same three loads in every wrapper, and a condition in Plan::store_bf16.
 #pragma once
 
 #include <stddef.h>
@@ -18,7 +18,7 @@ struct Bf16 {
 };
 
 // Outputs with more pixels than this use a weight so often that reading it does not matter.
-constexpr int64_t kNarrowPixels = 16;
+constexpr int64_t kBf16MaxPixels = 16;
 
 // Weights that a kernel may read behind a row of Bf16, where prepared rows hold zeros: the wrappers load whole vectors.
 constexpr int64_t kBf16Slack = 16;

@@ -26,8 +26,8 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
       return run_gather(g, pool, fill);
     case Algorithm::kDot:
       return run_dot(g, pool, fill);
-    case Algorithm::kQuad:
-      return run_quad(g, pool, fill);
+    case Algorithm::kPixelPairs:
+      return run_pixel_pairs(g, pool, fill);
     case Algorithm::kWinograd2:
     case Algorithm::kWinograd4:
       return run_winograd(g, pool, fill);

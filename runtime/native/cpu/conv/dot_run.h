@@ -13,7 +13,7 @@ class DotRun {
   DotRun(const GroupRun& g, int64_t first) : g_(g), plan_(*g.s.plan), first_(first) {}
 
   ptrdiff_t step() const {
-    const int64_t k = plan_.group_in * plan_.n_taps;
+    const int64_t k = plan_.row_weights();
     return (k + plan_.isa->lanes - 1) / plan_.isa->lanes * plan_.isa->lanes;
   }
   int64_t floats() const { return step() * (plan_.pixels - first_); }
@@ -42,18 +42,7 @@ class DotRun {
       const int32_t end = g_.row0 + share(g_.n_rows, index + 1, tasks);
       for (int32_t m = g_.row0 + share(g_.n_rows, index, tasks); m < end;) {
         const int n = end - m >= many ? many : 1;
-        const Rows& rows = g_.s.rows;
-        const DotCall c{x,
-                        step(),
-                        plan_.group_in * plan_.n_taps,
-                        rows.w + m,
-                        rows.scale + m,
-                        rows.shift + m,
-                        rows.y + m,
-                        first_,
-                        g_.s.residual ? rows.residual + m : nullptr,
-                        g_.s.call->act_min,
-                        g_.s.call->act_max};
+        const DotCall c{x, step(), plan_.row_weights(), g_.s.rows.w + m, first_, g_.s.end.from(m)};
         plan_.isa->dot[g_.s.weights][n][plan_.pixels - first_](c);
         m += n;
       }

@@ -53,7 +53,7 @@ bool run_in_place(const GroupRun& g, const Pool& pool, bool fill);
 bool run_planes(const GroupRun& g, const Pool& pool, bool fill);
 bool run_gather(const GroupRun& g, const Pool& pool, bool fill);
 bool run_dot(const GroupRun& g, const Pool& pool, bool fill);
-bool run_quad(const GroupRun& g, const Pool& pool, bool fill);
+bool run_pixel_pairs(const GroupRun& g, const Pool& pool, bool fill);
 bool run_winograd(const GroupRun& g, const Pool& pool, bool fill);
 
 }  // namespace sanp

@@ -38,16 +38,18 @@ bool run_in_place(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
   const int64_t plane = plan.shape.height * plan.shape.width;
   const float* const x = g.s.x + g.group * plan.group_in * plane;
-  TileRun(g, g.steps, x, plane, 0, static_cast<int64_t>(plan.tiles.size())).run(pool, fill);
+  const auto& layout = plan.layout_as<InPlacePlan>();
+  TileRun(g, layout.tiles, layout.taps, g.steps, x, plane).run(pool, fill);
   return true;
 }
 
 bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
-  const int64_t channel = plan.plane.channel_floats;
+  const auto& layout = plan.layout_as<PlanesPlan>();
+  const int64_t channel = layout.plane.channel_floats;
   const int64_t slack = plan.isa->lanes;  // the last vector of a plane may read past it
   const int64_t floats = g.n_steps * channel + slack;
-  const DotRun tail(g, plan.pixels - plan.tail_pixels);
+  const DotRun tail(g, plan.pixels - layout.tail_pixels);
   float* const x = pixel_floats(floats + tail.floats(), g.n_steps);
   if (x == nullptr) return false;
   for (int64_t j = 0; j < slack; ++j) x[floats - slack + j] = 0.0f;
@@ -57,11 +59,11 @@ bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
   auto pack = [&](size_t index) {
     const int32_t end = share(g.n_steps, index + 1, tasks);
     for (int32_t a = share(g.n_steps, index, tasks); a < end; ++a)
-      plan.isa->pack_plane(plan.plane, g.channel(a), x + a * channel);
+      plan.isa->pack_plane(layout.plane, g.channel(a), x + a * channel);
   };
   parallel_for(pool, tasks, pack);
-  TileRun(g, steps, x, channel, 0, static_cast<int64_t>(plan.tiles.size())).run(pool, fill);
-  if (plan.tail_pixels > 0) {
+  TileRun(g, layout.tiles, layout.taps, steps, x, channel).run(pool, fill);
+  if (layout.tail_pixels > 0) {
     tail.expand(x + floats);
     tail.run(x + floats, pool, false);
   }
@@ -70,12 +72,10 @@ bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
 
 bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
-  const int64_t n_tiles = static_cast<int64_t>(plan.tiles.size());
+  const auto& layout = plan.layout_as<GatherPlan>();
+  const int64_t n_tiles = layout.tiles.count();
   for (int64_t tile0 = 0, tile1; tile0 < n_tiles; tile0 = tile1) {
-    auto floats = [&](int64_t end) {
-      const int64_t all = end == n_tiles ? plan.panel_floats : plan.tiles[end].panel;
-      return (all - plan.tiles[tile0].panel) * g.n_steps;
-    };
+    auto floats = [&](int64_t end) { return (layout.panels[end] - layout.panels[tile0]) * g.n_steps; };
     for (tile1 = tile0 + 1; tile1 < n_tiles && floats(tile1 + 1) <= kPanelFloats;) ++tile1;
     float* const x = pixel_floats(floats(tile1), g.n_steps);
     if (x == nullptr) return false;
@@ -86,14 +86,12 @@ bool run_gather(const GroupRun& g, const Pool& pool, bool fill) {
       const int32_t end = share(g.n_steps, index + 1, tasks);
       for (int32_t a = share(g.n_steps, index, tasks); a < end; ++a)
         for (int64_t t = tile0; t < tile1; ++t) {
-          const Tile& tile = plan.tiles[t];
-          gather_channel(
-              plan, g.channel(a), tile,
-              x + (tile.panel - plan.tiles[tile0].panel) * g.n_steps + a * plan.n_taps * tile.nr * plan.isa->lanes);
+          const Tile& tile = layout.tiles.tiles[t];
+          gather_channel(plan, g.channel(a), tile, x + floats(t) + a * plan.n_taps * tile.nr * plan.isa->lanes);
         }
     };
     parallel_for(pool, tasks, pack);
-    TileRun(g, steps, x, 0, tile0, tile1).run(pool, fill && tile0 == 0);
+    TileRun(g, layout, steps, x, tile0, tile1).run(pool, fill && tile0 == 0);
   }
   return true;
 }

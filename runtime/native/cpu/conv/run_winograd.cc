@@ -19,9 +19,9 @@ class WinogradRun {
   WinogradRun(const GroupRun& g, size_t block, float* v)
       : g_(g),
         plan_(*g.s.plan),
-        winograd_(plan_.winograd),
+        winograd_(plan_.layout_as<WinogradPlan>()),
         block_(winograd_.blocks[block]),
-        nr_(plan_.tiles[block].nr),
+        nr_(winograd_.register_tiles[block].nr),
         lanes_(nr_ * plan_.isa->lanes),
         v_(v) {
     // One line more than the channels: points a multiple of 4 kB apart would share cache sets.
@@ -81,21 +81,11 @@ class WinogradRun {
   }
 
   void compute_rows(int32_t m, int32_t end, float* sums, float* plane) const {
-    const Rows& rows = g_.s.rows;
-    const PointsCall points{v_, v_step_, g_.steps, g_.n_steps, winograd_.points(), rows.w + m, plan_.group_in, sums};
+    const PointsCall points{v_,  v_step_, g_.steps, g_.n_steps, winograd_.points(), g_.s.rows.w + m, plan_.group_in,
+                            sums};
     plan_.isa->points[nr_][end - m](points);
     for (; m < end; ++m, sums += winograd_.points() * lanes_) {
-      const WinogradOutput out{&block_,
-                               sums,
-                               nr_,
-                               plane,
-                               winograd_.plane_pitch,
-                               rows.scale[m],
-                               rows.shift[m],
-                               g_.s.call->act_min,
-                               g_.s.call->act_max,
-                               g_.s.residual ? rows.residual[m] : nullptr,
-                               rows.y[m]};
+      const WinogradOutput out{&block_, sums, nr_, plane, winograd_.plane_pitch, g_.s.end.from(m)};
       plan_.isa->winograd_output[winograd_.kind()](out);
     }
   }
@@ -116,7 +106,7 @@ class WinogradRun {
 // rows each. Without the wait between, every thread that multiplies would have to transform for itself: on maps of one
 // block all of it, 10 to 25 % of a layer whose channels are half open.
 bool run_winograd(const GroupRun& g, const Pool& pool, bool fill) {
-  const size_t n_blocks = g.s.plan->winograd.blocks.size();
+  const size_t n_blocks = g.s.plan->layout_as<WinogradPlan>().blocks.size();
   const WinogradRun largest(g, n_blocks - 1, nullptr);
   const int64_t floats = largest.v_floats();
   const size_t most = std::clamp(static_cast<size_t>(kTransformed / floats), size_t{1}, n_blocks);

@@ -42,7 +42,7 @@ void list_channels(const Plan& plan, const float* active, Sample* s) {
   for (int64_t g = 0; g < plan.shape.group; ++g) {
     s->step_begin[g] = steps;
     for (int64_t i = 0; i < plan.group_in; ++i) {
-      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.cell_floats)};
+      s->steps[steps] = {static_cast<int32_t>(i), static_cast<int32_t>(i * plan.weights.cell_floats)};
       steps += active[g * plan.group_in + i] != 0.0f;
     }
   }
@@ -50,11 +50,11 @@ void list_channels(const Plan& plan, const float* active, Sample* s) {
 }
 
 void list_rows(const Plan& plan, const float* scale, Sample* s) {
-  const bool wide = plan.weights != kFloatWeights && s->step_begin[plan.shape.group] > plan.narrow_steps;
-  const bool prepared = plan.prepared_floats() != 0 && !wide;
+  const bool float32 = plan.weights.kind != kFloatWeights && s->step_begin[plan.shape.group] > plan.weights.bf16_steps;
+  const bool prepared = plan.prepared_floats() != 0 && !float32;
   const float* const w = prepared ? static_cast<const float*>(s->call->prepared) : s->call->w;
-  const int64_t row_floats = prepared ? plan.row_floats : plan.group_in * plan.n_taps;
-  s->weights = wide ? kFloatWeights : plan.weights;
+  const int64_t row_floats = prepared ? plan.weights.row_floats : plan.row_weights();
+  s->weights = float32 ? kFloatWeights : plan.weights.kind;
   s->n_masked = 0;
   int32_t rows = 0;
   for (int64_t g = 0; g < plan.shape.group; ++g) {
@@ -97,6 +97,8 @@ void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory
 
   list_channels(plan, active, s);
   list_rows(plan, scale, s);
+  const Rows& rows = s->rows;
+  s->end = {rows.scale, rows.shift, rows.y, s->residual ? rows.residual : nullptr, call.act_min, call.act_max};
 }
 
 void fill_masked(const Sample& s, size_t index, size_t count) {

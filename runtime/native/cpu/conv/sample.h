@@ -27,6 +27,7 @@ struct Sample {
   float residual_value;
 
   Rows rows;
+  Epilogue end;        // of rows
   int32_t* row_begin;  // per group, group + 1 entries
   Step* steps;         // x_index is the channel within the group
   int32_t* step_begin;

@@ -9,8 +9,8 @@ constexpr IsaKernels make() {
   IsaKernels k = common_kernels<Avx512>("avx512", 4);
 #define SANP_TILE_AVX512(mr, nr) add_tile<Avx512, mr, nr>(k);
 #include "cpu/microkernels/kernels.inc"
-#define SANP_QUAD_AVX512(mr) add_quad<Avx512, mr>(k);
-#include "cpu/microkernels/quads.inc"
+#define SANP_PAIRS_AVX512(mr) add_pairs<Avx512, mr>(k);
+#include "cpu/microkernels/pixel_pairs.inc"
   return k;
 }
 

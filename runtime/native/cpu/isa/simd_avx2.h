@@ -106,33 +106,33 @@ struct Avx2 {
   // The same; reads 8 taps, and the shuffle that widens them also permutes and clears.
   static F load_spread(const Bf16* p, const Spread& s) { return shuffle_halves(p + s.base, s.halves); }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
+  static void load_4_each(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j)
       out[j] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + at[j])), _mm_loadu_ps(p + at[j + 4]), 1);
-    transpose_quads(out);
+    transpose_4x4(out);
   }
   // p[at[j] + k] is lane j of v[k]. Changes v.
-  static void store_quads(float* p, const ptrdiff_t* at, F* v) {
-    transpose_quads(v);
+  static void store_4_each(float* p, const ptrdiff_t* at, F* v) {
+    transpose_4x4(v);
     for (int j = 0; j < 4; ++j) {
       _mm_storeu_ps(p + at[j], _mm256_castps256_ps128(v[j]));
       _mm_storeu_ps(p + at[j + 4], _mm256_extractf128_ps(v[j], 1));
     }
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
-    transpose_quads(v);
+  static void store_2x2_each(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
+    transpose_4x4(v);
     for (int j = 0; j < 4; ++j) {
-      store_square(p + at[j], pitch, _mm256_castps256_ps128(v[j]));
-      store_square(p + at[j + 4], pitch, _mm256_extractf128_ps(v[j], 1));
+      store_2x2(p + at[j], pitch, _mm256_castps256_ps128(v[j]));
+      store_2x2(p + at[j + 4], pitch, _mm256_extractf128_ps(v[j], 1));
     }
   }
-  static void store_square(float* p, ptrdiff_t pitch, __m128 v) {
+  static void store_2x2(float* p, ptrdiff_t pitch, __m128 v) {
     _mm_storel_pi(reinterpret_cast<__m64*>(p), v);
     _mm_storeh_pi(reinterpret_cast<__m64*>(p + pitch), v);
   }
   // Four by four within each group of four lanes.
-  static void transpose_quads(F* v) {
+  static void transpose_4x4(F* v) {
     const F a = _mm256_unpacklo_ps(v[0], v[1]), b = _mm256_unpackhi_ps(v[0], v[1]);
     const F c = _mm256_unpacklo_ps(v[2], v[3]), d = _mm256_unpackhi_ps(v[2], v[3]);
     v[0] = _mm256_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));

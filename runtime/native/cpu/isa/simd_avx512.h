@@ -87,18 +87,18 @@ struct Avx512 {
     return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(s.upper, _mm512_slli_epi32(s.from, 16), halves));
   }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
+  static void load_4_each(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j) {
       F v = _mm512_castps128_ps512(_mm_loadu_ps(p + at[j]));
       v = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 4]), 1);
       v = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 8]), 2);
       out[j] = _mm512_insertf32x4(v, _mm_loadu_ps(p + at[j + 12]), 3);
     }
-    transpose_quads(out);
+    transpose_4x4(out);
   }
   // p[at[j] + k] is lane j of v[k]. Changes v.
-  static void store_quads(float* p, const ptrdiff_t* at, F* v) {
-    transpose_quads(v);
+  static void store_4_each(float* p, const ptrdiff_t* at, F* v) {
+    transpose_4x4(v);
     for (int j = 0; j < 4; ++j) {
       _mm_storeu_ps(p + at[j], _mm512_castps512_ps128(v[j]));
       _mm_storeu_ps(p + at[j + 4], _mm512_extractf32x4_ps(v[j], 1));
@@ -107,21 +107,21 @@ struct Avx512 {
     }
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
-    transpose_quads(v);
+  static void store_2x2_each(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
+    transpose_4x4(v);
     for (int j = 0; j < 4; ++j) {
-      store_square(p + at[j], pitch, _mm512_castps512_ps128(v[j]));
-      store_square(p + at[j + 4], pitch, _mm512_extractf32x4_ps(v[j], 1));
-      store_square(p + at[j + 8], pitch, _mm512_extractf32x4_ps(v[j], 2));
-      store_square(p + at[j + 12], pitch, _mm512_extractf32x4_ps(v[j], 3));
+      store_2x2(p + at[j], pitch, _mm512_castps512_ps128(v[j]));
+      store_2x2(p + at[j + 4], pitch, _mm512_extractf32x4_ps(v[j], 1));
+      store_2x2(p + at[j + 8], pitch, _mm512_extractf32x4_ps(v[j], 2));
+      store_2x2(p + at[j + 12], pitch, _mm512_extractf32x4_ps(v[j], 3));
     }
   }
-  static void store_square(float* p, ptrdiff_t pitch, __m128 v) {
+  static void store_2x2(float* p, ptrdiff_t pitch, __m128 v) {
     _mm_storel_pi(reinterpret_cast<__m64*>(p), v);
     _mm_storeh_pi(reinterpret_cast<__m64*>(p + pitch), v);
   }
   // Four by four within each group of four lanes.
-  static void transpose_quads(F* v) {
+  static void transpose_4x4(F* v) {
     const F a = _mm512_unpacklo_ps(v[0], v[1]), b = _mm512_unpackhi_ps(v[0], v[1]);
     const F c = _mm512_unpacklo_ps(v[2], v[3]), d = _mm512_unpackhi_ps(v[2], v[3]);
     v[0] = _mm512_shuffle_ps(a, c, _MM_SHUFFLE(1, 0, 1, 0));

@@ -63,24 +63,24 @@ struct Neon {
   static float32x2_t even(const float* p) { return vld2_f32(p).val[0]; }
   static float32x2_t even_end(const float* p) { return vset_lane_f32(p[2], vdup_n_f32(p[0]), 1); }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
+  static void load_4_each(const float* p, const ptrdiff_t* at, F* out) {
     for (int j = 0; j < 4; ++j) out[j] = load(p + at[j]);
-    transpose_quads(out);
+    transpose_4x4(out);
   }
   // p[at[j] + k] is lane j of v[k]. Changes v.
-  static void store_quads(float* p, const ptrdiff_t* at, F* v) {
-    transpose_quads(v);
+  static void store_4_each(float* p, const ptrdiff_t* at, F* v) {
+    transpose_4x4(v);
     for (int j = 0; j < 4; ++j) store(p + at[j], v[j]);
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
-    transpose_quads(v);
+  static void store_2x2_each(float* p, const ptrdiff_t* at, ptrdiff_t pitch, F* v) {
+    transpose_4x4(v);
     for (int j = 0; j < 4; ++j) {
       vst1_f32(p + at[j], vget_low_f32(v[j]));
       vst1_f32(p + at[j] + pitch, vget_high_f32(v[j]));
     }
   }
-  static void transpose_quads(F* v) {
+  static void transpose_4x4(F* v) {
     const F a = vtrn1q_f32(v[0], v[1]), b = vtrn2q_f32(v[0], v[1]);
     const F c = vtrn1q_f32(v[2], v[3]), d = vtrn2q_f32(v[2], v[3]);
     v[0] = vcombine_f32(vget_low_f32(a), vget_low_f32(c));

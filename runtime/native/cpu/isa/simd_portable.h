@@ -70,16 +70,16 @@ struct Portable {
     return v;
   }
   // Lane j of out[k] is p[at[j] + k].
-  static void load_quads(const float* p, const ptrdiff_t* at, F* out) {
+  static void load_4_each(const float* p, const ptrdiff_t* at, F* out) {
     for (int k = 0; k < 4; ++k) out[k] = F{p[at[0] + k], p[at[1] + k], p[at[2] + k], p[at[3] + k]};
   }
   // p[at[j] + k] is lane j of v[k].
-  static void store_quads(float* p, const ptrdiff_t* at, const F* v) {
+  static void store_4_each(float* p, const ptrdiff_t* at, const F* v) {
     for (int j = 0; j < 4; ++j)
       for (int k = 0; k < 4; ++k) p[at[j] + k] = v[k][j];
   }
   // The same for two rows of two: p[at[j]], p[at[j] + 1], p[at[j] + pitch], p[at[j] + pitch + 1].
-  static void store_squares(float* p, const ptrdiff_t* at, ptrdiff_t pitch, const F* v) {
+  static void store_2x2_each(float* p, const ptrdiff_t* at, ptrdiff_t pitch, const F* v) {
     for (int j = 0; j < 4; ++j)
       for (int k = 0; k < 4; ++k) p[at[j] + k / 2 * pitch + k % 2] = v[k][j];
   }

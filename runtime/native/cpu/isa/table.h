@@ -2,8 +2,8 @@
 #pragma once
 
 #include "cpu/microkernels/dot.h"
+#include "cpu/microkernels/pixel_pairs.h"
 #include "cpu/microkernels/plane.h"
-#include "cpu/microkernels/quad.h"
 #include "cpu/microkernels/tile.h"
 #include "cpu/microkernels/winograd.h"
 
@@ -19,13 +19,13 @@ struct IsaKernels {
   int max_nr9;             // the same for nine taps
   double strided_rows;     // cost of a kRows vector with a stride against a kColumns vector
   int max_mr[kMaxNr + 1];  // by NR; 0 where there is no such tile
-  TileFn tile[kWeightKinds][kTapsKinds][kMaxNr + 1][kMaxMr + 1];  // kBf16Weights: up to kNarrowPixels
+  TileFn tile[kWeightKinds][kTapsKinds][kMaxNr + 1][kMaxMr + 1];  // kBf16Weights: up to kBf16MaxPixels
   DotFn dot[kWeightKinds][kDotMaxRows + 1][kDotMaxPixels + 1];    // by rows (1 or dot_rows) and pixels
   int dot_rows[kDotMaxPixels + 1];                                // by pixels: what fits the registers
-  // By rows up to quad_max_rows; none where the set has no permutation across a vector.
-  QuadFn quad[kWeightKinds][kQuadMaxRows + 1];
-  int quad_max_rows;
-  bool (*quad_fits)(const int32_t* taps, int n_taps);
+  // By rows up to pairs_max_rows; none where the set has no permutation across a vector.
+  PairsFn pairs[kWeightKinds][kPairMaxRows + 1];
+  int pairs_max_rows;
+  bool (*pairs_fit)(const int32_t* taps, int n_taps);
   int winograd_nr;  // vectors of tiles multiplied at once
   WinogradInputFn winograd_input[kWinogradKinds];
   PointsFn points[kMaxNr + 1][kMaxMr + 1];  // the tiles above, for Winograd's products

@@ -8,7 +8,7 @@
 #include "cpu/microkernels/dot_inl.h"
 #include "cpu/microkernels/gate_inl.h"
 #include "cpu/microkernels/pack_inl.h"
-#include "cpu/microkernels/quad_inl.h"
+#include "cpu/microkernels/pixel_pairs_inl.h"
 #include "cpu/microkernels/tile_inl.h"
 #include "cpu/microkernels/winograd_inl.h"
 
@@ -24,7 +24,7 @@ constexpr void add_tile_of(IsaKernels& k, WeightKind kind) {
 template <class V, int MR, int NR>
 constexpr void add_tile(IsaKernels& k) {
   add_tile_of<V, float, MR, NR>(k, kFloatWeights);
-  if constexpr (NR * V::kLanes <= kNarrowPixels) add_tile_of<V, Bf16, MR, NR>(k, kBf16Weights);
+  if constexpr (NR * V::kLanes <= kBf16MaxPixels) add_tile_of<V, Bf16, MR, NR>(k, kBf16Weights);
   k.points[NR][MR] = multiply_points<V, MR, NR>;
   if (k.max_mr[NR] < MR) k.max_mr[NR] = MR;
 }
@@ -41,11 +41,11 @@ constexpr void add_dot(IsaKernels& k) {
 }
 
 template <class V, int MR>
-constexpr void add_quad(IsaKernels& k) {
-  k.quad[kFloatWeights][MR] = quad_rows<V, float, MR>;
-  k.quad[kBf16Weights][MR] = quad_rows<V, Bf16, MR>;
-  k.quad_fits = quad_fits<V>;
-  if (k.quad_max_rows < MR) k.quad_max_rows = MR;
+constexpr void add_pairs(IsaKernels& k) {
+  k.pairs[kFloatWeights][MR] = multiply_pairs<V, float, MR>;
+  k.pairs[kBf16Weights][MR] = multiply_pairs<V, Bf16, MR>;
+  k.pairs_fit = pairs_fit<V>;
+  if (k.pairs_max_rows < MR) k.pairs_max_rows = MR;
 }
 
 template <class V>

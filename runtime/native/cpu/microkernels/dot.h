@@ -16,13 +16,8 @@ struct DotCall {
   ptrdiff_t x_step;
   int64_t k;
   const void* const* w;  // rows of the type that the kernel reads
-  const float* scale;
-  const float* shift;
-  float* const* y;
-  int64_t first;                 // index of the first pixel in y and residual
-  const float* const* residual;  // null: none
-  float act_min;
-  float act_max;
+  int64_t first;         // index of the first pixel in y and residual
+  Epilogue end;
 };
 
 using DotFn = void (*)(const DotCall&);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/microkernels/dot.h"
+#include "cpu/microkernels/epilogue_inl.h"
 
 namespace sanp {
 
@@ -44,12 +45,7 @@ void dot_rows(const DotCall& c) {
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      float out = V::sum(acc[m][p]) * c.scale[m] + c.shift[m];
-      if (c.residual) out += c.residual[m][c.first + p];
-      out = out < c.act_min ? c.act_min : out;
-      c.y[m][c.first + p] = out > c.act_max ? c.act_max : out;
-    }
+    for (int p = 0; p < P; ++p) store_pixel<V>(c.end, m, V::sum(acc[m][p]), c.first + p);
 }
 
 }  // namespace sanp

@@ -45,7 +45,7 @@ inline void copy_wide_rows(const Plane& g, const float* src, float* row, int row
 }
 
 template <class V, int kStride>
-inline bool copy_narrow_rows(const Plane& g, const float* src, float* row, int rows, ptrdiff_t n, ptrdiff_t gap) {
+inline bool copy_short_rows(const Plane& g, const float* src, float* row, int rows, ptrdiff_t n, ptrdiff_t gap) {
   const int last = static_cast<int>((n - 1) % V::kLanes) + 1;
   switch ((n + V::kLanes - 1) / V::kLanes) {
     case 1:
@@ -79,15 +79,15 @@ void pack_plane(const Plane& g, const float* channel, float* dst) {
       continue;
     }
     zero_over<V>(dst, first - dst);
-    const bool narrow = g.stride_x <= 2 && n <= 4 * V::kLanes;
-    const ptrdiff_t written = narrow ? (n + V::kLanes - 1) / V::kLanes * V::kLanes : n;
+    const bool short_rows = g.stride_x <= 2 && n <= 4 * V::kLanes;
+    const ptrdiff_t written = short_rows ? (n + V::kLanes - 1) / V::kLanes * V::kLanes : n;
     const float* const src = channel + part.source;
-    if (!narrow)
+    if (!short_rows)
       copy_wide_rows<V>(g, src, first, rows, n, g.pitch - written);
     else if (g.stride_x == 1)
-      copy_narrow_rows<V, 1>(g, src, first, rows, n, g.pitch - written);
+      copy_short_rows<V, 1>(g, src, first, rows, n, g.pitch - written);
     else
-      copy_narrow_rows<V, 2>(g, src, first, rows, n, g.pitch - written);
+      copy_short_rows<V, 2>(g, src, first, rows, n, g.pitch - written);
     // What is left of the last row's border, and the zero rows below.
     float* const rest = first + static_cast<ptrdiff_t>(rows) * g.pitch;
     zero_over<V>(rest, dst + g.part_floats - rest);

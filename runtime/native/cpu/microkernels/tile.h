@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "cpu/base/weights.h"
+#include "cpu/microkernels/epilogue.h"
 
 namespace sanp {
 
@@ -21,7 +22,7 @@ struct Vec {
   int32_t count;
 };
 
-// Output rows are parallel arrays of length MR; the pointers already stand at the first row of the block.
+// Output rows are parallel arrays of length MR.
 struct TileCall {
   const float* x;  // where lane 0 of vecs[0] reads for tap offset 0
   ptrdiff_t x_step;
@@ -32,12 +33,7 @@ struct TileCall {
   const Vec* vecs;            // NR of them
   const void* const* w;       // rows of the type that the kernel reads
   const void* const* next_w;  // MR rows to fetch into the cache meanwhile, or null
-  const float* scale;
-  const float* shift;
-  float* const* y;
-  const float* const* residual;  // null: none
-  float act_min;
-  float act_max;
+  Epilogue end;
 };
 
 // Bytes that kernels which stream weights fetch ahead in each row. The hardware does this too, but not for four rows

@@ -4,27 +4,18 @@
 // nothing; an arbitrary list of input channels costs one Step per taps * MR * NR multiply-adds.
 #pragma once
 
+#include "cpu/microkernels/epilogue_inl.h"
 #include "cpu/microkernels/tile.h"
 
 namespace sanp {
 
-// Scale, shift, residual, clamp and store of one vector of pixels for MR output rows.
+// One vector of pixels of MR output rows.
 template <class V, int MR, bool kWhole>
-inline void store_pixels(const TileCall& c, const Vec& vec, typename V::F* const acc, int stride) {
-  using F = typename V::F;
-  const F low = V::set1(c.act_min), high = V::set1(c.act_max);
+inline void store_rows(const TileCall& c, const Vec& vec, typename V::F* const acc, int stride) {
+  const Epilogue end = c.end;
   const typename V::Mask mask = V::mask(0, kWhole ? 0 : vec.count);
 #pragma GCC unroll 16
-  for (int m = 0; m < MR; ++m) {
-    F out = V::fma(acc[m * stride], V::set1(c.scale[m]), V::set1(c.shift[m]));
-    if (c.residual)
-      out = V::add(out, kWhole ? V::load(c.residual[m] + vec.y) : V::load_part(c.residual[m] + vec.y, mask));
-    out = V::min(high, V::max(low, out));
-    if (kWhole)
-      V::store(c.y[m] + vec.y, out);
-    else
-      V::store_part(c.y[m] + vec.y, mask, out);
-  }
+  for (int m = 0; m < MR; ++m) store_pixels<V, kWhole>(end, m, acc[m * stride], vec.y, mask);
 }
 
 // T is how weights are stored; kTaps is the number of taps, 0 for "read it from the call".
@@ -82,9 +73,9 @@ void tile(const TileCall& c) {
 #pragma GCC unroll 16
   for (int v = 0; v < NR; ++v) {
     if (c.vecs[v].count == V::kLanes)
-      store_pixels<V, MR, true>(c, c.vecs[v], &acc[0][v], NR);
+      store_rows<V, MR, true>(c, c.vecs[v], &acc[0][v], NR);
     else
-      store_pixels<V, MR, false>(c, c.vecs[v], &acc[0][v], NR);
+      store_rows<V, MR, false>(c, c.vecs[v], &acc[0][v], NR);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/microkernels/epilogue.h"
 #include "cpu/microkernels/tile.h"
 
 namespace sanp {
@@ -67,9 +68,7 @@ struct WinogradOutput {
   int32_t nr;
   float* plane;  // staging: [rows of tiles * m][pitch]
   int32_t pitch;
-  float scale, shift, act_min, act_max;
-  const float* residual;  // null: none
-  float* y;
+  Epilogue end;  // of this row
 };
 
 using WinogradInputFn = void (*)(const WinogradInput&);

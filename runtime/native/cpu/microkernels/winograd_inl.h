@@ -1,6 +1,7 @@
 // Winograd's transforms and products with lanes = tiles, for any SIMD wrapper V.
 #pragma once
 
+#include "cpu/microkernels/epilogue_inl.h"
 #include "cpu/microkernels/winograd.h"
 
 namespace sanp {
@@ -107,8 +108,8 @@ void winograd_input(const WinogradInput& c) {
 #pragma GCC unroll 6
     for (int r = 0; r < T; ++r, rows += pitch) {
       F d[8], points[T];
-      V::load_quads(rows, read, d);
-      if (M == 4) V::load_quads(rows + 4, read, d + 4);
+      V::load_4_each(rows, read, d);
+      if (M == 4) V::load_4_each(rows + 4, read, d + 4);
       Winograd<V, M>::input(d, points);
 #pragma GCC unroll 6
       for (int t = 0; t < T; ++t, out += v_step) V::store(out, points[t]);
@@ -157,18 +158,6 @@ void multiply_points(const PointsCall& c) {
   }
 }
 
-template <class V, bool kWhole>
-inline void finish_pixels(const WinogradOutput& c, const float* from, ptrdiff_t to, typename V::Mask mask) {
-  using F = typename V::F;
-  F out = V::fma(V::load(from), V::set1(c.scale), V::set1(c.shift));
-  if (c.residual) out = V::add(out, kWhole ? V::load(c.residual + to) : V::load_part(c.residual + to, mask));
-  out = V::min(V::set1(c.act_max), V::max(V::set1(c.act_min), out));
-  if (kWhole)
-    V::store(c.y + to, out);
-  else
-    V::store_part(c.y + to, mask, out);
-}
-
 template <class V, int M>
 void winograd_output(const WinogradOutput& c) {
   constexpr int T = M + 2;
@@ -189,17 +178,21 @@ void winograd_output(const WinogradOutput& c) {
 #pragma GCC unroll 4
     for (int r = 0; r < M; ++r) {
       Winograd<V, M>::output(half[r], M == 2 ? y + 2 * r : y);
-      if (M == 4) V::store_quads(c.plane + r * c.pitch, c.block->write + n * V::kLanes, y);
+      if (M == 4) V::store_4_each(c.plane + r * c.pitch, c.block->write + n * V::kLanes, y);
     }
-    if (M == 2) V::store_squares(c.plane, c.block->write + n * V::kLanes, c.pitch, y);
+    if (M == 2) V::store_2x2_each(c.plane, c.block->write + n * V::kLanes, c.pitch, y);
   }
+  const float scale = c.end.scale[0], shift = c.end.shift[0];
+  const float* const residual = c.end.residual ? c.end.residual[0] : nullptr;
+  float* const y = c.end.y[0];
+  const Epilogue end{&scale, &shift, &y, residual ? &residual : nullptr, c.end.act_min, c.end.act_max};
   for (int32_t i = 0; i < c.block->n_runs; ++i) {
     const PixelRun& run = c.block->runs[i];
     const typename V::Mask mask = V::mask(0, run.count % V::kLanes);
     int32_t j = 0;
     for (; j + V::kLanes <= run.count; j += V::kLanes)
-      finish_pixels<V, true>(c, c.plane + run.from + j, run.to + j, mask);
-    if (j < run.count) finish_pixels<V, false>(c, c.plane + run.from + j, run.to + j, mask);
+      store_pixels<V, true>(end, 0, V::load(c.plane + run.from + j), run.to + j, mask);
+    if (j < run.count) store_pixels<V, false>(end, 0, V::load(c.plane + run.from + j), run.to + j, mask);
   }
 }
 

@@ -45,7 +45,7 @@ GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* inf
       // Only weights that cannot change may be transformed once.
       winograd_(constants_.find(kWeights) != nullptr ? settings.winograd_limit : 0),
       wish_(algorithm_wish(api, info)),
-      narrow_(settings.bf16_weights && fit_16_bits(constants_.find(kWeights))) {}
+      bf16_weights_(settings.bf16_weights && fit_16_bits(constants_.find(kWeights))) {}
 
 GatedConvKernel::~GatedConvKernel() {
   for (CachedPlan* p = plans_.load(); p != nullptr;) {
@@ -79,7 +79,7 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
   for (CachedPlan* p = head; p != nullptr; p = p->next)
     if (p->plan.shape == shape) return *p;
   std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_));
-  if (narrow_) made->plan.narrow();
+  if (bf16_weights_) made->plan.store_bf16();
   made->weights = prepared_weights(made->plan, w);
   do {
     made->next = head;

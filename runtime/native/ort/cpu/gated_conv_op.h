@@ -33,7 +33,7 @@ class GatedConvKernel {
   const IsaKernels* isa_;
   int winograd_;  // largest tile, 0 where the weights are not constant
   std::optional<Algorithm> wish_;
-  bool narrow_;  // weights are constant and fit 16 bits
+  bool bf16_weights_;  // weights are constant and fit 16 bits
   // Plans by shape: a list that only grows, at its head and by compare-and-swap, so readers need no lock.
   mutable std::atomic<CachedPlan*> plans_{nullptr};
   // Weights in each form that a plan wanted, shared by all plans that use it.

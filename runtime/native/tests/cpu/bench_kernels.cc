@@ -77,7 +77,7 @@ void bench_layer(const IsaKernels& isa, const Layer& l, int winograd, WeightKind
   std::normal_distribution<float> normal;
   ConvShape s{l.ci, l.size, l.size, l.co, l.kernel, l.kernel, l.stride, l.stride, l.pad, l.pad, l.pad, l.pad, 1, 1, 1};
   Plan plan(s, isa, winograd);
-  if (kind == kBf16Weights && !plan.narrow(true)) return;
+  if (kind == kBf16Weights && !plan.store_bf16(true)) return;
   std::vector<float> x(l.ci * l.size * l.size), w(l.co * l.ci * l.kernel * l.kernel), y(l.co * plan.pixels),
       shift(l.co);
   for (float& v : x) v = normal(rng);
@@ -123,8 +123,9 @@ void bench_tile(const IsaKernels& isa, WeightKind kind, int mr, int nr, double c
       rows.push_back(&w[m * kSteps * 9]);
     out.push_back(&y[m * nr * lanes]);
   }
-  TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps,     taps.data(), 9,    vecs.data(), rows.data(),
-             nullptr,  ones.data(),    ones.data(),  out.data(), nullptr,     0.0f, INFINITY};
+  const Epilogue end{ones.data(), ones.data(), out.data(), nullptr, 0.0f, INFINITY};
+  const TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps,  taps.data(),
+                   9,        vecs.data(),    rows.data(),  nullptr, end};
   const double seconds = median_seconds([&] { tile(c); });
   const double rate = 2e-9 * kSteps * 9 * mr * nr * lanes / seconds;
   printf("%s tile %d x %d %s  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, kind == kBf16Weights ? "16" : "  ", rate,

@@ -72,10 +72,10 @@ void for_each_tile(void (*check)(const char* isa, int mr, int nr, uint32_t seed)
 #include "cpu/microkernels/kernels.inc"
 }
 
-void for_each_quad(void (*check)(const char* isa, int mr, uint32_t seed), uint32_t seed) {
-#define SANP_QUAD_AVX2(mr) check("avx2", mr, seed);
-#define SANP_QUAD_AVX512(mr) check("avx512", mr, seed);
-#include "cpu/microkernels/quads.inc"
+void for_each_pair_kernel(void (*check)(const char* isa, int mr, uint32_t seed), uint32_t seed) {
+#define SANP_PAIRS_AVX2(mr) check("avx2", mr, seed);
+#define SANP_PAIRS_AVX512(mr) check("avx512", mr, seed);
+#include "cpu/microkernels/pixel_pairs.inc"
 }
 
 std::vector<const IsaKernels*> isas() {
@@ -198,16 +198,16 @@ void ConvCase::check(const Plan& plan, const std::string& where, const Pool& poo
   if (!run(plan, y.data(), pool)) fail(where + ": out of memory");
   // Each of the K products and sums rounds once, the epilogue three times: error <= (K + 3) * eps / 2 * magnitude.
   // Winograd: K is the number of channels, and a value passes at most 15 roundings in the three transforms.
-  const int64_t sums = plan.winograd.m ? plan.group_in + 15 : plan.group_in * plan.n_taps;
+  const int64_t sums = winograd_tile(plan.algorithm) ? plan.group_in + 15 : plan.group_in * plan.n_taps;
   const double k = static_cast<double>(sums + 4);
-  const WinogradBound bound(plan.winograd.m ? plan.winograd.m : 2);
+  const WinogradBound bound(winograd_tile(plan.algorithm) ? winograd_tile(plan.algorithm) : 2);
   size_t at = 0;
   for (int64_t n = 0; n < options_.batch; ++n)
     for (int64_t o = 0; o < shape_.channels_out; ++o)
       for (int64_t oy = 0; oy < out_h_; ++oy)
         for (int64_t ox = 0; ox < out_w_; ++ox, ++at) {
           double value, magnitude;
-          reference(plan.winograd.m ? &bound : nullptr, n, o, oy, ox, &value, &magnitude);
+          reference(winograd_tile(plan.algorithm) ? &bound : nullptr, n, o, oy, ox, &value, &magnitude);
           const double error = fabs(y[at] - value);
           if (error <= k * FLT_EPSILON * magnitude + 1e-30) continue;
           char text[512];

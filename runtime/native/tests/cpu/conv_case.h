@@ -59,7 +59,7 @@ IsaKernels restricted(const IsaKernels& isa, int mr, int nr);
 
 // Calls `check` with the instruction set and the size of every kernel in the list files.
 void for_each_tile(void (*check)(const char* isa, int mr, int nr, uint32_t seed), uint32_t seed);
-void for_each_quad(void (*check)(const char* isa, int mr, uint32_t seed), uint32_t seed);
+void for_each_pair_kernel(void (*check)(const char* isa, int mr, uint32_t seed), uint32_t seed);
 
 // Every instruction set of this build that the CPU has.
 std::vector<const IsaKernels*> isas();

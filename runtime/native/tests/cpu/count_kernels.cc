@@ -19,7 +19,7 @@ struct Layer {
   int64_t ci, co, size, kernel, stride, pad;
   int open_of_8;  // channels open in every run of eight, on both sides
   int winograd;
-  bool narrow = false;  // weights in 16 bits
+  bool bf16 = false;  // weights in 16 bits
 };
 
 const Layer kLayers[] = {
@@ -32,10 +32,10 @@ const Layer kLayers[] = {
     {"columns, 128 @4, half open", 128, 128, 4, 3, 1, 1, 4, 0},
     {"stride 2, 64 @16, half open", 64, 64, 16, 3, 2, 1, 4, 0},
     {"in place, 64 @24 1x1, half open", 64, 64, 24, 1, 1, 0, 4, 0},
-    {"quad, 128 @2, half open", 128, 128, 2, 3, 1, 1, 4, 0},
+    {"pixel pairs, 128 @2, half open", 128, 128, 2, 3, 1, 1, 4, 0},
     {"dot, 256 @1 1x1, half open", 256, 256, 1, 1, 1, 0, 4, 0},
     {"columns, 128 @4, half open, 16 bits", 128, 128, 4, 3, 1, 1, 4, 0, true},
-    {"quad, 128 @2, half open, 16 bits", 128, 128, 2, 3, 1, 1, 4, 0, true},
+    {"pixel pairs, 128 @2, half open, 16 bits", 128, 128, 2, 3, 1, 1, 4, 0, true},
     {"rows, 32 @16, one of eight open", 32, 32, 16, 3, 1, 1, 1, 0},
 };
 
@@ -55,7 +55,7 @@ void count_layer(const IsaKernels& isa, const Layer& l) {
   const ConvShape s{l.ci,  l.size, l.size, l.co,  l.kernel, l.kernel, l.stride, l.stride,
                     l.pad, l.pad,  l.pad,  l.pad, 1,        1,        1};
   Plan plan(s, isa, l.winograd);
-  if (l.narrow && !plan.narrow(true)) puts("refused");
+  if (l.bf16 && !plan.store_bf16(true)) puts("refused");
   const std::vector<float> x(l.ci * l.size * l.size, 1.0f), w(l.co * l.ci * l.kernel * l.kernel, 1.0f);
   std::vector<float> y(l.co * plan.pixels), shift(l.co), scale(l.co), active(l.ci);
   std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()));

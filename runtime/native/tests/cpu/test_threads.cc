@@ -33,7 +33,7 @@ TEST_CASE(pool_of_threads) {
       o.bf16_weights = true;
       const ConvCase c(shape, o, seed);
       Plan plan(shape, best_isa(), 4);
-      plan.narrow(true);  // small maps
+      plan.store_bf16(true);  // small maps
       std::vector<float> alone(c.output_floats()), pooled(c.output_floats());
       if (!c.run(plan, alone.data(), Pool{nullptr, nullptr}) || !c.run(plan, pooled.data(), kThreads)) fail("memory");
       // The split never changes the order of a sum.
@@ -118,7 +118,7 @@ TEST_CASE(threads_share_the_preparation_of_pixels) {
     for (const auto& [shape, algorithm] : cases) {
       const Plan plan(shape, kernels, algorithm);
       if (plan.algorithm != algorithm) fail("refused: " + describe(shape));
-      const size_t blocks = plan.winograd.m ? plan.winograd.blocks.size() : 1;
+      const size_t blocks = winograd_tile(plan.algorithm) ? plan.layout_as<WinogradPlan>().blocks.size() : 1;
       prepared[0] = prepared[1] = 0;
       const ConvCase c(shape, o, seed);
       std::vector<float> y(c.output_floats());

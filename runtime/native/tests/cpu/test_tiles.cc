@@ -40,7 +40,8 @@ void check_points(const char* isa_name, int mr, int nr, uint32_t seed) {
       const int64_t width = (tiles * nr * isa->lanes - 1) * m;
       const ConvShape s{3, m, width, 2 * mr, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
       const Plan plan(s, kernels, f);
-      if (plan.tiles.size() != static_cast<size_t>(tiles) || plan.tiles[0].nr != nr) fail("another tile was planned");
+      const std::vector<Tile>& made = plan.layout_as<WinogradPlan>().register_tiles;
+      if (made.size() != static_cast<size_t>(tiles) || made[0].nr != nr) fail("another tile was planned");
       ConvOptions o;
       o.outputs = Mask::kAll;
       char where[96];
@@ -53,7 +54,7 @@ TEST_CASE(every_points) { for_each_tile(check_points, seed); }
 
 TEST_CASE(every_tile) { for_each_tile(check_tile, seed); }
 
-void check_quad(const char* isa_name, int mr, uint32_t seed) {
+void check_pairs(const char* isa_name, int mr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
   if (isa == nullptr) return;
   const ConvShape shapes[] = {
@@ -62,17 +63,17 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
       {7, 1, 4, mr + 8, 1, 3, 1, 1, 0, 1, 0, 1, 1, 1, 1},
   };
   for (const ConvShape& s : shapes) {
-    const Plan plan(s, *isa, Algorithm::kQuad);
+    const Plan plan(s, *isa, Algorithm::kPixelPairs);
     // Sets with shorter vectors may refuse taps that lie too far apart, but never a 3x3 kernel on 2x2 pixels.
-    if (plan.algorithm != Algorithm::kQuad && isa->lanes < kQuadLanes && &s != &shapes[0]) continue;
-    if (plan.algorithm != Algorithm::kQuad) fail("a quad shape was refused: " + describe(s));
+    if (plan.algorithm != Algorithm::kPixelPairs && isa->lanes < kPairLanes && &s != &shapes[0]) continue;
+    if (plan.algorithm != Algorithm::kPixelPairs) fail("pixel pairs were refused: " + describe(s));
     ConvOptions o;
     o.outputs = Mask::kAll;
-    ConvCase(s, o, seed).check(plan, std::string(isa_name) + " quad");
+    ConvCase(s, o, seed).check(plan, std::string(isa_name) + " pixel pairs");
   }
 }
 
-TEST_CASE(every_quad) { for_each_quad(check_quad, seed); }
+TEST_CASE(every_pair_kernel) { for_each_pair_kernel(check_pairs, seed); }
 
 }  // namespace
 }  // namespace test

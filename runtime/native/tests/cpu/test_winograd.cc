@@ -48,15 +48,17 @@ TEST_CASE(winograd_large_maps) {
 TEST_CASE(winograd_is_chosen_where_it_is_allowed_and_pays) {
   for (const IsaKernels* isa : isas()) {
     const ConvShape s = map_of(64, 32, 32, 64, 1);
-    if (Plan(s, *isa).winograd.m != 0) fail("prepared weights were not promised");
-    if (Plan(s, *isa, 2).winograd.m != 2 || Plan(s, *isa, 4).winograd.m != 4) fail("the limit was not followed");
-    if (Plan(map_of(512, 4, 4, 512, 1), *isa, 4).winograd.m != 0) fail("4x4 maps are bound by their weights");
+    if (winograd_tile(Plan(s, *isa).algorithm) != 0) fail("prepared weights were not promised");
+    if (winograd_tile(Plan(s, *isa, 2).algorithm) != 2 || winograd_tile(Plan(s, *isa, 4).algorithm) != 4)
+      fail("the limit was not followed");
+    if (winograd_tile(Plan(map_of(512, 4, 4, 512, 1), *isa, 4).algorithm) != 0)
+      fail("4x4 maps are bound by their weights");
     ConvShape other = s;
     other.stride_x = 2;
-    if (Plan(other, *isa, 4).winograd.m != 0) fail("strides have no Winograd form here");
+    if (winograd_tile(Plan(other, *isa, 4).algorithm) != 0) fail("strides have no Winograd form here");
     const ConvShape quick = map_of(64, 16, 16, 8, 1);
     const Plan plan(quick, *isa, 4);
-    if (plan.winograd.m == 0) fail("16x16 maps gain");
+    if (winograd_tile(plan.algorithm) == 0) fail("16x16 maps gain");
     ConvCase(quick, ConvOptions{}, seed).check(plan, std::string("chosen ") + isa->name);
   }
 }

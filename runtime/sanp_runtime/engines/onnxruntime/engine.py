@@ -35,7 +35,7 @@ class OnnxEngine(Engine):
         super().__init__(bundle, variant)
         self.options = options
         self.library = OpLibrary(options.library) if options.library is not None else None
-        self._entries = self.library.session_entries(options.isa) if self.library is not None else {}
+        self._entries = self.library.session_entries(**options.kernel_settings()) if self.library is not None else {}
         self.isa = self._entries.get(ISA_ENTRY, self.library.isa) if self.library is not None else None
         self._session: Any = self._new_session()
         self._check_signature()

@@ -12,9 +12,10 @@ from sanp_runtime.engines.options import BUNDLED, EngineOptions
 
 def open_engine(bundle: Bundle, variant: str, options: EngineOptions) -> OnnxEngine:
     """The engine of one variant; TargetError if its library is missing or cannot be used here."""
-    library = options.library
-    if library == BUNDLED:
-        # The dense variant has no gated node: it runs in plain ONNX Runtime, as the baseline should.
-        library = None if variant == DENSE else bundle.library()
-    isa = None if variant == DENSE else options.isa
-    return OnnxEngine(bundle, variant, replace(options, library=library, isa=isa))
+    if variant == DENSE and options.library in (BUNDLED, None):
+        # It has no gated node and runs in plain ONNX Runtime, as the baseline should.
+        return OnnxEngine(bundle, variant, options.without_library())
+    if variant == DENSE:
+        return OnnxEngine(bundle, variant, EngineOptions(threads=options.threads, library=options.library))
+    library = bundle.library() if options.library == BUNDLED else options.library
+    return OnnxEngine(bundle, variant, replace(options, library=library))

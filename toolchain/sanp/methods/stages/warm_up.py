@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import nn
 
 from sanp.gating.attach import gate_parameters
-from sanp.methods.stage import Group, Stage
+from sanp.methods.stage import Context, Group, Stage
 
 
-def warm_up(epochs: int, lr: float, attach: Callable[[nn.Module, Tensor], nn.Module]) -> Stage:
+def warm_up(epochs: int, lr: float, attach: Callable[[Context], nn.Module]) -> Stage:
     """The stage that begins with `attach`. Gates have no weight decay: it would pull saliencies to zero."""
 
     def groups(network: nn.Module) -> list[Group]:

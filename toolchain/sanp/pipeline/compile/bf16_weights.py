@@ -21,7 +21,7 @@ from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import ConfigError
 
-# The kernels read 16-bit weights for outputs of at most this many pixels; kNarrowPixels in runtime/native/cpu.
+# The kernels read 16-bit weights for outputs of at most this many pixels; kBf16MaxPixels in runtime/native/cpu.
 SMALL_MAP = 16
 
 _BATCH = 64

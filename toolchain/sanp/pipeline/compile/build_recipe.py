@@ -16,7 +16,7 @@ _DIALECTS = (("TensorRT 8.5", "8.5.2"), ("TensorRT 8.6", "8.6.2"), ("TensorRT 10
 
 def recipe(manifest: Manifest, gpu: Gpu) -> str:
     """The text; every command is complete and runs in the bundle's folder."""
-    rows = tuple((stack.name, stack.tensorrt) for stack in gpu.stacks) or _DIALECTS
+    rows = tuple((release.name, release.tensorrt) for release in gpu.releases) or _DIALECTS
     lines = [
         f"Engines of {manifest.name} for {manifest.target['name']}",
         "",

@@ -32,20 +32,26 @@ int64_t WinogradPlan::input_floats(const ConvShape& s, int lanes) const {
 
 int64_t WinogradPlan::output_floats(int lanes) const { return most_rows * m * plane_pitch + lanes; }
 
-// vecs: first vector of every register tile, and behind the last one the number of vectors.
-void WinogradPlan::lay_out(const ConvShape& s, int64_t out_h, int64_t out_w, int lanes,
-                           const std::vector<int32_t>& vecs) {
-  tiles_x = ceil_div(out_w, m);
-  tiles = tiles_x * ceil_div(out_h, m);
-  // A tile reads two quads where m is 4; zeros end on a whole vector behind the data.
+WinogradPlan::WinogradPlan(const Problem& p, int edge)
+    : m(edge),
+      tiles_x(ceil_div(p.out_w, m)),
+      tiles(tiles_x * ceil_div(p.out_h, m)),
+      register_tiles(split_tiles(ceil_div(tiles, p.isa->lanes), p.isa->winograd_nr)) {
+  lay_out(p);
+}
+
+void WinogradPlan::lay_out(const Problem& p) {
+  const ConvShape& s = p.shape;
+  const int64_t out_h = p.out_h, out_w = p.out_w, lanes = p.isa->lanes;
+  // A tile reads twice four floats where m is 4; zeros end on a whole vector behind the data.
   const int64_t data = s.pad_left + ceil_div(s.width, lanes) * lanes, need = tiles_x * m + 4;
   pitch = static_cast<int32_t>(data + ceil_div(need > data ? need - data : 0, lanes) * lanes);
   plane_pitch = static_cast<int32_t>(tiles_x * m);
-  read.resize(static_cast<size_t>(vecs.back()) * lanes);
+  read.resize(static_cast<size_t>(ceil_div(tiles, lanes) * lanes));
   write.resize(read.size());
   std::vector<size_t> first_run;
-  for (size_t b = 0; b + 1 < vecs.size(); ++b) {
-    const int64_t begin = vecs[b] * int64_t{lanes}, lanes_end = vecs[b + 1] * int64_t{lanes};
+  for (const Tile& block : register_tiles) {
+    const int64_t begin = block.first_vec * lanes, lanes_end = begin + block.nr * lanes;
     const int64_t end = lanes_end < tiles ? lanes_end : tiles;
     const int64_t row0 = begin / tiles_x, row1 = (end - 1) / tiles_x;
     for (int64_t lane = begin; lane < lanes_end; ++lane) {

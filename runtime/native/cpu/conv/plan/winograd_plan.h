@@ -5,21 +5,27 @@
 
 #include <vector>
 
-#include "cpu/conv/plan/shape.h"
-#include "cpu/microkernels/tile.h"
+#include "cpu/conv/plan/problem.h"
+#include "cpu/conv/plan/tile_plan.h"
 #include "cpu/microkernels/winograd.h"
 
 namespace sanp {
 
 struct WinogradPlan {
-  int m = 0;  // 0: the plan is of another algorithm
-  int64_t tiles_x = 0, tiles = 0;
+  // m: output pixels along an edge of a Winograd tile, 2 or 4.
+  WinogradPlan(const Problem& p, int m);
+  WinogradPlan(const WinogradPlan&) = delete;
+  WinogradPlan& operator=(const WinogradPlan&) = delete;
+
+  int m;
+  int64_t tiles_x, tiles;
   int32_t pitch = 0;        // of the rows after the vertical transform
   int32_t plane_pitch = 0;  // of the staging plane
   int64_t most_rows = 0;    // rows of tiles in the largest block
   std::vector<ptrdiff_t> read, write;
   std::vector<PixelRun> runs;
-  std::vector<WinogradBlock> blocks;  // one per register tile of the plan; points into the vectors above
+  std::vector<Tile> register_tiles;   // vectors of Winograd tiles that are multiplied together
+  std::vector<WinogradBlock> blocks;  // one per register tile; points into the vectors above
 
   int points() const { return winograd_points(m); }
   int kind() const { return m == 2 ? 0 : 1; }
@@ -30,7 +36,8 @@ struct WinogradPlan {
   int64_t input_floats(const ConvShape& s, int lanes) const;
   int64_t output_floats(int lanes) const;
 
-  void lay_out(const ConvShape& s, int64_t out_h, int64_t out_w, int lanes, const std::vector<int32_t>& vecs);
+ private:
+  void lay_out(const Problem& p);
 };
 
 // [channels out][point][channels in] from OIHW. Computed in double and rounded once.

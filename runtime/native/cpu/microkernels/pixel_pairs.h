@@ -1,4 +1,4 @@
-// What one call of a quad kernel is told: weight rows on maps of so few pixels that (output, input) pairs fill a
+// What one call of a pixel-pair kernel is told: weight rows on maps of so few pixels that (output, input) pairs fill a
 // vector.
 #pragma once
 
@@ -9,10 +9,10 @@
 
 namespace sanp {
 
-constexpr int kQuadLanes = 16;
-constexpr int kQuadMaxRows = 8;
+constexpr int kPairLanes = 16;
+constexpr int kPairMaxRows = 8;
 
-struct QuadCall {
+struct PairsCall {
   const float* x;  // [active channels][16]: lane (output pixel * inputs + input pixel) holds the input pixel
   const Step* steps;
   ptrdiff_t n_steps;
@@ -20,14 +20,9 @@ struct QuadCall {
   int32_t n_taps;
   int32_t inputs, outputs;  // pixels; inputs * outputs <= 16
   const void* const* w;     // rows of the type that the kernel reads
-  const float* scale;
-  const float* shift;
-  float* const* y;
-  const float* const* residual;  // null: none
-  float act_min;
-  float act_max;
+  Epilogue end;
 };
 
-using QuadFn = void (*)(const QuadCall&);
+using PairsFn = void (*)(const PairsCall&);
 
 }  // namespace sanp

@@ -5,21 +5,22 @@
 // inactive channels are skipped.
 #pragma once
 
-#include "cpu/microkernels/quad.h"
+#include "cpu/microkernels/epilogue_inl.h"
+#include "cpu/microkernels/pixel_pairs.h"
 
 namespace sanp {
 
 template <class V>
-bool quad_fits(const int32_t* taps, int n_taps) {
+bool pairs_fit(const int32_t* taps, int n_taps) {
   typename V::Spread spread;
-  for (int i = 0; i < kQuadLanes; i += V::kLanes)
+  for (int i = 0; i < kPairLanes; i += V::kLanes)
     if (!V::make_spread(taps + i, n_taps, &spread)) return false;
   return true;
 }
 
 template <class V, class T, int MR>
-void quad_rows(const QuadCall& c) {
-  constexpr int kParts = kQuadLanes / V::kLanes;
+void multiply_pairs(const PairsCall& c) {
+  constexpr int kParts = kPairLanes / V::kLanes;
   typename V::F acc[MR][kParts];
   typename V::Spread spread[kParts];
   const T* w[MR];
@@ -33,7 +34,7 @@ void quad_rows(const QuadCall& c) {
   for (int i = 0; i < kParts; ++i) V::make_spread(c.taps + i * V::kLanes, c.n_taps, &spread[i]);
 
   const float* x = c.x;
-  for (ptrdiff_t s = 0; s < c.n_steps; ++s, x += kQuadLanes) {
+  for (ptrdiff_t s = 0; s < c.n_steps; ++s, x += kPairLanes) {
     const ptrdiff_t at = c.steps[s].w_offset;
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) fetch(w[m] + at, kFetchAhead);
@@ -45,7 +46,7 @@ void quad_rows(const QuadCall& c) {
     }
   }
   // Stored by an unrolled loop: a run-time index into acc would keep all of it in memory throughout.
-  float sums[MR][kQuadLanes];
+  float sums[MR][kPairLanes];
 #pragma GCC unroll 8
   for (int m = 0; m < MR; ++m)
 #pragma GCC unroll 2
@@ -55,10 +56,7 @@ void quad_rows(const QuadCall& c) {
     for (int p = 0; p < c.outputs; ++p) {
       float sum = 0;
       for (int q = 0; q < c.inputs; ++q) sum += lanes[p * c.inputs + q];
-      float out = sum * c.scale[m] + c.shift[m];
-      if (c.residual) out += c.residual[m][p];
-      out = out < c.act_min ? c.act_min : out;
-      c.y[m][p] = out > c.act_max ? c.act_max : out;
+      store_pixel<V>(c.end, m, sum, p);
     }
   }
 }

@@ -12,17 +12,17 @@ namespace test {
 namespace {
 
 // Against the float kernels bit for bit, and against double precision. False where the plan refuses.
-bool check_narrow(const ConvCase& c, const ConvShape& shape, const IsaKernels& isa, Algorithm algorithm) {
-  const Plan wide(shape, isa, algorithm);
-  Plan narrow(shape, isa, algorithm);
-  if (!narrow.narrow(true)) return false;
+bool check_bf16(const ConvCase& c, const ConvShape& shape, const IsaKernels& isa, Algorithm algorithm) {
+  const Plan full(shape, isa, algorithm);
+  Plan bf16(shape, isa, algorithm);
+  if (!bf16.store_bf16(true)) return false;
   std::vector<float> expected(c.output_floats(), NAN), got(expected);
-  if (!c.run(wide, expected.data(), Pool{nullptr, nullptr}) || !c.run(narrow, got.data(), Pool{nullptr, nullptr}))
+  if (!c.run(full, expected.data(), Pool{nullptr, nullptr}) || !c.run(bf16, got.data(), Pool{nullptr, nullptr}))
     fail("memory");
-  const std::string where = std::string(isa.name) + " " + algorithm_name(narrow.algorithm) + " narrow";
+  const std::string where = std::string(isa.name) + " " + algorithm_name(bf16.algorithm) + " bf16";
   if (memcmp(expected.data(), got.data(), got.size() * sizeof(float)) != 0)
     fail(where + ": not the bits of the float kernel; " + describe(shape));
-  c.check(narrow, where);
+  c.check(bf16, where);
   return true;
 }
 
@@ -41,13 +41,13 @@ ConvShape small_shape(std::mt19937& rng) {
     s.pad_top = rng() % 3, s.pad_left = rng() % 3, s.pad_bottom = rng() % 3, s.pad_right = rng() % 3;
     s.dilation_y = s.dilation_x = rng() % 5 ? 1 : 2;
     int64_t h, w;
-    if (s.output_size(&h, &w) && h * w <= kNarrowPixels) return s;
+    if (s.output_size(&h, &w) && h * w <= kBf16MaxPixels) return s;
   }
 }
 
-TEST_CASE(narrow_random_shapes) {
+TEST_CASE(bf16_random_shapes) {
   std::mt19937 rng(seed + 11);
-  std::map<std::string, int> narrowed;
+  std::map<std::string, int> made_bf16;
   for (int round = 0; round < rounds(1500); ++round) {
     ConvShape s = small_shape(rng);
     if (round % 3 == 0) {  // the maps that matter most
@@ -59,22 +59,23 @@ TEST_CASE(narrow_random_shapes) {
     const ConvCase c(s, o, rng());
     for (const IsaKernels* isa : isas())
       for (Algorithm f : kAlgorithms) {
-        const bool made = Plan(s, *isa, f).algorithm == f && check_narrow(c, s, *isa, f);
-        narrowed[isa->name + std::string(" ") + algorithm_name(f)] += made;
+        const bool made = Plan(s, *isa, f).algorithm == f && check_bf16(c, s, *isa, f);
+        made_bf16[isa->name + std::string(" ") + algorithm_name(f)] += made;
       }
   }
   for (const IsaKernels* isa : isas())
     for (Algorithm f : kAlgorithms) {
       const std::string name = isa->name + std::string(" ") + algorithm_name(f);
       const bool winograd = f == Algorithm::kWinograd2 || f == Algorithm::kWinograd4;
-      const bool none = winograd || (f == Algorithm::kQuad && isa->quad_max_rows == 0);
-      if (none != (narrowed[name] == 0)) fail(name + " was narrowed " + std::to_string(narrowed[name]) + " times");
+      const bool none = winograd || (f == Algorithm::kPixelPairs && isa->pairs_max_rows == 0);
+      if (none != (made_bf16[name] == 0))
+        fail(name + " had 16-bit weights " + std::to_string(made_bf16[name]) + " times");
     }
 }
 
 void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
-  if (isa == nullptr || nr * isa->lanes > kNarrowPixels) return;
+  if (isa == nullptr || nr * isa->lanes > kBf16MaxPixels) return;
   const IsaKernels kernels = restricted(*isa, mr, nr);
   for (int kernel : {1, 3, 2})
     for (int64_t missing : {0, 1}) {
@@ -87,13 +88,13 @@ void check_tile(const char* isa_name, int mr, int nr, uint32_t seed) {
       o.bf16_weights = true;
       const ConvCase c(s, o, seed);
       for (Algorithm f : {Algorithm::kRows, Algorithm::kColumns, Algorithm::kGather, Algorithm::kInPlace})
-        if (!check_narrow(c, s, kernels, f)) fail("a small map was refused: " + describe(s));
+        if (!check_bf16(c, s, kernels, f)) fail("a small map was refused: " + describe(s));
     }
 }
 
-TEST_CASE(every_narrow_tile) { for_each_tile(check_tile, seed); }
+TEST_CASE(every_bf16_tile) { for_each_tile(check_tile, seed); }
 
-void check_quad(const char* isa_name, int mr, uint32_t seed) {
+void check_pairs(const char* isa_name, int mr, uint32_t seed) {
   const IsaKernels* const isa = find_isa(isa_name);
   if (isa == nullptr) return;
   const ConvShape shapes[] = {
@@ -102,57 +103,61 @@ void check_quad(const char* isa_name, int mr, uint32_t seed) {
       {7, 1, 4, mr, 1, 3, 1, 1, 0, 1, 0, 1, 1, 1, 1},
   };
   for (const ConvShape& s : shapes) {
-    if (Plan(s, *isa, Algorithm::kQuad).algorithm != Algorithm::kQuad) fail("no quad: " + describe(s));
+    if (Plan(s, *isa, Algorithm::kPixelPairs).algorithm != Algorithm::kPixelPairs)
+      fail("no pixel pairs: " + describe(s));
     ConvOptions o;
     o.outputs = Mask::kAll;
     o.bf16_weights = true;
-    if (!check_narrow(ConvCase(s, o, seed), s, *isa, Algorithm::kQuad)) fail("a quad was refused: " + describe(s));
+    if (!check_bf16(ConvCase(s, o, seed), s, *isa, Algorithm::kPixelPairs))
+      fail("pixel pairs were refused: " + describe(s));
   }
 }
 
-TEST_CASE(every_narrow_quad) { for_each_quad(check_quad, seed); }
+TEST_CASE(every_bf16_pair_kernel) { for_each_pair_kernel(check_pairs, seed); }
 
-TEST_CASE(narrow_only_small_maps_that_gain) {
+TEST_CASE(bf16_only_small_maps_that_gain) {
   const ConvShape small{512, 4, 4, 512, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape large{512, 5, 4, 512, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape light{64, 4, 4, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const ConvShape pairs{64, 2, 2, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   for (const IsaKernels* isa : isas()) {
     Plan plan(small, *isa), too_large(large, *isa), winograd(small, *isa, Algorithm::kWinograd2), few(pairs, *isa);
-    if (plan.prepared_floats() != 0) fail("a plan is narrow before it was asked");
-    if (!plan.narrow() || plan.prepared_floats() * 2 < 512 * 512 * 9) fail("a 4x4 map was refused");
-    if (plan.narrow_steps >= 512 || plan.narrow_steps < 256) fail("tiles gain where about half of the inputs are open");
-    if (too_large.narrow(true) || too_large.prepared_floats() != 0) fail("20 pixels were narrowed");
-    if (winograd.narrow(true) || winograd.prepared_kind() != kPreparedWinograd2) fail("Winograd weights were narrowed");
-    if (Plan(light, *isa).narrow()) fail("weights that stay in a cache were narrowed");
-    const bool short_vectors = few.algorithm != Algorithm::kQuad && few.algorithm != Algorithm::kDot;
-    if (few.narrow() == short_vectors) fail("2x2 maps always gain");
-    if (!short_vectors && few.narrow_steps != 64) fail("whatever is open");
+    if (plan.prepared_floats() != 0) fail("a plan has 16-bit weights before it was asked");
+    if (!plan.store_bf16() || plan.prepared_floats() * 2 < 512 * 512 * 9) fail("a 4x4 map was refused");
+    if (plan.weights.bf16_steps >= 512 || plan.weights.bf16_steps < 256)
+      fail("tiles gain where about half of the inputs are open");
+    if (too_large.store_bf16(true) || too_large.prepared_floats() != 0) fail("20 pixels got 16-bit weights");
+    if (winograd.store_bf16(true) || winograd.prepared_kind() != kPreparedWinograd2)
+      fail("Winograd weights became 16 bits");
+    if (Plan(light, *isa).store_bf16()) fail("weights that stay in a cache were copied");
+    const bool short_vectors = few.algorithm != Algorithm::kPixelPairs && few.algorithm != Algorithm::kDot;
+    if (few.store_bf16() == short_vectors) fail("2x2 maps always gain");
+    if (!short_vectors && few.weights.bf16_steps != 64) fail("whatever is open");
     ConvShape depthwise = pairs;
     depthwise.group = 64;
-    if (Plan(depthwise, *isa).narrow()) fail("rows of nine weights would grow");
+    if (Plan(depthwise, *isa).store_bf16()) fail("rows of nine weights would grow");
   }
 }
 
 // Equal results cannot tell which weights were read, so the 16-bit ones are NaN here.
-TEST_CASE(narrow_only_samples_with_few_open_inputs) {
+TEST_CASE(bf16_only_samples_with_few_open_inputs) {
   const ConvShape s{160, 4, 4, 520, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   const std::vector<float> x(160 * 16, 1.0f), w(520 * 160 * 9, 0.5f), ones(520, 1.0f);
   for (const IsaKernels* isa : isas()) {
     Plan plan(s, *isa);
-    if (!plan.narrow()) fail("a 4x4 map was refused");
+    if (!plan.store_bf16()) fail("a 4x4 map was refused");
     std::vector<float> prepared(static_cast<size_t>(plan.prepared_floats()), NAN), y(520 * 16);
     memset(prepared.data(), 0xff, prepared.size() * sizeof(float));
-    for (int64_t open : {plan.narrow_steps, plan.narrow_steps + 1}) {
+    for (int64_t open : {plan.weights.bf16_steps, plan.weights.bf16_steps + 1}) {
       std::vector<float> active(160, 0.0f);
       for (int64_t i = 0; i < open; ++i) active[i] = 1.0f;
       const float zero = 0;
       const ConvCall c{1,     x.data(), w.data(),  ones.data(), ones.data(), active.data(),  0, 0, 0,
                        &zero, false,    -INFINITY, INFINITY,    y.data(),    prepared.data()};
       if (!run_conv(plan, c, Pool{nullptr, nullptr})) fail("memory");
-      const bool narrow = y[0] != y[0];
-      if (narrow != (open <= plan.narrow_steps)) fail(std::string(isa->name) + ": the other weights were read");
-      if (!narrow && y[5] != 1.0f + 4.5f * static_cast<float>(open)) fail("float32 weights gave a wrong sum");
+      const bool bf16 = y[0] != y[0];
+      if (bf16 != (open <= plan.weights.bf16_steps)) fail(std::string(isa->name) + ": the other weights were read");
+      if (!bf16 && y[5] != 1.0f + 4.5f * static_cast<float>(open)) fail("float32 weights gave a wrong sum");
     }
   }
 }

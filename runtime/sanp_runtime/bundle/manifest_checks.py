@@ -1,0 +1,111 @@
+"""Do the parts of a manifest agree? Files, layers, widths, MACs, and what a backend reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Mapping, Optional
+
+from sanp_runtime.bundle.manifest import REPAIR, Manifest
+from sanp_runtime.contract import MANIFEST_FILE, TENSORRT, VARIANTS
+from sanp_runtime.network.macs import dense_macs
+from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
+from sanp_targets.errors import InputError
+
+# One path component, no leading dot: a manifest can never name anything outside its own directory.
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def check(manifest: Manifest) -> None:
+    """Raise InputError if the parts of a manifest contradict each other."""
+    if sorted(manifest.variants) != sorted(VARIANTS):
+        fail("variants", sorted(manifest.variants), sorted(VARIANTS))
+    for name in list(manifest.variants.values()) + list(manifest.files):
+        if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
+            fail("files", name, "plain file names without a folder")
+    missing = sorted(set(manifest.variants.values()) - set(manifest.files))
+    if missing:
+        fail("files", sorted(manifest.files), f"also the variant files {missing}")
+    _check_input(manifest.input)
+    for key in ("name", "backend", "arch"):
+        if not isinstance(manifest.target.get(key), str):
+            fail(f"target.{key}", manifest.target.get(key), "a string")
+    gated = tuple(row.name for row in manifest.layers if row.gated)
+    if manifest.gated != gated:
+        fail("gated", list(manifest.gated), f"the gated layers of the table, {list(gated)}")
+    if len(set(manifest.names())) != len(manifest.layers):
+        fail("layers", list(manifest.names()), "every layer name once")
+    widths = {row.name: row.c_out for row in manifest.layers if row.gated}
+    for row in manifest.layers:
+        if min(row.c_in, row.c_out, row.groups) < 1 or row.gate_hidden < 0:
+            fail(f"layers.{row.name}", [row.c_in, row.c_out, row.groups, row.gate_hidden], "positive counts")
+        if _width(row.support, widths) != row.c_in or row.c_in % row.groups or row.c_out % row.groups:
+            fail(f"layers.{row.name}", f"{row.c_in} -> {row.c_out} channels", "widths that fit support and groups")
+    _check_build(manifest)
+    if manifest.dense_macs != dense_macs(manifest.layers):
+        fail("dense_macs", manifest.dense_macs, f"{dense_macs(manifest.layers)}, the sum over the layer table")
+
+
+def _check_build(manifest: Manifest) -> None:
+    plugins, precision = manifest.build.get("plugin_layers", []), manifest.build.get("precision", "fp32")
+    if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.gated):
+        fail("build.plugin_layers", plugins, "names of gated layers")
+    if precision not in ("fp32", "fp16"):
+        fail("build.precision", precision, "fp32 or fp16")
+    _check_rounded(manifest)
+    if manifest.target["backend"] == TENSORRT:
+        _check_engines(manifest)
+
+
+def _check_rounded(manifest: Manifest) -> None:
+    row = manifest.build.get("bf16_weights", {"layers": {}})
+    layers = row.get("layers") if isinstance(row, dict) else None
+    if (
+        not isinstance(layers, dict)
+        or not set(layers) <= set(manifest.gated)
+        or not all(type(error) is float and 0 <= error < 1 for error in layers.values())
+    ):
+        fail("build.bf16_weights", row, "relative errors below 1 of gated layers")
+
+
+def _check_engines(manifest: Manifest) -> None:
+    """What the TensorRT backend reads: batch sizes, and either no engines or one file for each variant."""
+    batch = manifest.build.get("batch")
+    sizes = [batch.get(key) for key in ("min", "opt", "max")] if isinstance(batch, dict) else [None]
+    if any(type(size) is not int for size in sizes) or sorted([1, *sizes]) != [1, *sizes]:
+        fail("build.batch", batch, "integers 1 <= min <= opt <= max")
+    engines = manifest.build.get("engines")
+    if engines is None:
+        return
+    rows = [engines.get(variant) for variant in VARIANTS] if isinstance(engines, dict) else []
+    if not rows or any(not isinstance(row, dict) or row.get("file") not in manifest.files for row in rows):
+        fail("build.engines", engines, f"a file of the bundle for each of {VARIANTS}")
+    if not isinstance(manifest.build.get("fingerprint"), dict):
+        fail("build.fingerprint", manifest.build.get("fingerprint"), "what the engines were built with")
+
+
+def _check_input(spec: Mapping[str, Any]) -> None:
+    shape = spec.get("shape")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(v) is int and v > 0 for v in shape)):
+        fail("input.shape", shape, "three positive integers [C, H, W]")
+    if spec.get("dtype") != "float32" or not isinstance(spec.get("name"), str):
+        fail("input", [spec.get("name"), spec.get("dtype")], "a name and the dtype float32")
+
+
+def _width(support: Support, widths: Mapping[str, int]) -> Optional[int]:
+    """Channels of an expression; None if it names an unknown gate or its operands disagree."""
+    if isinstance(support, Dense):
+        return support.channels
+    if isinstance(support, Gate):
+        return widths.get(support.layer)
+    parts = [_width(part, widths) for part in support.parts]
+    if None in parts:
+        return None
+    if isinstance(support, Concat):
+        return sum(part for part in parts if part is not None)
+    assert isinstance(support, AnyOf)
+    return parts[0] if len(set(parts)) == 1 else None
+
+
+def fail(key: str, found: Any, expected: Any) -> None:
+    """Raise InputError: a part of a manifest, what it is, what it should be."""
+    raise InputError(f"{MANIFEST_FILE}: {key} is {found!r:.300}, expected {expected}; {REPAIR}")

@@ -1,0 +1,20 @@
+"""The budget controller: sign, bounds and the falling target."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sanp.cost.controller import BudgetController, Control
+
+
+def test_controller_sign_bounds_and_ramp():
+    control = Control(goal=0.4, ramp=0.5, gain=10.0, least=-0.05, most=1.0, window=1)
+    controller = BudgetController(control, torch.device("cpu"))
+    assert [controller.target(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx([1, 0.7, 0.4, 0.4])
+    for cost, progress, weight in ((0.45, 1, 0.5), (0.9, 1, 1.0), (0.4, 1, 0.0), (0.2, 1, -0.05), (0.75, 0.25, 0.5)):
+        controller.observe(torch.tensor(cost), progress)
+        assert float(controller.weight) == pytest.approx(weight, abs=1e-5)
+    again = BudgetController(control, torch.device("cpu"))
+    again.restore(controller.state())
+    assert torch.equal(again.weight, controller.weight) and torch.equal(again.cost, controller.cost)

@@ -1,0 +1,69 @@
+"""How methods with gates meet their budget: margin, threshold and density."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sanp import models
+from sanp.cost.calibration import density_for, mean_cost
+from sanp.cost.macs import MacCounter
+from sanp.cost.tracker import CostTracker
+from sanp.gating import gated_layers
+from sanp.gating.controls import set_density
+from sanp.methods.gated import calibrate_threshold
+from sanp.methods.registry import create, gate
+from sanp.methods.stage import Context
+from sanp.settings.train import TrainSettings
+
+
+@pytest.mark.parametrize(
+    ("changes", "goal"),
+    [({}, 0.45), ({"calibrate": False}, 0.4), ({"budget": 1.0}, 1.0)],
+)
+def test_controller_aims_above_the_budget_where_calibration_follows(changes, goal):
+    budget = changes.pop("budget", 0.4)
+    assert create("sanp", {"margin": 0.05, **changes}).control(budget).goal == pytest.approx(goal)
+
+
+@pytest.mark.parametrize("budget", [0.3, 0.6])
+def test_calibration_meets_the_budget_from_above(gated, budget):
+    model, tracker, batches = gated
+
+    def calibrated(aim):
+        train = TrainSettings.model_construct(budget=aim)
+        example = torch.zeros(1, 3, 16, 16)
+        return calibrate_threshold(
+            Context(
+                train,
+                model,
+                example,
+                MacCounter,
+                tracker.dense,
+                lambda most: batches.sequential(256, most),
+                lambda x: x,
+            )
+        )
+
+    before = mean_cost(model, tracker, batches.sequential(256))
+    assert before > budget
+    threshold = calibrated(budget)
+    after = mean_cost(model, tracker, batches.sequential(256))
+    assert 0 < threshold < 1 and budget - 0.06 < after <= budget
+    assert calibrated(1.1) == 0
+    assert mean_cost(model, tracker, batches.sequential(256)) == before
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("budget", [0.25, 0.67])
+def test_densities_of_fixed_k_meet_the_budget(name, budget):
+    example = torch.zeros(1, 3, 16, 16)
+    model = gate(models.build(name, width=0.5), example, "fixed-k").eval()
+    for layer in gated_layers(model).values():
+        nn.init.zeros_(layer.gate.net.fc2.weight)
+        nn.init.uniform_(layer.gate.net.fc2.bias, 0.8, 1.2)  # nothing below zero, no ties
+    tracker = CostTracker(model, example)
+    set_density(model, density_for(tracker.uniform, budget))
+    model(torch.rand(8, 3, 16, 16))
+    assert float(tracker.shares().mean()) == pytest.approx(budget, abs=0.04)
