@@ -16,7 +16,7 @@ from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
-from sanp.report.view import _engine_options
+from sanp.report.sections.commands import engine_options
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
@@ -135,9 +135,9 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
     assert json.loads(done.stdout)["record"]["bf16_weights"] == rounded.manifest.build["bf16_weights"]
     assert "layer4.0.conv1" in inspect(rounded.path)["about"]["bf16_weights"]
     manifest = rounded.manifest.to_json()
-    assert _engine_options(manifest) == " --bf16-weights"
+    assert engine_options(manifest) == " --bf16-weights"
     tuned = {**manifest, "options": {**manifest["options"], "tuning": {}}}
-    assert _engine_options(tuned) == " --tune --bf16-weights"
+    assert engine_options(tuned) == " --tune --bf16-weights"
 
 
 def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):

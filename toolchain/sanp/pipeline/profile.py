@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sanp.pipeline.outputs import check_outputs
-from sanp.report import words
+from sanp.report.sections import summary
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
@@ -45,7 +45,8 @@ def profile_bundle(
 def headline(result: dict[str, Any]) -> str:
     """What was gained, in words that are also true when nothing was: the report's sentence and the ratios behind it."""
     ratios = result["ratios"]
+    gained = f"{ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real"
     return (
-        f"{words.headline(result)} {ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real; "
-        f"with all gates open it takes {ratios['overhead']:.2f}x the dense time."
+        f"{summary.headline(result)} {gained}; with all gates open it takes {ratios['overhead']:.2f}x the dense time."
     )
+    return f"{summary.headline(result)} {gained}; {opened}"
