@@ -19,7 +19,7 @@ help:                              ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## *(.*)/  make \1\t\2/' | expand -t 22
 
 demo: $(VENV)/installed            ## train, export, compile, validate, profile and report, in a few minutes
-	$(VENV)/bin/sanp demo --output demo
+	$(VENV)/bin/sanp demo --output demo --replace
 
 test: $(VENV)/tested lint          ## lint, types and the whole test suite, on the installed package; what CI runs
 	$(VENV)/bin/python -m pytest -n $(JOBS)

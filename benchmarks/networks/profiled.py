@@ -17,7 +17,7 @@ from benchmarks.command_line import json_parser, write_json
 from benchmarks.networks.untrained import export
 from sanp import data, models
 from sanp.pipeline.profile import headline, profile_bundle
-from sanp.settings.base import ProfileSettings
+from sanp.settings.profile import ProfileSettings
 
 
 def measure(name: str, dataset: data.Dataset, duration: float) -> dict:

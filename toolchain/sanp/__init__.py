@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from sanp.methods.registry import gate as gate
     from sanp.pipeline.compile.compile import compile_model as compile
     from sanp.pipeline.export import export as export
+    from sanp.pipeline.train import train as train
+    from sanp.settings.compile import CompileSettings as CompileSettings
+    from sanp.settings.export import ExportSettings as ExportSettings
     from sanp.settings.train import TrainSettings as TrainSettings
-    from sanp.training import train as train
 
 _PUBLIC = {
+    "CompileSettings": ("sanp.settings.compile", "CompileSettings"),
+    "ExportSettings": ("sanp.settings.export", "ExportSettings"),
     "TrainSettings": ("sanp.settings.train", "TrainSettings"),
     "compile": ("sanp.pipeline.compile.compile", "compile_model"),
     "export": ("sanp.pipeline.export", "export"),
     "gate": ("sanp.methods.registry", "gate"),
-    "train": ("sanp.training", "train"),
+    "train": ("sanp.pipeline.train", "train"),
 }
-__all__ = ["TrainSettings", "compile", "export", "gate", "train"]
+__all__ = ["CompileSettings", "ExportSettings", "TrainSettings", "compile", "export", "gate", "train"]
 __version__ = "0.1.0"
 
 

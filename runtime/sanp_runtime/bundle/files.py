@@ -1,4 +1,4 @@
-"""Write a file completely or not at all."""
+"""Write a file completely or not at all, and never into a bundle."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import os
 import tempfile
 from pathlib import Path
 
+from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError
+
+# Every manifest of ours has it; a manifest.json without it belongs to something else.
+_MARK = b'"manifest_sha256"'
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary file in the same folder, flush it to disk, rename it: readers see the old file or the new.
 
-    Missing folders are created. Raises ConfigError if the place cannot be written; nothing is left behind then.
+    Missing folders are created. Raises ConfigError if the place cannot be written or lies in a bundle; nothing is left
+    behind then.
     """
     path = Path(path)
+    check_outside_bundles(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,3 +41,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
+
+
+def check_outside_bundles(path: Path) -> None:
+    """Raise ConfigError for a file in the folder of a bundle: one that its manifest does not list makes it invalid."""
+    for folder in (path.parent.resolve() / path.name).parents:
+        try:
+            found = _MARK in (folder / MANIFEST_FILE).read_bytes()
+        except OSError:
+            continue
+        if found:
+            raise ConfigError(
+                f"{path}: lies in the bundle {folder}, expected a place outside: a bundle holds exactly the files "
+                "of its manifest; choose another folder"
+            )

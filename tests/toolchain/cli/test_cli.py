@@ -1,50 +1,18 @@
 """The command as a user meets it: exit codes, one sentence per error, no trace, nothing half-written."""
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from sanp.cli.app import main
-from sanp.pipeline.compile.compile import compile_model
-from sanp.pipeline.export import export
 from tests.support.checkpoints import make_checkpoint
 
 VERBS = ("train", "export", "compile", "validate", "profile", "inspect", "analyze", "report", "doctor", "demo")
 
 
-@dataclass
-class Outcome:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def sanp(capsys, monkeypatch):
-    """Run the command in this process: a new one per call would import torch dozens of times."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sanp", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        return Outcome(code, *capsys.readouterr())
-
-    return run
-
-
-def in_new_process(code):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=120, check=False)
+def as_text(done):
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    return done
 
 
 def assert_one_clear_error(result, code, *fragments):
@@ -55,13 +23,6 @@ def assert_one_clear_error(result, code, *fragments):
         assert fragment in result.stderr, result.stderr
 
 
-@pytest.fixture(scope="module")
-def bundle(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli")
-    export(trained, folder / "model.onnx", samples=8)
-    return compile_model(folder / "model.onnx", folder / "model.sanp").path
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_each_verb_has_an_example(sanp, verb):
     result = sanp(verb, "--help")
@@ -69,7 +30,7 @@ def test_help_of_each_verb_has_an_example(sanp, verb):
     assert f"Example: sanp {verb}" in " ".join(result.stdout.split())
 
 
-def test_help_starts_without_heavy_packages():
+def test_help_starts_without_heavy_packages(in_new_process):
     """`sanp --help` must answer at once: torch alone takes seconds to import."""
     code = (
         "import sys; sys.argv = ['sanp', '--help']\n"
@@ -78,7 +39,7 @@ def test_help_starts_without_heavy_packages():
         "print([name for name in ('torch', 'onnx', 'onnxruntime', 'sklearn', 'matplotlib') if name in sys.modules])"
     )
     result = in_new_process(code)
-    assert result.stdout.rstrip().endswith("[]"), result.stdout[-200:]
+    assert result.stdout.rstrip().endswith(b"[]"), result.stdout[-200:]
 
 
 def test_export_compile_inspect_validate(sanp, trained, tmp_path):
@@ -174,23 +135,21 @@ def test_unknown_settings(sanp, tmp_path):
     assert_one_clear_error(sanp("train", "-o", tmp_path / "run", "--budget", 7), 2, "budget")
 
 
-def test_debug_shows_the_trace_and_nothing_else_does(tmp_path):
+def test_debug_shows_the_trace_and_nothing_else_does(in_new_process, tmp_path):
     code = "import sys; from sanp.cli.app import main; sys.argv = ['sanp', 'inspect', {!r}{}]; main()"
     path = str(tmp_path / "absent.onnx")
-    assert "Traceback" in in_new_process(code.format(path, ", '--debug'")).stderr
-    plain = in_new_process(code.format(path, ""))
-    assert_one_clear_error(Outcome(plain.returncode, plain.stdout, plain.stderr), 2, path)
+    assert b"Traceback" in in_new_process(code.format(path, ", '--debug'")).stderr
+    assert_one_clear_error(as_text(in_new_process(code.format(path, ""))), 2, path)
 
 
 @pytest.mark.parametrize(("verb", "package"), [("export", "torch"), ("compile", "onnx")])
-def test_a_base_install_says_what_to_add(verb, package, tmp_path):
+def test_a_base_install_says_what_to_add(in_new_process, verb, package, tmp_path):
     """The base install has neither torch nor onnx; a verb that needs them is not a bug of ours."""
     code = (
         f"import sys; sys.modules[{package!r}] = None\n"
         f"from sanp.cli.app import main; sys.argv = ['sanp', {verb!r}, 'in', '-o', {str(tmp_path / 'out')!r}]; main()"
     )
-    result = in_new_process(code)
-    assert_one_clear_error(Outcome(result.returncode, result.stdout, result.stderr), 3, package, "pip install")
+    assert_one_clear_error(as_text(in_new_process(code)), 3, package, "pip install")
 
 
 @pytest.mark.parametrize(

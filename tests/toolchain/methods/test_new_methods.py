@@ -64,7 +64,7 @@ def test_its_options_are_checked_everywhere(dummy):
     ):
         with pytest.raises(ConfigError, match=r"method dummy start is -1"):
             attempt()
-    with pytest.raises(ConfigError, match="has no option stat, did you mean start"):
+    with pytest.raises(ConfigError, match="has no setting 'stat'; did you mean start"):
         train_settings(**RUN, method="dummy", stat=1)
 
 

@@ -11,13 +11,13 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
-from sanp.pipeline.compile import compile as compiling
+from sanp.pipeline.compile import onnxruntime as compiling
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
-from sanp.report.view import _engine_options
-from sanp.settings.base import ValidateSettings
+from sanp.report.sections.commands import engine_options
+from sanp.settings.validate import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.contract import LOGITS
@@ -35,12 +35,12 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bf16")
     path = make_checkpoint(folder / "checkpoint.safetensors", "resnet-18", width=0.25)
     export(path, folder / "model.onnx", samples=16)
-    plain = compile_model(folder / "model.onnx", folder / "plain.sanp")
+    plain = compile_model(folder / "model.onnx", folder / "plain.sanp").bundle
     return (
         path,
         folder / "model.onnx",
         plain,
-        compile_model(folder / "model.onnx", folder / "rounded.sanp", bf16_weights=True),
+        compile_model(folder / "model.onnx", folder / "rounded.sanp", bf16_weights=True).bundle,
     )
 
 
@@ -88,7 +88,7 @@ def test_the_reported_change_of_the_answers_is_that_of_plain_onnx_runtime(made):
 def test_a_static_gate_counts_once_per_sample(tmp_path):
     path = make_checkpoint(tmp_path / "checkpoint.safetensors", "resnet-18", "static", width=0.0625)
     export(path, tmp_path / "model.onnx", samples=5)
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "static.sanp", bf16_weights=True)
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "static.sanp", bf16_weights=True).bundle
     channels = sum(bundle.manifest.layer(name).c_out for name in bundle.manifest.gated)
     assert bundle.manifest.build["bf16_weights"]["answers"]["gates"] == 5 * channels
 
@@ -132,19 +132,19 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
     assert "On 16 samples logits change by at most" in text
     assert open_bundle(tmp_path / "a.sanp").manifest.options["bf16_weights"] is True
     done = CliRunner().invoke(app, ["compile", str(model), "-o", str(tmp_path / "b.sanp"), "--bf16-weights", "--json"])
-    assert json.loads(done.stdout)["bf16_weights"] == rounded.manifest.build["bf16_weights"]
+    assert json.loads(done.stdout)["record"]["bf16_weights"] == rounded.manifest.build["bf16_weights"]
     assert "layer4.0.conv1" in inspect(rounded.path)["about"]["bf16_weights"]
     manifest = rounded.manifest.to_json()
-    assert _engine_options(manifest) == " --bf16-weights"
+    assert engine_options(manifest) == " --bf16-weights"
     tuned = {**manifest, "options": {**manifest["options"], "tuning": {}}}
-    assert _engine_options(tuned) == " --tune --bf16-weights"
+    assert engine_options(tuned) == " --tune --bf16-weights"
 
 
 def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):
     _, model, plain, rounded = made
     timed = {}
-    monkeypatch.setattr(compiling, "tune_algorithms", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
-    bundle = compile_model(model, tmp_path / "model.sanp", tune=True, bf16_weights=True)
+    monkeypatch.setattr(compiling, "tune", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
+    bundle = compile_model(model, tmp_path / "model.sanp", tune=True, bf16_weights=True).bundle
     assert bundle.manifest.rounded == rounded.manifest.rounded
     expected = weights(rounded, "gated")
     for tensor in timed["gated"].graph.initializer:
@@ -158,7 +158,7 @@ def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):
 def test_without_samples_the_change_of_the_answers_is_not_claimed(made, tmp_path):
     path = made[0]
     export(path, tmp_path / "model.onnx", samples=0)
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", bf16_weights=True)
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", bf16_weights=True).bundle
     assert bundle.manifest.build["bf16_weights"]["answers"] is None and bundle.manifest.rounded
 
 

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
-from sanp.pipeline.compile import compile as compiling
+from sanp.pipeline.compile import onnxruntime as compiling
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.tune import record as compiling_tuned
 from sanp.pipeline.tune.race import PlanRace
-from sanp_export.graph import model_file as graph
+from sanp_export.graph import model_file
 from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
@@ -63,8 +63,8 @@ def algorithms_in(path):
 def bundle(model, tmp_path_factory):
     """Tuned with `LastWins`, so that every layer has a hint."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiling, "tune_algorithms", functools.partial(compiling_tuned.tune, race=LastWins))
-        return compile_model(model, tmp_path_factory.mktemp("bundle") / "model.sanp", tune=True)
+        patch.setattr(compiling, "tune", functools.partial(compiling_tuned.tune, race=LastWins))
+        return compile_model(model, tmp_path_factory.mktemp("bundle") / "model.sanp", tune=True).bundle
 
 
 def test_hints_land_in_every_gated_graph_and_in_the_manifest(bundle):
@@ -85,7 +85,7 @@ def test_hints_land_in_every_gated_graph_and_in_the_manifest(bundle):
 
 
 def test_answers_are_those_of_the_untuned_bundle(model, bundle, tmp_path):
-    plain = compile_model(model, tmp_path / "plain.sanp")
+    plain = compile_model(model, tmp_path / "plain.sanp").bundle
     assert not algorithms_in(plain.variant("gated")) and "tuning" not in plain.manifest.options
     assert self_test(bundle).passed
     x = bundle.reference().x
@@ -124,8 +124,8 @@ def test_without_answers_random_masks_drive_the_graph_whose_scales_are_masks(tra
         made.append(LastWins(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(compiling, "tune_algorithms", functools.partial(compiling_tuned.tune, race=keep))
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", tune=True)
+    monkeypatch.setattr(compiling, "tune", functools.partial(compiling_tuned.tune, race=keep))
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", tune=True).bundle
     assert bundle.manifest.options["tuning"]["inputs"] == "random, 50% of the channels open"
     assert algorithms_in(bundle.variant("gated"))
     gates = [node for node in made[0].model.graph.node if node.op_type == "SanpChannelGate"]
@@ -135,7 +135,7 @@ def test_without_answers_random_masks_drive_the_graph_whose_scales_are_masks(tra
 
 
 def test_a_race_needs_our_kernels(model):
-    proto = variants(graph.read(model))["gated"]
+    proto = variants(model_file.read(model))["gated"]
     feeds = [{"input": np.zeros((1, 3, 32, 32), np.float32)}] * 3
     names = {node.name.rpartition("/")[0] for node in proto.graph.node if node.op_type == "SanpGatedConv"}
     times = PlanRace(proto, feeds, find_library()).layers([{}, dict.fromkeys(names, "rows"), {}], 2)

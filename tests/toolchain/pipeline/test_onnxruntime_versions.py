@@ -10,7 +10,7 @@ import pytest
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.tune.race import with_algorithms
-from sanp_export.graph import model_file as graph
+from sanp_export.graph import model_file
 
 # 1.17 is the oldest with ParallelFor for custom operators; 1.23 the last that crashes on a hole in the input list.
 VERSIONS = {"1.17.3": "numpy==1.26.4", "1.20.1": "numpy==1.26.4", "1.23.2": "numpy==2.2.6"}
@@ -47,10 +47,12 @@ print(json.dumps({"version": onnxruntime.__version__, **answer}))
 def bundle(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("versions")
     export(trained, folder / "model.onnx", samples=8)
-    model = graph.read(folder / "model.onnx")
+    model = model_file.read(folder / "model.onnx")
     # The function of the operator does not declare this attribute: every release must take it all the same.
-    graph.write(with_algorithms(model, {layer.name: "rows" for layer in graph.layers_of(model)}), folder / "model.onnx")
-    return compile_model(folder / "model.onnx", folder / "model.sanp")
+    model_file.write(
+        with_algorithms(model, {layer.name: "rows" for layer in model_file.layers_of(model)}), folder / "model.onnx"
+    )
+    return compile_model(folder / "model.onnx", folder / "model.sanp").bundle
 
 
 @pytest.mark.parametrize("version", list(VERSIONS))

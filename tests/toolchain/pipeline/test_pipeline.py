@@ -12,13 +12,13 @@ import torch
 import sanp
 from sanp import checkpoint, models
 from sanp.cost.tracker import CostTracker
-from sanp.pipeline.compile import compile as compiling
+from sanp.pipeline.compile import job as compiling
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export, reference_path
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.reference import pytorch_answers
 from sanp.pipeline.validate import validate
-from sanp.settings.base import ValidateSettings
+from sanp.settings.validate import ValidateSettings
 from sanp_runtime import load
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_targets.errors import AccelerationError, ConfigError, ExportError, InputError, TargetError
@@ -41,7 +41,7 @@ def built(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("built")
     path = make_checkpoint(folder / "checkpoint.safetensors", name, method, width=0.25, **options)
     export(path, folder / "model.onnx", samples=24)
-    return path, folder / "model.onnx", compile_model(folder / "model.onnx", folder / "model.sanp")
+    return path, folder / "model.onnx", compile_model(folder / "model.onnx", folder / "model.sanp").bundle
 
 
 def test_all_levels_pass(built):
@@ -124,7 +124,7 @@ def test_a_network_of_ones_own(tmp_path):
     network = sanp.gate(backbone, example).eval()
     labels = np.arange(4) % 3
     sanp.export(network, tmp_path / "own.onnx", example_input=example, images=example.numpy(), labels=labels)
-    bundle = sanp.compile(tmp_path / "own.onnx", tmp_path / "own.sanp")
+    bundle = sanp.compile(tmp_path / "own.onnx", tmp_path / "own.sanp").bundle
     reference = pytorch_answers(network, example.numpy(), labels)
     with load(bundle.path) as engine:
         np.testing.assert_allclose(engine(example.numpy()).logits, reference.logits, rtol=1e-4, atol=1e-5)
@@ -146,7 +146,7 @@ def test_answers_of_another_model_are_refused(trained, tmp_path):
 
 def test_a_model_without_answers_compiles(trained, tmp_path):
     export(trained, tmp_path / "model.onnx", samples=0)
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
     with pytest.raises(InputError, match="reference samples"):
         bundle.reference()
 
@@ -171,16 +171,16 @@ def test_targets(trained, tmp_path):
 
 def test_replacing_a_bundle_is_explicit(trained, tmp_path):
     export(trained, tmp_path / "model.onnx", samples=4)
-    first = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+    first = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
     with pytest.raises(ConfigError, match="exists already"):
         compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
     assert open_bundle(first.path).digest() == first.digest()
-    assert compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", replace=True).path == first.path
+    assert compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", replace=True).bundle.path == first.path
 
 
 def test_bundle_graphs_hold_nothing_that_is_not_measured(trained, tmp_path):
     export(trained, tmp_path / "model.onnx", samples=0, macs=True)
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
     for name in ("gated", "open", "replay", "dense"):
         graph = onnx.load(bundle.variant(name), load_external_data=False).graph
         assert "macs" not in {output.name for output in graph.output}
@@ -190,7 +190,7 @@ def test_bundle_graphs_hold_nothing_that_is_not_measured(trained, tmp_path):
 def test_validating_with_another_network_is_an_input_error(trained, tmp_path):
     other = make_checkpoint(tmp_path / "other.safetensors", "m-cifarnet", width=0.5)
     export(trained, tmp_path / "model.onnx", samples=0)
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
     with pytest.raises(InputError, match="the checkpoint it was exported from"):
         validate(bundle.path, other, ValidateSettings(limit=8))
 
@@ -212,6 +212,6 @@ def test_exporting_leaves_the_callers_network_alone_and_checks_what_it_gets(tmp_
     with pytest.raises(ConfigError, match="gates is 'nonsense'"):
         export(network, tmp_path / "own.onnx", example_input=example, gates="nonsense")
     with pytest.raises(ExportError, match="expected float32"):
-        export(network, tmp_path / "own.onnx", example_input=example[0])
+        export(network, tmp_path / "one.onnx", example_input=example[0])
     with pytest.raises(ConfigError, match="images have shape"):
-        export(network, tmp_path / "own.onnx", example_input=example, images=np.zeros((2, 3, 9, 9)), labels=np.zeros(2))
+        export(network, tmp_path / "two.onnx", example_input=example, images=np.zeros((2, 3, 9, 9)), labels=np.zeros(2))

@@ -21,7 +21,8 @@ from sanp.pipeline.inspect import inspect
 from sanp.pipeline.profile import profile_bundle
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
-from sanp.settings.base import ProfileSettings, ValidateSettings
+from sanp.settings.profile import ProfileSettings
+from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.engines.tensorrt.builder import build
 from sanp_targets.errors import ConfigError, InputError, TargetError
@@ -42,7 +43,9 @@ def model(trained, tmp_path_factory):
 def portable(model, tmp_path_factory):
     """A bundle for a board, compiled where there is no TensorRT."""
     path = tmp_path_factory.mktemp("portable") / "model.sanp"
-    return compile_model(model, path, target="jetson-agx-orin", precision="fp16", plugin_layers="all", max_batch=16)
+    return compile_model(
+        model, path, target="jetson-agx-orin", precision="fp16", plugin_layers="all", max_batch=16
+    ).bundle
 
 
 def test_what_a_portable_bundle_holds(portable):
@@ -65,7 +68,7 @@ def test_the_plugin_sources_are_complete_and_repeatable():
     ours = {"CMakeLists.txt", ".cc", ".cu", ".h", ".inc", ".cmake", ".map"}
     expected = {
         path.relative_to(NATIVE).as_posix()
-        for folder in ("cuda", "trt")
+        for folder in ("contract", "cuda", "trt")
         for path in (NATIVE / folder).rglob("*")
         if path.is_file() and (path.name in ours or path.suffix in ours)
     }
@@ -110,7 +113,7 @@ def test_compile_builds_where_tensorrt_is(model, trained, portable, tmp_path, mo
     stub = fake_cuda.compile_stub_plugin(tmp_path)
     monkeypatch.setattr("sanp_runtime.engines.tensorrt.builder.compile_plugin", lambda sources, folder, arch: stub)
     half = ",".join(portable.manifest.gated[::2])
-    bundle = compile_model(model, tmp_path / "model.sanp", target="x86-cuda", plugin_layers=half)
+    bundle = compile_model(model, tmp_path / "model.sanp", target="x86-cuda", plugin_layers=half).bundle
     assert bundle.manifest.build["fingerprint"]["tensorrt"] == "10.16.2"
     assert bundle.manifest.native == set(portable.manifest.gated[1::2])
     result = validate(bundle.path, trained, ValidateSettings(limit=48))
@@ -124,7 +127,7 @@ def test_compile_builds_where_tensorrt_is(model, trained, portable, tmp_path, mo
     assert "--target x86-cuda --precision fp32 --plugin-layers" in page
     again = compile_model(
         model, tmp_path / "again.sanp", target="x86-cuda", layer_times=tmp_path / "profile.json", max_batch=8
-    )
+    ).bundle
     reasons = [row["reason"] for row in again.manifest.options["choices"].values()]
     assert all(reason.startswith("measured ") for reason in reasons)
     found = inspect(again.path)
@@ -137,7 +140,9 @@ def test_fp16_against_pytorch(model, trained, tmp_path, monkeypatch):
     """Rounding moves some gates; every flip must be explained by its margin."""
     fake_tensorrt.install(monkeypatch, "8.6.2", "Orin", 87)
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    made = compile_model(model, tmp_path / "m.sanp", target="jetson-orin-nano", precision="fp16", plugin_layers="none")
+    made = compile_model(
+        model, tmp_path / "m.sanp", target="jetson-orin-nano", precision="fp16", plugin_layers="none"
+    ).bundle
     assert "engines" in made.manifest.build, "no plugin, no compiler needed"
     result = validate(made.path, trained, ValidateSettings(limit=48))
     assert result.replay.passed and result.gates.passed, [r.summary() for r in result.levels().values()]
@@ -152,7 +157,7 @@ def test_the_command_says_what_to_run_on_the_device(model, tmp_path):
     assert "modelled break-even" in run.output
     line = ["compile", str(model), "-o", str(path), "--target", "jetson-xavier", "--replace", "--json"]
     row = json.loads(CliRunner().invoke(app, line).stdout)
-    assert row["proof"] is None and row["next"].startswith("python3 ") and row["options"]["choices"]
+    assert row["proof"] is None and row["next"].startswith("python3 ") and row["record"]["choices"]
     shown = CliRunner().invoke(app, ["inspect", str(path)]).output
     assert "not built yet" in shown and "kernel  " in shown
 
@@ -160,11 +165,14 @@ def test_the_command_says_what_to_run_on_the_device(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "x86-cpu", "precision": "fp16"}, "runs in ONNX Runtime in float32"),
+        (
+            {"target": "x86-cpu", "precision": "fp16"},
+            "runs in ONNX Runtime, expected no setting for TensorRT; leave out --precision",
+        ),
         ({"target": "x86-cuda", "plugin_layers": "a,b"}, "expected auto, all, none or some of"),
         ({"target": "x86-cuda", "plugin_layers": ","}, "expected auto, all, none or some of"),
         ({"target": "x86-cuda", "opt_batch": 9, "max_batch": 8}, "1 <= opt <= max"),
-        ({"target": "x86-cuda", "precision": "int8"}, "expected fp32 or fp16"),
+        ({"target": "x86-cuda", "precision": "int8"}, "expected to be 'fp32' or 'fp16'"),
     ],
 )
 def test_settings_that_contradict_each_other(model, tmp_path, options, message):

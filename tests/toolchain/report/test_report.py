@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import pytest
 
 from sanp.report import write_report
+from sanp.report.numbers import macs, ms, percent
+from sanp.report.sections.summary import break_even, headline
 from sanp.report.svg import Plot, ticks
-from sanp.report.words import break_even, headline, macs, ms, percent
 from sanp_targets.errors import ConfigError, InputError
 
 _VOID = {"meta", "br", "circle", "line", "polyline", "polygon"}

@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
+from sanp.cli.arguments import Checkpoint
 from sanp.cli.console import out, print_json, table
-from sanp.cli.options import DataRoot, Json
+from sanp.cli.verb import verb
+from sanp.settings.analyze import AnalyzeSettings
 
 
+@verb(AnalyzeSettings)
 def analyze(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint written by `sanp train`.")],
+    checkpoint: Checkpoint,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the plots and analysis.json.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use this many test images instead of all.")] = None,
-    data_root: DataRoot = None,
-    json_: Json = False,
+    *,
+    settings: AnalyzeSettings,
+    as_json: bool,
 ) -> None:
     """Count channels that are never, sometimes or always open, per layer, per sample and per class.
 
@@ -26,8 +29,8 @@ def analyze(
     """
     from sanp.pipeline.analyze import analyze_checkpoint
 
-    analysis, written = analyze_checkpoint(checkpoint, output, limit, data_root)
-    if json_:
+    analysis, written = analyze_checkpoint(checkpoint, output, settings)
+    if as_json:
         print_json(analysis.to_json())
         return
     columns = [
@@ -47,4 +50,4 @@ def analyze(
         f"over {len(analysis.cost)} samples"
     )
     for path in written:
-        out.print(str(path), markup=False)
+        out.print(str(path))

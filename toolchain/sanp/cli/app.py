@@ -20,7 +20,7 @@ from sanp.cli import (
     train_command,
     validate_command,
 )
-from sanp.cli.console import err
+from sanp.cli.console import err, fail, open_streams
 from sanp_targets.errors import SanpError, TargetError
 
 EXIT_CODES = (
@@ -85,6 +85,7 @@ def _global(
 
 def main() -> None:
     """Entry point: run a verb and turn errors into one line and an exit code."""
+    open_streams()  # again: whoever called may have replaced them since the import
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")  # accepted anywhere on the line, because it is added after something failed
@@ -93,7 +94,7 @@ def main() -> None:
     except SanpError as error:
         if debug:
             raise
-        err.print(f"[bold red]error:[/] {_plain(str(error))}")
+        fail("error", str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         err.print("stopped")
@@ -105,11 +106,11 @@ def main() -> None:
             raise
         missing = _missing_package(error)
         if missing is not None:
-            err.print(f"[bold red]error:[/] {_plain(missing)}")
+            fail("error", missing)
             sys.exit(TargetError.exit_code)
-        err.print(
-            f"[bold red]internal error:[/] {type(error).__name__}: {_plain(str(error))}; "
-            "this is a bug: run the same command with --debug and report the trace"
+        fail(
+            "internal error",
+            f"{type(error).__name__}: {error}; this is a bug: run the same command with --debug and report the trace",
         )
         sys.exit(_INTERNAL)
 
@@ -121,7 +122,3 @@ def _missing_package(error: Exception) -> str | None:
         return None
     extra = f"pip install 'sanp-toolchain{_EXTRAS[package]}'"
     return f"{package} is not installed, and this verb needs it; run `{extra}`"
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -8,12 +8,17 @@ from typing import Annotated
 
 import typer
 
-from sanp.cli.console import out, step
+from sanp.cli.console import out, print_json, step, styled
+from sanp.cli.verb import verb
+from sanp.settings.demo import DemoSettings
 
 
+@verb(DemoSettings)
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that is made.")] = Path("demo"),
-    duration: Annotated[float, typer.Option(help="Seconds of latency measurement.")] = 10.0,
+    *,
+    settings: DemoSettings,
+    as_json: bool,
 ) -> None:
     """Train a small gated network on handwritten digits, export, compile, validate, profile, and write a report.
 
@@ -22,15 +27,22 @@ def demo(
     from sanp.pipeline.demo import demo as run
 
     started = time.monotonic()
-    results = run(output, duration=duration, say=step)
+    results = run(output, settings, log=step)
     training, validity = results["training"], results["profile"]["validity"]
+    seconds = time.monotonic() - started
+    if as_json:
+        summary = {key: training[key] for key in ("dense_accuracy", "accuracy", "cost")}
+        summary.update(passed=results["validation"]["passed"], verdict=validity["verdict"], seconds=seconds)
+        summary.update(ratios=results["profile"]["ratios"], report=str(results["page"]))
+        print_json(summary)
+        return
     out.print()
     out.print(
         f"Accuracy {training['accuracy']:.1%} gated, {training['dense_accuracy']:.1%} dense, "
         f"at {training['cost']:.1%} of the dense MACs on the test set."
     )
     for line in results["summaries"]:
-        out.print(line, markup=False)
-    out.print(f"[bold]{results['headline']}[/]")
-    out.print(f"Measurement: {validity['verdict']}. {' '.join(validity['reasons'])}", markup=False)
-    out.print(f"Report: {results['page'].resolve()}  ({time.monotonic() - started:.0f} s in all)", markup=False)
+        out.print(line)
+    out.print(styled((results["headline"], "bold")))
+    out.print(f"Measurement: {validity['verdict']}. {' '.join(validity['reasons'])}")
+    out.print(f"Report: {results['page'].resolve()}  ({seconds:.0f} s in all)")

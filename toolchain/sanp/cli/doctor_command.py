@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from sanp.cli.console import out, print_json
-from sanp.cli.options import Json
+from sanp.cli.console import out, print_json, styled
+from sanp.cli.verb import verb
+from sanp.settings.base import Settings
 
-_MARKS = {"ok": "[green]ok[/]      ", "missing": "[bold red]missing[/] ", "note": "[yellow]note[/]    "}
+_MARKS = {"ok": ("ok      ", "green"), "missing": ("missing ", "bold red"), "note": ("note    ", "yellow")}
 
 
-def doctor(json_: Json = False) -> None:
+@verb()
+def doctor(*, settings: Settings, as_json: bool) -> None:
     """Tell what this machine can and cannot do, and how to mend it. Exit code 0 even if something is missing.
 
     Example: sanp doctor
     """
-    from rich.markup import escape
-
     from sanp.pipeline.doctor import examine
 
     findings = examine()
-    if json_:
+    if as_json:
         print_json([vars(finding) for finding in findings])
         return
     for finding in findings:
-        out.print(f"{_MARKS[finding.state]}{finding.what}: {escape(finding.detail)}")
+        out.print(styled(_MARKS[finding.state], f"{finding.what}: {finding.detail}"))
         if finding.cure and finding.state != "ok":
-            out.print(f"        mend: {escape(finding.cure)}")
+            out.print(f"        mend: {finding.cure}")

@@ -7,24 +7,19 @@ from typing import Annotated
 
 import typer
 
+from sanp.cli.arguments import Checkpoint
 from sanp.cli.console import out, print_json
-from sanp.cli.options import Config, DataRoot, Json
-from sanp.settings.base import ExportSettings, resolve
+from sanp.cli.verb import verb
+from sanp.settings.export import ExportSettings
 
 
+@verb(ExportSettings)
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint written by `sanp train`.")],
+    checkpoint: Checkpoint,
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
-    config: Config = None,
-    gates: Annotated[
-        str | None, typer.Option(help="learned: the network decides; mask: the mask inputs alone decide.")
-    ] = None,
-    macs: Annotated[bool | None, typer.Option("--macs/--no-macs", help="Add the output macs [N].")] = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Test images whose PyTorch answers are kept beside the model. [default: 64]")
-    ] = None,
-    data_root: DataRoot = None,
-    json_: Json = False,
+    *,
+    settings: ExportSettings,
+    as_json: bool,
 ) -> None:
     """Export a checkpoint to one ONNX file that runs in any ONNX runtime and skips in ours.
 
@@ -32,18 +27,9 @@ def export(
     """
     from sanp.pipeline.export import export as run
 
-    flags = {"gates": gates, "macs": macs, "samples": samples, "data_root": data_root}
-    settings = resolve(ExportSettings, "export", config, flags)
-    result = run(
-        checkpoint,
-        output,
-        gates=settings.gates,
-        macs=settings.macs,
-        samples=settings.samples,
-        data_root=settings.data_root,
-    )
+    result = run(checkpoint, output, settings)
     gated = [layer.name for layer in result.layers if layer.gated]
-    if json_:
+    if as_json:
         reference = str(result.reference) if result.reference else None
         print_json({"model": str(result.path), "reference": reference, "gated": gated, "dense_macs": result.dense_macs})
         return

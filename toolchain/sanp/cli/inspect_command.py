@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
-from sanp.cli.compile_command import kernel_word
-from sanp.cli.console import out, print_json, table
-from sanp.cli.options import Json
+from sanp.cli.compile_command import print_choices
+from sanp.cli.console import out, print_json, styled, table
 from sanp.cli.tuning_table import print_tuning
+from sanp.cli.verb import verb
+from sanp.settings.base import Settings
 
 
+@verb()
 def inspect(
     file: Annotated[Path, typer.Argument(help="Checkpoint (.safetensors), model (.onnx) or bundle (directory).")],
-    json_: Json = False,
+    *,
+    settings: Settings,
+    as_json: bool,
 ) -> None:
     """Show layers, gates, MACs, inputs and outputs of a file.
 
@@ -24,10 +28,10 @@ def inspect(
     from sanp.pipeline.inspect import inspect as run
 
     found = run(file)
-    if json_:
+    if as_json:
         print_json(found)
         return
-    out.print(f"[bold]{found['kind']}[/] {found['name']}")
+    out.print(styled((found["kind"], "bold"), f" {found['name']}"))
     columns = [("layer", "left"), ("channels", "right"), ("kernel", "right"), ("output", "right"), ("gate", "left")]
     columns += [("MACs", "right"), ("gate MACs", "right"), ("input channels from", "left")]
     rows = [
@@ -47,11 +51,10 @@ def inspect(
     out.print(f"{found['gated_layers']} gated layers, {found['dense_macs']:,} dense MACs, ", end="")
     out.print(f"{found['gate_macs']:,} MACs of gates ({found['gate_macs'] / found['dense_macs']:.3%})")
     for name, shape in found["inputs"].items():
-        out.print(f"input   {name} {shape}", markup=False)
-    out.print(f"output  {', '.join(found['outputs'])}", markup=False)
-    for name, choice in found.get("choices", {}).items():
-        out.print(f"kernel  {name}: {kernel_word(choice)} ({choice['reason']})", markup=False)
+        out.print(f"input   {name} {shape}")
+    out.print(f"output  {', '.join(found['outputs'])}")
+    print_choices("kernel  ", found)
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():
-        out.print(f"{key}: {value}", markup=False)
+        out.print(f"{key}: {value}")

@@ -1,93 +1,62 @@
-"""`sanp train`: pretrain, warm-up and joint training against a budget of MACs."""
+"""`sanp train`: the stages of a method against a budget of MACs."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sanp.cli.console import out, print_json
-from sanp.cli.options import Config, DataRoot, Json
-from sanp.settings.base import read_section
-from sanp_targets.errors import ConfigError
+from sanp.cli.verb import verb
+from sanp.settings.toml import settings_lines
+from sanp.settings.train import TrainSettings
 
 
+def _with_options(values: Mapping[str, Any]) -> TrainSettings:
+    """Settings of every run and options of the method, which stand side by side in the file and in --set."""
+    from sanp.methods.registry import train_settings
+
+    return train_settings(**values)
+
+
+def _options_of_methods() -> str:
+    """The options of every method, as comments below the settings of every run."""
+    from sanp.methods.registry import METHODS, find
+
+    lines = []
+    for name in METHODS:
+        lines += ["", f'# and with method = "{name}":', *(f"# {line}" for line in settings_lines(find(name).Settings))]
+    return "\n".join(lines)
+
+
+@verb(TrainSettings, make=_with_options, more=_options_of_methods)
 def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
-    config: Config = None,
-    model: Annotated[str | None, typer.Option(help="Backbone: m-cifarnet, vgg-19 or resnet-18.")] = None,
-    width: Annotated[float | None, typer.Option(help="Factor on every channel count.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set.")] = None,
-    data_root: DataRoot = None,
-    budget: Annotated[float | None, typer.Option(help="Mean MACs to reach, as a share of the dense network.")] = None,
-    method: Annotated[
-        str | None, typer.Option(help="What makes the network cheaper; --list-settings names them.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other setting, as key=value; see --list-settings.")
-    ] = None,
-    list_settings: Annotated[bool, typer.Option("--list-settings", help="Print every setting and exit.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the output folder.")] = False,
-    json_: Json = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier run in the output folder.")] = False,
+    *,
+    settings: TrainSettings,
+    as_json: bool,
 ) -> None:
     """Train a gated network: backbone, gates, then both against a budget of multiply-accumulates.
 
     Example: sanp train --model m-cifarnet --width 0.25 --dataset digits --budget 0.35 -o runs/digits
     """
-    from sanp.methods.registry import METHODS, find, train_settings
-    from sanp.settings.train import TrainSettings
-    from sanp.training import train as run
+    from sanp.pipeline.train import train as run
 
-    if list_settings:
-        chosen = method or TrainSettings.model_fields["method"].default
-        out.print(f"# methods: {', '.join(METHODS)}", markup=False)
-        for title, kind in (("every method", TrainSettings), (f"method {chosen}", find(chosen).Settings)):
-            out.print(f"# {title}", markup=False)
-            for name, field in kind.model_fields.items():
-                value = field.get_default(call_default_factory=True)
-                out.print(f"{name} = {value!r}  # {field.description}", markup=False)
-        return
-    flags: dict[str, Any] = {
-        "model": model,
-        "width": width,
-        "dataset": dataset,
-        "data_root": data_root,
-        "budget": budget,
-        "method": method,
-        "seed": seed,
-        "device": device,
-        **_assignments(option or []),
-    }
-    values = {**read_section(config, "train"), **{key: value for key, value in flags.items() if value is not None}}
-    result = run(train_settings(**values), output=output, resume=resume)
+    result = run(settings, output=output, resume=resume, replace=replace)
     summary = {
         "checkpoint": str(result.checkpoint),
         "dense_accuracy": result.dense_accuracy,
         "accuracy": result.accuracy,
         "cost": result.cost,
     }
-    if json_:
+    if as_json:
         print_json(summary)
         return
     out.print(
         f"{result.checkpoint}: accuracy {result.accuracy:.2%} (dense {result.dense_accuracy:.2%}) "
         f"at {result.cost:.1%} of the dense MACs"
     )
-
-
-def _assignments(pairs: list[str]) -> dict[str, Any]:
-    """key=value pairs; values are JSON where they parse as JSON, text otherwise."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        if not sign:
-            raise ConfigError(f"--set {pair}: expected key=value; see `sanp train --list-settings -o .`")
-        try:
-            values[key.strip().replace("-", "_")] = json.loads(text)
-        except json.JSONDecodeError:
-            values[key.strip().replace("-", "_")] = text
-    return values

@@ -7,26 +7,20 @@ from typing import Annotated
 
 import typer
 
-from sanp.cli.console import out, print_json
-from sanp.cli.options import Config, DataRoot, Json, Threads
-from sanp.settings.base import ValidateSettings, resolve
+from sanp.cli.arguments import Bundle
+from sanp.cli.console import out, print_json, verdicts
+from sanp.cli.verb import verb
+from sanp.settings.validate import ValidateSettings
 from sanp_targets.errors import ValidationError
 
 
+@verb(ValidateSettings)
 def validate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle written by `sanp compile`.")],
+    bundle: Bundle,
     checkpoint: Annotated[Path, typer.Option("--checkpoint", help="The checkpoint that the bundle came from.")],
-    config: Config = None,
-    limit: Annotated[int | None, typer.Option(help="Use this many test images instead of all.")] = None,
-    threads: Threads = None,
-    relative: Annotated[
-        float | None, typer.Option(help="Least accuracy as a share of PyTorch's. [default: 0.99]")
-    ] = None,
-    max_drop: Annotated[
-        float | None, typer.Option("--max-drop", help="Largest absolute loss of accuracy; 0.01 is one point.")
-    ] = None,
-    data_root: DataRoot = None,
-    json_: Json = False,
+    *,
+    settings: ValidateSettings,
+    as_json: bool,
 ) -> None:
     """Check kernels (L0), gate decisions (L1) and accuracy (L2) of a bundle against PyTorch; exit code 1 on a failure.
 
@@ -34,19 +28,12 @@ def validate(
     """
     from sanp.pipeline.validate import validate as run
 
-    flags = {
-        "limit": limit,
-        "threads": threads,
-        "relative": relative,
-        "max_drop": max_drop,
-        "data_root": data_root,
-    }
-    result = run(bundle, checkpoint, resolve(ValidateSettings, "validate", config, flags))
-    if json_:
+    result = run(bundle, checkpoint, settings)
+    if as_json:
         print_json(result.to_json())
     else:
         for line in result.lines():
-            out.print(line, markup=False)
+            out.print(verdicts(line))
     failed = result.failed_levels()
     if failed:
         raise ValidationError(

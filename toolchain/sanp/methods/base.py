@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from sanp.data.dataset import Dataset
 from sanp.methods.stage import Context, Stage
+from sanp.settings.base import Settings
 from sanp.settings.train import TrainSettings
 
 
-class MethodSettings(BaseModel):
+class MethodSettings(Settings):
     """Base of the options of a method: immutable, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Method:

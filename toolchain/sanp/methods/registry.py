@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sanp.methods.base import Method
-from sanp.settings.checked import checked, unknown_key
+from sanp.settings.base import from_nested, no_setting
 from sanp.settings.train import TrainSettings
 from sanp_targets.errors import ConfigError
 
@@ -34,7 +34,7 @@ def find(name: str) -> type[Method]:
 def create(name: str, options: Mapping[str, Any]) -> Method:
     """A method with these options; ConfigError, naming the key, for an option that it does not have or accept."""
     kind = find(name)
-    return kind(name, checked(kind.Settings, f"method {name}", options))
+    return kind(name, from_nested(kind.Settings, options, f"method {name}"))
 
 
 def gate(model: nn.Module, example_input: Tensor, method: str = "sanp", **options: Any) -> nn.Module:
@@ -64,7 +64,7 @@ def train_settings(**values: Any) -> TrainSettings:
     kind = find(common.get("method", TrainSettings.model_fields["method"].default))
     unknown = sorted(set(own) - set(kind.Settings.model_fields))
     if unknown:
-        raise unknown_key("training", unknown[0], {**TrainSettings.model_fields, **kind.Settings.model_fields})
+        raise ConfigError(no_setting("[train]", unknown[0], [*TrainSettings.model_fields, *kind.Settings.model_fields]))
     settings = TrainSettings.checked(**{**common, "options": {**common.get("options", {}), **own}})
     create(settings.method, settings.options)
     return settings

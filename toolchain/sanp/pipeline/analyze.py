@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from sanp import checkpoint
 from sanp.analysis.channel_use import Analysis, analyze
 from sanp.analysis.figures import save_figures
 from sanp.pipeline.export import test_samples
+from sanp.pipeline.outputs import check_outputs
+from sanp.settings.analyze import AnalyzeSettings
 from sanp_runtime.bundle.files import write_atomically
 
 
 def analyze_checkpoint(
-    source: str | Path, folder: Path | None = None, limit: int | None = None, data_root: Path | None = None
+    source: str | Path, folder: Path | None = None, settings: AnalyzeSettings | None = None, **keywords: Any
 ) -> tuple[Analysis, list[Path]]:
     """Analyse a checkpoint; with a folder, write the figures and analysis.json there. Returns the written paths.
 
-    Raises InputError for a damaged checkpoint, ConfigError for a folder that cannot be written.
+    Settings are an object or its fields as keywords. Raises InputError for a damaged checkpoint, ConfigError for a
+    folder that cannot be written or that holds an earlier analysis, unless `replace`.
     """
+    chosen = AnalyzeSettings.chosen(settings, keywords)
+    if folder is not None:
+        check_outputs([folder / "analysis.json"], chosen.replace)
     loaded = checkpoint.load(source)
-    images, labels = test_samples(loaded, limit, data_root)
+    images, labels = test_samples(loaded, chosen.limit, chosen.data_root)
     names = tuple(loaded.metadata.get("class_names", ()))
     analysis = analyze(loaded.model, images, labels, class_names=names)
     written: list[Path] = []

@@ -8,36 +8,46 @@ from typing import Any
 
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
+from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.profile import headline, profile_bundle
+from sanp.pipeline.train import train
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
-from sanp.settings.base import ProfileSettings
+from sanp.report.writer import DATA, PAGE
+from sanp.settings.demo import DemoSettings
 from sanp.settings.train import TrainSettings
-from sanp.training import train
 from sanp_targets.errors import ValidationError
 
 
 def demo(
-    folder: str | Path, *, duration: float = 10.0, say: Callable[[str], None] = lambda text: None
+    folder: str | Path,
+    settings: DemoSettings | None = None,
+    *,
+    log: Callable[[str], None] = lambda text: None,
+    **keywords: Any,
 ) -> dict[str, Any]:
     """Train, export, compile, validate, profile and report into `folder`; returns the results of all steps.
 
-    say is called with one sentence before each step. Raises ValidationError, after the report has been written, if a
-    validation level failed; a noisy machine is reported in the verdict and is not an error.
+    Settings are an object or its fields as keywords. log: called with one sentence before each step. Raises
+    ValidationError, after the report has been written, if a validation level failed; a noisy machine is reported in the
+    verdict and is not an error. Raises ConfigError for a folder with earlier results, unless `replace`.
     """
-    folder = Path(folder)
+    folder, chosen = Path(folder), DemoSettings.chosen(settings, keywords)
+    duration, replace = chosen.duration, chosen.replace
+    made = ("model.onnx", "profile.json", PAGE, DATA)
+    check_outputs([folder / name for name in made], replace)
     config = TrainSettings.demo()
-    say(f"training {config.model} x{config.width:g} on {config.dataset} to {config.budget:.0%} of its MACs")
-    trained = train(config, output=folder / "training")
-    say("exporting the gated ONNX model")
+    log(f"training {config.model} x{config.width:g} on {config.dataset} to {config.budget:.0%} of its MACs")
+    trained = train(config, output=folder / "training", replace=replace)
+    log("exporting the gated ONNX model")
     model = folder / "model.onnx"
-    export(trained.checkpoint, model)
-    say("compiling for this machine and proving that every gated layer runs in our kernel")
-    bundle = compile_model(model, folder / "model.sanp", replace=True)
-    say("validating against PyTorch: kernels (L0), gates (L1), accuracy (L2)")
+    export(trained.checkpoint, model, replace=replace)
+    log("compiling for this machine and proving that every gated layer runs in our kernel")
+    bundle = compile_model(model, folder / "model.sanp", replace=replace).bundle
+    log("validating against PyTorch: kernels (L0), gates (L1), accuracy (L2)")
     validation = validate(bundle.path, trained.checkpoint)
-    say(f"measuring dense, all-open and gated engines for {duration:g} s")
-    profile = profile_bundle(bundle.path, ProfileSettings(duration=duration), folder / "profile.json")
+    log(f"measuring dense, all-open and gated engines for {duration:g} s")
+    profile = profile_bundle(bundle.path, output=folder / "profile.json", duration=duration, replace=replace)
     results = {
         "training": {
             "dense_accuracy": trained.dense_accuracy,

@@ -7,17 +7,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sanp import checkpoint, data
+from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.reference import pytorch_answers
+from sanp.settings.export import ExportSettings
 from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
-from sanp_export.graph import model_file as graph
+from sanp_export.graph import model_file
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.layers import Layer
@@ -47,28 +49,26 @@ def reference_path(path: Path) -> Path:
 def export(
     source: str | Path | nn.Module,
     path: str | Path,
+    settings: ExportSettings | None = None,
     *,
-    gates: Literal["learned", "mask"] = "learned",
-    macs: bool = False,
-    samples: int = 64,
     example_input: Tensor | None = None,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
-    data_root: Path | None = None,
+    **keywords: Any,
 ) -> Exported:
     """Export a checkpoint (its path) or a gated network to `path`.
 
-    samples: how many test images (spread evenly over the test split) go into the answers file, 0 for none; a bundle
-    needs them for its self-test and for profiling on real data. For a network of your own pass `example_input`
-    [N, C, H, W] and, for the answers, `images` (float32, normalised) and `labels` (int64).
+    Settings are an object or its fields as keywords: `export(net, "net.onnx", gates="mask")`. `samples` test images,
+    spread evenly over the test split, go into the answers file, 0 for none; a bundle needs them for its self-test and
+    for profiling on real data. For a network of your own pass `example_input` [N, C, H, W] and, for the answers,
+    `images` (float32, normalised) and `labels` (int64).
     Raises InputError for a damaged checkpoint, ExportError for a network that cannot be exported, ConfigError for a
-    folder that cannot be written.
+    folder that cannot be written, and for a model that exists, unless `replace`.
     """
-    path = Path(path)
-    if gates not in ("learned", "mask"):
-        raise ConfigError(f"gates is {gates!r}, expected 'learned' or 'mask'; correct it")
+    path, chosen = Path(path), ExportSettings.chosen(settings, keywords)
     if path.suffix != ".onnx":
         raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
+    check_outputs([path, reference_path(path)], chosen.replace)
     if isinstance(source, nn.Module):
         if example_input is None:
             raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
@@ -77,13 +77,14 @@ def export(
     else:
         loaded = checkpoint.load(source)
         model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
-        if samples and loaded.dataset_name != "custom":
-            images, labels = test_samples(loaded, samples, data_root)
+        if chosen.samples and loaded.dataset_name != "custom":
+            images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
     answers = None
-    if images is not None and labels is not None and gates == "learned":
+    if images is not None and labels is not None and chosen.gates == "learned":
         images = _checked(images, labels, example)
         answers = pytorch_answers(model, images, labels)
-    return _write(path, model, example, ExportOptions(gates=gates, macs_output=macs), properties, answers)
+    options = ExportOptions(gates=chosen.gates, macs_output=chosen.macs)
+    return _write(path, model, example, options, properties, answers)
 
 
 def test_samples(
@@ -140,8 +141,8 @@ def _write(
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
     if content is not None:
         write_atomically(beside, content)
-    graph.write(proto, path)
-    return Exported(path, beside if content is not None else None, graph.layers_of(proto))
+    model_file.write(proto, path)
+    return Exported(path, beside if content is not None else None, model_file.layers_of(proto))
 
 
 def _classes(model: nn.Module, example: Tensor) -> int:

@@ -61,17 +61,17 @@ def _engines(manifest: Manifest) -> dict[str, Any]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    from sanp_export.graph import model_file as graph
+    from sanp_export.graph import model_file
 
-    model = graph.read(path)
-    layers = graph.layers_of(model)
+    model = model_file.read(path)
+    layers = model_file.layers_of(model)
     return {
         "kind": "model",
         "name": path.name,
         "inputs": {value.name: _shape(value) for value in model.graph.input},
         "outputs": [value.name for value in model.graph.output],
         "about": {
-            "gates": graph.metadata_of(model)["sanp.gates"],
+            "gates": model_file.metadata_of(model)["sanp.gates"],
             "ir_version": model.ir_version,
             "opset": {item.domain or "ai.onnx": item.version for item in model.opset_import},
             "functions": [function.name for function in model.functions],

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sanp.report import words
-from sanp.settings.base import ProfileSettings
+from sanp.pipeline.outputs import check_outputs
+from sanp.report.sections import summary
+from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.engines.options import EngineOptions
@@ -16,18 +17,25 @@ from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
 
 
-def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path | None = None) -> dict[str, Any]:
-    """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile.profile` for its content."""
-    if output is not None and Path(output).is_dir():
-        raise ConfigError(f"{output}: is a folder, expected the name of a JSON file; add one")
+def profile_bundle(
+    bundle: str | Path, settings: ProfileSettings | None = None, output: Path | None = None, **keywords: Any
+) -> dict[str, Any]:
+    """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile.profile` for its content.
+
+    Settings are an object or its fields as keywords. Raises InputError for a damaged bundle, ConfigError for more
+    threads than processors, for an `output` in a bundle, and for one that exists, unless `replace`.
+    """
+    chosen = ProfileSettings.chosen(settings, keywords)
+    if output is not None:
+        check_outputs([output], chosen.replace)
     cores = os.cpu_count() or 1
-    if settings.threads > cores:
-        raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
+    if chosen.threads > cores:
+        raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
     result = profile(
         open_bundle(bundle),
-        EngineOptions(threads=settings.threads),
-        duration_s=settings.duration,
-        batch=settings.batch,
+        EngineOptions(threads=chosen.threads),
+        duration_s=chosen.duration,
+        batch=chosen.batch,
     ).to_json()
     if output is not None:
         write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
@@ -37,7 +45,6 @@ def profile_bundle(bundle: str | Path, settings: ProfileSettings, output: Path |
 def headline(result: dict[str, Any]) -> str:
     """What was gained, in words that are also true when nothing was: the report's sentence and the ratios behind it."""
     ratios = result["ratios"]
-    return (
-        f"{words.headline(result)} {ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real; "
-        f"with all gates open it takes {ratios['overhead']:.2f}x the dense time."
-    )
+    gained = f"{ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real"
+    opened = f"with all gates open it takes {ratios['overhead']:.2f}x the dense time."
+    return f"{summary.headline(result)} {gained}; {opened}"

@@ -6,6 +6,7 @@ PyTorch runs the test split here; `sanp_runtime.validate.compare` then compares,
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from sanp import checkpoint
 from sanp.pipeline.export import test_samples
 from sanp.pipeline.reference import pytorch_answers
-from sanp.settings.base import ValidateSettings
+from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.engines.options import EngineOptions
@@ -22,13 +23,15 @@ from sanp_runtime.validate import compare as compare_bundle
 from sanp_targets.errors import InputError
 
 
-def validate(bundle: str | Path, source: str | Path, settings: ValidateSettings | None = None) -> Validation:
+def validate(
+    bundle: str | Path, source: str | Path, settings: ValidateSettings | None = None, **keywords: Any
+) -> Validation:
     """Compare a bundle with the checkpoint `source` on the test split of its data set.
 
-    Raises InputError for damaged files or a checkpoint of another network, AccelerationError if a gated layer does not
-    run in our kernel; a level that fails is reported, not raised.
+    Settings are an object or its fields as keywords. Raises InputError for damaged files or a checkpoint of another
+    network, AccelerationError if a gated layer does not run in our kernel; a level that fails is reported, not raised.
     """
-    choice = settings or ValidateSettings()
+    choice = ValidateSettings.chosen(settings, keywords)
     opened = open_bundle(bundle)
     loaded = checkpoint.load(source)
     images, labels = test_samples(loaded, choice.limit, choice.data_root)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sanp.report.view import build_view
+from sanp.report.page import render
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.profile.results import SCHEMA_VERSION as PROFILE_SCHEMA
 from sanp_runtime.validate.validation import SCHEMA_VERSION as VALIDATION_SCHEMA
-from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.errors import InputError
 
 PAGE, DATA = "report.html", "report.json"
 
@@ -37,24 +37,6 @@ def write_report(results: Mapping[str, Any], folder: str | Path) -> Path:
     write_atomically(target / DATA, data.encode())
     write_atomically(target / PAGE, page.encode())
     return target / PAGE
-
-
-def render(results: Mapping[str, Any]) -> str:
-    """The page as text."""
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ConfigError(
-            "jinja2 is not installed, and reports are written with it; run `pip install 'sanp-toolchain[report]'`"
-        ) from error
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(build_view(results))
 
 
 def _check(results: Mapping[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Settings of the commands, from a TOML file and flags."""
+"""Settings of the verbs: one class each, filled from a TOML file, from flags, or from keywords."""

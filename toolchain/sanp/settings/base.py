@@ -1,108 +1,125 @@
-"""Settings of the commands: a TOML file with one section per command, overridden by flags; unknown keys are errors."""
+"""Settings of a verb: one immutable object, checked in one place, with a part for what belongs together.
+
+A verb's class is all that there is to say about its settings. The TOML section, the flags of the command line, the list
+of `--list-settings` and the keywords from Python follow from its fields; a new setting is one line. A field whose type
+is another `Settings` is a part: `[compile.tensorrt]` in the file, still `--precision` on the command line.
+"""
 
 from __future__ import annotations
 
 import difflib
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from sanp_targets.errors import ConfigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-SECTIONS = ("train", "export", "compile", "validate", "profile", "demo")
+Chosen = TypeVar("Chosen", bound="Settings")
 
 
 class Settings(BaseModel):
-    """Base of all sections: immutable, and a misspelt key is an error instead of a silent default."""
+    """Base of all settings: immutable, and a misspelt key is an error instead of a silent default.
+
+    section: the table of the file that holds them. flags: settings that the command line offers as options, None = all;
+    `--set` reaches the others.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    section: ClassVar[str] = ""
+    flags: ClassVar[tuple[str, ...] | None] = None
 
-class ExportSettings(Settings):
-    """[export]"""
+    @classmethod
+    def checked(cls: type[Chosen], **values: Any) -> Chosen:
+        """Settings of keywords, those of a part by their own names too: `checked(target="host", precision="fp16")`.
 
-    gates: Literal["learned", "mask"] = Field("learned", description="learned gates, or masks alone (mask = scale)")
-    macs: bool = Field(False, description="add the output macs [N]")
-    samples: int = Field(64, ge=0, le=100_000, description="test images whose PyTorch answers go beside the model")
-    data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
+        Raises ConfigError with one sentence that names the setting, what was found and what was expected.
+        """
+        return from_nested(cls, nested(cls, values))
 
-
-class CompileSettings(Settings):
-    """[compile]"""
-
-    target: str = Field("host", description="target name; host is this machine")
-    reference: Path | None = Field(None, description="PyTorch's answers, if not beside the model")
-    replace: bool = Field(False, description="replace an existing bundle")
-    allow_modified: bool = Field(False, description="accept a model that was edited after its export")
-    tune: bool = Field(False, description="ONNX Runtime: time the kernels of each layer here, keep the fastest")
-    bf16_weights: bool = Field(False, description="ONNX Runtime: round weights of small maps to 16 bits")
-    precision: Literal["fp32", "fp16"] = Field("fp32", description="TensorRT: type of feature maps and weights")
-    plugin_layers: str = Field("auto", description="TensorRT: layers in our kernel: auto, all, none or names")
-    opt_batch: int = Field(1, ge=1, le=1024, description="TensorRT: batch size that the engines are tuned for")
-    max_batch: int = Field(64, ge=1, le=1024, description="TensorRT: largest batch size")
-    layer_times: Path | None = Field(None, description="TensorRT: profile from the device that decides per layer")
+    @classmethod
+    def chosen(cls: type[Chosen], settings: Chosen | None, keywords: Mapping[str, Any]) -> Chosen:
+        """What a function was given: an object or keywords; ConfigError for both."""
+        if settings is None:
+            return cls.checked(**keywords)
+        if keywords:
+            raise ConfigError(
+                f"settings and the keyword {next(iter(keywords))} were both given, expected one of them; "
+                "put the keyword into the settings"
+            )
+        return settings
 
 
-class ValidateSettings(Settings):
-    """[validate]"""
-
-    limit: int | None = Field(None, ge=1, description="use this many test images instead of all")
-    threads: int = Field(1, ge=1, le=1024, description="threads of the engine")
-    relative: float = Field(0.99, gt=0, le=1, description="least accuracy as a share of PyTorch's")
-    max_drop: float | None = Field(None, ge=0, le=1, description="largest absolute loss of accuracy (0.01 = one point)")
-    data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
-
-
-class ProfileSettings(Settings):
-    """[profile]"""
-
-    threads: int = Field(1, ge=1, le=1024, description="threads of each engine")
-    batch: int = Field(1, ge=1, le=1024, description="samples per call")
-    duration: float = Field(10.0, gt=0, le=86_400, description="seconds of measurement over all engines")
-    allow_invalid: bool = Field(False, description="exit 0 although the verdict says the numbers must not be quoted")
+def fields_of(kind: type[Settings]) -> dict[str, tuple[tuple[str, ...], FieldInfo]]:
+    """Name -> (parts that lead to it, field) of every setting, those of the parts after the common ones."""
+    common = {name: ((), field) for name, field in kind.model_fields.items() if part_of(field) is None}
+    rows: dict[str, tuple[tuple[str, ...], FieldInfo]] = dict(common)
+    for part, field in kind.model_fields.items():
+        inner = part_of(field)
+        for name, (path, row) in fields_of(inner).items() if inner is not None else ():
+            assert name not in rows, f"{kind.__name__} has two settings called {name}"
+            rows[name] = ((part, *path), row)
+    return rows
 
 
-Section = TypeVar("Section", bound=BaseModel)
+def part_of(field: FieldInfo) -> type[Settings] | None:
+    """The class of a field that is a part, None for a plain setting."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
 
 
-def read_section(path: Path | None, name: str) -> dict[str, Any]:
-    """The table [name] of a TOML file, {} without a file; ConfigError for bad TOML, no such file, unknown sections."""
-    if path is None:
-        return {}
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid TOML ({error}); correct that line") from error
-    unknown = sorted(set(content) - set(SECTIONS))
-    if unknown:
-        raise ConfigError(f"{path}: [{unknown[0]}] is not a section, expected one of {', '.join(SECTIONS)}; rename it")
-    section = content.get(name, {})
-    if not isinstance(section, dict):
-        raise ConfigError(f"{path}: {name} is {section!r}, expected a table [{name}]; correct it")
-    return section
+def nested(kind: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by flat name as the nested ones that the class takes; unknown names stay where they are."""
+    places = fields_of(kind)
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        table = result
+        for part in places[name][0] if name in places else ():
+            table = table.setdefault(part, {})
+        table[name] = value
+    return result
 
 
-def resolve(kind: type[Section], section: str, path: Path | None, flags: Mapping[str, Any]) -> Section:
-    """Settings from defaults, then the file's section, then flags (None = not given). ConfigError naming the key."""
-    values = {**read_section(path, section), **{key: value for key, value in flags.items() if value is not None}}
-    unknown = sorted(set(values) - set(kind.model_fields))
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], kind.model_fields, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(kind.model_fields)}"
-        raise ConfigError(f"[{section}] has no setting {unknown[0]!r}; {hint}")
+def from_nested(kind: type[Chosen], values: Mapping[str, Any], label: str | None = None) -> Chosen:
+    """The object of nested values; ConfigError with one sentence for the first one that cannot be used.
+
+    label: what the sentence calls the place; by default the section of the file, as in "[compile.tensorrt]".
+    """
     try:
         return kind(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"[{section}] {key} is {first.get('input')!r}: {first['msg']}; correct it") from error
+        raise ConfigError(_sentence(kind, error, label)) from error
+
+
+def _sentence(kind: type[Settings], error: ValidationError, label: str | None) -> str:
+    """The only translation of pydantic's reports."""
+    first = error.errors()[0]
+    *parts, key = [str(part) for part in first["loc"]] or [""]
+    if first["type"] == "extra_forbidden":
+        return _unknown(kind, tuple(parts), key, label)
+    expected = re.sub(r"^(Value error, )?(Input should|Value should) ", "expected to ", first["msg"])
+    return f"{label or _table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; correct it"
+
+
+def _unknown(kind: type[Settings], parts: tuple[str, ...], key: str, label: str | None) -> str:
+    known = fields_of(kind)
+    if key in known:
+        return f"{label or _table(kind, parts)} has no setting {key!r}; it belongs into {_table(kind, known[key][0])}"
+    here = [name for name, (path, _) in known.items() if path == parts]
+    return no_setting(label or _table(kind, parts), key, here, known)
+
+
+def no_setting(label: str, key: str, *known: Iterable[str]) -> str:
+    """Sentence about a key that does not exist: a near name from the first group that has one, or that whole group."""
+    for names in known:
+        if near := difflib.get_close_matches(key, list(names), n=1):
+            return f"{label} has no setting {key!r}; did you mean {near[0]}?"
+    names = ", ".join(known[0])
+    return f"{label} has no setting {key!r}; {f'expected one of {names}' if names else 'it takes none, remove it'}"
+
+
+def _table(kind: type[Settings], parts: Iterable[str]) -> str:
+    return f"[{'.'.join([kind.section, *parts])}]"

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from sanp.settings.checked import checked
+from sanp.settings.base import Settings
 
 Value = bool | int | float | str
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Settings):
     """Settings of `train`; immutable, unknown keys are errors. The defaults suit small images on a CPU.
 
     `options` belong to the method, whose own settings check them: see `sanp.methods.registry.train_settings`, which
     takes both kinds side by side.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    section: ClassVar[str] = "train"
+    flags: ClassVar[tuple[str, ...]] = (
+        "model", "width", "dataset", "data_root", "method", "budget", "seed", "device"
+    )  # fmt: skip
 
-    model: str = Field("m-cifarnet", description="backbone, one of sanp.models.NAMES")
+    model: str = Field("m-cifarnet", description="backbone: m-cifarnet, vgg-19 or resnet-18")
     width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
-    dataset: str = Field("digits", description="data set, one of sanp.data.NAMES")
+    dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
     data_options: dict[str, Value] = Field(
         default_factory=dict, description="knobs of the data set, such as modes, cue and leak of mixcues"
     )
     image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
 
-    method: str = Field("sanp", description="what makes the network cheaper, one of sanp.methods.registry.METHODS")
+    method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
     options: dict[str, Value] = Field(default_factory=dict, description="options of the method")
     budget: float = Field(0.35, gt=0, le=1, description="mean cost to reach, as a share of the dense network's MACs")
 
@@ -48,11 +51,6 @@ class TrainSettings(BaseModel):
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
     log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
-
-    @classmethod
-    def checked(cls, **values: Any) -> TrainSettings:
-        """As the constructor, but raises ConfigError with one sentence instead of pydantic's report."""
-        return checked(cls, "training option", values)
 
     @classmethod
     def demo(cls, **values: Any) -> TrainSettings:

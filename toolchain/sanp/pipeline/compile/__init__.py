@@ -1,1 +1,1 @@
-"""Exported model to bundle."""
+"""Exported model to bundle: `compile` reads and describes, one file per backend makes what its engines load."""

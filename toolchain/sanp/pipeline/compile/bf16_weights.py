@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph import model_file as graph
+from sanp_export.graph import model_file
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
 from sanp_export.passes.round_weights import nearest_bf16, round_weights
 from sanp_runtime.bundle.reference import Reference
@@ -50,17 +50,17 @@ def round_small_maps(model: onnx.ModelProto, answers: Reference | None) -> Round
 
     Raises ConfigError if there is no such layer.
     """
-    small = small_maps(graph.layers_of(model))
+    small = small_maps(model_file.layers_of(model))
     if not small:
         raise ConfigError(
             f"no gated layer has an output map of at most {SMALL_MAP} pixels, and only those gain from 16-bit weights; "
             "leave out --bf16-weights"
         )
-    rewritten = graph.to_graph(model)
+    rewritten = model_file.to_graph(model)
     before = _weights(rewritten)
     round_weights(rewritten, small)
     after = _weights(rewritten)
-    rounded = graph.to_model(rewritten, graph.metadata_of(model))
+    rounded = model_file.to_model(rewritten, model_file.metadata_of(model))
     errors = {name: _relative_rms(before[name], after[name]) for name in small if _fits(after[name])}
     return Rounding(rounded, errors, _difference(model, rounded, answers.x) if answers is not None else None)
 

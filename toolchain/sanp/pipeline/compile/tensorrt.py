@@ -1,9 +1,8 @@
-"""The TensorRT half of `sanp compile`: copies of the variants, the choice per layer, what a device needs to finish."""
+"""Bundles for TensorRT: copies of the variants, the choice per layer, what a device needs to finish."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,64 +10,61 @@ import onnx
 
 from sanp.pipeline.compile.build_recipe import recipe
 from sanp.pipeline.compile.device_files import device_archive, plugin_sources
+from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.compile.plugin_choice import Choice, Evidence, choose, densities, read_layer_times
-from sanp_export.tensorrt import Precision, TensorrtOptions, convert, single_nodes
+from sanp.settings.compile import TensorrtPart
+from sanp_export.tensorrt import TensorrtOptions, convert, single_nodes
+from sanp_export.variants import variants
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import DEVICE_ARCHIVE, RECIPE_FILE, SOURCES_FILE
+from sanp_runtime.engines.tensorrt.builder import build as build_engines
 from sanp_runtime.engines.tensorrt.tools import has_package
 from sanp_runtime.engines.tensorrt.versions import gpu
 from sanp_runtime.network.layers import Layer
-from sanp_targets.errors import ConfigError, TargetError
+from sanp_targets.errors import TargetError
 from sanp_targets.targets import Gpu, Target, host_arch
 
 
-@dataclass(frozen=True)
-class TensorrtSettings:
-    """precision: "fp32" or "fp16"; plugin_layers: "auto", "all", "none" or names; batch sizes of the engines.
-
-    layer_times: a profile from the device that decides instead of the model.
-    """
-
-    precision: Precision = "fp32"
-    plugin_layers: str = "auto"
-    opt_batch: int = 1
-    max_batch: int = 64
-    layer_times: Path | None = None
-
-    def check(self) -> None:
-        """Raise ConfigError for values that contradict each other."""
-        if self.precision not in ("fp32", "fp16"):
-            raise ConfigError(f"precision is {self.precision!r}, expected fp32 or fp16; choose one of them")
-        if not 1 <= self.opt_batch <= self.max_batch:
-            raise ConfigError(
-                f"batch sizes are {self.opt_batch} (opt) and {self.max_batch} (max), expected 1 <= opt <= max; correct "
-                "--opt-batch or --max-batch"
-            )
+def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
+    """Write a portable bundle, then build and prove its engines if this machine is such a device."""
+    part = job.settings.tensorrt
+    picked = choices(job.described.layers, job.answers, job.target, part)
+    copies, build = convert_all(variants(job.model), picked, part)
+    decided = {choice.layer: {"plugin": choice.plugin, "reason": choice.reason} for choice in picked}
+    manifest = job.finished({"plugin_layers": part.plugin_layers, "choices": decided}, build)
+    with BundleWriter(bundle, replace=job.settings.replace) as writer:
+        job.add_common(writer, copies)
+        for name, content in device_files(manifest, job.target).items():
+            writer.add_bytes(name, content)
+        made = writer.finish(manifest)
+    if builds_here(job.target) is not None:
+        return compiled(made, None)
+    built = build_engines(made.path, log=log)
+    return compiled(built, prove(built))
 
 
-def choices(
-    layers: Sequence[Layer], reference: Reference | None, target: Target, settings: TensorrtSettings
-) -> list[Choice]:
+def choices(layers: Sequence[Layer], reference: Reference | None, target: Target, part: TensorrtPart) -> list[Choice]:
     """The kernel of every gated layer; see `sanp.pipeline.compile.plugin_choice`."""
-    measured = {} if settings.layer_times is None else read_layer_times(settings.layer_times, target.name)
+    measured = {} if part.layer_times is None else read_layer_times(part.layer_times, target.name)
     known = densities(layers, reference)
-    evidence = Evidence(target.gpu or Gpu(), settings.precision, settings.opt_batch, known, measured)
-    return choose(layers, settings.plugin_layers, evidence)
+    evidence = Evidence(target.gpu or Gpu(), part.precision, part.opt_batch, known, measured)
+    return choose(layers, part.plugin_layers, evidence)
 
 
 def convert_all(
-    models: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], settings: TensorrtSettings
+    models: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], part: TensorrtPart
 ) -> tuple[dict[str, onnx.ModelProto], dict[str, Any]]:
     """TensorRT copies of the four variants, and `Manifest.build`, which says how to make engines of them."""
     plugin = frozenset(choice.layer for choice in picked if choice.plugin)
-    copies = {name: convert(model, TensorrtOptions(settings.precision, plugin)) for name, model in models.items()}
+    copies = {name: convert(model, TensorrtOptions(part.precision, plugin)) for name, model in models.items()}
     build: dict[str, Any] = {
-        "precision": settings.precision,
+        "precision": part.precision,
         "plugin_layers": [choice.layer for choice in picked if choice.plugin],
-        "batch": {"min": 1, "opt": settings.opt_batch, "max": settings.max_batch},
+        "batch": {"min": 1, "opt": part.opt_batch, "max": part.max_batch},
     }
-    if settings.precision == "fp16":
+    if part.precision == "fp16":
         build["single_nodes"] = {name: single_nodes(copy) for name, copy in copies.items()}
     return copies, build
 

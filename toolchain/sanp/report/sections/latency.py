@@ -1,4 +1,4 @@
-"""The plots of the page: latency distributions, latency against cost, margins of the gate decisions."""
+"""How the latencies are distributed, what they cost, and whether they may be quoted."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from sanp.report.svg import Plot
-from sanp.report.words import ms
+from sanp.report.numbers import ms, percent
+from sanp.report.svg import Plot, picture
 from sanp_runtime.contract import MEASURED
 
 _LABELS = {"dense": "dense", "open": "all gates open", "gated": "gated"}
 _BINS = 90
+
+
+def data(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Plots, and the evidence of the verdict."""
+    profile = results["profile"]
+    validity = profile["validity"]
+    return {
+        "distribution_plot": picture(distributions(profile)),
+        "cost_plot": picture(latency_against_cost(profile)),
+        "zoom_plot": picture(latency_against_cost_zoom(profile)),
+        "correlation": profile["correlation"],
+        "spread": spread(profile),
+        "decisions_vary": any(row["varies"] for row in profile["layers"]),
+        "verdict": validity["verdict"],
+        "reasons": validity["reasons"],
+        "notes": [*validity["notes"], *filter(None, [profile.get("tuning_note")])],
+        "evidence": _evidence(validity["evidence"]),
+    }
 
 
 def distributions(profile: Mapping[str, Any]) -> str:
@@ -74,21 +92,16 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def margins(histogram: Mapping[str, Any]) -> str | None:
-    """Decisions per decade of margin over tolerance: those left of 1 could flip by rounding alone. None if empty."""
-    decades, counts = histogram["decades"], histogram["counts"]
-    if not sum(counts):
-        return None
-    edges = [decades[0] - 1, *decades, decades[-1] + 1]
-    height = [float(np.log10(count) + 0.3) if count else 0.0 for count in counts]
-    top = max(height) * 1.15
-    label = "distance from the threshold, as a power of ten of the rounding tolerance"
-    plot = Plot((edges[0], edges[-1]), (0, top), label, title="Margins of the gate decisions", height=220, y_axis=False)
-    for i, count in enumerate(counts):
-        if count:
-            kind = "fill risky" if edges[i + 1] <= 0 else "fill gated"
-            left, right = edges[i] + 0.06, edges[i + 1] - 0.06
-            plot.area([(left, 0), (left, height[i]), (right, height[i]), (right, 0)], kind)
-            plot.text((left + right) / 2, height[i], f"{count}", "note", "middle", dy=-4)
-    plot.line([(0, 0), (0, top)], "mark")
-    return plot.render()
+def spread(profile: Mapping[str, Any]) -> str:
+    """Hard samples or a restless machine: where the spread of the gated latency comes from."""
+    found = profile["variants"]["gated"]["spread_ms"]
+    return f"From easy to hard samples it is {ms(found['data'])} ms, and the machine adds {ms(found['machine'])} ms."
+
+
+def _evidence(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [("drift of the dense baseline", f"{evidence['drift']:+.1%}")]
+    rows += [(f"spread of {name}, p90 over median", percent(value)) for name, value in evidence["spread"].items()]
+    rows.append(("lowest clock over highest", percent(evidence["clock_drop"], 0)))
+    rows.append(("time stolen by the hypervisor", percent(evidence["steal"])))
+    rows.append(("times preempted", "–" if evidence["preempted"] is None else str(evidence["preempted"])))
+    return rows

@@ -1,33 +1,37 @@
-"""Numbers as people read them, and the sentences at the top of the page."""
+"""The top of the page: what was gained, whether it may be quoted, and the four figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from sanp.report.numbers import macs, ms, percent
+
 # Differences below this are not called a gain or a loss.
 _SAME = 0.03
+_VERDICTS = {
+    "VALID": "The machine was quiet, pinned and at a fixed clock: these numbers may be quoted.",
+    "UNPINNED": "Steady, but the clock or the processor was not fixed: quote these numbers with that remark.",
+    "NOISY": "The machine was not quiet: do not quote these numbers, measure again.",
+    "THROTTLED": "The machine slowed itself down: do not quote these numbers, cool it and measure again.",
+}
 
 
-def ms(value: float | None) -> str:
-    """Milliseconds with three significant digits, "–" for none."""
-    if value is None:
-        return "–"
-    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:.{digits}f}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as per cent, "–" for none."""
-    return "–" if value is None else f"{value:.{digits}%}"
-
-
-def macs(value: float) -> str:
-    """Multiply-accumulates with a unit."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g} {unit}"
-    return f"{value:.0f}"
+def data(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Sentences and figures."""
+    profile, bundle = results["profile"], results["bundle"]
+    verdict = profile["validity"]["verdict"]
+    return {
+        "name": bundle["name"],
+        "created": profile["created"],
+        "headline": headline(profile),
+        "explanation": explanation(profile),
+        "break_even": break_even(profile),
+        "accuracy": accuracy(results),
+        "verdict": verdict,
+        "verdict_text": _VERDICTS[verdict],
+        "figures": _figures(profile),
+    }
 
 
 def headline(profile: Mapping[str, Any]) -> str:
@@ -77,12 +81,6 @@ def break_even(profile: Mapping[str, Any]) -> str | None:
     )
 
 
-def spread(profile: Mapping[str, Any]) -> str:
-    """Hard samples or a restless machine: where the spread of the gated latency comes from."""
-    found = profile["variants"]["gated"]["spread_ms"]
-    return f"From easy to hard samples it is {ms(found['data'])} ms, and the machine adds {ms(found['machine'])} ms."
-
-
 def accuracy(results: Mapping[str, Any]) -> str | None:
     """What the gates cost in accuracy and what the engine costs on top, as far as it was measured."""
     training, validation = results.get("training"), results.get("validation")
@@ -99,3 +97,13 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
             f"same network in PyTorch on {level['samples']} samples"
         )
     return f"Accuracy: {'; '.join(parts)}." if parts else None
+
+
+def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    ratios, cost = profile["ratios"], profile["macs"]
+    return [
+        (f"{ratios['measured']:.2f}×", "measured speed-up", "dense time over gated time"),
+        (f"{ratios['theoretical']:.2f}×", "less work", f"{macs(cost['dense'])} to {macs(cost['gated_mean'])} MACs"),
+        (percent(ratios["efficiency"], 0), "efficiency", "measured over theoretical"),
+        (f"{ratios['overhead']:.2f}×", "overhead", "all gates open over dense"),
+    ]

@@ -1,0 +1,50 @@
+"""Bundles for ONNX Runtime: rounded weights and tuned kernels where asked for, our library, and the proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sanp.pipeline.compile.bf16_weights import round_small_maps
+from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
+from sanp.pipeline.tune.race import with_algorithms
+from sanp.pipeline.tune.record import tune
+from sanp_export.variants import variants
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import LIBRARY_FILE
+from sanp_runtime.engines.onnxruntime.library import find_library
+from sanp_runtime.engines.proof import Proof
+from sanp_targets.targets import check_runs_here
+
+
+def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
+    """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
+    check_runs_here(job.target)
+    library, part = find_library(), job.settings.onnxruntime
+    model = job.model
+    options: dict[str, Any] = {}
+    build: dict[str, Any] = {}
+    if part.bf16_weights:
+        rounded = round_small_maps(model, job.answers)
+        model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
+    models = variants(model)
+    with BundleWriter(bundle, replace=job.settings.replace) as writer:
+        if part.tune:
+            log("timing the kernels of every gated layer inside the network; keep the machine idle")
+            algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
+            models = variants(with_algorithms(model, algorithms))
+        job.add_common(writer, models)
+        writer.add_file(LIBRARY_FILE, library)
+        proof = _Proving()
+        made = writer.finish(job.finished(options, build), check=proof)
+    return compiled(made, proof.found)
+
+
+class _Proving:
+    """The check before a bundle is kept; remembers the proof."""
+
+    found: Proof | None = None
+
+    def __call__(self, candidate: Bundle) -> None:
+        self.found = prove(candidate).require()

@@ -1,0 +1,51 @@
+"""`sanp report`: the results of a bundle, read from their files or measured now, to one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sanp.pipeline.outputs import check_outputs
+from sanp.pipeline.profile import profile_bundle
+from sanp.report import write_report
+from sanp.report.writer import DATA, PAGE
+from sanp.settings.report import ReportSettings
+from sanp_runtime.bundle.reader import open_bundle
+from sanp_targets.errors import InputError
+
+
+def report_bundle(
+    bundle: str | Path, folder: str | Path, settings: ReportSettings | None = None, **keywords: Any
+) -> Path:
+    """Write report.html and report.json into `folder`; returns the page.
+
+    Settings are an object or its fields as keywords. Raises InputError for a damaged bundle or results that cannot be
+    read, ConfigError for a folder that cannot be written or that holds a report, unless `replace`.
+    """
+    chosen = ReportSettings.chosen(settings, keywords)
+    check_outputs([Path(folder) / PAGE, Path(folder) / DATA], chosen.replace)
+    opened = open_bundle(bundle)
+    results = {
+        "training": read_result(chosen.training),
+        "validation": read_result(chosen.validation),
+        "profile": read_result(chosen.profile) or profile_bundle(bundle),
+        "bundle": opened.manifest.to_json(),
+    }
+    return write_report(results, folder)
+
+
+def read_result(path: Path | None) -> dict[str, Any] | None:
+    """The object in a result file; InputError if it cannot be read or holds something else."""
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a result file") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({error}); write it again with --json or -o") from error
+    if not isinstance(content, dict) or not content:
+        found = "nothing" if content == {} else f"a {type(content).__name__}"
+        raise InputError(f"{path}: holds {found}, expected a result object; write it again")
+    return content

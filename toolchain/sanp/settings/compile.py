@@ -1,0 +1,79 @@
+"""Settings of `sanp compile`: common ones, and a part for each backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from sanp.settings.base import Settings
+from sanp_targets.errors import ConfigError
+
+
+class BackendPart(Settings):
+    """Base of the parts. title: the backend in words; elsewhere: why other backends have none of these settings."""
+
+    title: ClassVar[str] = ""
+    elsewhere: ClassVar[str] = ""
+
+
+class OnnxruntimePart(BackendPart):
+    """Only for targets that run in ONNX Runtime"""
+
+    title: ClassVar[str] = "ONNX Runtime"
+    elsewhere: ClassVar[str] = "TensorRT times its own kernels while it builds, and halves weights by --precision fp16"
+
+    tune: bool = Field(False, description="time the kernels of each layer on this machine and keep the fastest")
+    bf16_weights: bool = Field(
+        False, description="round the weights of maps of 16 pixels or fewer to bfloat16, which the kernels read faster"
+    )
+
+
+class TensorrtPart(BackendPart):
+    """Only for targets that run in TensorRT"""
+
+    title: ClassVar[str] = "TensorRT"
+    elsewhere: ClassVar[str] = "ONNX Runtime computes in float32 with our kernels, for any batch"
+
+    precision: Literal["fp32", "fp16"] = Field("fp32", description="type of feature maps and weights")
+    plugin_layers: str = Field("auto", description="layers in our kernel: auto, all, none, or names as a,b,c")
+    opt_batch: int = Field(1, ge=1, le=1024, description="batch size that the engines are tuned for")
+    max_batch: int = Field(64, ge=1, le=1024, description="largest batch size of the engines")
+    layer_times: Path | None = Field(
+        None, description="profile from the device, whose measured times decide per layer instead of the model"
+    )
+
+    @model_validator(mode="after")
+    def _batches_agree(self) -> TensorrtPart:
+        if self.opt_batch > self.max_batch:
+            raise ConfigError(
+                f"batch sizes are {self.opt_batch} (opt) and {self.max_batch} (max), expected 1 <= opt <= max; correct "
+                "--opt-batch or --max-batch"
+            )
+        return self
+
+
+class CompileSettings(Settings):
+    """[compile], [compile.onnxruntime], [compile.tensorrt]"""
+
+    section: ClassVar[str] = "compile"
+
+    target: str = Field("host", description="name of the target, host = this machine; `sanp doctor` lists them")
+    reference: Path | None = Field(None, description="PyTorch's answers, if they are not beside the model")
+    replace: bool = Field(False, description="replace an existing bundle")
+    allow_modified: bool = Field(False, description="accept a model that was edited after its export")
+    onnxruntime: OnnxruntimePart = OnnxruntimePart()
+    tensorrt: TensorrtPart = TensorrtPart()
+
+    def check_backend(self, target: str, backend: str) -> None:
+        """Raise ConfigError if a setting of another backend than that of the target was given."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, part in parts.items():
+            if not isinstance(part, BackendPart) or name == backend or part == type(part)():
+                continue
+            given = [key for key, value in part if value != getattr(type(part)(), key)]
+            raise ConfigError(
+                f"target {target} runs in {parts[backend].title}, expected no setting for {part.title}; leave out "
+                f"{', '.join('--' + key.replace('_', '-') for key in given)} ({part.elsewhere})"
+            )

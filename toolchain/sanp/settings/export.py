@@ -1,0 +1,24 @@
+"""Settings of `sanp export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sanp.settings.base import Settings
+
+
+class ExportSettings(Settings):
+    """[export]"""
+
+    section: ClassVar[str] = "export"
+
+    gates: Literal["learned", "mask"] = Field(
+        "learned", description="learned: the network decides; mask: the mask inputs alone decide"
+    )
+    macs: bool = Field(False, description="add the output macs [N]: what each sample cost")
+    samples: int = Field(64, ge=0, le=100_000, description="test images whose PyTorch answers go beside the model")
+    data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
+    replace: bool = Field(False, description="replace an existing model")

@@ -1,0 +1,22 @@
+"""Settings of `sanp validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from sanp.settings.base import Settings
+
+
+class ValidateSettings(Settings):
+    """[validate]"""
+
+    section: ClassVar[str] = "validate"
+
+    limit: int | None = Field(None, ge=1, description="use this many test images instead of all")
+    threads: int = Field(1, ge=1, le=1024, description="threads of the engine")
+    relative: float = Field(0.99, gt=0, le=1, description="least accuracy as a share of PyTorch's")
+    max_drop: float | None = Field(None, ge=0, le=1, description="largest absolute loss of accuracy; 0.01 is one point")
+    data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
