@@ -14,24 +14,25 @@ SUFFIXES = (".h", ".cc", ".cu", ".inc")
 CPU = ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan", "cpu/conv", "cpu/gate")
 # Folder: the folders it may include from besides itself. What is not listed here does not exist.
 MAY_INCLUDE: dict[str, tuple[str, ...]] = {
+    "contract": (),
     "cpu/base": (),
     "cpu/microkernels": ("cpu/base",),
     "cpu/isa": ("cpu/base", "cpu/microkernels"),
-    "cpu/conv/plan": ("cpu/base", "cpu/microkernels", "cpu/isa"),
+    "cpu/conv/plan": ("contract", "cpu/base", "cpu/microkernels", "cpu/isa"),
     "cpu/conv": ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan"),
     "cpu/gate": ("cpu/base", "cpu/isa"),
-    "cuda": (),
+    "cuda": ("contract",),
     "cuda/base": ("cuda",),
     "cuda/conv": ("cuda", "cuda/base"),
     "cuda/gate": ("cuda", "cuda/base"),
-    "ort/common": ("cpu/base", "cpu/conv/plan"),
-    "ort/cpu": ("ort/common", *CPU),
-    "ort/cuda": ("ort/common", "ort/cpu", "cuda"),
-    "trt": ("cuda",),
-    "tests/cpu": CPU,
-    "tests/cuda": ("cuda", "cuda/base", "cuda/conv", "cuda/gate"),
+    "ort/common": ("contract", "cpu/base"),
+    "ort/cpu": ("contract", "ort/common", *CPU),
+    "ort/cuda": ("contract", "ort/common", "ort/cpu", "cuda"),
+    "trt": ("contract", "cuda"),
+    "tests/cpu": ("contract", *CPU),
+    "tests/cuda": ("cuda", "cuda/base"),
     "tests/ort": ("ort/common", "ort/cuda"),
-    "tests/trt": ("trt", "cuda"),
+    "tests/trt": ("contract", "trt", "cuda"),
 }
 # Headers of others: who may include them. The kernels know neither ONNX Runtime nor TensorRT.
 OUTSIDE = {

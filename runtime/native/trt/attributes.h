@@ -1,6 +1,8 @@
-// The attributes of both operators: their structs, tables and limits. No TensorRT in here.
+// The attributes of both operators as engines store them: their structs, tables and limits. No TensorRT in here.
 #pragma once
 
+#include "contract/channel_gate.h"
+#include "contract/gated_conv.h"
 #include "trt/fields.h"
 
 namespace sanp {
@@ -18,6 +20,10 @@ struct GateAttributes {
 };
 
 extern const AttributeTable kConvTable, kGateTable;
+
+// As the contract has them.
+GatedConvAttributes contract_of(const ConvAttributes& a) noexcept;
+ChannelGateAttributes contract_of(const GateAttributes& a) noexcept;
 
 Error check_attributes(const ConvAttributes& a) noexcept;
 Error check_attributes(const GateAttributes& a) noexcept;

@@ -15,7 +15,7 @@ struct ChannelGate {
   struct Plan {};  // a gate needs none
 
   static constexpr const char* kName = "SanpChannelGate";
-  static constexpr int32_t kTag = 2, kInputs = 7, kOutputs = 2;
+  static constexpr int32_t kTag = 2, kInputs = kGateInputs, kOutputs = kGateOutputs;
   static const AttributeTable& table() noexcept { return kGateTable; }
 
   static bool accepts(int32_t position, const Tensor* tensors) noexcept;
@@ -25,11 +25,11 @@ struct ChannelGate {
   template <class A>
   static bool output_shapes(const GateAttributes&, const Shape<typename A::Value>* in, Shape<typename A::Value>* out,
                             A&) noexcept {
-    if (in[0].rank != 4 || in[3].rank != 2) return false;
+    if (in[kGateX].rank != 4 || in[kGateW2].rank != 2) return false;
     for (int i = 0; i < kOutputs; ++i) {
       out[i].rank = 2;
-      out[i].dims[0] = in[0].dims[0];
-      out[i].dims[1] = in[3].dims[0];
+      out[i].dims[0] = in[kGateX].dims[0];
+      out[i].dims[1] = in[kGateW2].dims[0];
     }
     return true;
   }

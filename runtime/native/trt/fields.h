@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trt/error.h"
+#include "contract/error.h"
 
 namespace sanp {
 namespace trt {

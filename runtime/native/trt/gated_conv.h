@@ -15,7 +15,7 @@ struct GatedConv {
   using Plan = SanpCudaPlan;
 
   static constexpr const char* kName = "SanpGatedConv";
-  static constexpr int32_t kTag = 1, kInputs = 6, kOutputs = 1;
+  static constexpr int32_t kTag = 1, kInputs = kConvInputs, kOutputs = 1;
   static const AttributeTable& table() noexcept { return kConvTable; }
 
   // Whether tensor `position` may have this type and layout, given that all before it are accepted.
@@ -41,7 +41,7 @@ struct GatedConv {
 template <class A>
 bool GatedConv::output_shapes(const ConvAttributes& a, const Shape<typename A::Value>* in,
                               Shape<typename A::Value>* out, A& m) noexcept {
-  const auto &x = in[0], &w = in[1];
+  const auto &x = in[kConvX], &w = in[kConvW];
   if (x.rank != 4 || w.rank != 4) return false;
   const bool hwio = a.weight_order == SANP_CUDA_HWIO;
   out[0].rank = 4;

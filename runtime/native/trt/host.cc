@@ -58,7 +58,7 @@ nvinfer1::IPluginRegistry* host_registry() noexcept {
 void set_find_logger(FindLogger find) noexcept { find_logger.store(find); }
 
 void log_error(const char* op, const Error& error) noexcept {
-  char line[512];
+  char line[Error::kMostText + 64];
   snprintf(line, sizeof line, "%s: %s", op, error.text());
   if (nvinfer1::ILogger* const to = logger())
     to->log(nvinfer1::ILogger::Severity::kERROR, line);

@@ -3,7 +3,7 @@
 
 #include <NvInferRuntime.h>
 
-#include "trt/error.h"
+#include "contract/error.h"
 
 namespace sanp {
 namespace trt {

@@ -21,7 +21,7 @@ class BundleWriter:
     """Context manager that leaves either a complete bundle at `path` or what was there before.
 
         with BundleWriter("net.sanp") as writer:
-            writer.add_bytes("model.onnx", content)
+            writer.add_bytes("gated.onnx", content)
             writer.add_file("libsanp_ops.so", library)
             bundle = writer.finish(manifest)
 

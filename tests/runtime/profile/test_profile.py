@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import pytest
 
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
+from sanp_runtime.engines.bound_call import BoundCall
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.measure.node_times import NodeTime, _aggregate
 from sanp_runtime.network.layers import Layer
@@ -48,6 +50,16 @@ def test_numbers_follow_from_the_raw_values(result):
         assert block["count"] == len(block["values"]) and block["count"] % 6 == 0, name
         rounds = np.reshape(block["values"], (-1, 6))
         np.testing.assert_allclose(np.median(rounds, 0), [row[f"{name}_ms"] for row in result["samples"]], atol=1e-6)
+
+
+def test_what_is_timed_is_the_public_call(pristine, monkeypatch):
+    """Every latency is one call of what `Engine.bind` returns; warm-up and the first call of a block come on top."""
+    calls, call = Counter(), BoundCall.__call__
+    monkeypatch.setattr(BoundCall, "__call__", lambda self: (calls.update([id(self.outputs["logits"])]), call(self))[1])
+    found = profile(pristine, PLAIN, **SHORT)
+    assert len(calls) == 3 * 6, "three variants with a bound call for each of the six samples"
+    timed = sum(times.latency["count"] for times in found.variants.values())
+    assert sum(calls.values()) > timed + sum(times.warm_up.calls for times in found.variants.values())
 
 
 def test_layers_add_up(result):

@@ -110,6 +110,10 @@ def test_drawings_follow_heterogeneity():
     [
         ("mnist", {}, "digits, mixcues"), ("digits", {"image_size": 20}, "16 or 32"),
         ("digits", {"x": 1}, "no option x"),
+        ("mixcues", {"modes": 2.5}, r"option modes is 2\.5, expected int"),
+        ("mixcues", {"modes": "4"}, "option modes is '4', expected int"),
+        ("mixcues", {"modes": True}, "option modes is True, expected int"),
+        ("mixcues", {"cue": "high"}, "option cue is 'high', expected float"),
         ("mixcues", {"cue": 2}, "cue is 2"), ("mixcues", {"modes": 9}, "modes=9"), ("cifar10", {}, "local folder"),
         ("cifar10", {"root": "/nowhere"}, "no complete cifar10"),
         ("image-folder", {"root": "/nowhere"}, "train and test"),

@@ -68,7 +68,7 @@ def test_the_plugin_sources_are_complete_and_repeatable():
     ours = {"CMakeLists.txt", ".cc", ".cu", ".h", ".inc", ".cmake", ".map"}
     expected = {
         path.relative_to(NATIVE).as_posix()
-        for folder in ("cuda", "trt")
+        for folder in ("contract", "cuda", "trt")
         for path in (NATIVE / folder).rglob("*")
         if path.is_file() and (path.name in ours or path.suffix in ours)
     }

@@ -17,6 +17,7 @@ from sanp.methods.registry import METHODS, find, train_settings
 from sanp.methods.stage import Task
 from sanp.settings.train import TrainSettings
 from sanp.training import train
+from sanp.training.loop import Loop
 from sanp.training.progress import Journal
 from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted, ValidationError
 
@@ -109,6 +110,25 @@ def test_resuming_after_a_signal_changes_no_bit(number, stage, step, whole, tmp_
     plain = [{k: v for k, v in row.items() if k not in ("seconds", "samples_per_s")} for row in whole[0].history]
     again = [{k: v for k, v in row.items() if k not in ("seconds", "samples_per_s")} for row in result.history]
     assert again == plain
+
+
+@pytest.mark.parametrize("stage", ["warmup", "joint"])
+def test_killed_in_the_first_step_of_a_stage(stage, whole, tmp_path, monkeypatch):
+    """All that is left is the state of the stage's beginning, in which no task has anything to remember."""
+    plain = Loop._step
+
+    def killed(self, active, batch, position):
+        if position.stage == stage:
+            raise KeyboardInterrupt
+        return plain(self, active, batch, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, output=tmp_path, progress=False)
+    train(TINY, output=tmp_path, progress=False, resume=True)
+    resumed = weights(tmp_path)
+    assert all(torch.equal(value, resumed[name]) for name, value in weights(whole[1]).items())
 
 
 def test_resuming_a_finished_run_returns_its_result(whole):
@@ -231,6 +251,8 @@ def test_wrong_configurations_name_the_key(change, says):
     [
         ({"device": "tpu"}, "tpu"), ({"device": "cuda:99"}, "CUDA devices"), ({"dataset": "mnist"}, "digits"),
         ({"model": "lenet"}, "m-cifarnet"), ({"data_options": {"hue": 1}}, "no option hue"),
+        ({"data_options": {"root": "x"}}, "data_options has the key root"),
+        ({"data_options": {"image_size": 32}}, "data_options has the key image_size"),
     ],
 )  # fmt: skip
 def test_runs_that_cannot_start_say_why(change, says, tmp_path):

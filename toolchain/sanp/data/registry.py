@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from sanp.data.cifar import load_cifar10, load_cifar100
 from sanp.data.dataset import Dataset
@@ -28,7 +28,8 @@ def load(name: str, root: str | Path | None = None, image_size: int = 32, **opti
     """The data set `name` with images of image_size x image_size pixels.
 
     root: folder of the files for data sets that are not generated or bundled. options: the knobs of the data set.
-    Raises ConfigError for an unknown name or option or a missing root, InputError for damaged files.
+    Raises ConfigError for an unknown name, an option that is unknown or of another type, or a missing root; InputError
+    for damaged files.
     """
     if name not in _LOADERS:
         raise ConfigError(f"data set {name!r} is not known, expected one of {', '.join(NAMES)}; correct the name")
@@ -40,6 +41,13 @@ def load(name: str, root: str | Path | None = None, image_size: int = 32, **opti
             f"data set {name} has no option {', '.join(unknown)}, expected {', '.join(sorted(accepted)) or 'none'}; "
             "remove it"
         )
+    kinds = get_type_hints(loader)
+    for key, value in options.items():
+        accepted_kinds = (int, float) if kinds[key] is float else (kinds[key],)
+        if type(value) not in accepted_kinds:
+            raise ConfigError(
+                f"data set {name}: option {key} is {value!r}, expected {kinds[key].__name__}; correct its type"
+            )
     if "root" not in inspect.signature(loader).parameters:
         return loader(image_size=image_size, **options)
     if root is None:

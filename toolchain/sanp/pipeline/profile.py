@@ -46,5 +46,5 @@ def headline(result: dict[str, Any]) -> str:
     """What was gained, in words that are also true when nothing was: the report's sentence and the ratios behind it."""
     ratios = result["ratios"]
     gained = f"{ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real"
-    opened = f"with all gates open it takes {ratios['overhead']:.2f}x the dense time"
-    return f"{summary.headline(result)} {gained}; {opened}."
+    opened = f"with all gates open it takes {ratios['overhead']:.2f}x the dense time."
+    return f"{summary.headline(result)} {gained}; {opened}"

@@ -120,7 +120,8 @@ class Run:
         active = ActiveStage(stage, self._context(), length, self.processes)
         if self._resumed is not None:
             active.restore_momentum(self._resumed.momentum)
-            active.task.restore(self._resumed.task)
+            if self._resumed.task is not None:
+                active.task.restore(self._resumed.task)
             self._resumed = None
 
         def pause(stopped: bool) -> None:
@@ -199,7 +200,7 @@ class Run:
     def _save(self, active: ActiveStage | None) -> None:
         if self.processes.first:
             path, scaler = self.output / "state.safetensors", self.loop.scaler.state_dict()
-            momentum, task = ({}, {}) if active is None else (active.momentum(), active.task.state())
+            momentum, task = ({}, None) if active is None else (active.momentum(), active.task.state())
             state.save(path, self.settings, self.position, self.network, momentum, task, scaler)
         self.saved_at = time.monotonic()
 

@@ -32,6 +32,12 @@ def train(settings: TrainSettings, *, output: Path, progress: bool = True, resum
     """
     output = Path(output)
     create(settings.method, settings.options)  # a wrong option is told before data is loaded
+    taken = sorted({"name", "root", "image_size"} & set(settings.data_options))
+    if taken:
+        raise ConfigError(
+            f"data_options has the key {taken[0]}, expected only knobs of the data set; use the settings dataset, "
+            "data_root and image_size"
+        )
     dataset = data.load(
         settings.dataset, root=settings.data_root, image_size=settings.image_size, **settings.data_options
     )

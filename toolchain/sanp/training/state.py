@@ -46,11 +46,14 @@ class Position:
 
 @dataclass(frozen=True)
 class SavedState:
-    """Content of a state file. architecture: what `sanp.checkpoint.architecture.rebuild` needs."""
+    """Content of a state file.
+
+    architecture: what `sanp.checkpoint.architecture.rebuild` needs. task: None at the beginning of a stage.
+    """
 
     position: Position
     architecture: dict[str, Any]
-    task: dict[str, Any]
+    task: dict[str, Any] | None
     scaler: dict[str, Any]
     model: dict[str, Tensor]
     momentum: dict[str, Tensor]
@@ -62,7 +65,7 @@ def save(
     position: Position,
     network: nn.Module,
     momentum: Mapping[str, Tensor],
-    task: dict[str, Any],
+    task: dict[str, Any] | None,
     scaler: dict[str, Any],
 ) -> None:
     """Write the state atomically. No random state: every step seeds itself from its position (see `batches`)."""

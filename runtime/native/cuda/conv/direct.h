@@ -4,6 +4,7 @@
 
 #include "cuda/conv/channel_lists.h"
 #include "cuda/conv/output_row.h"
+#include "cuda/conv/window.h"
 
 namespace sanp {
 namespace cuda {
@@ -14,7 +15,7 @@ template <class T>
 __device__ __forceinline__ float direct_sum(const ConvArgs& a, const BlockTile& b, int channel, const Pixel& pixel) {
   const float* const active = a.in_active + static_cast<int64_t>(b.sample) * a.active_step + b.first_in;
   const int64_t plane = static_cast<int64_t>(a.height) * a.width;
-  const T* const x = static_cast<const T*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane;
+  const T* const x = first_plane<T>(a, b);
   const T* const w = static_cast<const T*>(a.w) + channel * a.w_out;
   const int y0 = pixel.y * a.stride_h - a.pad_top, x0 = pixel.x * a.stride_w - a.pad_left;
   float sum = 0.0f;
@@ -23,8 +24,7 @@ __device__ __forceinline__ float direct_sum(const ConvArgs& a, const BlockTile& 
     int tap_y = 0, tap_x = 0;
     for (int tap = 0; tap < a.taps; ++tap) {
       const int y = y0 + tap_y * a.dilation_h, c = x0 + tap_x * a.dilation_w;
-      if (static_cast<unsigned>(y) < static_cast<unsigned>(a.height) &&
-          static_cast<unsigned>(c) < static_cast<unsigned>(a.width))
+      if (is_inside(a, y, c))
         sum = fmaf(to_float(w[i * a.w_in + tap * a.w_tap]), to_float(x[i * plane + y * a.width + c]), sum);
       if (++tap_x == a.kernel_w) {
         tap_x = 0;

@@ -5,6 +5,8 @@
 #include "cuda/base/double_buffer.h"
 #include "cuda/conv/half_product.h"
 #include "cuda/conv/half_weights.h"
+#include "cuda/conv/start_block.h"
+#include "cuda/conv/window.h"
 
 namespace sanp {
 namespace cuda {
@@ -16,13 +18,7 @@ class GatheredInputs {
  public:
   __device__ __forceinline__ GatheredInputs(const ConvArgs& a, const BlockTile& b, const TileLists& lists,
                                             unsigned char* tiles)
-      : a_(a), inputs_(lists.inputs), tiles_(tiles), plane_(static_cast<int64_t>(a.height) * a.width) {
-    const Pixel pixel = tile_pixel(a, b, threadIdx.x % kTileN);
-    // A pixel outside the map lies so far away that no tap reaches the input.
-    y0_ = pixel.valid ? pixel.y * a.stride_h - a.pad_top : -(1 << 30);
-    x0_ = pixel.x * a.stride_w - a.pad_left;
-    x_ = static_cast<const Half*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane_;
-  }
+      : window_(a, b, lists.inputs, tile_pixel(a, b, threadIdx.x % kTileN)), tiles_(tiles) {}
 
   __device__ __forceinline__ void fetch(int k0, int end) {
 #pragma unroll
@@ -50,21 +46,11 @@ class GatheredInputs {
   static_assert(kOctets * kTileN == kThreads && kFetch * kOctets * 8 == kHalfTileK, "every thread has the same work");
 
   __device__ __forceinline__ unsigned short input(int k) const {
-    const int rank = a_.by_taps.quotient(k), tap = a_.by_taps.remainder(k, rank);
-    const int tap_y = a_.by_kernel_w.quotient(tap), tap_x = a_.by_kernel_w.remainder(tap, tap_y);
-    const int y = y0_ + tap_y * a_.dilation_h, x = x0_ + tap_x * a_.dilation_w;
-    if (static_cast<unsigned>(y) >= static_cast<unsigned>(a_.height) ||
-        static_cast<unsigned>(x) >= static_cast<unsigned>(a_.width))
-      return 0;
-    return x_[inputs_[rank] * plane_ + y * a_.width + x].bits;
+    return window_.template read<unsigned short>(k, [](Half h) { return h.bits; });
   }
 
-  const ConvArgs& a_;
-  const uint16_t* inputs_;
+  InputWindow<Half> window_;
   unsigned char* tiles_;
-  const Half* x_;
-  int64_t plane_;
-  int y0_, x0_;
   unsigned short fetched_[kFetch][8];
 };
 
@@ -72,12 +58,9 @@ template <int kM, int kN, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps) conv_gather(const ConvArgs a) {
   if (!kHasMatrixProduct) return;
   using Product = HalfProduct<kM, kN, kWarps>;
-  const BlockTile b = block_tile(a, Product::kTileM, Product::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
-  const TileLists lists = tile_lists<Product::kTileM, kWarps>(a, b);
-  if (lists.open == 0) {
-    store_rows<Half, Product::kTileN, kWarps>(a, b, lists.rows, Product::kTileM, 0, nullptr, 0);
-    return;
-  }
+  BlockTile b;
+  TileLists lists;
+  if (!start_block<Half, Product::kTileM, Product::kTileN, kWarps>(a, &b, &lists)) return;
   HalfWeights<Product::kTileM, Product::kThreads> weights(a, lists);
   GatheredInputs<Product::kTileN, Product::kThreads> inputs(a, b, lists, weights.tile(2));
   Product product(lists.open);

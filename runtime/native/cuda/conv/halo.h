@@ -7,6 +7,8 @@
 
 #include "cuda/conv/half_product.h"
 #include "cuda/conv/half_weights.h"
+#include "cuda/conv/start_block.h"
+#include "cuda/conv/window.h"
 
 namespace sanp {
 namespace cuda {
@@ -17,7 +19,7 @@ class Halo {
   __device__ __forceinline__ Halo(const ConvArgs& a, const BlockTile& b, const TileLists& lists, unsigned char* tiles,
                                   int end)
       : a_(a), inputs_(lists.inputs), tiles_(tiles), plane_(static_cast<int64_t>(a.height) * a.width), end_(end) {
-    x_ = static_cast<const Half*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane_;
+    x_ = first_plane<Half>(a, b);
     first_row_ = a.by_strip_w.quotient(b.first_pixel);
     y0_ = first_row_ * a.stride_h - a.pad_top;
     x0_ = b.strip_x * a.stride_w - a.pad_left;
@@ -60,8 +62,7 @@ class Halo {
  private:
   __device__ __forceinline__ void load(int rank, int pixel, unsigned short (&to)[8]) const {
     const int row = a_.by_halo_w.quotient(pixel), y = y0_ + row, x = x0_ + a_.by_halo_w.remainder(pixel, row);
-    const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(a_.height) &&
-                        static_cast<unsigned>(x) < static_cast<unsigned>(a_.width);
+    const bool inside = is_inside(a_, y, x);
     const int at = inside ? y * a_.width + x : 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) to[i] = inside && rank + i < end_ ? x_[inputs_[rank + i] * plane_ + at].bits : 0;
@@ -81,12 +82,9 @@ template <int kM, int kN, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps) conv_halo(const ConvArgs a) {
   if (!kHasMatrixProduct) return;
   using Product = HalfProduct<kM, kN, kWarps>;
-  const BlockTile b = block_tile(a, Product::kTileM, Product::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
-  const TileLists lists = tile_lists<Product::kTileM, kWarps>(a, b);
-  if (lists.open == 0) {
-    store_rows<Half, Product::kTileN, kWarps>(a, b, lists.rows, Product::kTileM, 0, nullptr, 0);
-    return;
-  }
+  BlockTile b;
+  TileLists lists;
+  if (!start_block<Half, Product::kTileM, Product::kTileN, kWarps>(a, &b, &lists)) return;
   const Range range = part_of(lists.n_inputs, 16, a.split_k, b.slice);
   HalfWeights<Product::kTileM, Product::kThreads> weights(a, lists);
   Halo<Product::kThreads> halo(a, b, lists, weights.tile(2), range.end);

@@ -5,6 +5,8 @@
 #include "cuda/base/double_buffer.h"
 #include "cuda/conv/half_product.h"
 #include "cuda/conv/half_weights.h"
+#include "cuda/conv/start_block.h"
+#include "cuda/conv/window.h"
 
 namespace sanp {
 namespace cuda {
@@ -28,8 +30,7 @@ class PlaneInputs {
       : inputs_(lists.inputs), tiles_(tiles), plane_(a.pixels) {
     const int pixel = b.first_pixel + threadIdx.x % kVectors * kVector;
     inside_ = pixel < a.pixels;
-    x_ = static_cast<const Half*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane_ +
-         (inside_ ? pixel : 0);
+    x_ = first_plane<Half>(a, b) + (inside_ ? pixel : 0);
   }
 
   __device__ __forceinline__ void fetch(int rank, int end) {
@@ -72,12 +73,9 @@ template <int kVector, int kM, int kN, int kWarps>
 __global__ void __launch_bounds__(32 * kWarps) conv_pointwise(const ConvArgs a) {
   if (!kHasMatrixProduct) return;
   using Product = HalfProduct<kM, kN, kWarps>;
-  const BlockTile b = block_tile(a, Product::kTileM, Product::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
-  const TileLists lists = tile_lists<Product::kTileM, kWarps>(a, b);
-  if (lists.open == 0) {
-    store_rows<Half, Product::kTileN, kWarps>(a, b, lists.rows, Product::kTileM, 0, nullptr, 0);
-    return;
-  }
+  BlockTile b;
+  TileLists lists;
+  if (!start_block<Half, Product::kTileM, Product::kTileN, kWarps>(a, &b, &lists)) return;
   const Range range = part_of(lists.n_inputs, 16, a.split_k, b.slice);
   HalfWeights<Product::kTileM, Product::kThreads> weights(a, lists);
   PlaneInputs<kVector, Product::kTileN, Product::kThreads> inputs(a, b, lists, weights.tile(2));

@@ -4,7 +4,8 @@
 
 #include "cuda/base/double_buffer.h"
 #include "cuda/conv/output_row.h"
-#include "cuda/conv/tile_lists.h"
+#include "cuda/conv/start_block.h"
+#include "cuda/conv/window.h"
 
 namespace sanp {
 namespace cuda {
@@ -23,13 +24,10 @@ class SimtTile {
   static_assert(store_bytes(kTileN) <= simt_tile_bytes(kTileN), "the sums reuse the memory of the tiles");
 
   __device__ SimtTile(const ConvArgs& a, const BlockTile& b, const TileLists& lists)
-      : a_(a), lists_(lists), floats_(reinterpret_cast<float*>(lists.tiles)) {
-    const Pixel pixel = tile_pixel(a, b, threadIdx.x % kTileN);
-    // A pixel outside the map lies so far away that no tap reaches the input.
-    y0_ = pixel.valid ? pixel.y * a.stride_h - a.pad_top : -(1 << 30);
-    x0_ = pixel.x * a.stride_w - a.pad_left;
-    plane_ = static_cast<int64_t>(a.height) * a.width;
-    x_ = static_cast<const T*>(a.x) + (static_cast<int64_t>(b.sample) * a.c_in + b.first_in) * plane_;
+      : a_(a),
+        lists_(lists),
+        floats_(reinterpret_cast<float*>(lists.tiles)),
+        window_(a, b, lists.inputs, tile_pixel(a, b, threadIdx.x % kTileN)) {
     const int m = threadIdx.x % kSimtTileM;
     row_ = m < lists.open ? lists.rows[m] : -1;
     range_ = part_of(lists.n_inputs * a.taps, kSimtTileK, a.split_k, b.slice);
@@ -86,13 +84,7 @@ class SimtTile {
   }
 
   __device__ float input(int k) const {
-    const int rank = a_.by_taps.quotient(k), tap = a_.by_taps.remainder(k, rank);
-    const int tap_y = a_.by_kernel_w.quotient(tap), tap_x = a_.by_kernel_w.remainder(tap, tap_y);
-    const int y = y0_ + tap_y * a_.dilation_h, x = x0_ + tap_x * a_.dilation_w;
-    if (static_cast<unsigned>(y) >= static_cast<unsigned>(a_.height) ||
-        static_cast<unsigned>(x) >= static_cast<unsigned>(a_.width))
-      return 0.0f;
-    return to_float(x_[lists_.inputs[rank] * plane_ + y * a_.width + x]);
+    return window_.template read<float>(k, [](T value) { return to_float(value); });
   }
 
   // Row m lies at (m % 8) * 8 + m / 8, so that the eight rows of a thread are two vectors.
@@ -137,9 +129,8 @@ class SimtTile {
   const ConvArgs& a_;
   const TileLists& lists_;
   float* floats_;
-  const T* x_;
-  int64_t plane_;
-  int y0_, x0_, row_;
+  InputWindow<T> window_;
+  int row_;
   Range range_;
   float fetched_a_[kFetchA], fetched_b_[kFetchB];
   float sums_[8][kCols];
@@ -149,12 +140,9 @@ class SimtTile {
 template <class T, int kCols>
 __global__ void __launch_bounds__(kSimtThreads, 3) conv_simt(const ConvArgs a) {
   using Tile = SimtTile<T, kCols>;
-  const BlockTile b = block_tile(a, kSimtTileM, Tile::kTileN, blockIdx.x, blockIdx.y, blockIdx.z);
-  const TileLists lists = tile_lists<kSimtTileM, kSimtWarps>(a, b);
-  if (lists.open == 0) {
-    store_rows<T, Tile::kTileN, kSimtWarps>(a, b, lists.rows, kSimtTileM, 0, nullptr, 0);
-    return;
-  }
+  BlockTile b;
+  TileLists lists;
+  if (!start_block<T, kSimtTileM, Tile::kTileN, kSimtWarps>(a, &b, &lists)) return;
   Tile tile(a, b, lists);
   tile.multiply();
   tile.store(b);

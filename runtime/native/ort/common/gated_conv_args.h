@@ -1,30 +1,35 @@
-// The arguments of SanpGatedConv, read and checked once for every library that runs it.
+// The arguments of SanpGatedConv in ONNX Runtime, read and checked once for every provider.
 #pragma once
 
-#include "cpu/conv/plan/shape.h"
+#include "contract/gated_conv.h"
 #include "ort/common/op_base.h"
+#include "ort/common/shape_inference.h"
 
 namespace sanp {
 
-struct GatedConvAttributes {
-  int64_t strides[2], pads[4], dilations[2], group;
-  float act_min, act_max;
-};
-
 // What one run is given. Data pointers are the provider's: host memory on a CPU, device memory on a GPU.
 struct GatedConvArguments {
-  TensorView x, w, scale, shift, in_active, residual;
-  ConvShape shape;
-  int64_t out[4];                                  // of y
-  int64_t scale_step, shift_step, in_active_step;  // from one sample to the next, 0 when broadcast
-  bool residual_is_map;
+  InputTensors<kConvInputs> in;
+  GatedConvProblem problem;
 
-  int64_t batch() const { return out[0]; }
+  // Throws OpError with the sentence of the contract.
+  GatedConvArguments(const OrtApi* api, const OrtKernelContext* context, const GatedConvAttributes& attributes,
+                     const ConstantInputs* constants = nullptr)
+      : in(api, context, kConvInputNames, constants) {
+    check(sanp::check(attributes, in.shapes, &problem));
+  }
+};
+
+// What the operator is for every provider; a provider adds its kernel and its name.
+struct GatedConvOperator {
+  static constexpr const char* kName = "SanpGatedConv";
+  static constexpr size_t kInputs = kConvInputs, kOutputs = 1;
+  static void infer(OrtShapeInferContext* context) { infer_gated_conv(context); }
 };
 
 GatedConvAttributes gated_conv_attributes(const OrtApi* api, const OrtKernelInfo* info);
-GatedConvArguments gated_conv_arguments(const OrtApi* api, const OrtKernelContext* context,
-                                        const GatedConvAttributes& attributes,
-                                        const ConstantInputs* constants = nullptr);
+
+// The output, of the shape that the problem says.
+float* gated_conv_output(const OrtApi* api, OrtKernelContext* context, const GatedConvProblem& problem);
 
 }  // namespace sanp

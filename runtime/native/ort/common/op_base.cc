@@ -1,21 +1,13 @@
-// Tensor views and shape checks with messages that say what to do.
+// Views of tensors, and the pool of a session.
 #include "ort/common/op_base.h"
 
 namespace sanp {
 
-std::string shape_text(const int64_t* dims, size_t rank) {
-  std::string text = "[";
-  for (size_t i = 0; i < rank; ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
-  return text + "]";
-}
-
 int64_t TensorView::elements() const {
   int64_t n = 1;
-  for (size_t i = 0; i < rank; ++i) n *= dims[i];
+  for (int32_t i = 0; i < shape.rank; ++i) n *= shape.dims[i];
   return n;
 }
-
-std::string TensorView::shape() const { return shape_text(dims, rank); }
 
 namespace {
 
@@ -32,14 +24,15 @@ TensorView view_of(const OrtApi* api, const OrtValue* value, const char* name) {
     ~Release() { ort::ReleaseTensorTypeAndShapeInfo(api, info); }
   } release{api, info};
 
-  TensorView t{name, 0, {}, nullptr};
+  TensorView t;
   int type = 0;
   check(api, ort::GetTensorElementType(api, info, &type));
   if (type != kOrtFloat) fail("input '%s' has element type %d; expected float32 (1), cast it", name, type);
-  check(api, ort::GetDimensionsCount(api, info, &t.rank));
-  if (t.rank > TensorView::kMaxRank)
-    fail("input '%s' has %zu dimensions; at most 4 are expected, reshape it", name, t.rank);
-  check(api, ort::GetDimensions(api, info, static_cast<int64_t*>(t.dims), t.rank));
+  size_t rank = 0;
+  check(api, ort::GetDimensionsCount(api, info, &rank));
+  if (rank > kMaxRank) fail("input '%s' has %zu dimensions; at most 4 are expected, reshape it", name, rank);
+  t.shape.rank = static_cast<int32_t>(rank);
+  check(api, ort::GetDimensions(api, info, static_cast<int64_t*>(t.shape.dims), rank));
   void* data = nullptr;
   check(api, ort::GetTensorMutableData(api, const_cast<OrtValue*>(value), &data));
   t.data = static_cast<const float*>(data);
@@ -63,11 +56,7 @@ ConstantInputs::ConstantInputs(const OrtApi* api, const OrtKernelInfo* info, siz
 
 TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
                         const ConstantInputs* constants) {
-  if (const TensorView* const view = constants ? constants->find(index) : nullptr) {
-    TensorView t = *view;
-    t.name = name;
-    return t;
-  }
+  if (const TensorView* const view = constants ? constants->find(index) : nullptr) return *view;
   const OrtValue* value = nullptr;
   check(api, ort::KernelContext_GetInput(api, context, index, &value));
   if (value == nullptr) fail("input '%s' is missing; it is required, re-export the model", name);
@@ -81,25 +70,6 @@ float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index,
   void* data = nullptr;
   check(api, ort::GetTensorMutableData(api, value, &data));
   return static_cast<float*>(data);
-}
-
-void require_rank(const TensorView& t, size_t rank, int zero_ok) {
-  if (t.rank != rank)
-    fail("input '%s' has shape %s; expected %zu dimensions, reshape it", t.name, t.shape().c_str(), rank);
-  for (size_t i = 0; i < rank; ++i)
-    if (t.dims[i] < 1 && !(t.dims[i] == 0 && static_cast<int>(i) == zero_ok))
-      fail("input '%s' has shape %s; dimension %zu must be at least 1, pass a tensor that is not empty", t.name,
-           t.shape().c_str(), i);
-}
-
-int64_t require_rows(const TensorView& t, int64_t rows, int64_t cols, const char* per) {
-  if (t.rank != 2 || t.dims[1] != cols || (t.dims[0] != rows && t.dims[0] != 1))
-    fail(
-        "input '%s' has shape %s; expected [%lld, %lld] or [1, %lld], one value per %s; pass one row per sample or one "
-        "row for all",
-        t.name, t.shape().c_str(), static_cast<long long>(rows), static_cast<long long>(cols),
-        static_cast<long long>(cols), per);
-  return t.dims[0] == 1 ? 0 : cols;
 }
 
 Pool session_pool(const OrtApi* api, const OrtKernelContext* context, PoolContext* storage) {

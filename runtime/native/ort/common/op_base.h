@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "contract/tensor_shape.h"
 #include "cpu/base/pool.h"
 #include "ort/common/ort_abi.h"
 
@@ -60,17 +61,17 @@ OrtStatus* guarded(const OrtApi* api, const char* op, F f) noexcept {
   }
 }
 
-// A float32 input: its shape and data. Shapes are at most rank 8 here; anything else is an error anyway.
+// A float32 input. More dimensions than a shape holds are an error anyway.
 struct TensorView {
-  static constexpr size_t kMaxRank = 8;
-  const char* name;
-  size_t rank;
-  int64_t dims[kMaxRank];
-  const float* data;
+  Shape<int64_t> shape;
+  const float* data = nullptr;
 
   int64_t elements() const;
-  std::string shape() const;  // "[1, 64, 32, 32]"
 };
+
+inline void check(const Error& error) {
+  if (error) fail("%s", error.text());
+}
 
 // The constant inputs of a node, looked at once when it is created: asking for a tensor in every run costs 0.2 us, and
 // five of the seven inputs of a gate are constant. For providers whose constants lie where their kernels read them.
@@ -88,12 +89,24 @@ TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size
                         const ConstantInputs* constants = nullptr);
 float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank);
 
-std::string shape_text(const int64_t* dims, size_t rank);
+// The inputs of one run, and their shapes as the contract wants them.
+template <size_t kInputs>
+struct InputTensors {
+  TensorView view[kInputs];
+  const Shape<int64_t>* shapes[kInputs];
 
-// Requires rank `rank`; dimension `zero_ok` (or none: -1) may be 0, all others must be positive.
-void require_rank(const TensorView& t, size_t rank, int zero_ok);
-// Requires [rows or 1, cols]; returns the step from one sample to the next, 0 when broadcast.
-int64_t require_rows(const TensorView& t, int64_t rows, int64_t cols, const char* per);
+  InputTensors(const OrtApi* api, const OrtKernelContext* context, const char* const (&names)[kInputs],
+               const ConstantInputs* constants) {
+    for (size_t i = 0; i < kInputs; ++i) {
+      view[i] = input_tensor(api, context, i, names[i], constants);
+      shapes[i] = &view[i].shape;
+    }
+  }
+  InputTensors(const InputTensors&) = delete;
+  InputTensors& operator=(const InputTensors&) = delete;
+
+  const float* data(size_t input) const { return view[input].data; }
+};
 
 Pool session_pool(const OrtApi* api, const OrtKernelContext* context, struct PoolContext* storage);
 struct PoolContext {

@@ -3,7 +3,8 @@
 
 #include <atomic>
 
-#include "cpu/conv/plan/shape.h"
+#include "contract/channel_gate.h"
+#include "contract/gated_conv.h"
 
 namespace sanp {
 namespace {
@@ -13,8 +14,8 @@ std::atomic<const OrtApi*> remembered{nullptr};
 bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context) {
   std::vector<InferDim> x, w;
   int64_t strides[2], pads[4], dilations[2];
-  if (!infer_input(api, context, 0, &x) || !infer_input(api, context, 1, &w) || x.size() != 4 || w.size() != 4 ||
-      !infer_ints(api, context, "strides", strides, 2) || !infer_ints(api, context, "pads", pads, 4) ||
+  if (!infer_input(api, context, kConvX, &x) || !infer_input(api, context, kConvW, &w) || x.size() != 4 ||
+      w.size() != 4 || !infer_ints(api, context, "strides", strides, 2) || !infer_ints(api, context, "pads", pads, 4) ||
       !infer_ints(api, context, "dilations", dilations, 2))
     return false;
   std::vector<InferDim> y{x[0], w[0], {-1, ""}, {-1, ""}};
@@ -35,9 +36,10 @@ bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context) {
 
 bool gate_shapes(const OrtApi* api, OrtShapeInferContext* context) {
   std::vector<InferDim> x, w2;
-  if (!infer_input(api, context, 0, &x) || !infer_input(api, context, 3, &w2) || x.size() != 4 || w2.size() != 2)
+  if (!infer_input(api, context, kGateX, &x) || !infer_input(api, context, kGateW2, &w2) || x.size() != 4 ||
+      w2.size() != 2)
     return false;
-  for (size_t out = 0; out < 2; ++out) infer_output(api, context, out, {x[0], w2[0]});
+  for (size_t out = 0; out < kGateOutputs; ++out) infer_output(api, context, out, {x[0], w2[0]});
   return true;
 }
 

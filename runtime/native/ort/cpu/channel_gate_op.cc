@@ -10,29 +10,29 @@ ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo*
       isa_(settings.isa) {}
 
 void ChannelGateKernel::compute(OrtKernelContext* context) const {
-  const ChannelGateArguments a = channel_gate_arguments(api, context, attributes_, &constants_);
+  const ChannelGateArguments a(api, context, attributes_, &constants_);
+  const ChannelGateProblem& p = a.problem;
   GateCall call{};
-  call.batch = a.batch;
-  call.channels = a.channels;
-  call.pixels = a.x.dims[2] * a.x.dims[3];
-  call.hidden = a.hidden;
-  call.outputs = a.outputs;
-  call.mask_step = a.mask_step;
-  call.x = a.x.data;
-  call.w1 = a.w1.data;
-  call.b1 = a.b1.data;
-  call.w2 = a.w2.data;
-  call.b2 = a.b2.data;
-  call.bias = a.bias.data;
-  call.mask = a.mask.data;
+  call.batch = p.batch;
+  call.channels = p.channels;
+  call.pixels = p.height * p.width;
+  call.hidden = p.hidden;
+  call.outputs = p.outputs;
+  call.mask_step = p.mask_step;
+  call.x = a.in.data(kGateX);
+  call.w1 = a.in.data(kGateW1);
+  call.b1 = a.in.data(kGateB1);
+  call.w2 = a.in.data(kGateW2);
+  call.b2 = a.in.data(kGateB2);
+  call.bias = a.in.data(kGateBias);
+  call.mask = a.in.data(kGateMask);
   call.threshold = attributes_.threshold;
   call.k = attributes_.k;
-  const int64_t dims[2] = {a.batch, a.outputs};
-  call.scale = output_tensor(api, context, 0, dims, 2);
-  call.shift = output_tensor(api, context, 1, dims, 2);
+  call.scale = channel_gate_output(api, context, kGateScale, p);
+  call.shift = channel_gate_output(api, context, kGateShift, p);
   PoolContext pool;
   if (!run_gate(*isa_, call, session_pool(api, context, &pool)))
-    fail("scratch memory for %lld channels could not be allocated", static_cast<long long>(a.channels));
+    fail("scratch memory for %lld channels could not be allocated", static_cast<long long>(p.channels));
 }
 
 }  // namespace sanp

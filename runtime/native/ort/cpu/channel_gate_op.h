@@ -3,7 +3,6 @@
 
 #include "cpu/gate/gate.h"
 #include "ort/common/channel_gate_args.h"
-#include "ort/common/shape_inference.h"
 #include "ort/cpu/settings.h"
 
 namespace sanp {
@@ -21,12 +20,9 @@ class ChannelGateKernel {
   const IsaKernels* isa_;
 };
 
-struct ChannelGateOp {
+struct ChannelGateOp : ChannelGateOperator {
   using Kernel = ChannelGateKernel;
-  static constexpr const char* kName = "SanpChannelGate";
-  static constexpr size_t kInputs = 7, kOutputs = 2;
   static constexpr const char* kProvider = "CPUExecutionProvider";
-  static void infer(OrtShapeInferContext* context) { infer_channel_gate(context); }
 };
 
 }  // namespace sanp

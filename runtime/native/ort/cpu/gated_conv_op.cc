@@ -10,7 +10,6 @@ namespace {
 
 // A model with dynamic sizes could otherwise grow the list for ever; later shapes are planned per call.
 constexpr int kMaxCachedPlans = 16;
-constexpr size_t kWeights = 1;  // index of w
 
 // Read here and not with the other attributes: it names kernels of the CPU, and other providers ignore it.
 std::optional<Algorithm> algorithm_wish(const OrtApi* api, const OrtKernelInfo* info) {
@@ -43,9 +42,9 @@ GatedConvKernel::GatedConvKernel(const OrtApi* ort_api, const OrtKernelInfo* inf
       constants_(api, info, GatedConvOp::kInputs),
       isa_(settings.isa),
       // Only weights that cannot change may be transformed once.
-      winograd_(constants_.find(kWeights) != nullptr ? settings.winograd_limit : 0),
+      winograd_(constants_.find(kConvW) != nullptr ? settings.winograd_limit : 0),
       wish_(algorithm_wish(api, info)),
-      bf16_weights_(settings.bf16_weights && fit_16_bits(constants_.find(kWeights))) {}
+      bf16_weights_(settings.bf16_weights && fit_16_bits(constants_.find(kConvW))) {}
 
 GatedConvKernel::~GatedConvKernel() {
   for (CachedPlan* p = plans_.load(); p != nullptr;) {
@@ -93,32 +92,33 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
 }
 
 void GatedConvKernel::compute(OrtKernelContext* context) const {
-  const GatedConvArguments a = gated_conv_arguments(api, context, attributes_, &constants_);
+  const GatedConvArguments a(api, context, attributes_, &constants_);
+  const GatedConvProblem& p = a.problem;
   ConvCall call{};
-  call.y = output_tensor(api, context, 0, a.out, 4);
-  if (a.batch() == 0) return;
-  call.batch = a.batch();
-  call.x = a.x.data;
-  call.w = a.w.data;
-  call.scale = a.scale.data;
-  call.shift = a.shift.data;
-  call.in_active = a.in_active.data;
-  call.residual = a.residual.data;
-  call.scale_step = a.scale_step;
-  call.shift_step = a.shift_step;
-  call.in_active_step = a.in_active_step;
-  call.residual_is_map = a.residual_is_map;
+  call.y = gated_conv_output(api, context, p);
+  if (p.batch == 0) return;
+  call.batch = p.batch;
+  call.x = a.in.data(kConvX);
+  call.w = a.in.data(kConvW);
+  call.scale = a.in.data(kConvScale);
+  call.shift = a.in.data(kConvShift);
+  call.in_active = a.in.data(kConvInActive);
+  call.residual = a.in.data(kConvResidual);
+  call.scale_step = p.scale_step;
+  call.shift_step = p.shift_step;
+  call.in_active_step = p.in_active_step;
+  call.residual_is_map = p.residual_is_map;
   call.act_min = attributes_.act_min;
   call.act_max = attributes_.act_max;
 
   CachedPlan* own = nullptr;
-  const CachedPlan& cached = plan_for(a.shape, a.w.data, &own);
+  const CachedPlan& cached = plan_for(p.shape, call.w, &own);
   const std::unique_ptr<CachedPlan> release(own);
   call.prepared = cached.weights;
   PoolContext pool;
   if (!run_conv(cached.plan, call, session_pool(api, context, &pool)))
     fail("scratch memory for input 'x' of shape %s could not be allocated; use a smaller batch or input",
-         a.x.shape().c_str());
+         ShapeText(a.in.view[kConvX].shape).text);
 }
 
 }  // namespace sanp

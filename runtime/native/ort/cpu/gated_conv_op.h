@@ -10,7 +10,6 @@
 
 #include "cpu/conv/conv.h"
 #include "ort/common/gated_conv_args.h"
-#include "ort/common/shape_inference.h"
 #include "ort/cpu/settings.h"
 
 namespace sanp {
@@ -44,12 +43,9 @@ class GatedConvKernel {
   mutable std::unique_ptr<void, Free> prepared_[kPreparedKinds];
 };
 
-struct GatedConvOp {
+struct GatedConvOp : GatedConvOperator {
   using Kernel = GatedConvKernel;
-  static constexpr const char* kName = "SanpGatedConv";
-  static constexpr size_t kInputs = 6, kOutputs = 1;
   static constexpr const char* kProvider = "CPUExecutionProvider";
-  static void infer(OrtShapeInferContext* context) { infer_gated_conv(context); }
 };
 
 }  // namespace sanp

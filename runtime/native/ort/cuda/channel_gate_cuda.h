@@ -2,7 +2,6 @@
 #pragma once
 
 #include "ort/common/channel_gate_args.h"
-#include "ort/common/shape_inference.h"
 #include "ort/cuda/cuda_launch.h"
 
 namespace sanp {
@@ -19,12 +18,9 @@ class ChannelGateCudaKernel {
   const ChannelGateAttributes attributes_;
 };
 
-struct ChannelGateCudaOp {
+struct ChannelGateCudaOp : ChannelGateOperator {
   using Kernel = ChannelGateCudaKernel;
-  static constexpr const char* kName = "SanpChannelGate";
   static constexpr const char* kProvider = "CUDAExecutionProvider";
-  static constexpr size_t kInputs = 7, kOutputs = 2;
-  static void infer(OrtShapeInferContext* context) { infer_channel_gate(context); }
 };
 
 }  // namespace sanp

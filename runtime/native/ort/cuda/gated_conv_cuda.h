@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "ort/common/gated_conv_args.h"
-#include "ort/common/shape_inference.h"
 #include "ort/cuda/cuda_launch.h"
 
 namespace sanp {
@@ -31,12 +30,9 @@ class GatedConvCudaKernel {
   mutable std::vector<Planned> planned_;
 };
 
-struct GatedConvCudaOp {
+struct GatedConvCudaOp : GatedConvOperator {
   using Kernel = GatedConvCudaKernel;
-  static constexpr const char* kName = "SanpGatedConv";
   static constexpr const char* kProvider = "CUDAExecutionProvider";
-  static constexpr size_t kInputs = 6, kOutputs = 1;
-  static void infer(OrtShapeInferContext* context) { infer_gated_conv(context); }
 };
 
 }  // namespace sanp

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "cpu/conv/plan/shape.h"
+#include "contract/conv_shape.h"
 
 namespace sanp {
 namespace test {

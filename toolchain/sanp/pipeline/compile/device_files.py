@@ -20,7 +20,7 @@ from sanp_runtime.cli import (main)
 
 sys.exit(main())
 '''
-_SOURCE_FOLDERS = ("cuda", "trt")
+_SOURCE_FOLDERS = ("contract", "cuda", "trt")
 _SOURCE_SUFFIXES = (".cc", ".cu", ".h", ".inc", ".cmake", ".txt", ".map")
 # Archives of equal content are equal bytes, so that a bundle's digest names its content.
 _DATE = (1980, 1, 1, 0, 0, 0)

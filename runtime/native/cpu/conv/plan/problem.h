@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "cpu/conv/plan/shape.h"
+#include "cpu/conv/plan/axis.h"
 #include "cpu/isa/table.h"
 
 namespace sanp {

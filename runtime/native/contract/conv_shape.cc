@@ -1,5 +1,5 @@
 // Output size and limits of a convolution.
-#include "cpu/conv/plan/shape.h"
+#include "contract/conv_shape.h"
 
 namespace sanp {
 namespace {

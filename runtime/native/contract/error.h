@@ -1,16 +1,17 @@
-// An error as a sentence in a fixed buffer: nothing allocates, so nothing can throw across the plugin boundary.
+// An error as a sentence in a fixed buffer: nothing allocates, so nothing can throw where nothing may.
 #pragma once
 
 #include <stdarg.h>
 #include <stdio.h>
 
 namespace sanp {
-namespace trt {
 
 // Sentence pattern: what was found - what was expected - what to do. An empty sentence is no error.
 class [[nodiscard]] Error {
  public:
   Error() noexcept { text_[0] = '\0'; }
+  static constexpr int kMostText = 512;  // with the terminating zero
+
   explicit operator bool() const noexcept { return text_[0] != '\0'; }
   const char* text() const noexcept { return text_; }
 
@@ -24,8 +25,7 @@ class [[nodiscard]] Error {
   }
 
  private:
-  char text_[400];
+  char text_[kMostText];
 };
 
-}  // namespace trt
 }  // namespace sanp

@@ -1,0 +1,45 @@
+// Checks the attributes and the shapes of SanpChannelGate.
+#include "contract/channel_gate.h"
+
+namespace sanp {
+namespace {
+
+long long ll(int64_t v) { return static_cast<long long>(v); }
+
+}  // namespace
+
+Error check(const ChannelGateAttributes& a) noexcept {
+  if (a.threshold != a.threshold)
+    return Error::format("attribute 'threshold' is NaN; expected a number, re-export the model");
+  if (a.k >= 0) return {};
+  return Error::format("attribute 'k' is %lld; expected 0 (off) or the number of channels to keep, re-export the model",
+                       ll(a.k));
+}
+
+Error check(const ChannelGateAttributes& a, const Shape<int64_t>* const (&in)[kGateInputs],
+            ChannelGateProblem* p) noexcept {
+  const struct {
+    ChannelGateInput input;
+    int32_t rank;
+    bool may_be_empty;
+  } ranks[] = {{kGateX, 4, kMayBeEmpty}, {kGateW1, 2, false}, {kGateW2, 2, false}};
+  for (const auto& r : ranks)
+    if (Error e = require_rank(*in[r.input], kGateInputNames[r.input], r.rank, r.may_be_empty)) return e;
+  const int64_t* const x = in[kGateX]->dims;
+  *p = {x[0], x[1], x[2], x[3], in[kGateW1]->dims[0], in[kGateW2]->dims[0], 0};
+  const auto require = [&](ChannelGateInput i, std::initializer_list<int64_t> dims, const char* what) {
+    return require_shape(*in[i], kGateInputNames[i], dims, what);
+  };
+  if (Error e = require(kGateW1, {p->hidden, p->channels}, "hidden units, channels of x")) return e;
+  if (Error e = require(kGateB1, {p->hidden}, "hidden units of w1")) return e;
+  if (Error e = require(kGateW2, {p->outputs, p->hidden}, "gates, hidden units of w1")) return e;
+  if (Error e = require(kGateB2, {p->outputs}, "gates of w2")) return e;
+  if (Error e = require(kGateBias, {p->outputs}, "gates of w2")) return e;
+  if (a.k >= p->outputs)
+    return Error::format(
+        "attribute 'k' is %lld but there are %lld gates; expected 0 <= k < %lld, re-export with k = 0 to keep all",
+        ll(a.k), ll(p->outputs), ll(p->outputs));
+  return require_rows(*in[kGateMask], kGateInputNames[kGateMask], p->batch, p->outputs, "gate", &p->mask_step);
+}
+
+}  // namespace sanp
