@@ -23,7 +23,7 @@ from benchmarks.networks.rounding import rounded
 from benchmarks.networks.shapes import NETWORKS, Layer
 from benchmarks.sessions import Library, bound_run, require_close, session
 from benchmarks.timing import Run, in_turn, interleaved_seconds, spread
-from sanp_export.passes.round_weights import nearest_bf16
+from sanp_export.graph.number_types import nearest_bf16
 
 LAYERS = (
     Layer(512, 512, 4), Layer(256, 512, 8, 3, 2, 1), Layer(512, 512, 4, 1, 1, 0),

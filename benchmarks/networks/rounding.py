@@ -6,7 +6,7 @@ import onnx
 from onnx import numpy_helper
 
 from benchmarks.networks.shapes import Network
-from sanp_export.passes.round_weights import nearest_bf16
+from sanp_export.graph.number_types import nearest_bf16
 
 # Output pixels of the maps whose weights --bf16-weights rounds.
 SMALL_MAP = 16

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sanp_export.graph.patterns import STATIC_GATE
 from sanp_export.spec import ExportsGatedConv, GatedConvSpec, SpmGate, StaticGate
 from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV
 from sanp_targets.errors import ExportError
@@ -68,7 +69,7 @@ class LoweredGatedConv(nn.Module):
         operands = [getattr(self, f"gate_{name}") for name in _GATE_OPERANDS[type(self.gate)]]
         attributes: dict[str, Any] = {"layer": self.layer}
         if isinstance(self.gate, StaticGate):
-            name, inputs = "SanpStaticGate", [*operands, self.bias, self.mask]
+            name, inputs = STATIC_GATE, [*operands, self.bias, self.mask]
         else:
             name, inputs = CHANNEL_GATE, [x, *operands, self.bias, self.mask]
             attributes.update(threshold=float(self.gate.threshold), k=int(self.gate.k))

@@ -18,9 +18,9 @@ from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import OPSET, lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
 from sanp_export.passes.native_gating import native_convs, native_gates
-from sanp_export.passes.plugin_nodes import plain_names, plugin_nodes
+from sanp_export.passes.plain_names import plain_names
+from sanp_export.passes.plugin_nodes import plugin_nodes
 from sanp_runtime.contract import DOMAIN
-from sanp_targets.errors import ConfigError
 
 # IR 8 belongs to opset 17: the parser of TensorRT 8.5 was built with ONNX 1.12.
 _IR_VERSION = 8
@@ -44,8 +44,8 @@ def convert(model: onnx.ModelProto, options: TensorrtOptions | None = None) -> o
     """TensorRT copy of an exported model or of one of its variants (`sanp_export.variants.variants`).
 
     Inputs: `input` [N, C, H, W] and, unless the graph is dense, a required `mask.<layer>` [N, Co] per gated layer, all
-    float32. Outputs as in the original, float32. Raises ConfigError for an unknown layer, ExportError for an operator
-    that TensorRT 8.5 would misread or a weight that FP16 cannot hold.
+    float32. Outputs as in the original, float32. Plugin layers that the graph does not have are left out. Raises
+    ExportError for an operator that TensorRT 8.5 would misread or a weight that FP16 cannot hold.
     """
     choice = options or TensorrtOptions()
     graph = to_graph(model)
@@ -57,15 +57,6 @@ def convert(model: onnx.ModelProto, options: TensorrtOptions | None = None) -> o
     note = {"precision": choice.precision, "plugin_layers": sorted(chosen)}
     properties = {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY}
     return _to_model(graph, {**properties, "sanp.tensorrt": json.dumps(note)})
-
-
-def check_layers(names: frozenset[str], gated: tuple[str, ...]) -> None:
-    """Raise ConfigError if a name is not a gated layer."""
-    unknown = sorted(names - set(gated))
-    if unknown:
-        raise ConfigError(
-            f"there is no gated layer {unknown[0]!r}, expected some of {', '.join(gated)}; correct --plugin-layers"
-        )
 
 
 def single_nodes(model: onnx.ModelProto) -> list[str]:

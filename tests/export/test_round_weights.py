@@ -6,8 +6,9 @@ import torch
 
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import to_graph
+from sanp_export.graph.number_types import nearest_bf16
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
-from sanp_export.passes.round_weights import nearest_bf16, round_weights
+from sanp_export.passes.round_weights import round_weights
 from sanp_targets.errors import ExportError
 from tests.support import exported_nets as nets
 

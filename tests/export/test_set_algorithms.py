@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from sanp_export.exporter import export
+from sanp_export.graph.kernel_shapes import kernel_shapes
 from sanp_export.graph.model_file import metadata_of, to_graph, to_model
-from sanp_export.passes.set_algorithms import kernel_shapes, set_algorithms
+from sanp_export.passes.set_algorithms import set_algorithms
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_export.variants import variants
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library

@@ -14,10 +14,11 @@ from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
 from sanp_export.passes.native_gating import native_convs, native_gates
-from sanp_export.passes.plugin_nodes import plain_names, plugin_nodes
-from sanp_export.tensorrt import TensorrtOptions, check_layers, convert
+from sanp_export.passes.plain_names import plain_names
+from sanp_export.passes.plugin_nodes import plugin_nodes
+from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_runtime.validate.tolerance import relative_tolerance
-from sanp_targets.errors import ConfigError, ExportError
+from sanp_targets.errors import ExportError
 from tests.export.test_passes import Tricky
 from tests.support import exported_nets as nets
 from tests.support.tensorrt_oracle import executable
@@ -210,8 +211,3 @@ def test_a_weight_beyond_half_is_an_error():
     model = small(node("Mul", ["input", "factor"]), constants=[("factor", np.full((1, 2, 1, 1), 1e5, np.float32))])
     with pytest.raises(ExportError, match="65504"):
         convert(model, TensorrtOptions("fp16"))
-
-
-def test_unknown_layers_are_an_error():
-    with pytest.raises(ConfigError, match="expected some of a, b"):
-        check_layers(frozenset({"c"}), ("a", "b"))

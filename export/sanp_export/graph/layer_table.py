@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import SCALE, WEIGHT, X, constant, layer_of
+from sanp_export.graph.patterns import GATE_W1, SCALE, WEIGHT, X, constant, layer_of
 from sanp_export.graph.trace_support import SupportTrace
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 from sanp_runtime.network.layers import Layer
@@ -70,7 +70,7 @@ def _module_name(node: gs.Node) -> str:
 def _gate_hidden(conv: gs.Node) -> int:
     producers = conv.inputs[SCALE].inputs
     gate = producers[0] if producers else None
-    return int(gate.inputs[1].shape[0]) if gate is not None and gate.op == CHANNEL_GATE else 0
+    return int(gate.inputs[GATE_W1].shape[0]) if gate is not None and gate.op == CHANNEL_GATE else 0
 
 
 def _is_last(node: gs.Node) -> bool:

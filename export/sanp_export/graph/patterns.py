@@ -12,7 +12,11 @@ from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 # Positions in the operator contract (docs/operators.md).
 X, WEIGHT, SCALE, SHIFT, IN_ACTIVE, RESIDUAL = range(6)
 ALGORITHM = "algorithm"
-GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = 3, 4, 5, 6
+GATE_X, GATE_W1, GATE_B1, GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = range(7)
+
+# A gate that is the same for every sample, between lowering and `expand_static_gates`.
+STATIC_GATE = "SanpStaticGate"
+STATIC_SCALE, STATIC_BIAS, STATIC_MASK = range(3)
 
 
 def gated_convs(graph: gs.Graph) -> Iterator[gs.Node]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import WEIGHT, constant, has_residual, layer_of
+from sanp_export.graph.patterns import RESIDUAL, WEIGHT, constant, has_residual, layer_of
 from sanp_runtime.contract import GATED_CONV
 from sanp_runtime.network.support import Dense, Gate, Support, any_of, concat
 
@@ -70,7 +70,7 @@ def _operands(tensor: gs.Tensor) -> list[gs.Tensor]:
         return []
     node = tensor.inputs[0]
     if node.op == GATED_CONV:
-        return [node.inputs[5]] if has_residual(node) else []
+        return [node.inputs[RESIDUAL]] if has_residual(node) else []
     if node.op == "Mul":
         return [item for item in node.inputs if _same_channels(item, tensor)]
     if node.op == "Div":

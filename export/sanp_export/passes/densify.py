@@ -7,9 +7,9 @@ import math
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.gates import bias_of
 from sanp_export.graph.patterns import (
     RESIDUAL,
-    SHIFT,
     WEIGHT,
     X,
     channel_gates,
@@ -18,7 +18,6 @@ from sanp_export.graph.patterns import (
     has_residual,
     layer_of,
 )
-from sanp_runtime.contract import CHANNEL_GATE
 
 
 def densify(graph: gs.Graph) -> int:
@@ -33,12 +32,6 @@ def densify(graph: gs.Graph) -> int:
     for gate in channel_gates(graph):
         gate.outputs.clear()
     return changes
-
-
-def bias_of(conv: gs.Node) -> gs.Tensor:
-    """Bias of the folded convolution: the operand that the gate multiplies into the shift."""
-    producer = conv.inputs[SHIFT].inputs[0]
-    return producer.inputs[5] if producer.op == CHANNEL_GATE else producer.inputs[1]
 
 
 def _replace(graph: gs.Graph, conv: gs.Node, bias: gs.Tensor) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import GATE_BIAS, GATE_MASK, SCALE, channel_gates, gated_convs, layer_of
-from sanp_export.passes.expand_static_gates import emit_mask_gate
+from sanp_export.graph.gates import MASK, emit_mask_gate, static_scale
+from sanp_export.graph.patterns import GATE_BIAS, GATE_MASK, channel_gates, gated_convs, layer_of
 
 
 def drop_learned_gates(graph: gs.Graph) -> int:
@@ -22,9 +22,9 @@ def drop_learned_gates(graph: gs.Graph) -> int:
         gate.inputs.clear()
         changes += 1
     for conv in gated_convs(graph):
-        producer = conv.inputs[SCALE].inputs[0]
-        if producer.op == "Mul" and producer.name.endswith("/gate/scale"):
-            producer.op = "Identity"
-            producer.inputs = [producer.inputs[0]]
+        static = static_scale(conv)
+        if static is not None:
+            static.op = "Identity"
+            static.inputs = [static.inputs[MASK]]
             changes += 1
     return changes

@@ -6,9 +6,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
+from sanp_export.graph.number_types import to_half
 from sanp_export.graph.patterns import RESIDUAL, WEIGHT, X
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
-from sanp_targets.errors import ExportError
 
 # A mean over a map or a softmax sums many values: half as a running sum would lose what the convolutions kept.
 _SINGLE_OPS = (
@@ -34,17 +34,6 @@ def half_precision(graph: gs.Graph) -> int:
     constants. Raises ExportError for a weight that half cannot hold.
     """
     return _Halver(graph).run()
-
-
-def to_half(name: str, values: np.ndarray) -> np.ndarray:
-    """Values rounded to float16; ExportError if a finite one would become infinite."""
-    with np.errstate(over="ignore"):
-        half: np.ndarray = values.astype(np.float16)
-    if (np.isinf(half) & np.isfinite(values)).any():
-        raise ExportError(
-            f"{name}: holds {np.abs(values).max():.3g}, expected at most 65504 for FP16; compile with --precision fp32"
-        )
-    return half
 
 
 class _Halver:

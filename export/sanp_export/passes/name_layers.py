@@ -5,7 +5,24 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import IN_ACTIVE, RESIDUAL, SCALE, WEIGHT, float_constant
+from sanp_export.graph.patterns import (
+    GATE_B1,
+    GATE_B2,
+    GATE_BIAS,
+    GATE_MASK,
+    GATE_W1,
+    GATE_W2,
+    IN_ACTIVE,
+    RESIDUAL,
+    SCALE,
+    SHIFT,
+    STATIC_BIAS,
+    STATIC_GATE,
+    STATIC_MASK,
+    STATIC_SCALE,
+    WEIGHT,
+    float_constant,
+)
 from sanp_runtime.contract import (
     CHANNEL_GATE,
     CONV_SUFFIX,
@@ -16,11 +33,17 @@ from sanp_runtime.contract import (
 )
 
 _OWN_CONSTANTS = {
-    CHANNEL_GATE: {1: "{}.gate.w1", 2: "{}.gate.b1", 3: "{}.gate.w2", 4: "{}.gate.b2", 5: "{}.bias"},
-    "SanpStaticGate": {0: "{}.gate.scale", 1: "{}.bias"},
+    CHANNEL_GATE: {
+        GATE_W1: "{}.gate.w1",
+        GATE_B1: "{}.gate.b1",
+        GATE_W2: "{}.gate.w2",
+        GATE_B2: "{}.gate.b2",
+        GATE_BIAS: "{}.bias",
+    },
+    STATIC_GATE: {STATIC_SCALE: "{}.gate.scale", STATIC_BIAS: "{}.bias"},
     GATED_CONV: {WEIGHT: "{}.weight"},
 }
-_MASK_INPUT = {CHANNEL_GATE: 6, "SanpStaticGate": 2}
+_MASK_INPUT = {CHANNEL_GATE: GATE_MASK, STATIC_GATE: STATIC_MASK}
 
 
 def name_layers(graph: gs.Graph) -> int:
@@ -40,7 +63,7 @@ def name_layers(graph: gs.Graph) -> int:
         if node.op == GATED_CONV:
             node.name = layer + CONV_SUFFIX
             node.inputs[SCALE].name = gate_output(layer)
-            node.inputs[SCALE + 1].name = f"{layer}.shift"
+            node.inputs[SHIFT].name = f"{layer}.shift"
             channels = node.inputs[WEIGHT].shape[1] * node.attrs["group"]
             ones = float_constant(f"sanp.all_active.{channels}", np.ones((1, channels)))
             node.inputs[IN_ACTIVE] = shared.setdefault(ones.name, ones)

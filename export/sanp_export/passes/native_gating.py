@@ -9,9 +9,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
+from sanp_export.graph.gates import bias_of
+from sanp_export.graph.number_types import to_half
 from sanp_export.graph.patterns import RESIDUAL, SCALE, WEIGHT, X, channel_gates, gated_convs, has_residual, layer_of
-from sanp_export.passes.densify import bias_of
-from sanp_export.passes.half_precision import to_half
 
 _GEOMETRY = ("strides", "pads", "dilations", "group")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import GATE_B2, GATE_W2, SCALE, channel_gates, gated_convs
+from sanp_export.graph.gates import FACTOR, static_scale
+from sanp_export.graph.patterns import GATE_B2, GATE_W2, channel_gates, gated_convs
 
 
 def open_gates(graph: gs.Graph) -> int:
@@ -21,8 +22,8 @@ def open_gates(graph: gs.Graph) -> int:
         gate.attrs.update(threshold=0.0, k=0)
         changes += 1
     for conv in gated_convs(graph):
-        producer = conv.inputs[SCALE].inputs[0]
-        if producer.op == "Mul":
-            producer.inputs[1].values = np.ones_like(producer.inputs[1].values)
+        static = static_scale(conv)
+        if static is not None:
+            static.inputs[FACTOR].values = np.ones_like(static.inputs[FACTOR].values)
             changes += 1
     return changes

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.number_types import nearest_bf16
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
 from sanp_targets.errors import ExportError
 
@@ -33,13 +34,3 @@ def round_weights(graph: gs.Graph, layers: Collection[str]) -> int:
         changes += not np.array_equal(rounded, weights.values)
         weights.values = rounded
     return changes
-
-
-def nearest_bf16(values: np.ndarray) -> np.ndarray:
-    """Float32 values rounded to bfloat16, ties to even; what lies above its largest number becomes infinite.
-
-    Finite values only: adding to the bits of a NaN may carry into its sign.
-    """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    kept = (bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) & np.uint32(0xFFFF0000)
-    return kept.view(np.float32).reshape(values.shape)

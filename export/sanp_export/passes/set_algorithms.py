@@ -1,4 +1,4 @@
-"""The algorithm of every gated convolution: the shape that decides what is possible, and the hint in the graph."""
+"""Name the algorithm of gated convolutions: a hint that the kernels take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import ALGORITHM, WEIGHT, X, constant, gated_convs, layer_of
+from sanp_export.graph.patterns import ALGORITHM, gated_convs, layer_of
 
 
 def set_algorithms(graph: gs.Graph, algorithms: Mapping[str, str]) -> int:
@@ -18,17 +18,3 @@ def set_algorithms(graph: gs.Graph, algorithms: Mapping[str, str]) -> int:
         if wanted is not None:
             conv.attrs[ALGORITHM] = wanted
     return changes
-
-
-def kernel_shapes(graph: gs.Graph) -> dict[str, tuple[int, ...]]:
-    """Layer -> the 15 numbers of `OpLibrary.algorithms`, in graph order; maps of unknown size are left out."""
-    shapes = {}
-    for conv in gated_convs(graph):
-        weight, image = constant(conv.inputs[WEIGHT]), (conv.inputs[X].shape or ())[2:]
-        if weight is None or len(image) != 2 or not all(isinstance(size, int) for size in image):
-            continue
-        a = conv.attrs
-        channels = weight.shape[1] * a["group"]
-        geometry = [*a["strides"], *a["pads"], *a["dilations"], a["group"]]
-        shapes[layer_of(conv)] = tuple(map(int, (channels, *image, weight.shape[0], *weight.shape[2:], *geometry)))
-    return shapes

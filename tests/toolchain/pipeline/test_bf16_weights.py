@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from sanp.cli.app import app
 from sanp.pipeline.compile import onnxruntime as compiling
+from sanp.pipeline.compile.bf16_weights import SMALL_MAP
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
@@ -169,3 +172,10 @@ def test_who_refuses(made, trained, tmp_path):
     with pytest.raises(ConfigError, match="leave out --bf16-weights"):
         compile_model(made[1], tmp_path / "model.sanp", target="jetson-agx-orin", bf16_weights=True)
     assert not (tmp_path / "model.sanp").exists()
+
+
+def test_the_limit_is_that_of_the_kernels():
+    """Rounding more than the kernels read would cost accuracy for nothing; rounding less would lose speed."""
+    headers = (Path(__file__).parents[3] / "runtime" / "native" / "cpu").rglob("*.h")
+    text = "".join(path.read_text(encoding="utf-8") for path in headers)
+    assert re.findall(r"constexpr int64_t kBf16MaxPixels = (\d+);", text) == [str(SMALL_MAP)]

@@ -13,8 +13,9 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph import model_file
+from sanp_export.graph.number_types import nearest_bf16
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
-from sanp_export.passes.round_weights import nearest_bf16, round_weights
+from sanp_export.passes.round_weights import round_weights
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import GATE_PREFIX, INPUT, LOGITS
 from sanp_runtime.engines.onnxruntime.session import open_session

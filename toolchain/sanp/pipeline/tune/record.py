@@ -12,8 +12,8 @@ import onnx
 
 from sanp.pipeline.tune.race import THREADS, PlanRace
 from sanp.pipeline.tune.search import Race, Tuned, search
+from sanp_export.graph.kernel_shapes import kernel_shapes
 from sanp_export.graph.model_file import to_graph
-from sanp_export.passes.set_algorithms import kernel_shapes
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import GATED, REFERENCE_FILE, REPLAY, mask_input
