@@ -13,7 +13,7 @@ TREE := toolchain:export:runtime:targets
 
 TEST_PYTHON = $(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON))
 
-.PHONY: help demo test quick test-gpu test-tensorrt tensorrt-root lint format native picture clean
+.PHONY: help demo test quick test-gpu gpu-first-run test-tensorrt tensorrt-root lint format native picture clean
 
 help:                              ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## *(.*)/  make \1\t\2/' | expand -t 22
@@ -48,6 +48,9 @@ tensorrt-root:
 # Without .venv the python3 of the machine is used: boards bring their own PyTorch.
 test-gpu:                          ## the CUDA kernels on the GPU of this machine; says what it lacks and skips otherwise
 	$(TEST_PYTHON) -m pytest -m gpu -rs tests/gpu $(wildcard tests/native/test_trt_*.py tests/native/test_ort_cuda.py)
+
+gpu-first-run:                     ## everything that only a GPU answers, in 13 minutes: build/gpu-first-run/summary.txt
+	PYTHONPATH=$(TREE) $(TEST_PYTHON) -m benchmarks.gpu.first_run
 
 lint: $(VENV)/dependencies         ## style of Python and C++, and types
 	$(VENV)/bin/ruff check .

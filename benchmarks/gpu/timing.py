@@ -39,6 +39,7 @@ class Contestant:
 def race(runs: dict[str, Callable[[], object]], rounds: int, launches: int, use_graph: bool) -> dict[str, float]:
     """Median microseconds per launch. Everybody runs once in every round, so that clocks and load are shared."""
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for run in runs.values():  # libraries choose their algorithms here, before anything is captured
             for _ in range(3):

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-from benchmarks.gpu import gated_layers
+from benchmarks.gpu.backbones import GroupedLayer
+from benchmarks.gpu.layer_case import GatedLayer
+from benchmarks.gpu.layer_measure import How, measure, spread_plans
+from benchmarks.gpu.place import Rehearsal
 from benchmarks.gpu.tables import Measurement, break_even, table
 from benchmarks.networks.resnets import distinct_layers, resnet_layers
 from benchmarks.networks.shapes import Layer
@@ -61,29 +64,48 @@ def test_table_and_json():
     assert m.as_json()["best_dense_us"] == 10.0
 
 
-def test_a_layer_is_checked_and_measured(monkeypatch):
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A rehearsal whose clock gives every contestant the length of its name."""
+    build_emulated()
+    monkeypatch.setattr(Rehearsal, "race", lambda self, runs, rounds, launches: {n: float(len(n)) for n in runs})
+    return Rehearsal(tmp_path)
+
+
+def test_a_layer_is_checked_and_measured(place):
     """Everything but the clock and cuDNN: tensors, masks, plans and check, with the emulated library."""
-
-    def race(runs, rounds, launches, use_graph):
-        for name, run in runs.items():
-            if "split" in name:
-                run()
-        return {name: float(len(name)) for name in runs}
-
-    monkeypatch.setattr(gated_layers, "DEVICE", "cpu")
-    monkeypatch.setattr(gated_layers, "current_stream", lambda: None)
-    monkeypatch.setattr(gated_layers, "race", race)
-    library, layer = build_emulated(), Layer(12, 20, 6)
-    options = gated_layers.parse(["--keep", "1.0", "0.3", "--tune"])
-    m = gated_layers.measure(library, layer, ["net"], 2, "float16", options)
-    assert set(m.gated_us) == set(m.plans) == {1.0, 0.3}
+    one = measure(place, Layer(12, 20, 6), ["net"], 2, "float16", How({0.3: 0, 1.0: 1}))
+    m = one.measurement
+    assert set(m.gated_us) == set(m.plans) == set(m.chosen_us) == {1.0, 0.3}
     assert set(m.dense_us) == {"conv+relu NCHW", "conv+relu channels_last", "fused channels_last"}
-    problem = gated_layers.GatedLayer(library, layer, 2, "float32", 0.3)
-    assert problem.active.sum(1).tolist() == [4, 4]
-    assert problem.scale.sum(1).tolist() == [6, 6]
+    assert [plan["index"] for plan in one.plan_times[1.0]] == [0]
+    assert len(one.plan_times[0.3]) > 1
+    assert one.as_json()["conv"]["c_out"] == 20
+
+
+@pytest.mark.parametrize("layer", [Layer(12, 20, 6), GroupedLayer(12, 12, 7, 3, 2, 1, 12), Layer(8, 16, 4, 1, 1, 0)])
+def test_a_wrong_kernel_is_noticed(place, layer):
+    problem = GatedLayer(place, layer, 2, "float32", 0.3)
+    assert problem.active.sum(1).tolist() == [round(0.3 * layer.c_in)] * 2
+    assert problem.scale.sum(1).tolist() == [round(0.3 * layer.c_out)] * 2
+    problem.check(problem.plans()[0])
+    assert {name.endswith("TF32") for name in problem.dense()} == {True, False}
     problem.w_hwio[:] *= 2
-    with pytest.raises(SystemExit, match="the kernel is off by"):
-        problem.check(library.plan(problem.conv, library.device()))
+    with pytest.raises(RuntimeError, match="the kernel is off by"):
+        problem.check(problem.plans()[0])
+
+
+def test_rounded_inputs_are_no_baseline():
+    m = measurement({0.5: 5.0})
+    m.dense_us["fast TF32"] = 1.0
+    assert m.best_dense == "a"
+
+
+def test_plans_are_spread_over_the_list():
+    plans = list(range(30))
+    assert list(spread_plans(plans, 0)) == plans
+    assert list(spread_plans(plans, 1)) == [0]
+    assert list(spread_plans(plans, 8)) == [0, 1, 2, 3, 4, 10, 17, 23]
 
 
 def test_without_a_device_it_says_so():

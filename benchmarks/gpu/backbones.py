@@ -1,0 +1,92 @@
+"""Networks for images of 224 pixels as lists of layers: ResNet-18 at any width, and the shapes of MobileNetV2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.networks.resnets import resnet_layers
+from benchmarks.networks.shapes import Conv, Layer, Network
+
+MAX_POOL = "MaxPool3x3/2"
+RESNET18_WIDTHS = (64, 128, 256, 512)
+# Expansion, output channels, repetitions and first stride of each row (Sandler et al., CVPR 2018, table 2).
+MOBILENET_ROWS = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GroupedLayer(Layer):
+    """A layer whose channels lie in groups; as many groups as channels: depthwise."""
+
+    group: int = 1
+
+    @property
+    def macs(self) -> int:
+        """Dense multiply-adds."""
+        return super().macs // self.group
+
+    @property
+    def name(self) -> str:
+        """Such as `96-96 3x3/2 depthwise @112`."""
+        front, at = super().name.split(" @")
+        return f"{front} {'depthwise' if self.group == self.c_in else f'in {self.group} groups'} @{at}"
+
+
+def group_of(layer: Layer) -> int:
+    """Groups of any layer."""
+    return layer.group if isinstance(layer, GroupedLayer) else 1
+
+
+def mobilenet_v2_layers(image: int = 224) -> list[Layer]:
+    """Every convolution of MobileNetV2 at width 1, in order."""
+    size, c_in = image // 2, 32
+    layers: list[Layer] = [Layer(3, 32, image, 3, 2, 1)]
+    for expansion, c_out, repetitions, first_stride in MOBILENET_ROWS:
+        for index in range(repetitions):
+            stride, hidden = (first_stride if index == 0 else 1), expansion * c_in
+            if expansion > 1:
+                layers.append(Layer(c_in, hidden, size, 1, 1, 0))
+            layers.append(GroupedLayer(hidden, hidden, size, 3, stride, 1, hidden))
+            size = -(-size // stride)
+            layers.append(Layer(hidden, c_out, size, 1, 1, 0))
+            c_in = c_out
+    return [*layers, Layer(c_in, 1280, size, 1, 1, 0)]
+
+
+def layers_of(network: str) -> list[Layer]:
+    """Every convolution of a network for 224 x 224 images, in order."""
+    return mobilenet_v2_layers() if network == "mobilenet-v2" else resnet_layers(network, 224)
+
+
+def resnet(image: int = 224, widths: Sequence[int] = RESNET18_WIDTHS, blocks: int = 2) -> Network:
+    """ResNet-18 as published: 7x7 stem, max pool, four stages of two blocks; or other sizes of all these."""
+    net = Network(image)
+    net.nodes["stem"] = Conv(Layer(3, widths[0], image, 7, 2, 3), "x")
+    net.nodes["pooled"] = (MAX_POOL, "stem")
+    source, c_in, size = "pooled", widths[0], -(-image // 4)
+    for stage, c_out in enumerate(widths):
+        for block in range(blocks):
+            stride, name = (2 if stage and not block else 1), f"s{stage}b{block}"
+            shortcut = source
+            if stride == 2 or c_in != c_out:
+                shortcut = f"{name}.down"
+                net.nodes[shortcut] = Conv(Layer(c_in, c_out, size, 1, stride, 0), source, relu=False)
+            net.nodes[f"{name}.a"] = Conv(Layer(c_in, c_out, size, 3, stride), source)
+            size = -(-size // stride)
+            net.nodes[f"{name}.b"] = Conv(Layer(c_out, c_out, size), f"{name}.a", shortcut)
+            source, c_in = f"{name}.b", c_out
+    net.nodes["pool"] = ("GlobalAveragePool", source)
+    return net
+
+
+def narrowed(cost: float, image: int = 224, widths: Sequence[int] = RESNET18_WIDTHS, blocks: int = 2) -> Network:
+    """The same network with fewer channels, multiples of 8, whose multiply-adds come nearest to this share."""
+    full = resnet(image, widths, blocks).macs
+
+    def narrow(factor: float) -> Network:
+        return resnet(image, [max(8, 8 * round(width * factor / 8)) for width in widths], blocks)
+
+    factors = [step / 200 for step in range(20, 201)]
+    return narrow(min(factors, key=lambda factor: abs(narrow(factor).macs / full - cost)))
