@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from sanp import models
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
 from sanp.data.dataset import Dataset, Split
@@ -79,13 +80,16 @@ def _epochs(
     network = models.build(settings.model, 10, settings.width, 3, size).to(device)
     example = torch.zeros(1, 3, size, size, device=device)
     full = CostTracker(network, example).dense
-    if name == JOINT:
-        network = method.attach(network, example)
 
     def samples(most: int) -> Iterator[Batch]:
         return batches.sequential(settings.batch_size, most)
 
-    context = Context(settings, network, example, full, samples, together.mean)
+    context = Context(settings, network, example, MacCounter, full, samples, together.mean)
+    for stage in stages.values():  # what is prepared for this stage and those before it
+        if stage.prepare is not None:
+            context = replace(context, network=stage.prepare(context))
+        if stage.name == name:
+            break
     active = ActiveStage(stages[name], context, Length(epochs, batches.steps), together)
     position = Position(name)
 

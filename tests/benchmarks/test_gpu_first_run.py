@@ -20,7 +20,6 @@ from benchmarks.gpu.visit.runner import Runner
 from tests.native.cuda_emulated import ROOT, build_emulated
 
 BAD = "tests.benchmarks.gpu_bad_stages"
-STARTED = 25.0  # seconds in which a process has certainly imported PyTorch, on a busy machine too
 
 
 def rehearse(folder, *more):
@@ -79,7 +78,8 @@ def test_what_a_rehearsal_measures(visit):
     assert {"gated", "gated, gates left out", "dense fused channels_last", "narrowed NCHW"} <= batch["us"].keys()
     training = numbers(visit, "training")
     assert [row["precision"] for row in training["steps"]] == ["bfloat16", "float16", "float32"]
-    assert training["result"]["budget_met"] == (training["result"]["cost"] <= 0.35)
+    result = training["result"]
+    assert result["cost"] <= 0.38 if result["budget_met"] else "costs" in result["problem"]
     assert len(numbers(visit, "profiles")["profiles"]) == 2
 
 
@@ -107,17 +107,19 @@ def test_a_second_command_goes_on_and_repeats_nothing(visit):
 def test_no_stage_takes_another_with_it(tmp_path):
     """One that raises, one that hangs with a child, one that dies by a signal, one that leaves without a word."""
     names = ("raises", "hangs", "dies", "leaves", "skips", "works")
-    entries = [Entry(name, BAD, STARTED if name == "hangs" else 120) for name in names]
-    entries.insert(2, Entry("absent", "tests.benchmarks.no_such_stage", 120))
-    calls = []
-    facts = {"sources": "0123"}
+    calls, facts = [], {"sources": "0123"}
     runner = Runner(tmp_path, 1000, True, facts, after_each=lambda: calls.append(1))
-    found = runner.run(entries)
+    found = runner.run([Entry("raises", BAD, 120)])
+    # Long enough for the one that hangs to begin, on a busy machine too.
+    begun = 4 * found["raises"]["wall_s"] + 4
+    entries = [Entry(name, BAD, begun if name == "hangs" else 120) for name in names[1:]]
+    entries.insert(1, Entry("absent", "tests.benchmarks.no_such_stage", 120))
+    found |= runner.run(entries)
     assert {name: row["status"] for name, row in found.items()} == {
         "raises": "failed", "hangs": "timed out", "absent": "failed", "dies": "failed", "leaves": "failed",
         "skips": "skipped", "works": "ok",
     }  # fmt: skip
-    assert len(calls) == len(entries)
+    assert len(calls) == len(found) == 7
     for name, row in found.items():
         assert read(tmp_path / f"{name}.json") == row
         assert row["facts"]["sources"] == "0123"

@@ -23,6 +23,7 @@ from benchmarks.networks.shapes import OPERATING_POINTS, Layer, Network
 GATED, WITHOUT_GATES, TIMED_PLANS, OPEN = "gated", "gated, gates left out", "gated, timed plans", "gated, all open"
 DENSE, NARROW = "dense ", "narrowed "
 CALIBRATION_IMAGES = 32
+LEAST_SECONDS = 20.0  # with less left no further batch is begun
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ def run(place: Place, record: Record) -> None:
         gated = random_parameters(network, keep, sizes.classes, images[:CALIBRATION_IMAGES])
         opened = random_parameters(network, 1.0, sizes.classes, images[:CALIBRATION_IMAGES])
     for batch in sizes.batches:
+        if record.seconds_left() < LEAST_SECONDS:
+            record.note(left_out=f"batch {batch} and what follows it: no time")
+            break
         row = _batch(place, sizes, network, narrow, (gated, opened), images[:batch], record)
         record.append("batches", row)
         print(row, flush=True)

@@ -11,7 +11,9 @@ from benchmarks.gpu.place import Place
 from benchmarks.gpu.training_steps import StepTimes, measure
 from benchmarks.gpu.visit.record import Record
 from sanp.methods.registry import train_settings
-from sanp.training.run import TrainResult, train
+from sanp.training.result import TrainResult
+from sanp.training.start import train
+from sanp_targets.errors import ValidationError
 
 BUDGET = 0.35
 MIXED = "bfloat16"
@@ -61,8 +63,11 @@ def run(place: Place, record: Record) -> None:
     record.note(schedule=epochs, images=sizes.images, available_s=round(available, 1))
     settings = train_settings(precision=MIXED, data_options={"modes": 4, **sizes.images}, **common, **epochs)
     begin = time.perf_counter()
-    result = train(settings, output=place.output / "training-run", progress=False)
-    record.note(result=outcome(result), seconds=round(time.perf_counter() - begin, 1))
+    try:
+        result = outcome(train(settings, output=place.output / "training-run", progress=False))
+    except ValidationError as error:  # the network is there, and costs too much: an answer, and no failure of the stage
+        result = {"problem": str(error), "budget": BUDGET, "budget_met": False}
+    record.note(result=result, seconds=round(time.perf_counter() - begin, 1))
 
 
 def schedule(times: StepTimes, images: int, seconds: float, most: int) -> dict[str, int]:
@@ -74,12 +79,12 @@ def schedule(times: StepTimes, images: int, seconds: float, most: int) -> dict[s
 
 
 def outcome(result: TrainResult) -> dict[str, Any]:
-    """Accuracies, costs and the rates of the stages."""
+    """Accuracies, costs and the rates of the stages. `train` judges the budget: it raises if it was missed."""
     rates: dict[str, list[float]] = {}
     for row in result.history:
         rates.setdefault(row["stage"], []).append(row["samples_per_s"])
     return {
         "dense_accuracy": result.dense_accuracy, **result.evaluation.to_json(), "budget": BUDGET,
-        "uncalibrated_cost": result.uncalibrated.cost, "budget_met": result.cost <= BUDGET,
+        "uncalibrated_cost": result.uncalibrated.cost, "budget_met": True,
         "images_per_s": {stage: statistics.median(values) for stage, values in rates.items()},
     }  # fmt: skip

@@ -94,7 +94,9 @@ def _training(contents: Contents) -> Iterable[str]:
         rates = f"{row['dense_images_per_s']:.0f} and {row['joint_images_per_s']:.0f} images per second"
         yield f"{row['precision']}: {steps}, {rates}"
     result = numbers.get("result")
-    if result:
+    if result and "problem" in result:
+        yield f"trained: {result['problem']}"
+    elif result:
         met = "met" if result["budget_met"] else "NOT met"
         yield (f"trained: accuracy {result['accuracy']:.4f} (dense {result['dense_accuracy']:.4f}) at "
                f"{result['cost']:.1%} of the multiply-adds, budget {result['budget']:.0%} {met}")  # fmt: skip
