@@ -81,7 +81,8 @@ def gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("SANP_CUDA_LIBRARY", str(build_emulated().path))
     properties = SimpleNamespace(name="a played GPU", major=9, minor=0, multi_processor_count=132)
     played = {
-        "is_available": lambda: True, "get_device_properties": lambda index: properties, "Stream": PlayedStream,
+        "is_available": lambda: True, "device_count": lambda: 1,
+        "get_device_capability": lambda *index: (9, 0), "get_device_properties": lambda index: properties, "Stream": PlayedStream,
         "current_stream": PlayedStream, "stream": on_stream, "graph": capture, "CUDAGraph": PlayedGraph,
         "Event": PlayedEvent,
     }  # fmt: skip
