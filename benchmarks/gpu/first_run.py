@@ -67,8 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    notes: dict[str, Any] = {"commit": options.commit or commit(ROOT)}
-    notes |= install_missing(options.wheels)
+    notes, noted = install_missing(options.wheels), {"commit": options.commit or commit(ROOT)}
     facts = {"sources": digest(ROOT), "rehearsal": options.rehearse}
 
     def summarise() -> None:
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
             pack(output, options.archive)
 
     environment = wheels.environment(SITE) if SITE.is_dir() and notes["packages missing"] else wheels.environment()
-    runner = Runner(output, options.budget, options.rehearse, facts, environment, summarise)
+    runner = Runner(output, options.budget, options.rehearse, facts, noted, environment, summarise)
     found = runner.run(options.stages)
     summarise()
     print(summary.text(results(output, facts), options.rehearse, notes, tables=False))

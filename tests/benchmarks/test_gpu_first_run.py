@@ -50,7 +50,7 @@ def test_every_stage_of_a_rehearsal_is_ok(visit):
         content = read(visit[0] / "out" / f"{entry.name}.json")
         assert content["status"] == "ok", content
         assert content["wall_s"] > 0
-        assert {"device", "torch", "sources", "driver_version"} <= content["facts"].keys()
+        assert {"device", "torch", "sources", "driver_version", "commit"} <= content["facts"].keys()
 
 
 @pytest.mark.slow

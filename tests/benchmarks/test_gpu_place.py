@@ -82,7 +82,8 @@ def gpu(tmp_path, monkeypatch):
     properties = SimpleNamespace(name="a played GPU", major=9, minor=0, multi_processor_count=132)
     played = {
         "is_available": lambda: True, "device_count": lambda: 1,
-        "get_device_capability": lambda *index: (9, 0), "get_device_properties": lambda index: properties, "Stream": PlayedStream,
+        "get_device_capability": lambda *index: (9, 0), "get_device_properties": lambda index: properties,
+        "Stream": PlayedStream,
         "current_stream": PlayedStream, "stream": on_stream, "graph": capture, "CUDAGraph": PlayedGraph,
         "Event": PlayedEvent,
     }  # fmt: skip

@@ -24,12 +24,16 @@ LOG_TAIL = 4000
 
 @dataclass
 class Runner:
-    """The stages of one command. budget: seconds for all of them. facts: go into every file."""
+    """The stages of one command. budget: seconds for all of them.
+
+    facts: go into every file; results with other ones are not continued. noted: goes into every file as well.
+    """
 
     output: Path
     budget: float
     rehearse: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    noted: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     after_each: Callable[[], None] = lambda: None
 
@@ -65,7 +69,14 @@ class Runner:
         if path.exists():
             path.replace(path.with_name(f"{entry.name}.earlier.json"))
         command = [sys.executable, "-m", "benchmarks.gpu.visit.worker", "--stage", entry.name, "--module", entry.module]
-        command += ["--output", str(self.output), "--seconds", f"{seconds:.1f}", "--facts", json.dumps(self.facts)]
+        command += [
+            "--output",
+            str(self.output),
+            "--seconds",
+            f"{seconds:.1f}",
+            "--facts",
+            json.dumps(self.facts | self.noted),
+        ]
         command += ["--rehearse"] if self.rehearse else []
         begin = time.monotonic()
         code = _run_limited(command, log, seconds, self.environment)
@@ -90,7 +101,7 @@ class Runner:
         return found
 
     def _empty(self, entry: Entry) -> dict[str, Any]:
-        return {"stage": entry.name, "status": RUNNING, "reason": "", "facts": dict(self.facts), "numbers": {}}
+        return {"stage": entry.name, "status": RUNNING, "reason": "", "facts": self.facts | self.noted, "numbers": {}}
 
     def _write(self, entry: Entry, status: str, reason: str, wall: float) -> dict[str, Any]:
         content = {**self._empty(entry), "status": status, "reason": reason, "wall_s": wall}
