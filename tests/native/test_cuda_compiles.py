@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.cuda_library import FLOAT16, ORIN, CudaLibrary, Device, describe
+from tests.native import native_build
 from tests.native.cuda_emulated import ROOT, build_emulated
 from tests.native.cuda_nvrtc import RuntimeCompiler, install
 
