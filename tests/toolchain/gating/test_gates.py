@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,3 +153,14 @@ def test_threshold_reaches_every_gate():
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         SaliencyGate(3, 4, **options)
+
+
+def test_protocols_ask_only_for_what_a_class_has():
+    """Since Python 3.12 a protocol is compared with the class and the plain attributes of an object, not with what a
+    network's `__getattr__` finds: its submodules, parameters and buffers."""
+    root = Path(__file__).parents[3]
+    for path in [*root.glob("toolchain/**/*.py"), *root.glob("export/**/*.py"), *root.glob("runtime/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and "runtime_checkable" in map(ast.unparse, node.decorator_list):
+                data = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
+                assert not data, f"{path.name}: {node.name} asks for {data[0]}; make it a base class"

@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from sanp.gating.policy import Decision, GatePolicy
+from sanp.tracing.gated_layer import GatedLayer
 from sanp_export.spec import GatedConvSpec, fold_batch_norm
 
 
-class GatedConv(nn.Module):
+class GatedConv(GatedLayer):
     """y = scale(x)[:, :, None, None] * norm(conv(x)) (arXiv 1910.08906 eq. 3).
 
     The activation stays where the backbone has it. A closed channel is exactly zero, because the offset of the batch

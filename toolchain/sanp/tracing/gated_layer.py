@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 from torch import nn
 
 
-@runtime_checkable
-class GatedLayer(Protocol):
+class GatedLayer(nn.Module):
     """A module that is traced as one: a convolution whose output channels are switched per sample.
 
-    conv: the convolution. gate_hidden: hidden width of the saliency module that inference pays for, 0 if none.
+    conv: the convolution. A base class and no protocol: since Python 3.12 `isinstance` of a protocol does not see the
+    submodules of a module.
     """
 
     conv: nn.Conv2d
 
     @property
     def gate_hidden(self) -> int:
-        """Hidden width of the saliency module, 0 if the gate has none."""
-        ...
+        """Hidden width of the saliency module that inference pays for, 0 if the gate has none."""
+        raise NotImplementedError
