@@ -1,6 +1,6 @@
 """Instructions of representative AVX2 kernels against committed counts: speed regressions show without a quiet machine.
 
-    python tests/native/test_instruction_counts.py      # prints the counts of this tree, to be committed
+    python -m tests.native.test_instruction_counts      # prints the counts of this tree, to be committed
 
 Counts belong to one major version of GCC. Another compiler is held to the bounds per multiply-add only.
 """
