@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.cuda_library import FLOAT16, ORIN, CudaLibrary, Device, describe
+from tests.native import native_build
 from tests.native.cuda_emulated import ROOT, build_emulated
 from tests.native.cuda_nvrtc import RuntimeCompiler, install
 
@@ -27,15 +28,10 @@ def find_nvcc() -> Path | None:
 @pytest.fixture(scope="module")
 def library() -> Path:
     """libsanp_cuda.so for the default architectures, in build/cuda; a later run compiles only what changed."""
-    nvcc, folder = find_nvcc(), ROOT / "build/cuda"
-    if nvcc is None or shutil.which("cmake") is None:
-        pytest.skip("nvcc or cmake is missing; the library was not built for a GPU")
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", *generator, "-S", CUDA, "-B", folder, f"-DCMAKE_CUDA_COMPILER={nvcc}"]
-    for command in (configure, ["cmake", "--build", folder, "-j", "2"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-        assert "spill" not in done.stdout, done.stdout[-4000:]
+    nvcc = find_nvcc()
+    if nvcc is None:
+        pytest.skip("nvcc is missing; the library was not built for a GPU")
+    folder = native_build.build("cuda", f"-DCMAKE_CUDA_COMPILER={nvcc}", source=CUDA, forbid="spill")
     return folder / "libsanp_cuda.so"
 
 

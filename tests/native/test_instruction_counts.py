@@ -1,6 +1,6 @@
 """Instructions of representative AVX2 kernels against committed counts: speed regressions show without a quiet machine.
 
-    python tests/native/test_instruction_counts.py      # prints the counts of this tree, to be committed
+    python -m tests.native.test_instruction_counts      # prints the counts of this tree, to be committed
 
 Counts belong to one major version of GCC. Another compiler is held to the bounds per multiply-add only.
 """
@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.native import native_build
+
 COMMITTED = Path(__file__).with_name("instruction_counts.json")
 TOLERANCE = 0.03
 # Instructions per vector of eight multiply-adds of the direct sum. A tile of 6 x 2 needs 2.0 (12 multiply-adds, 6
@@ -36,13 +37,7 @@ WIDENING = 0.5
 
 def build() -> Path:
     """The program that runs every case once; in the folder of the other kernel tests."""
-    folder = ROOT / "build/native-tests"
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", *generator, "-S", ROOT / "runtime/native", "-B", folder, "-DSANP_NATIVE_TESTS=ON"]
-    for command in (configure, ["cmake", "--build", folder, "--target", "sanp_count", "-j", "2"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return folder / "tests/cpu/sanp_count"
+    return native_build.build("native-tests", "-DSANP_NATIVE_TESTS=ON", target="sanp_count") / "tests/cpu/sanp_count"
 
 
 def count(program: Path, folder: Path) -> tuple[str, dict]:

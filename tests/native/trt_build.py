@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.native import native_build
+from tests.native.native_build import ROOT, run
+
+__all__ = ["ROOT", "run"]
+
 SOURCE = ROOT / "runtime/native/tests/trt"
 PLUGIN = ROOT / "runtime/native/trt"
 
@@ -49,21 +51,9 @@ def cuda_headers() -> Path:
     pytest.skip("cuda_runtime_api.h is missing; install a CUDA toolkit or set CUDA_HOME")
 
 
-def run(command: list, **kwargs) -> str:
-    """Standard output of a command that must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
-    assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}{done.stderr[-6000:]}"
-    return done.stdout
-
-
 def build(folder: Path, *options: str, target: str = "all", source: Path = SOURCE) -> Path:
-    """Configure and build in `folder`, which may hold an earlier build."""
-    if shutil.which("cmake") is None or shutil.which("c++") is None:
-        pytest.skip("cmake or a C++ compiler is missing")
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    run(["cmake", *generator, "-S", source, "-B", folder, *options])
-    run(["cmake", "--build", folder, "--target", target, "-j", "2"])
-    return folder
+    """Configure and build in `folder`, a folder of build/ that may hold an earlier build."""
+    return native_build.build(str(folder.relative_to(ROOT / "build")), *options, target=target, source=source)
 
 
 def cases(*files: str) -> list[str]:

@@ -24,7 +24,7 @@ def lines(trained, bundle, folder):
 def _short():
     epochs = {"pretrain_epochs": 1, "warmup_epochs": 1, "joint_epochs": 1, "calibrate": "false", "image_size": 16}
     sets = [word for key, value in epochs.items() for word in ("--set", f"{key}={value}")]
-    return ["--width", 0.0625, "--budget", 0.9, *sets]
+    return ["--width", 0.0625, "--budget", 1, *sets]
 
 
 WRITING = ("export", "compile", "profile", "analyze", "report", "train")
