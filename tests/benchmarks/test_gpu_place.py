@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.gpu.layer_case import GatedLayer
 from benchmarks.gpu.place import Gpu
 from benchmarks.gpu.stages import build, layers, networks, profiles
 from benchmarks.gpu.visit import tools
@@ -137,6 +138,29 @@ def test_layers_then_their_profiles(gpu, played_tools):
     profiles.run(gpu, record)
     assert [row["sample"] for row in record.numbers["profiles"]] == [False, False]
     assert all(row["kernels"] and row["returncode"] == 0 for row in record.numbers["profiles"])
+
+
+def test_a_layer_that_fails_is_told_and_the_others_are_measured(gpu, monkeypatch):
+    check = GatedLayer.check
+
+    def failing(self, plan):
+        if self.layer.kernel == 1:
+            raise RuntimeError("the kernel is off by 3")
+        check(self, plan)
+
+    monkeypatch.setattr(GatedLayer, "check", failing)
+    record = record_of(gpu, "layers")
+    with pytest.raises(RuntimeError, match="2 layers failed, the first is 24-16 1x1 @8"):
+        layers.run(gpu, record)
+    assert len(record.numbers["layers"]) == 3
+    assert {row["said"] for row in record.numbers["failed"]} == {"the kernel is off by 3"}
+    assert "cost_model" in record.numbers
+    record = record_of(gpu, "networks")
+    monkeypatch.setattr(
+        networks, "_check", lambda *arguments: failing(SimpleNamespace(layer=layers.Layer(1, 1, 1, 1)), 0)
+    )
+    with pytest.raises(RuntimeError, match="batch 2 failed: the kernel is off by 3"):
+        networks.run(gpu, record)
 
 
 def test_networks(gpu):

@@ -45,7 +45,10 @@ SMALL = Sizes(24, (8, 16), 1, 10, (2,), 1, 1, 3)
 
 
 def run(place: Place, record: Record) -> None:
-    """Logits are checked against PyTorch in double precision before anything is timed."""
+    """Logits are checked against PyTorch in double precision before anything is timed.
+
+    A batch that fails is written down; the others are measured; RuntimeError at the end if there was one.
+    """
     torch.manual_seed(0)
     sizes, rate = place.pick(FULL, SMALL), OPERATING_POINTS["resnet18"]
     network = resnet(sizes.image, sizes.widths, sizes.blocks)
@@ -60,18 +63,25 @@ def run(place: Place, record: Record) -> None:
         if record.seconds_left() < LEAST_SECONDS:
             record.note(left_out=f"batch {batch} and what follows it: no time")
             break
-        row = _batch(place, sizes, network, narrow, (gated, opened), images[:batch], record)
+        try:
+            row = _batch(place, sizes, network, narrow, (gated, opened), images[:batch], keep)
+        except RuntimeError as error:
+            record.append("failed", {"batch": batch, "said": str(error)[:1000]})
+            continue
         record.append("batches", row)
         print(row, flush=True)
+    failed = record.numbers.get("failed", [])
+    if failed:
+        raise RuntimeError(f"batch {failed[0]['batch']} failed: {failed[0]['said']}")
 
 
 def _batch(
     place: Place, sizes: Sizes, network: Network, narrow: Network, both: tuple[NetworkParameters, NetworkParameters],
-    images: Tensor, record: Record,
+    images: Tensor, keep: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything at one batch size."""
     gated, opened = both
-    timed = _timed_plans(place, sizes, network, len(images), record.content["numbers"]["keep"])
+    timed = _timed_plans(place, sizes, network, len(images), keep)
     row: dict[str, Any] = {"batch": len(images), "plans": {layer.name: index for layer, index in timed.items()}}
     networks = {
         GATED: GatedNetwork(place, network, gated, images, lambda layer: 0),

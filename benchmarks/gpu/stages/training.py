@@ -13,7 +13,7 @@ from benchmarks.gpu.visit.record import Record
 from sanp.methods.registry import train_settings
 from sanp.training.result import TrainResult
 from sanp.training.start import train
-from sanp_targets.errors import ValidationError
+from sanp_targets.errors import InputError, ValidationError
 
 BUDGET = 0.35
 MIXED = "bfloat16"
@@ -54,9 +54,15 @@ def run(place: Place, record: Record) -> None:
     record.note(float32="with TF32 in cuDNN, as PyTorch has it by default")
     times: dict[str, StepTimes] = {}
     for precision in PRECISIONS:
-        times[precision] = measure(train_settings(precision=precision, **common), sizes.steps, sizes.epochs)
+        try:
+            times[precision] = measure(train_settings(precision=precision, **common), sizes.steps, sizes.epochs)
+        except (RuntimeError, InputError) as error:
+            record.append("failed", {"precision": precision, "said": str(error)[:1000]})
+            continue
         record.append("steps", times[precision].as_json())
         print(times[precision], flush=True)
+    if MIXED not in times:
+        raise RuntimeError(f"no step in {MIXED} could be timed: {record.numbers['failed'][0]['said']}")
     drawing = sum(sizes.images.values()) / IMAGES_DRAWN_PER_S
     available = 0.9 * (record.seconds_left() - drawing - RESERVE_SECONDS)
     epochs = schedule(times[MIXED], sizes.images["train_size"], available, sizes.most_epochs)
