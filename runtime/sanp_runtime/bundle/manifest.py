@@ -33,7 +33,7 @@ class Manifest:
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `bf16_weights` if weights were rounded: `layers` with the errors of their weights, and `answers`. `files` is
-    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `policy`, `source`, `options`) are carried and
+    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
     shown, never interpreted.
     """
 
@@ -50,7 +50,7 @@ class Manifest:
     dataset: str = ""
     made_by: Mapping[str, str] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
-    policy: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     build: Mapping[str, Any] = field(default_factory=dict)

@@ -81,7 +81,7 @@ def _check_fields(row: Mapping[str, Any]) -> None:
         key: kind
         for kind, keys in (
             (str, "name created dataset"),
-            (dict, "target variants input made_by device policy source options build files"),
+            (dict, "target variants input made_by device method source options build files"),
             (list, "outputs layers gated"),
             (int, "dense_macs classes schema_version"),
         )

@@ -47,7 +47,7 @@ class TaskReport:
         verdict = "kept" if self.passed else "missed"
         return (
             f"accuracy {self.accuracy:.2%} against {self.reference_accuracy:.2%} in PyTorch on {self.samples} samples, "
-            f"{self.equal_predictions} equal predictions; gate {verdict}: {limits}"
+            f"{self.equal_predictions} equal predictions; limit {verdict}: {limits}"
         )
 
     def to_json(self) -> Dict[str, Any]:

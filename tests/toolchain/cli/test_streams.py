@@ -102,6 +102,7 @@ def test_json_is_json_whatever_the_stream(in_new_process, place):
 
 _AT_IMPORT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {name!r}:

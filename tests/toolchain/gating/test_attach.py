@@ -125,7 +125,7 @@ def test_gating_twice_is_refused():
 
 @pytest.mark.parametrize(
     ("method", "options", "says"),
-    [("sanpp", {}, "sanp, static"), ("sanp", {"density": 0.5}, "no option density"), ("static", {"q": 1}, "noise")],
+    [("sanpp", {}, "sanp, static"), ("sanp", {"density": 0.5}, "no setting .density."), ("static", {"q": 1}, "noise")],
 )
 def test_unknown_methods_and_options_are_refused(method, options, says):
     with pytest.raises(ConfigError, match=says):

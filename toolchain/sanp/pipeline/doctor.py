@@ -103,5 +103,9 @@ def _measuring() -> list[Finding]:
     governor = device.get("governor")
     if governor != "performance":
         detail = f"frequency governor is {governor or 'not readable'}; latencies carry the verdict UNPINNED"
-        findings.append(Finding("clock", "note", detail, "sudo cpupower frequency-set -g performance, on bare metal"))
+        findings.append(
+            Finding(
+                "clock", "note", detail, "sudo cpupower frequency-set -g performance; a virtual machine cannot be fixed"
+            )
+        )
     return findings

@@ -116,7 +116,7 @@ def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
     return {
         "name": f"{config.model} x{config.width:g}" if config else type(loaded.model).__name__,
         "dataset": loaded.dataset_name,
-        "policy": {"name": gating.method, "options": gating.options} if gating is not None else {},
+        "method": {"name": gating.method, "options": gating.options} if gating is not None else {},
         "normalisation": {key: loaded.metadata[key] for key in ("mean", "std") if key in loaded.metadata},
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }

@@ -40,7 +40,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "about": {
             "target": manifest.target["name"],
             "created": manifest.created,
-            "policy": manifest.policy.get("name", ""),
+            "method": manifest.method.get("name", ""),
             "dataset": manifest.dataset,
             **_engines(manifest),
             "files": {name: entry.size for name, entry in manifest.files.items()},

@@ -45,7 +45,7 @@ def describe(path: Path, model: onnx.ModelProto, target: Target) -> Manifest:
         dataset=properties.get("dataset", ""),
         made_by=_package_versions(),
         device=fingerprint(),
-        policy=properties.get("policy", {}),
+        method=properties.get("method", {}),
         source={
             "onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "checkpoint_sha256": properties.get("checkpoint_sha256"),
