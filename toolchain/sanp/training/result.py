@@ -29,6 +29,6 @@ def check_budget(path: Path, cost: float, budget: float) -> None:
     """ValidationError if the network at `path` costs more than its budget and the tolerance; below is no fault."""
     if cost > budget + _TOLERANCE:
         raise ValidationError(
-            f"{path} was written and can be used, but it costs {cost:.1%} of the dense network on the test split, expected "
-            f"at most the budget of {budget:.1%} (and {100 * _TOLERANCE:.0f} points); train longer or raise the budget"
+            f"{path} was written and can be used, but it costs {cost:.1%} of the dense network on the test split, "
+            f"expected at most the budget of {budget:.1%} (and {100 * _TOLERANCE:.0f} points); train longer or raise the budget"
         )

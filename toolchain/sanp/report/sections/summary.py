@@ -59,7 +59,10 @@ def explanation(profile: Mapping[str, Any]) -> str:
     if ratios["overhead"] > 1 + _SAME:
         text += f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one: the overhead."
     else:
-        text += f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one. What lies below 1 comes from our kernels, not from the gates."
+        text += (
+            f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one: what is gained there "
+            "comes from our kernels, not from the gates."
+        )
     return text
 
 
