@@ -146,3 +146,38 @@ def test_as_a_module(pristine):
     command = [sys.executable, "-m", "sanp_runtime", "info", str(pristine)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.startswith("tiny:"), done.stderr
+
+
+@pytest.fixture
+def overflowing(tmp_path):
+    """Finite inputs whose logits are not: squares of them leave float32. The first sample is harmless."""
+    x = np.concatenate([tiny_net.samples(1), np.full((2, *tiny_net.samples(1).shape[1:]), 3e38, np.float32)])
+    np.save(tmp_path / "huge.npy", x)
+    return tmp_path / "huge.npy"
+
+
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_logits_that_are_not_finite_have_no_class(capsys, pristine, overflowing, tmp_path, json_flag):
+    output = tmp_path / "y.npz"
+    code, out, err = call(capsys, "run", pristine, "--plain", "--input", overflowing, "-o", output, *json_flag)
+    assert (code, out) == (2, "") and not output.exists(), "no class is printed and nothing is written"
+    assert "2 of 3 samples are NaN or infinite (sample 1, 2)" in err and err.count("\n") == 1
+
+
+def test_a_profile_of_logits_that_are_not_finite_is_refused(pristine, overflowing):
+    from sanp_runtime.engines.options import EngineOptions
+    from sanp_runtime.profile.profile import profile
+    from sanp_targets.errors import InputError
+
+    with pytest.raises(InputError, match="NaN or infinite"):
+        profile(pristine, EngineOptions(library=None), samples=np.load(overflowing), duration_s=0.01)
+
+
+def test_json_of_a_number_that_json_lacks_names_it():
+    from sanp_runtime.bundle.result_json import dumps
+    from sanp_targets.errors import InputError
+
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(InputError, match=rf"samples\[1\]\.macs is {value}"):
+            dumps({"name": "x", "samples": [{"macs": 1.0}, {"macs": value}]})
+    assert json.loads(dumps({"a": [1.5, None]})) == {"a": [1.5, None]}

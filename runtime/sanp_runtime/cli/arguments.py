@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any, Callable, Dict, Sequence
 
+from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.contract import GATED, VARIANTS
 from sanp_runtime.engines.options import BUNDLED, EngineOptions
 
@@ -41,4 +41,4 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
 
 def print_result(arguments: argparse.Namespace, row: Dict[str, Any], lines: Sequence[str]) -> None:
     """The JSON object if --json was given, else the lines."""
-    print(json.dumps(row, indent=1, allow_nan=False) if arguments.json else "\n".join(lines))
+    print(dumps(row) if arguments.json else "\n".join(lines))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.cli.arguments import add_command, add_engine_options, engine_options, print_result
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.profile.text import profile_lines, require_valid
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.bundle, engine_options(arguments), duration_s=arguments.duration, batch=arguments.batch
     ).to_json()
     if arguments.output is not None:
-        write_atomically(Path(arguments.output), json.dumps(result, indent=1, allow_nan=False).encode())
+        write_atomically(Path(arguments.output), dumps(result).encode())
     print_result(arguments, result, profile_lines(result))
     if not arguments.allow_invalid:
         require_valid(result)

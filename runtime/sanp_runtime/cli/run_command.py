@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> None:
     with load_bundle(bundle, arguments.variant, engine_options(arguments)) as engine:
         x = bundle.reference().x if arguments.input is None else _read_array(Path(arguments.input))
         result = engine(x)
+    classes, macs, dense = result.classes(), result.macs, bundle.manifest.dense_macs
     if arguments.output is not None:
         write_atomically(Path(arguments.output), _archive(result))
-    classes, macs, dense = result.logits.argmax(1), result.macs, bundle.manifest.dense_macs
     row = {"classes": classes.tolist(), "macs": macs.tolist(), "dense_macs": dense, "logits": result.logits.tolist()}
     lines = [f"{i}: class {c}, {m / dense:.1%} of the dense MACs" for i, (c, m) in enumerate(zip(classes, macs))]
     print_result(arguments, row, lines)

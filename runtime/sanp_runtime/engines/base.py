@@ -19,7 +19,7 @@ from sanp_runtime.measure.node_times import NodeTime
 from sanp_runtime.measure.timing import Measurement, measure
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network.layers import Layer
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, InputError
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,18 @@ class Result:
     logits: np.ndarray
     gates: Dict[str, np.ndarray]
     layers: Tuple[Layer, ...] = field(repr=False, default=())
+
+    def classes(self) -> np.ndarray:
+        """The class of each sample, int64 [N]; InputError naming the samples whose logits are not finite."""
+        bad = np.flatnonzero(~np.isfinite(self.logits).all(axis=1))
+        if bad.size:
+            shown = ", ".join(map(str, bad[:10])) + (" and others" if bad.size > 10 else "")
+            raise InputError(
+                f"the logits of {bad.size} of {len(self.logits)} samples are NaN or infinite (sample {shown}), so they "
+                "have no class, expected finite ones; normalise the input as the manifest says, and if the samples of "
+                "the bundle do this too, compile it again from a network with finite answers"
+            )
+        return self.logits.argmax(axis=1)
 
     @property
     def macs(self) -> np.ndarray:

@@ -264,3 +264,17 @@ def test_every_option_has_a_description():
     assert all(field.description for field in TrainSettings.model_fields.values())
     for name in METHODS:
         assert all(field.description for field in find(name).Settings.model_fields.values())
+
+
+def test_metrics_are_json_whatever_the_numbers(tmp_path):
+    from sanp.training.progress import Journal
+
+    with Journal(tmp_path, show=False) as journal:
+        journal.epoch({"stage": "joint", "epoch": 1, "loss": float("nan"), "cost": 0.5})
+        journal.epoch({"stage": "joint", "epoch": 2, "loss": float("inf"), "cost": 0.5})
+
+    def refused(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    rows = [json.loads(line, parse_constant=refused) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["loss"] for row in rows] == [None, None] and rows[0]["cost"] == 0.5

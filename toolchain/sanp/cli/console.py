@@ -8,7 +8,6 @@ minutes must not end in an encoding error on its multiplication sign.
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from sanp_runtime.bundle.result_json import dumps
 
 # Without a terminal rich assumes 80 columns and cuts tables; a pipe or a log file has no width.
 _PIPE_WIDTH = 200
@@ -52,7 +53,7 @@ def verdicts(line: str) -> Text:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, nothing else."""
-    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+    print(dumps(value, indent=2, default=str))
 
 
 def table(title: str | None, columns: list[tuple[str, str]], rows: list[list[str]]) -> Table:

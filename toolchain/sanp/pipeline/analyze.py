@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from sanp.pipeline.export import test_samples
 from sanp.pipeline.outputs import check_outputs
 from sanp.settings.analyze import AnalyzeSettings
 from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.result_json import dumps
 
 
 def analyze_checkpoint(
@@ -32,6 +32,6 @@ def analyze_checkpoint(
     analysis = analyze(loaded.model, images, labels, class_names=names)
     written: list[Path] = []
     if folder is not None:
-        write_atomically(folder / "analysis.json", json.dumps(analysis.to_json(), indent=1).encode())
+        write_atomically(folder / "analysis.json", dumps(analysis.to_json()).encode())
         written = [folder / "analysis.json", *save_figures(analysis, folder)]
     return analysis, written

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
+from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import SanpError
 from sanp_targets.targets import TARGETS, Target, host_arch
@@ -74,6 +75,7 @@ def _kernels() -> str:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    check_shared_object(find_library())
     options.register_custom_ops_library(str(find_library()))
     return f"library registers with ONNX Runtime {onnxruntime.__version__}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sanp.report.sections import summary
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
@@ -38,7 +38,7 @@ def profile_bundle(
         batch=chosen.batch,
     ).to_json()
     if output is not None:
-        write_atomically(output, json.dumps(result, indent=1, allow_nan=False).encode())
+        write_atomically(output, dumps(result).encode())
     return result
 
 

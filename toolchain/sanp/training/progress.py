@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,18 +51,24 @@ class Journal:
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Make metrics.jsonl hold exactly these rows: a killed run may have written epochs that are trained again."""
         if self._path is not None:
-            self._path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            self._path.write_text("".join(_line(row) for row in rows), encoding="utf-8")
 
     def epoch(self, row: dict[str, Any]) -> None:
         """Append a row; numbers also go to TensorBoard under the stage's name."""
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(_line(row))
         if self._board is None:
             return
         for key, value in row.items():
             if isinstance(value, float):
                 self._board.add_scalar(f"{row['stage']}/{key}", value, row["epoch"])
+
+
+def _line(row: dict[str, Any]) -> str:
+    """One line of JSON; a number that is not finite is null, because JSON has no such number."""
+    finite = {key: None if isinstance(item, float) and not math.isfinite(item) else item for key, item in row.items()}
+    return json.dumps(finite, allow_nan=False) + "\n"
 
 
 def _summary_writer(folder: Path) -> Any:

@@ -8,6 +8,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from sanp_runtime.bundle.reader import PathLike
 from sanp_runtime.contract import LIBRARY_FILE
+from sanp_runtime.engines.shared_object import open_shared_object
 from sanp_targets.errors import ConfigError, TargetError
 
 AUTO = "auto"
@@ -32,7 +33,7 @@ def find_library() -> Path:
 class OpLibrary:
     """An opened operator library. It holds no settings: a session brings its own, see `session_entries`.
 
-    Raises TargetError if the file is missing, was built for another machine, or is not an operator library.
+    Raises TargetError if the file is missing, damaged, was built for another machine, or is not an operator library.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -40,7 +41,7 @@ class OpLibrary:
         if not self.path.is_file():
             raise TargetError(f"{self.path}: does not exist, expected an operator library such as {LIBRARY_FILE}")
         try:
-            self._handle = ctypes.CDLL(str(self.path))
+            self._handle = open_shared_object(self.path)
             for name in ("sanp_ops_version", "sanp_ops_isa"):
                 getattr(self._handle, name).restype = ctypes.c_char_p
                 getattr(self._handle, name).argtypes = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_targets.errors import InputError, TargetError
 
 PROVIDER = "CPUExecutionProvider"
@@ -53,6 +54,7 @@ def open_session(
     for key, value in (entries or {}).items():
         options.add_session_config_entry(key, value)
     if library is not None:
+        check_shared_object(library)
         try:
             options.register_custom_ops_library(str(library))
         except Exception as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from sanp_runtime.contract import PLUGIN_FILE
+from sanp_runtime.engines.shared_object import open_shared_object
 from sanp_targets.errors import InputError, TargetError
 
 _OPERATORS = 2
@@ -25,7 +26,9 @@ def load_plugin(path: Path) -> None:
     """
     key = path.resolve()
     try:
-        library = _LOADED.setdefault(key, ctypes.CDLL(str(key), mode=ctypes.RTLD_GLOBAL))
+        if key not in _LOADED:
+            _LOADED[key] = open_shared_object(key, mode=ctypes.RTLD_GLOBAL)
+        library = _LOADED[key]
         register = library.sanp_trt_register
     except (OSError, AttributeError) as error:
         raise TargetError(

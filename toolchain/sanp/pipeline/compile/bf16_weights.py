@@ -105,6 +105,13 @@ def _relative_rms(before: np.ndarray, after: np.ndarray) -> float:
 
 def _difference(before: onnx.ModelProto, after: onnx.ModelProto, x: np.ndarray) -> dict[str, Any]:
     (first, first_gates), (second, second_gates) = _run(before, x), _run(after, x)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        when = "after" if np.isfinite(first).all() else "before"
+        raise ConfigError(
+            f"the logits on the samples of the model are NaN or infinite {when} its weights are rounded, expected "
+            "finite ones; "
+            + ("leave out --bf16-weights" if when == "after" else "export the network again with finite answers")
+        )
     return {
         "samples": len(x),
         "largest_logit": float(np.abs(first).max()),
