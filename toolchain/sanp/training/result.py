@@ -30,5 +30,6 @@ def check_budget(path: Path, cost: float, budget: float) -> None:
     if cost > budget + _TOLERANCE:
         raise ValidationError(
             f"{path} was written and can be used, but it costs {cost:.1%} of the dense network on the test split, "
-            f"expected at most the budget of {budget:.1%} (and {100 * _TOLERANCE:.0f} points); train longer or raise the budget"
+            f"expected at most the budget of {budget:.1%} (and {100 * _TOLERANCE:.0f} points); "
+            "train longer or raise the budget"
         )
