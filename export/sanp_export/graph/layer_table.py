@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import GATE_W1, SCALE, WEIGHT, X, constant, layer_of
@@ -46,19 +49,28 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
         groups=groups,
         gated=gated,
         gate_hidden=_gate_hidden(node) if gated else 0,
-        head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_last(node),
+        head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_head(node),
         support=trace.of(node.inputs[X]),
     )
 
 
 def _linear_row(node: gs.Node, shape: tuple[int, ...], trace: SupportTrace) -> Layer:
-    """A linear layer is a 1x1 convolution on a 1x1 map; a flattened larger map counts as dense."""
+    """A 1x1 convolution on as many positions as it has rows; features beyond axis 1 are not channels, so dense."""
     transposed = bool(node.attrs.get("transB", 0))
     c_out, c_in = (shape[0], shape[1]) if transposed else (shape[1], shape[0])
-    support = trace.of(node.inputs[X])
-    if isinstance(support, Dense):
+    support, out = trace.of(node.inputs[X]), list(node.outputs[0].shape or [])
+    if isinstance(support, Dense) or len(out) > 2:
         support = Dense(int(c_in))
-    return Layer(_module_name(node), int(c_in), int(c_out), (1, 1), head=_is_last(node), support=support)
+    positions = math.prod(map(_per_sample, out[:-1]))
+    head = positions == 1 and _is_head(node)
+    return Layer(_module_name(node), int(c_in), int(c_out), (positions, 1), head=head, support=support)
+
+
+def _per_sample(size: int | str) -> int:
+    """What an axis has for every sample: 1 for the batch "N", 196 for "196*N", else its size."""
+    if isinstance(size, int):
+        return size
+    return math.prod(int(factor) for factor in re.findall(r"\d+", size)) if "*" in size else 1
 
 
 def _module_name(node: gs.Node) -> str:
@@ -73,12 +85,12 @@ def _gate_hidden(conv: gs.Node) -> int:
     return int(gate.inputs[GATE_W1].shape[0]) if gate is not None and gate.op == CHANNEL_GATE else 0
 
 
-def _is_last(node: gs.Node) -> bool:
-    """True if no other convolution or linear layer follows: the classifier."""
+def _is_head(node: gs.Node) -> bool:
+    """True if no gated layer follows."""
     pending, seen = list(node.outputs), set()
     while pending:
         for consumer in pending.pop().outputs:
-            if consumer.op in (GATED_CONV, "Conv", "Gemm", "MatMul"):
+            if consumer.op == GATED_CONV:
                 return False
             if id(consumer) not in seen:
                 seen.add(id(consumer))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sanp import checkpoint, data
 from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.reference import pytorch_answers
+from sanp.pipeline.same_layers import check_same_layers
 from sanp.settings.export import ExportSettings
 from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
@@ -62,8 +63,9 @@ def export(
     spread evenly over the test split, go into the answers file, 0 for none; a bundle needs them for its self-test and
     for profiling on real data. For a network of your own pass `example_input` [N, C, H, W] and, for the answers,
     `images` (float32, normalised) and `labels` (int64).
-    Raises InputError for a damaged checkpoint, ExportError for a network that cannot be exported, ConfigError for a
-    folder that cannot be written, and for a model that exists, unless `replace`.
+    Raises InputError for a damaged checkpoint, ExportError for a network that cannot be exported or whose layers are
+    not counted alike by training and in the file, ConfigError for a folder that cannot be written, and for a model
+    that exists, unless `replace`.
     """
     path, chosen = Path(path), ExportSettings.chosen(settings, keywords)
     if path.suffix != ".onnx":
@@ -139,6 +141,7 @@ def _write(
         "reference_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
     }
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
+    check_same_layers(model, example.cpu(), model_file.layers_of(proto))
     if content is not None:
         write_atomically(beside, content)
     model_file.write(proto, path)

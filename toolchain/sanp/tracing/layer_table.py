@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
+from dataclasses import replace
+
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
@@ -12,64 +16,139 @@ from sanp.tracing.trace import first_input, shape_of
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.support import Dense, Support
 
+_CONV_CALLS: tuple[object, ...] = (F.conv2d, torch.conv2d)
+_PRODUCT_CALLS: tuple[object, ...] = (torch.matmul, operator.matmul)
+
 
 def layer_table(traced: fx.GraphModule) -> tuple[Layer, ...]:
     """Rows for every convolution and linear layer of a traced network, in execution order.
 
-    A head is an ungated layer on a 1x1 map after the last gated one.
+    A layer is a module, or a functional call whose weights do not depend on the network's input. A head is an ungated
+    layer on a 1x1 map that no gated layer follows.
     """
     support = supports(traced)
     rows: list[Layer] = []
+    gated_after = _followed_by_gates(traced)
     for node in traced.graph.nodes:
-        module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(module, (GatedLayer, nn.Conv2d, nn.Linear)):
-            continue
-        shape = shape_of(node)
-        assert shape is not None
-        source = first_input(node)
-        if isinstance(module, nn.Linear) and len(shape) != 2:
-            reads: Support = Dense(module.in_features)  # features are not on the channel axis
-        else:
-            reads = support[source]
-        rows.append(_row(str(node.target), module, shape, reads))
-    last_gated = max((index for index, row in enumerate(rows) if row.gated), default=-1)
-    return tuple(
-        Layer(**{**row.__dict__, "head": index > last_gated and row.out_hw == (1, 1)}) for index, row in enumerate(rows)
-    )
+        for row in _rows(traced, node, support):
+            head = not row.gated and row.out_hw == (1, 1) and node not in gated_after
+            rows.append(replace(row, head=head))
+    return tuple(rows)
 
 
-def _row(name: str, module: nn.Module, shape: tuple[int, ...], support: Support) -> Layer:
+def _rows(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support]) -> tuple[Layer, ...]:
+    if _is_self_attention(traced, node):
+        return _attention(traced, node)
+    row = _row(traced, node, support)
+    return () if row is None else (row,)
+
+
+def _row(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support]) -> Layer | None:
+    shape = shape_of(node)
+    if shape is None:
+        return None
+    name, reads = str(node.target), support.get(first_input(node))
+    module = traced.get_submodule(name) if node.op == "call_module" else None
     if isinstance(module, nn.Linear):
-        positions = 1
-        for size in shape[1:-1]:
-            positions *= size
-        return Layer(name, module.in_features, module.out_features, (positions, 1), support=support)
-    gated = isinstance(module, GatedLayer)
-    conv = module.conv if isinstance(module, GatedLayer) else module
-    assert isinstance(conv, nn.Conv2d)
-    return Layer(
-        name,
-        conv.in_channels,
-        conv.out_channels,
-        (shape[2], shape[3]),
-        kernel=(conv.kernel_size[0], conv.kernel_size[1]),
-        groups=conv.groups,
-        gated=gated,
-        gate_hidden=module.gate_hidden if isinstance(module, GatedLayer) else 0,
-        support=support,
+        return _linear(name, (module.out_features, module.in_features), shape, reads)
+    if isinstance(module, GatedLayer):
+        row = _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)
+        return replace(row, gated=True, gate_hidden=module.gate_hidden)
+    if isinstance(module, nn.Conv2d):
+        return _convolution(name, module.weight.shape, module.groups, shape, reads)
+    weight = _weight_of_call(node)
+    sizes = shape_of(weight)
+    if weight is None or sizes is None:
+        return None
+    name = str(weight.target).removesuffix(".weight") if weight.op == "get_attr" else node.name
+    if node.target in _CONV_CALLS:
+        groups = node.kwargs.get("groups", node.args[6] if len(node.args) > 6 else 1)
+        assert isinstance(groups, int)
+        return _convolution(name, sizes, groups, shape, reads)
+    return _linear(name, sizes if node.target is F.linear else sizes[::-1], shape, reads)
+
+
+def _convolution(
+    name: str, weight: tuple[int, ...], groups: int, shape: tuple[int, ...], reads: Support | None
+) -> Layer:
+    c_in = weight[1] * groups
+    kernel, out_hw = (int(weight[2]), int(weight[3])), (int(shape[2]), int(shape[3]))
+    return Layer(name, c_in, weight[0], out_hw, kernel, groups, support=reads or Dense(c_in))
+
+
+def _linear(name: str, weight: tuple[int, ...], shape: tuple[int, ...], reads: Support | None) -> Layer:
+    """A 1x1 convolution on as many positions as it has rows; features beyond axis 1 are not channels, so dense."""
+    c_out, c_in = weight
+    support = reads if reads is not None and len(shape) == 2 else Dense(c_in)
+    return Layer(name, c_in, c_out, (math.prod(shape[1:-1]), 1), support=support)
+
+
+def _is_self_attention(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether queries, keys and values are one tensor, so that they are one projection."""
+    module = traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return isinstance(module, nn.MultiheadAttention) and len(node.args) >= 3 and len(set(node.args[:3])) == 1
+
+
+def _attention(traced: fx.GraphModule, node: fx.Node) -> tuple[Layer, ...]:
+    """The two projections of a self-attention; products of activations are not counted, as everywhere."""
+    module, shape = traced.get_submodule(str(node.target)), shape_of(node.args[0])
+    assert isinstance(module, nn.MultiheadAttention) and shape is not None
+    width, length = module.embed_dim, shape[1] if module.batch_first else shape[0]
+    return tuple(
+        _linear(f"{node.target}.{part}", (times * width, width), (1, length, width), None)
+        for part, times in (("in_proj", 3), ("out_proj", 1))
     )
+
+
+def _weight_of_call(node: fx.Node) -> fx.Node | None:
+    """The weights of a functional convolution or linear layer; None for another call and for weights of the input."""
+    if node.op != "call_function" or not (node.target in _CONV_CALLS or node.target in (F.linear, *_PRODUCT_CALLS)):
+        return None
+    weight = node.kwargs.get("weight", node.args[1] if len(node.args) > 1 else None)
+    sizes = shape_of(weight)
+    if not isinstance(weight, fx.Node) or sizes is None or len(sizes) != (4 if node.target in _CONV_CALLS else 2):
+        return None
+    pending, seen = [weight], {weight}
+    while pending:
+        current = pending.pop()
+        if current.op == "placeholder":
+            return None
+        fresh = [item for item in current.all_input_nodes if item not in seen]
+        seen.update(fresh)
+        pending.extend(fresh)
+    return weight
+
+
+def _followed_by_gates(traced: fx.GraphModule) -> set[fx.Node]:
+    """Nodes on a path to a gated layer."""
+    found: set[fx.Node] = set()
+    for node in reversed(traced.graph.nodes):
+        gated = node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), GatedLayer)
+        if gated or node in found:
+            found.update(node.all_input_nodes)
+    return found
 
 
 _UNCOUNTED_MODULES = (nn.Conv1d, nn.Conv3d, nn.ConvTranspose2d, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
-_UNCOUNTED_CALLS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose2d, F.linear, torch.matmul, torch.bmm, torch.einsum)
+_UNCOUNTED_CALLS = (
+    *_CONV_CALLS,
+    *_PRODUCT_CALLS,
+    F.linear,
+    F.conv1d,
+    F.conv3d,
+    F.conv_transpose2d,
+    torch.bmm,
+    torch.einsum,
+)
 
 
 def uncounted(traced: fx.GraphModule) -> tuple[str, ...]:
-    """Nodes with weights that a layer table does not know: transposed and 1-d convolutions, functional calls."""
+    """Nodes with weights that a layer table does not know: transposed and 1-d convolutions, products of activations."""
     return tuple(node.name for node in traced.graph.nodes if _is_uncounted(traced, node))
 
 
 def _is_uncounted(traced: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return isinstance(traced.get_submodule(str(node.target)), _UNCOUNTED_MODULES)
-    return node.op == "call_function" and node.target in _UNCOUNTED_CALLS
+        module = traced.get_submodule(str(node.target))
+        return isinstance(module, _UNCOUNTED_MODULES) and not _is_self_attention(traced, node)
+    return node.op == "call_function" and node.target in _UNCOUNTED_CALLS and _weight_of_call(node) is None
