@@ -24,19 +24,20 @@ from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Reports of the levels; `proof` is None where plain ONNX Runtime was asked for."""
+    """Reports of the levels; `proof` is None where plain ONNX Runtime was asked for. bundle: its name and digest."""
 
     replay: ReplayReport
     gates: GateReport
     task: TaskReport
     proof: Optional[Proof]
     samples: int
+    bundle: Mapping[str, str]
 
     @property
     def passed(self) -> bool:
@@ -65,6 +66,7 @@ class Validation:
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "validation",
+            "bundle": dict(self.bundle),
             "passed": self.passed,
             "samples": self.samples,
             "L0": self.replay.to_json(),
@@ -101,6 +103,7 @@ def compare(
         task=task_check(reference, own.logits, relative=relative, max_drop=max_drop),
         proof=proof,
         samples=len(reference),
+        bundle={"name": bundle.manifest.name, "digest": bundle.digest()},
     )
 
 

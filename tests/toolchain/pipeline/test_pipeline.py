@@ -12,11 +12,14 @@ import torch
 import sanp
 from sanp import checkpoint, models
 from sanp.cost.tracker import CostTracker
+from sanp.gating import gated_layers
 from sanp.pipeline.compile import job as compiling
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export, reference_path
 from sanp.pipeline.inspect import inspect
+from sanp.pipeline.profile import profile_bundle
 from sanp.pipeline.reference import pytorch_answers
+from sanp.pipeline.report import report_bundle
 from sanp.pipeline.validate import validate
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime import load
@@ -215,3 +218,52 @@ def test_exporting_leaves_the_callers_network_alone_and_checks_what_it_gets(tmp_
         export(network, tmp_path / "one.onnx", example_input=example[0])
     with pytest.raises(ConfigError, match="images have shape"):
         export(network, tmp_path / "two.onnx", example_input=example, images=np.zeros((2, 3, 9, 9)), labels=np.zeros(2))
+
+
+class _Overflowing(torch.nn.Module):
+    """Leaves float32."""
+
+    def forward(self, x):
+        return x * 3e38 * 3e38
+
+
+def _diverged(trained, *, gates: bool):
+    """A network whose first gate or whose logits leave float32, although every parameter is finite."""
+    network = checkpoint.load(trained).model
+    if not gates:
+        return torch.nn.Sequential(network, _Overflowing())
+    first = next(iter(gated_layers(network).values()))
+    with torch.no_grad():
+        first.gate.net.fc1.weight.fill_(3e38)
+        first.gate.net.fc1.bias.fill_(3e38)
+    return network
+
+
+@pytest.mark.parametrize(("gates", "words"), [(True, "the gate of layer"), (False, "the network's logits")])
+def test_answers_that_are_not_finite_are_refused_at_export(trained, tmp_path, gates, words):
+    example = checkpoint.load(trained).example_input
+    network = _diverged(trained, gates=gates)
+    images, labels = torch.rand(3, *example.shape[1:]).numpy(), np.zeros(3, np.int64)
+    path = tmp_path / "model.onnx"
+    with pytest.raises(InputError, match=rf"{words}.* NaN or infinite for . of 3 samples.*train the network again"):
+        export(network, path, example_input=example, images=images, labels=labels)
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+    with pytest.raises(ExportError, match="answers its example input with NaN or infinite logits"):
+        export(network, path, example_input=torch.rand_like(example))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_takes_results_of_its_own_bundle_only(trained, tmp_path):
+    for name, samples in (("a", 4), ("b", 5)):
+        export(trained, tmp_path / f"{name}.onnx", samples=samples)
+        compile_model(tmp_path / f"{name}.onnx", tmp_path / f"{name}.sanp")
+    profile = profile_bundle(tmp_path / "a.sanp", output=tmp_path / "profile.json", duration=0.05)
+    checked = validate(tmp_path / "a.sanp", trained, limit=8).to_json()
+    (tmp_path / "validation.json").write_text(json.dumps(checked))
+    given = {"profile": tmp_path / "profile.json", "validation": tmp_path / "validation.json"}
+    assert report_bundle(tmp_path / "a.sanp", tmp_path / "page", **given).is_file()
+    for what, path in given.items():
+        words = f"the {what} is of the bundle .*{profile['bundle']['digest'][:12]}.*b.sanp"
+        with pytest.raises(InputError, match=words):
+            report_bundle(tmp_path / "b.sanp", tmp_path / "other", **{what: path})
+    assert not (tmp_path / "other").exists()

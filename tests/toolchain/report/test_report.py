@@ -177,6 +177,18 @@ def test_one_sample_and_one_call(results, tmp_path):
         lambda results: results["profile"]["ratios"].update(measured="fast"),
         lambda results: results["profile"].update(layers=[]),
         lambda results: results["validation"].pop("L1"),
+        lambda results: results["profile"].update(samples=[]),
+        lambda results: results["profile"].update(variants={}),
+        lambda results: results["profile"]["variants"]["gated"]["latency"].update(values=[]),
+        lambda results: results.update(profile={"kind": "profile", "schema_version": 2}),
+        lambda results: results.update(validation=results["profile"]),
+        lambda results: results.update(profile=results["validation"]),
+        lambda results: results.update(training=results["profile"]),
+        lambda results: results.update(training=results["validation"]),
+        lambda results: results.update(training={"hello": 1}),
+        lambda results: results["training"].update(cost=float("nan")),
+        lambda results: results["training"].update(accuracy="high"),
+        lambda results: results["training"].update(config=[1]),
     ],
 )
 def test_results_of_something_else(results, tmp_path, change):
@@ -186,7 +198,7 @@ def test_results_of_something_else(results, tmp_path, change):
     assert not (tmp_path / "out").exists(), "nothing half-written"
 
 
-@pytest.mark.parametrize(("part", "cure"), [("profile", "measure the bundle again"), ("validation", "sanp validate")])
+@pytest.mark.parametrize(("part", "cure"), [("profile", "measure the bundle with"), ("validation", "sanp validate")])
 def test_results_of_an_older_version_say_what_to_do(results, tmp_path, part, cure):
     results[part]["schema_version"] = 1
     with pytest.raises(InputError, match=f"the {part} has schema version 1.*another version of the toolchain.*{cure}"):

@@ -48,6 +48,7 @@ def train(
 
     result = run(settings, output=output, resume=resume, replace=replace)
     summary = {
+        "kind": "training",
         "checkpoint": str(result.checkpoint),
         "dense_accuracy": result.dense_accuracy,
         "accuracy": result.accuracy,

@@ -50,6 +50,7 @@ def demo(
     profile = profile_bundle(bundle.path, output=folder / "profile.json", duration=duration, replace=replace)
     results = {
         "training": {
+            "kind": "training",
             "dense_accuracy": trained.dense_accuracy,
             "accuracy": trained.accuracy,
             "cost": trained.cost,

@@ -25,7 +25,7 @@ from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, ExportError
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def export(
     spread evenly over the test split, go into the answers file, 0 for none; a bundle needs them for its self-test and
     for profiling on real data. For a network of your own pass `example_input` [N, C, H, W] and, for the answers,
     `images` (float32, normalised) and `labels` (int64).
-    Raises InputError for a damaged checkpoint, ExportError for a network that cannot be exported or whose layers are
-    not counted alike by training and in the file, ConfigError for a folder that cannot be written, and for a model
-    that exists, unless `replace`.
+    Raises InputError for a damaged checkpoint or answers that are not finite, ExportError for a network that cannot be
+    exported, answers its example with NaN, or whose layers are not counted alike by training and in the file,
+    ConfigError for a folder that cannot be written, and for a model that exists, unless `replace`.
     """
     path, chosen = Path(path), ExportSettings.chosen(settings, keywords)
     if path.suffix != ".onnx":
@@ -149,7 +149,7 @@ def _write(
 
 
 def _classes(model: nn.Module, example: Tensor) -> int:
-    """Width of the logits; ConfigError for a network or an example that a bundle cannot describe."""
+    """Width of the logits; ConfigError for a network that a bundle cannot describe, ExportError for NaN as answers."""
     check_example(example)
     with torch.no_grad():
         logits = model.cpu().eval()(example.cpu())
@@ -158,5 +158,10 @@ def _classes(model: nn.Module, example: Tensor) -> int:
         raise ConfigError(
             f"{type(model).__name__} returns {found}, expected one tensor of logits [N, classes]; "
             "wrap the network, or export it without a bundle through sanp_export.exporter.export"
+        )
+    if torch.isfinite(example).all() and not torch.isfinite(logits).all():
+        raise ExportError(
+            f"{type(model).__name__} answers its example input with NaN or infinite logits, expected finite ones; "
+            "the network comes from a diverged run or the example is not normalised: train again, or pass real samples"
         )
     return int(logits.shape[1])

@@ -1,4 +1,4 @@
-"""PyTorch's answers: what every engine is compared with."""
+"""PyTorch's answers: what every engine is compared with, and therefore finite."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sanp.gating import GatedConv, gated_layers
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
+from sanp_targets.errors import InputError
 
 
 def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int = 128) -> Reference:
@@ -16,6 +17,7 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, ba
 
     The margin of a channel is the signed distance of its saliency from the bound that it must exceed (the threshold,
     and for top-k gates the k+1-th largest): positive = open. Static gates decide nothing per sample and have no margin.
+    Raises InputError naming the first layer with a gate that is not finite, or the samples without finite logits.
     """
     model = model.cpu().eval()
     layers = gated_layers(model)
@@ -31,13 +33,34 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, ba
                 gate = specs[name]
                 if isinstance(gate, SpmGate):
                     margins[name].append(_margin(layer, gate))
-    return Reference(
+    answers = Reference(
         x=np.ascontiguousarray(images, dtype=np.float32),
         labels=np.ascontiguousarray(labels, dtype=np.int64),
         logits=torch.cat(logits).numpy(),
         scales={name: torch.cat(parts).numpy() for name, parts in scales.items()},
         saliency={name: torch.cat(parts).numpy() for name, parts in margins.items()},
     )
+    _check_finite(answers)
+    return answers
+
+
+def _check_finite(answers: Reference) -> None:
+    """Layers in their order first: a gate that is not finite is the cause of what follows it."""
+    found = [(f"the gate of layer {name!r}", value) for name, value in _gates(answers)]
+    for what, value in (*found, ("the network's logits", answers.logits)):
+        bad = np.flatnonzero(~np.isfinite(value).all(axis=1))
+        if bad.size:
+            raise InputError(
+                f"{what} is NaN or infinite for {bad.size} of {len(value)} samples (first is sample {bad[0]}), "
+                "expected finite answers to compare an engine with; train the network again with a smaller learning "
+                "rate, or check that the images are finite and normalised"
+            )
+
+
+def _gates(answers: Reference) -> list[tuple[str, np.ndarray]]:
+    """Scales and margins, layer by layer."""
+    tables = (answers.scales, answers.saliency)
+    return [(name, table[name]) for name in answers.scales for table in tables if name in table]
 
 
 def _margin(layer: GatedConv, gate: SpmGate) -> Tensor:

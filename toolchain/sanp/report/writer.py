@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sanp.report.checks import check_results
 from sanp.report.page import render
 from sanp_runtime.bundle.files import write_atomically
-from sanp_runtime.profile.results import SCHEMA_VERSION as PROFILE_SCHEMA
-from sanp_runtime.validate.validation import SCHEMA_VERSION as VALIDATION_SCHEMA
 from sanp_targets.errors import InputError
 
 PAGE, DATA = "report.html", "report.json"
@@ -24,7 +23,7 @@ def write_report(results: Mapping[str, Any], folder: str | Path) -> Path:
     another schema or with a field missing, ConfigError if the folder cannot be written or Jinja2 is not installed.
     """
     content = {key: results.get(key) for key in ("training", "validation", "profile", "bundle")}
-    _check(content)
+    check_results(content)
     try:
         data = json.dumps(content, indent=1, allow_nan=False)
         page = render(content)
@@ -37,23 +36,3 @@ def write_report(results: Mapping[str, Any], folder: str | Path) -> Path:
     write_atomically(target / DATA, data.encode())
     write_atomically(target / PAGE, page.encode())
     return target / PAGE
-
-
-def _check(results: Mapping[str, Any]) -> None:
-    profile, bundle = results["profile"], results["bundle"]
-    if not isinstance(profile, Mapping) or profile.get("kind") != "profile":
-        raise InputError("the results hold no profile, expected the JSON of `sanp profile`; measure the bundle first")
-    _check_schema("profile", profile, PROFILE_SCHEMA, "measure the bundle again with `sanp profile`")
-    if results["validation"] is not None:
-        _check_schema("validation", results["validation"], VALIDATION_SCHEMA, "run `sanp validate --json` again")
-    if not isinstance(bundle, Mapping) or not isinstance(bundle.get("name"), str):
-        raise InputError("the results hold no bundle manifest, expected the content of manifest.json; compile again")
-
-
-def _check_schema(what: str, row: Any, expected: int, cure: str) -> None:
-    found = row.get("schema_version") if isinstance(row, Mapping) else None
-    if found != expected:
-        raise InputError(
-            f"the {what} has schema version {found!r}, expected {expected}: it was made by another version of the "
-            f"toolchain; {cure}"
-        )
