@@ -10,6 +10,23 @@ import onnx_graphsurgeon as gs
 from sanp_export.graph.patterns import SCALE, gated_convs, layer_of
 from sanp_runtime.network.support import AnyOf, Dense, Gate, Support
 
+_PREFIX = "sanp.active/"
+_ROWS = "active_N"
+
+
+def name_rows(graph: gs.Graph) -> None:
+    """Give every sum of scales whose rows are not those of the batch a row dimension of its own name.
+
+    Gates that masks decide have one row or one for each sample. ONNX Runtime shares buffers between tensors whose
+    dimensions have one name, and fails where one of them then has a single row and the other one for each sample.
+    """
+    batch = (graph.inputs[0].shape[0], _ROWS)
+    for node in graph.nodes:
+        if node.op == "Add" and node.name.startswith(_PREFIX):
+            output = node.outputs[0]
+            if any(item.shape is None or item.shape[0] not in batch for item in node.inputs):
+                output.shape = [f"{output.name}.N", output.shape[1]]
+
 
 class ActiveTensors:
     """Turns supports into tensors [N or 1, C] whose nonzero entries are the active channels."""
@@ -67,8 +84,8 @@ class ActiveTensors:
         dtype: type = np.float32,
     ) -> gs.Tensor:
         """Append one standard node and return its output, of shape [active_N, channels] if channels are given."""
-        name = f"sanp.active/{len(self._graph.nodes)}"
-        shape = ["active_N", channels] if channels is not None else None
+        name = f"{_PREFIX}{len(self._graph.nodes)}"
+        shape = [_ROWS, channels] if channels is not None else None
         output = gs.Variable(name, dtype, shape)
         self._graph.nodes.append(gs.Node(op, name, dict(attributes or {}), inputs, [output]))
         return output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.active_tensors import ActiveTensors
+from sanp_export.graph.active_tensors import ActiveTensors, name_rows
 from sanp_export.graph.patterns import IN_ACTIVE, X, gated_convs
 from sanp_export.graph.trace_support import SupportTrace
 from sanp_runtime.network.support import Dense
@@ -29,4 +29,5 @@ def connect_active(graph: gs.Graph) -> int:
         if not isinstance(support, Dense):
             conv.inputs[IN_ACTIVE] = active.build(support)
             changes += 1
+    name_rows(graph)
     return changes

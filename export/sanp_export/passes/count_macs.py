@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.active_tensors import ActiveTensors
+from sanp_export.graph.active_tensors import ActiveTensors, name_rows
 from sanp_runtime.contract import MACS
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import layer_cost
@@ -39,6 +39,7 @@ def count_macs(graph: gs.Graph, layers: Sequence[Layer]) -> int:
     output = gs.Variable(MACS, np.float32, ["N"])
     graph.nodes.append(gs.Node("Expand", "macs", inputs=[total, shape], outputs=[output]))
     graph.outputs.append(output)
+    name_rows(graph)
     return 1
 
 

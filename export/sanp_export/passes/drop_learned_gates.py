@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.active_tensors import name_rows
 from sanp_export.graph.gates import MASK, emit_mask_gate, static_scale
 from sanp_export.graph.patterns import GATE_BIAS, GATE_MASK, channel_gates, gated_convs, layer_of
 
@@ -27,4 +28,5 @@ def drop_learned_gates(graph: gs.Graph) -> int:
             static.op = "Identity"
             static.inputs = [static.inputs[MASK]]
             changes += 1
+    name_rows(graph)
     return changes
