@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from sanp_targets.processor import frequency_policies, is_virtual, processor
 from sanp_targets.pseudo_files import Root, read
+from sanp_targets.sensors.quota import cpu_limit
 
 
 def fingerprint(root: Root = "/") -> Dict[str, Any]:
@@ -22,6 +23,7 @@ def fingerprint(root: Root = "/") -> Dict[str, Any]:
         **processor(root),
         "memory_mb": _memory_mb(root),
         "affinity": affinity(),
+        "cpu_limit": cpu_limit(root),
         "governor": "+".join(governors) or None,
         "frequency": policies,
         "power_mode": read(root, "var/lib/nvpmodel/status"),

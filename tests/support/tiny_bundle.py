@@ -33,7 +33,7 @@ def make_manifest() -> Manifest:
         dense_macs=dense_macs(tiny_net.LAYERS),
         classes=tiny_net.CLASSES,
         dataset="random",
-        policy={"kind": "threshold", "threshold": tiny_net.THRESHOLD},
+        method={"kind": "threshold", "threshold": tiny_net.THRESHOLD},
     )
 
 

@@ -146,4 +146,9 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
 
 def write(model: onnx.ModelProto, path: Path) -> None:
     """Write a model so that the path holds either the old file or the complete new one; ConfigError if it cannot."""
-    write_atomically(Path(path), model.SerializeToString(deterministic=True))
+    write_atomically(Path(path), dumps(model))
+
+
+def dumps(model: onnx.ModelProto) -> bytes:
+    """The content of the file; equal models give equal bytes."""
+    return bytes(model.SerializeToString(deterministic=True))

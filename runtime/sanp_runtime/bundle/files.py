@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Iterator, Mapping
 
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError
@@ -20,27 +21,52 @@ def write_atomically(path: Path, content: bytes) -> None:
     Missing folders are created. Raises ConfigError if the place cannot be written or lies in a bundle; nothing is left
     behind then.
     """
-    path = Path(path)
+    write_together({Path(path): content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """`write_atomically` for files that belong together: the first is renamed when the last is on the disk.
+
+    So a full disk leaves all old files. Only a kill between two renames can mix old and new ones: whoever reads them
+    must be able to tell, by a checksum of one file in another.
+    """
+    with contextlib.ExitStack() as stack:
+        staged = [(stack.enter_context(_staged(Path(path), content)), Path(path)) for path, content in contents.items()]
+        for temporary, path in staged:
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def _staged(path: Path, content: bytes) -> Iterator[Path]:
+    """A complete temporary file beside `path`, removed at the end unless it was renamed."""
     check_outside_bundles(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a writable folder with free space"
-        ) from error
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.")
+            temporary = Path(name)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        yield temporary
     finally:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
+
+
+def _cannot_write(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path}: cannot be written ({error.strerror or error}); choose a writable folder with free space"
+    )
 
 
 def check_outside_bundles(path: Path) -> None:

@@ -1,7 +1,8 @@
 """`python -m sanp_runtime COMMAND`: the parser, and what an error or Ctrl-C returns.
 
 Results go to standard output (one JSON object with --json), messages to standard error. Exit codes: 0 pass, 1 a check
-failed, 2 bad usage or input, 3 backend or target not available, 4 measurement not valid, 130 interrupted.
+failed, 2 bad usage or input, 3 backend or target not available, 4 measurement not valid, 71 not enough memory, 74 the
+output cannot be written, 130 interrupted, 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -12,6 +13,15 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from sanp_runtime.cli import build_command, info_command, profile_command, run_command, self_test_command, time_command
+from sanp_runtime.cli.process import (
+    BROKEN_PIPE,
+    NO_MEMORY,
+    NO_MEMORY_SENTENCE,
+    NO_OUTPUT,
+    drop_output,
+    is_output_failure,
+    output_sentence,
+)
 from sanp_targets.errors import SanpError
 
 # In the order of `--help`; a command is a module with `add(commands)`.
@@ -20,15 +30,30 @@ COMMANDS = (run_command, self_test_command, profile_command, time_command, build
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code; usage errors exit with 2 as argparse does."""
-    arguments = _parser().parse_args(argv)
     try:
-        arguments.command(arguments)
+        try:
+            arguments = _parser().parse_args(argv)
+            arguments.command(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a full disk can still be said in a sentence
     except SanpError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except MemoryError:
+        print(f"error: {NO_MEMORY_SENTENCE}", file=sys.stderr)
+        return NO_MEMORY
+    except OSError as error:
+        if not is_output_failure(error):
+            raise
+        drop_output()
+        if isinstance(error, BrokenPipeError):  # who reads has seen enough
+            return BROKEN_PIPE
+        print(f"error: {output_sentence(error)}", file=sys.stderr)
+        return NO_OUTPUT
     return 0
 
 

@@ -7,6 +7,9 @@ from typing import Any, List, Mapping
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
 from sanp_targets.errors import MeasurementError
 
+# A call of this many times the 90th percentile was stopped by something else than its own work.
+STALL = 5
+
 
 def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     """A row per variant, what was gained, and the verdict. profile: `Profile.to_json()`, or a file that holds it."""
@@ -17,6 +20,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
         lines.append(
             f"{name:8}{block['p50']:10.3f}{block['p90']:10.3f}{p99:>10}{block['mean']:10.3f}{block['count']:8}"
         )
+    lines += stall_lines(profile)
     ratios = profile["ratios"]
     lines.append(
         f"{ratios['measured']:.2f}x the speed of dense at 1/{ratios['theoretical']:.2f} of its MACs "
@@ -24,6 +28,20 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     )
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]
+
+
+def stall_lines(profile: Mapping[str, Any]) -> List[str]:
+    """Rare long stalls, which percentiles hide: how many calls of each variant, and the longest."""
+    lines = []
+    for name, times in profile["variants"].items():
+        block = times["latency"]
+        stalls = sum(value > STALL * block["p90"] for value in block["values"])
+        if stalls:
+            lines.append(
+                f"{name}: {stalls} of {block['count']} calls took more than {STALL} times the p90, the longest "
+                f"{block['max']:.3f} ms"
+            )
+    return lines
 
 
 def verdict_line(profile: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, Dict, Optional, Tuple
 
 from sanp_targets.pseudo_files import Root, paths, read, read_int
+from sanp_targets.sensors.quota import quota_counters
 
 Counters = Dict[str, Optional[int]]
 
@@ -51,4 +52,5 @@ SOURCES: Tuple[Callable[[Root], Counters], ...] = (
     _jetson_over_current,
     _processor_cooling,
     _raspberry_pi_firmware,
+    quota_counters,
 )

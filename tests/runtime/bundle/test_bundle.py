@@ -349,3 +349,30 @@ def test_damaged_reference_files_never_crash(bundle, tmp_path):
         except InputError:
             refused += 1
     assert refused > 150
+
+
+def test_files_that_belong_together_are_written_together(tmp_path, monkeypatch):
+    """A disk that is full at the second file leaves both old ones."""
+    import errno
+    import os
+
+    from sanp_runtime.bundle.files import write_together
+    from sanp_targets.errors import ConfigError
+
+    first, second = tmp_path / "a", tmp_path / "b"
+    write_together({first: b"old a", second: b"old b"})
+    real, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match=r"b: cannot be written.*No space left"):
+        write_together({first: b"new a", second: b"new b"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"old a", b"old b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"], "no temporary file is left"
+    write_together({first: b"new a", second: b"new b"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"new a", b"new b")

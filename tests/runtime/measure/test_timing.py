@@ -181,6 +181,13 @@ def test_throttling_beats_everything():
     assert any("powersave" in reason for reason in verdict.reasons), "all reasons are reported"
 
 
+def test_a_container_that_the_kernel_stopped_is_throttled():
+    """Medians hide it: nothing but the counter of the quota tells."""
+    readings = [Reading(throttle={"cgroup/nr_throttled": 4}), Reading(throttle={"cgroup/nr_throttled": 100})]
+    found = assess(measurement(steady(), readings), FIXED)
+    assert found.verdict == THROTTLED and "cgroup/nr_throttled rose from 4 to 100" in found.reasons
+
+
 def test_clock_drop():
     readings = [Reading(clock_mhz={"policy0": 2000.0, "policy4": 100.0}), Reading(clock_mhz={"policy0": 1000.0})]
     assert assess(measurement(steady(), readings), FIXED).verdict == THROTTLED

@@ -124,3 +124,36 @@ def test_output_to_a_closed_stream_is_no_crash(in_new_process, bundle):
     done = in_new_process("import subprocess, sys; sys.stdout = None\n" + _CLI.format(["sanp", "inspect", str(bundle)]))
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert b"Traceback" not in in_new_process(code).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("sanp.cli.app", ["inspect", "BUNDLE"]),
+        ("sanp.cli.app", ["inspect", "BUNDLE", "--json"]),
+        ("sanp.cli.app", ["compile", "--help"]),
+        ("sanp.cli.app", ["--version"]),
+        ("sanp_runtime.cli", ["info", "BUNDLE"]),
+        ("sanp_runtime.cli", ["run", "BUNDLE", "--json"]),
+    ],
+)
+def test_output_to_a_full_disk_is_one_line_and_74(in_new_process, bundle, module, words):
+    words = ["sanp", *(str(bundle) if word == "BUNDLE" else word for word in words)]
+    code = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+    code += f"import sys; sys.argv = {words!r}\nfrom {module} import main\nsys.exit(main())"
+    done = in_new_process(code)
+    assert done.returncode == 74, done.stderr
+    assert done.stderr.startswith(b"error: the output cannot be written (No space left on device)"), done.stderr
+    assert done.stderr.count(b"\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize(("module", "target"), [("sanp.cli.app", "sanp.cli.app.app"), ("sanp_runtime.cli", None)])
+def test_too_little_memory_is_a_sentence(in_new_process, bundle, module, target):
+    words = ["sanp", "info" if target is None else "inspect", str(bundle)]
+    place = target or "sanp_runtime.cli.info_command.open_bundle"
+    code = f"import sys, unittest.mock; sys.argv = {words!r}\nfrom {module} import main\n"
+    code += f"with unittest.mock.patch({place!r}, side_effect=MemoryError): sys.exit(main())"
+    done = in_new_process(code)
+    assert (done.returncode, done.stdout) == (71, b"")
+    assert done.stderr.startswith(b"error: there is not enough memory") and done.stderr.count(b"\n") == 1

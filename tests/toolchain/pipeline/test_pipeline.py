@@ -1,6 +1,7 @@
 """Checkpoint to ONNX to bundle to validation, for every backbone and exportable method, with PyTorch as the oracle."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -267,3 +268,21 @@ def test_a_report_takes_results_of_its_own_bundle_only(trained, tmp_path):
         with pytest.raises(InputError, match=words):
             report_bundle(tmp_path / "b.sanp", tmp_path / "other", **{what: path})
     assert not (tmp_path / "other").exists()
+
+
+def test_an_export_that_fails_leaves_the_earlier_pair(trained, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    export(trained, path, samples=4)
+    before = {item.name: item.read_bytes() for item in tmp_path.iterdir()}
+
+    def full(handle, real=os.fsync, calls=[]):  # noqa: B006
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        export(trained, path, samples=5, replace=True)
+    assert {item.name: item.read_bytes() for item in tmp_path.iterdir()} == before
+    compile_model(path, tmp_path / "model.sanp")

@@ -12,6 +12,7 @@ from sanp.report import write_report
 from sanp.report.numbers import macs, ms, percent
 from sanp.report.sections.summary import break_even, headline
 from sanp.report.svg import Plot, ticks
+from sanp_runtime.profile.text import profile_lines, stall_lines
 from sanp_targets.errors import ConfigError, InputError
 
 _VOID = {"meta", "br", "circle", "line", "polyline", "polygon"}
@@ -150,6 +151,17 @@ def test_equal_costs_and_missing_layer_times(results, tmp_path):
     outline(page)
     results["profile"]["layers"][0]["varies"] = True
     assert "although different channels are open" in page_of(results, tmp_path)
+
+
+def test_rare_long_stalls_are_shown(results, tmp_path):
+    block = results["profile"]["variants"]["gated"]["latency"]
+    for times in results["profile"]["variants"].values():
+        times["latency"].update(values=[1.0] * 100, count=100, p50=1.0, p90=1.0, max=1.0)
+    assert stall_lines(results["profile"]) == []
+    block.update(values=[1.0] * 98 + [80.0, 95.0], max=95.0)
+    words = "gated: 2 of 100 calls took more than 5 times the p90, the longest 95.000 ms"
+    assert stall_lines(results["profile"]) == [words] and words in profile_lines(results["profile"])
+    assert words in page_of(results, tmp_path)
 
 
 def test_one_sample_and_one_call(results, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,11 +21,20 @@ from sanp.cli import (
     validate_command,
 )
 from sanp.cli.console import err, fail, open_streams
+from sanp_runtime.cli.process import (
+    BROKEN_PIPE,
+    NO_MEMORY,
+    NO_MEMORY_SENTENCE,
+    NO_OUTPUT,
+    drop_output,
+    is_output_failure,
+    output_sentence,
+)
 from sanp_targets.errors import SanpError, TargetError
 
 EXIT_CODES = (
     "Exit codes: 0 pass, 1 a check failed, 2 usage or bad input, 3 target or backend not available, "
-    "4 measurement not valid."
+    "4 measurement not valid, 70 a bug, 71 not enough memory, 74 the output cannot be written, 130 interrupted."
 )
 # The base install is what a device needs; these come with extras.
 _EXTRAS = {
@@ -90,7 +99,10 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")  # accepted anywhere on the line, because it is added after something failed
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be said in a sentence
     except SanpError as error:
         if debug:
             raise
@@ -99,20 +111,36 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
-    except Exception as error:
+    except MemoryError:
         if debug:
             raise
-        missing = _missing_package(error)
-        if missing is not None:
-            fail("error", missing)
-            sys.exit(TargetError.exit_code)
-        fail(
-            "internal error",
-            f"{type(error).__name__}: {error}; this is a bug: run the same command with --debug and report the trace",
-        )
-        sys.exit(_INTERNAL)
+        fail("error", NO_MEMORY_SENTENCE)
+        sys.exit(NO_MEMORY)
+    except OSError as error:
+        if debug or not is_output_failure(error):
+            _unexpected(error, debug)
+        drop_output()
+        if isinstance(error, BrokenPipeError):  # who reads has seen enough
+            sys.exit(BROKEN_PIPE)
+        fail("error", output_sentence(error))
+        sys.exit(NO_OUTPUT)
+    except Exception as error:
+        _unexpected(error, debug)
+
+
+def _unexpected(error: Exception, debug: bool) -> NoReturn:
+    """A package that is missing, or a bug."""
+    if debug:
+        raise error
+    missing = _missing_package(error)
+    if missing is not None:
+        fail("error", missing)
+        sys.exit(TargetError.exit_code)
+    fail(
+        "internal error",
+        f"{type(error).__name__}: {error}; this is a bug: run the same command with --debug and report the trace",
+    )
+    sys.exit(_INTERNAL)
 
 
 def _missing_package(error: Exception) -> str | None:

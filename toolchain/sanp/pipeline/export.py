@@ -21,7 +21,7 @@ from sanp.settings.export import ExportSettings
 from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
-from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.files import write_together
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
@@ -142,9 +142,9 @@ def _write(
     }
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
-    if content is not None:
-        write_atomically(beside, content)
-    model_file.write(proto, path)
+    # Both or none: what a kill between the two renames leaves, `compile` refuses by the checksum in the model.
+    written = {beside: content} if content is not None else {}
+    write_together({**written, path: model_file.dumps(proto)})
     return Exported(path, beside if content is not None else None, model_file.layers_of(proto))
 
 

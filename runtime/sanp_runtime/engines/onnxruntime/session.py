@@ -15,6 +15,11 @@ def _onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "onnxruntime":
+            raise TargetError(
+                f"onnxruntime is installed but cannot be imported ({error}); free some memory, or run "
+                "`pip install --force-reinstall onnxruntime` if its files are damaged"
+            ) from error
         raise TargetError(
             f"onnxruntime cannot be imported ({error}), and this bundle needs it; run `pip install onnxruntime`"
         ) from error

@@ -10,6 +10,7 @@ import numpy as np
 from sanp.report.numbers import ms, percent
 from sanp.report.svg import Plot, picture
 from sanp_runtime.contract import MEASURED
+from sanp_runtime.profile.text import stall_lines
 
 _LABELS = {"dense": "dense", "open": "all gates open", "gated": "gated"}
 _BINS = 90
@@ -28,7 +29,7 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
         "decisions_vary": any(row["varies"] for row in profile["layers"]),
         "verdict": validity["verdict"],
         "reasons": validity["reasons"],
-        "notes": [*validity["notes"], *filter(None, [profile.get("tuning_note")])],
+        "notes": [*validity["notes"], *stall_lines(profile), *filter(None, [profile.get("tuning_note")])],
         "evidence": _evidence(validity["evidence"]),
     }
 
