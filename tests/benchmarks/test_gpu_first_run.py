@@ -19,6 +19,8 @@ from benchmarks.gpu.visit.record import read
 from benchmarks.gpu.visit.runner import Runner
 from tests.native.cuda_emulated import ROOT, build_emulated
 
+pytestmark = pytest.mark.slow
+
 BAD = "tests.benchmarks.gpu_bad_stages"
 
 
@@ -44,7 +46,6 @@ def numbers(visit, stage):
     return read(visit[0] / "out" / f"{stage}.json")["numbers"]
 
 
-@pytest.mark.slow
 def test_every_stage_of_a_rehearsal_is_ok(visit):
     for entry in STAGES:
         content = read(visit[0] / "out" / f"{entry.name}.json")
@@ -53,7 +54,6 @@ def test_every_stage_of_a_rehearsal_is_ok(visit):
         assert {"device", "torch", "sources", "driver_version", "commit"} <= content["facts"].keys()
 
 
-@pytest.mark.slow
 def test_a_rehearsal_never_looks_like_a_result(visit):
     summary = json.loads((visit[0] / "out/summary.json").read_text())
     assert summary["rehearsal"]
@@ -65,7 +65,6 @@ def test_a_rehearsal_never_looks_like_a_result(visit):
     assert all(found["sample"] for found in (*samples, *numbers(visit, "profiles")["profiles"]))
 
 
-@pytest.mark.slow
 def test_what_a_rehearsal_measures(visit):
     assert numbers(visit, "build")["tests"][0]["passed"] == 3
     layers = numbers(visit, "layers")
@@ -83,7 +82,6 @@ def test_what_a_rehearsal_measures(visit):
     assert len(numbers(visit, "profiles")["profiles"]) == 2
 
 
-@pytest.mark.slow
 def test_the_archive_holds_the_texts(visit):
     with tarfile.open(visit[0] / "texts.tar.gz") as tar:
         names = set(tar.getnames())
@@ -92,7 +90,6 @@ def test_the_archive_holds_the_texts(visit):
     assert not any(name.endswith(".safetensors") for name in names)
 
 
-@pytest.mark.slow
 def test_a_second_command_goes_on_and_repeats_nothing(visit):
     out = visit[0] / "out"
     (out / "onnxruntime.json").unlink()
@@ -103,7 +100,6 @@ def test_a_second_command_goes_on_and_repeats_nothing(visit):
     assert read(out / "onnxruntime.json")["status"] == "ok"
 
 
-@pytest.mark.slow
 def test_no_stage_takes_another_with_it(tmp_path):
     """One that raises, one that hangs with a child, one that dies by a signal, one that leaves without a word."""
     names = ("raises", "hangs", "dies", "leaves", "skips", "works")

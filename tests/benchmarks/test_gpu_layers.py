@@ -16,6 +16,8 @@ from benchmarks.networks.resnets import distinct_layers, resnet_layers
 from benchmarks.networks.shapes import Layer
 from tests.native.cuda_emulated import ROOT, build_emulated
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("network", "image", "convolutions", "macs"),

@@ -26,6 +26,8 @@ from benchmarks.gpu.visit.one_launch import every_kernel
 from benchmarks.gpu.visit.tests_run import Selection, junit_counts, run_tests
 from tests.native.cuda_emulated import ROOT, build_emulated
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):

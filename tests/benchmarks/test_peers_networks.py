@@ -17,6 +17,8 @@ from benchmarks.peers.prepare import Plan, prepare, quantise
 from benchmarks.sessions import session
 from sanp import models
 
+pytestmark = pytest.mark.slow
+
 PRODUCT = {"m-cifarnet": "m-cifarnet", "vgg19": "vgg-19", "resnet18": "resnet-18"}
 
 

@@ -19,6 +19,8 @@ from benchmarks.peers.cores import round_trip
 from benchmarks.peers.prepare import Plan, prepare
 from benchmarks.peers.rounds import EngineError, Process, cpus_for, measure, start
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DENSE = BY_NAME["onnxruntime"]
 

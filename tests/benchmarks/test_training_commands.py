@@ -8,8 +8,9 @@ import pytest
 from benchmarks.training import pilot, step_time, tables
 from benchmarks.training.rows import RESULTS, write_rows
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_joint_step_is_timed_against_a_dense_one():
     row = step_time.measure("m-cifarnet", 0.125, 16, 5)
     assert row["ratio"] > 0 and row["dense_ms"] > 0 and row["joint_ms"] > 0

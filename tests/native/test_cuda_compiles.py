@@ -15,6 +15,8 @@ from tests.native import native_build
 from tests.native.cuda_emulated import ROOT, build_emulated
 from tests.native.cuda_nvrtc import RuntimeCompiler, install
 
+pytestmark = pytest.mark.slow
+
 CUDA = ROOT / "runtime/native/cuda"
 
 
@@ -35,7 +37,6 @@ def library() -> Path:
     return folder / "libsanp_cuda.so"
 
 
-@pytest.mark.slow
 def test_the_library_builds_and_needs_no_cuda_library(library):
     """The runtime is inside: the library loads where no GPU and no driver is, and says so."""
     text = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
@@ -44,7 +45,6 @@ def test_the_library_builds_and_needs_no_cuda_library(library):
     assert not [n for n in needed if not n.startswith(known)], needed
 
 
-@pytest.mark.slow
 def test_only_the_interface_is_exported(library):
     text = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
     exported = sorted(line.split()[-1] for line in text.splitlines())
@@ -53,7 +53,6 @@ def test_only_the_interface_is_exported(library):
     assert all(name.startswith("sanp_cuda_") and f"{name}(" in header for name in exported), exported
 
 
-@pytest.mark.slow
 def test_plans_do_not_need_a_gpu(library):
     """The library for GPUs plans like the emulated one, and says what is missing when it is asked for the device."""
     real, emulated = CudaLibrary(library), build_emulated()
@@ -64,7 +63,6 @@ def test_plans_do_not_need_a_gpu(library):
     assert real.handle.sanp_cuda_message(status)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["sm_72", "sm_87"])
 def test_boards_with_an_old_toolkit_compile(architecture):
     """Xavier has no ldmatrix and no m16n8k16; there the tensor core kernels are empty and never planned."""

@@ -13,6 +13,8 @@ from tests.native.cuda_cases import MASKS, make_case, random_conv
 from tests.native.cuda_emulated import build_emulated
 from tests.native.cuda_memory import PAGE, HostMemory, PagedMemory
 
+pytestmark = pytest.mark.slow
+
 TYPES = {"float32": FLOAT32, "float16": FLOAT16}
 MEMORY = HostMemory()
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.native.cuda_emulated import ROOT, build_emulated
 
+pytestmark = pytest.mark.slow
+
 SOURCE = ROOT / "runtime/native/tests/cuda/emulator_test.cc"
 
 

@@ -13,6 +13,8 @@ from tests.native.cuda_emulated import build_emulated
 from tests.native.cuda_gate_cases import GateCase, random_gate
 from tests.native.cuda_memory import HostMemory
 
+pytestmark = pytest.mark.slow
+
 MEMORY = HostMemory()
 
 

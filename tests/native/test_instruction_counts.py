@@ -18,6 +18,8 @@ import pytest
 
 from tests.native import native_build
 
+pytestmark = pytest.mark.slow
+
 COMMITTED = Path(__file__).with_name("instruction_counts.json")
 TOLERANCE = 0.03
 # Instructions per vector of eight multiply-adds of the direct sum. A tile of 6 x 2 needs 2.0 (12 multiply-adds, 6

@@ -10,6 +10,8 @@ import pytest
 
 from tests.native import native_build
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = "tests/cpu/sanp_kernel_test"
 
 
@@ -41,7 +43,6 @@ def test_cases_are_those_of_the_program(program):
     assert sorted(listed) == sorted(cases())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sanitizers", "only", "fewer"),
     [("address,undefined", "", "12"), ("thread", "concurrent_runs", "4"), ("thread", "thread", "4")],
@@ -54,7 +55,6 @@ def test_sanitizers(sanitizers, only, fewer):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_arm_under_emulation():
     """The NEON kernels, cross-compiled; emulation proves the results and says nothing about speed."""
     emulator, compiler = "qemu-aarch64-static", "aarch64-linux-gnu-g++"

@@ -13,6 +13,8 @@ import pytest
 from tests.native import op_models as models
 from tests.native import trt_build
 
+pytestmark = pytest.mark.slow
+
 NATIVE = trt_build.ROOT / "runtime/native"
 
 

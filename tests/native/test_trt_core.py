@@ -9,6 +9,8 @@ import pytest
 
 from tests.native import trt_build
 
+pytestmark = pytest.mark.slow
+
 CASES = trt_build.cases("core_fields.cc", "core_operation.cc", "core_shapes.cc")
 
 

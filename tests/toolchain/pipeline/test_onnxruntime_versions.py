@@ -12,6 +12,8 @@ from sanp.pipeline.export import export
 from sanp.pipeline.tune.race import with_algorithms
 from sanp_export.graph import model_file
 
+pytestmark = pytest.mark.slow
+
 # 1.17 is the oldest with ParallelFor for custom operators; 1.23 the last that crashes on a hole in the input list.
 VERSIONS = {"1.17.3": "numpy==1.26.4", "1.20.1": "numpy==1.26.4", "1.23.2": "numpy==2.2.6"}
 

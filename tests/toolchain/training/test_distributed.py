@@ -18,6 +18,8 @@ from sanp.training.processes import Processes, processes
 from sanp.training.state import Position
 from sanp_targets.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 _SCRIPT = """
 import json, sys
 from pathlib import Path
