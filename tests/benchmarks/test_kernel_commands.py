@@ -11,6 +11,8 @@ from benchmarks.networks import gated, graphs
 from benchmarks.networks.shapes import Layer
 from benchmarks.sessions import Library, require_close
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, library):

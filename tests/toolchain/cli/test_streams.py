@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # Below the folder "a[" a path reads a[/]b: a closing tag without an opening one.
 HOSTILE = "]b[bold]:smile: \u00d7\u2192\u4e2d"
 _CLI = "import sys; sys.argv = {!r}; from sanp.__main__ import main; main()"

@@ -29,6 +29,8 @@ from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_targets.errors import ConfigError
 from tests.support.checkpoints import make_checkpoint
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = ("gated", "open", "replay", "dense")
 
 

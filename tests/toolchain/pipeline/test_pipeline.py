@@ -29,6 +29,8 @@ from sanp_targets.errors import AccelerationError, ConfigError, ExportError, Inp
 from sanp_targets.targets import host_arch
 from tests.support.checkpoints import make_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CASES = [
     ("m-cifarnet", "sanp", {}),
     ("vgg-19", "sanp", {}),

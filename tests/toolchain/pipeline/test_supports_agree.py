@@ -17,6 +17,8 @@ from sanp_export.graph.model_file import layers_of
 from sanp_runtime.network.support import Dense, Gate
 from sanp_targets.errors import ExportError
 
+pytestmark = pytest.mark.slow
+
 IMAGE = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 OPEN = torch.tensor([[1, 0, 0, 1, 1, 1, 0, 1.0], [1, 1, 0, 0, 1, 1, 0, 1.0]])
 
