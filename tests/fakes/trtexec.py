@@ -20,7 +20,8 @@ _LACKS = {
 _FLAG_NAMES = """
 onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16
 precisionConstraints layerPrecisions layerOutputTypes profilingVerbosity exportLayerInfo
-exportOutput exportTimes exportProfile iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph useSpinWait separateProfileRun
+exportOutput exportTimes exportProfile iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph
+useSpinWait separateProfileRun
 """
 _FLAGS = set(_FLAG_NAMES.split())
 
