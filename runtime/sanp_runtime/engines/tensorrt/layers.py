@@ -11,7 +11,7 @@ from sanp_targets.errors import InputError
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 # A node of ours inside the name of a fused or reformatting layer: `layer1.0.conv1/conv`, `stem/gate/scale`.
-_NODE = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+")
+_NODE = re.compile(r"[A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*")
 
 
 @dataclass(frozen=True)
