@@ -31,6 +31,8 @@ def examine() -> list[Finding]:
     findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}")]
     findings += [_package(*row) for row in _NEEDS]
     findings += [_try("operator library", _library), _try("kernels in ONNX Runtime", _kernels)]
+    if all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "onnx_graphsurgeon")):
+        findings.append(_try("export to ONNX", _export))
     findings += [_target(name) for name in TARGETS]
     findings += _measuring()
     return findings
@@ -78,6 +80,14 @@ def _kernels() -> str:
     check_shared_object(find_library())
     options.register_custom_ops_library(str(find_library()))
     return f"library registers with ONNX Runtime {onnxruntime.__version__}"
+
+
+def _export() -> str:
+    """Export one convolution: versions may each be new enough and still not fit each other."""
+    from sanp_export.exporter import check_environment
+
+    check_environment()
+    return "torch exports a network"
 
 
 def _target(name: str) -> Finding:
