@@ -29,6 +29,8 @@ DepthwisePlan::DepthwisePlan(const Problem& p)
       strip_rows(even_strip(p, row_span)),
       strips(ceil_div(p.out_h, strip_rows)),
       planes(Problem(p.shape, *isa), false, strip_rows) {
+  const int64_t fit = kStripFloats / planes.plane.channel_floats;
+  channels_ahead = strips > 1 || fit < 1 ? 1 : fit < kMostChannelsAhead ? fit : kMostChannelsAhead;
   const int64_t row_bytes = planes.plane.pitch * static_cast<int64_t>(sizeof(float));
   const int32_t width = static_cast<int32_t>(p.shape.kernel_w), height = static_cast<int32_t>(p.shape.kernel_h);
   // Columns outside, so that every output pixel adds its taps in one order, whatever rows it is computed with.

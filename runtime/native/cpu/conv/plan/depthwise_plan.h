@@ -5,6 +5,8 @@
 
 namespace sanp {
 
+constexpr int64_t kMostChannelsAhead = 8;
+
 // A channel is computed in strips of output rows, so that its planes stay in the first-level cache.
 struct DepthwisePlan {
   explicit DepthwisePlan(const Problem& p);
@@ -14,6 +16,10 @@ struct DepthwisePlan {
   int64_t strip_rows;  // output rows of every strip but the last
   int64_t strips;
   PlanesPlan planes;
+  // Channels whose planes are copied before the first of them is computed, 1 where there are strips: a vector that is
+  // read before the two stores under it have left the store buffer waits for them, which a small map is too short to
+  // hide.
+  int64_t channels_ahead;
   std::vector<TapChain> chains;
 };
 
