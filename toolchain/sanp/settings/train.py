@@ -24,7 +24,11 @@ class TrainSettings(Settings):
         "model", "width", "dataset", "data_root", "method", "budget", "seed", "device"
     )  # fmt: skip
 
-    model: str = Field("m-cifarnet", description="backbone: m-cifarnet, vgg-19 or resnet-18")
+    model: str = Field(
+        "m-cifarnet",
+        description="backbone: m-cifarnet, vgg-16, vgg-19, resnet-18 | 20 | 32 | 56 | 110 (20 to 110 also with -a), "
+        "imagenet-resnet-18 | 34 | 50 or imagenet-mobilenet-v2",
+    )
     width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
     dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
