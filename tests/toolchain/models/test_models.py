@@ -7,6 +7,8 @@ import torch
 
 from sanp import models
 from sanp.cost.tracker import CostTracker
+from sanp.gating import gated_layers
+from sanp.methods.registry import gate
 from sanp.models.vgg import VGG16_PLAN, Vgg
 from sanp_runtime.network.macs import Convention, dense_macs
 from sanp_targets.errors import ConfigError
@@ -166,3 +168,18 @@ def test_width_rounds_half_up_and_never_to_zero():
 def test_refusals_name_the_value(arguments, says):
     with pytest.raises(ConfigError, match=says):
         models.build(**arguments)
+
+
+@pytest.mark.parametrize("name", ["resnet-20", "resnet-20-a", "imagenet-resnet-50", "imagenet-mobilenet-v2"])
+def test_every_convolution_can_be_gated_except_where_nothing_normalises_it(name):
+    """Gated and counted like the others: with all gates open, the network costs what it did, plus its gates."""
+    network = models.build(name, width=0.25)
+    gated = gate(network, IMAGE).eval()
+    convolutions = [path for path, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)]
+    assert sorted(gated.gating.gated) == sorted(convolutions) and not gated.gating.skipped
+    tracker = CostTracker(gated, IMAGE)
+    for layer in gated_layers(gated).values():
+        torch.nn.init.zeros_(layer.gate.net.fc2.weight)
+    gated(torch.rand(2, 3, 32, 32))
+    gates = sum(row.gate_hidden * (row.c_in + row.c_out) for row in tracker.layers)
+    assert tracker.shares().tolist() == pytest.approx([1 + gates / dense(network, 0, True)] * 2)
