@@ -42,6 +42,7 @@ def test_calibration_meets_the_budget_from_above(gated, budget):
                 MacCounter,
                 tracker.dense,
                 lambda most: batches.sequential(256, most),
+                lambda most: batches.drawn(0, most),
                 lambda x: x,
             )
         )

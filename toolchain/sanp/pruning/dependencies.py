@@ -104,7 +104,9 @@ def _grouped(network: nn.Module, order: list[str], pairs: _Sets, refused: dict[s
     kinds: dict[frozenset[tuple[str, Side]], list[list[Channel]]] = {}
     for unit in units.values():
         kinds.setdefault(frozenset((layer, side) for layer, side, _ in unit), []).append(unit)
-    rows, untreated, rank = {}, {}, {name: index for index, name in enumerate(order)}
+    rows: dict[str, Group] = {}
+    untreated: dict[str, str] = {}
+    rank = {name: index for index, name in enumerate(order)}
     for sides, found in kinds.items():
         writers = sorted((layer for layer, side in sides if side == "outputs"), key=lambda layer: rank.get(layer, -1))
         convs = [
@@ -116,12 +118,12 @@ def _grouped(network: nn.Module, order: list[str], pairs: _Sets, refused: dict[s
         if why is not None:
             untreated.update(dict.fromkeys(convs, why))
         elif convs:
-            row = _group(convs, found)
+            row = _group(convs, found, width_of(network.get_submodule(convs[0])))
             if row is None:
                 untreated.update(dict.fromkeys(convs, "its channels cannot be told apart"))
             else:
                 rows[row.name] = row
-    return Groups(dict(sorted(rows.items(), key=lambda item: rank[item[0]])), untreated)
+    return Groups(dict(sorted(rows.items(), key=lambda item: rank[item[1].layers[0]])), untreated)
 
 
 def _reason(
@@ -138,8 +140,8 @@ def _reason(
     return None
 
 
-def _group(convs: list[str], found: list[list[Channel]]) -> Group | None:
-    """Units in the order of the first convolution's filters; None if a convolution has several filters in one unit."""
+def _group(convs: list[str], found: list[list[Channel]], width: tuple[int, int] | None) -> Group | None:
+    """Units in the order of the first convolution's filters; None if units have several or unequally many channels."""
     first = convs[0]
     found = sorted(
         found, key=lambda unit: min(index for layer, side, index in unit if (layer, side) == (first, "outputs"))
@@ -152,14 +154,15 @@ def _group(convs: list[str], found: list[list[Channel]]) -> Group | None:
     for (layer, side), rows in table.items():
         rows.sort(key=lambda row: row[1])
         member = Member(layer, side, *(torch.tensor(column) for column in zip(*rows)))
-        if (
-            layer in convs
-            and side == "outputs"
-            and not torch.equal(member.units.sort().values, torch.arange(len(found)))
+        per_unit = member.units.bincount(minlength=len(found))
+        if int(per_unit.min()) != int(per_unit.max()) or (
+            layer in convs and side == "outputs" and int(per_unit[0]) != 1
         ):
             return None
         members.append(member)
-    return Group(len(found), tuple(members), tuple(convs))
+    # Parts of one convolution can be added to different layers: then it is in several groups.
+    name = first if (width and len(found) == width[1]) or len(convs) == 1 else f"{first} with {convs[1]}"
+    return Group(name, len(found), tuple(members), tuple(convs))
 
 
 def _execution_order(traced: fx.GraphModule) -> list[str]:

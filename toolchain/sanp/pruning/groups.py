@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -37,18 +37,18 @@ class Member:
 class Group:
     """Channels that leave together, as `width` units: what writes a unit, normalises it, and reads it.
 
-    layers: the convolutions whose filters can be scored, in execution order: unit i is their filter `i`. The first one
-    names the group.
+    layers: the convolutions whose filters can be scored, in execution order, each with one filter for every unit.
+    name: that of the first one. Every unit has equally many channels of a member.
     """
 
+    name: str
     width: int
     members: tuple[Member, ...]
     layers: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        """The first convolution."""
-        return self.layers[0]
+    def writes(self, layer: str) -> Member:
+        """The filters of a convolution, in ascending order of channels."""
+        return next(row for row in self.members if (row.layer, row.side) == (layer, "outputs"))
 
     @property
     def coupled(self) -> bool:
@@ -73,12 +73,8 @@ class Groups:
     untreated: Mapping[str, str]
 
     def of_layer(self, layer: str) -> Group:
-        """The group that a convolution writes."""
+        """The (first) group that a convolution writes."""
         return next(group for group in self.rows.values() if layer in group.layers)
-
-    def layers(self) -> tuple[str, ...]:
-        """All convolutions whose filters can be scored."""
-        return tuple(layer for group in self.rows.values() for layer in group.layers)
 
     def inner(self) -> Groups:
         """Only the groups that one convolution writes: the widths of residual streams stay as they are."""
@@ -113,7 +109,7 @@ class Groups:
         for name, group in self.rows.items():
             units = removed.get(name, torch.empty(0, dtype=torch.int64))
             members = tuple(_without(member, units, gone.get((member.layer, member.side))) for member in group.members)
-            rows[name] = Group(group.width - len(units), members, group.layers)
+            rows[name] = Group(name, group.width - len(units), members, group.layers)
         return Groups(rows, self.untreated)
 
 
@@ -124,16 +120,3 @@ def _without(member: Member, units: Tensor, channels: Tensor | None) -> Member:
     if channels is not None:
         left = left - torch.searchsorted(channels, left)
     return Member(member.layer, member.side, left_units, left)
-
-
-def count_removed(removed: Removed) -> dict[str, int]:
-    """Name of a group -> how many units leave."""
-    return {name: len(units) for name, units in removed.items()}
-
-
-def merged(parts: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """Units by group from several lists."""
-    found: dict[str, Tensor] = {}
-    for name, units in parts:
-        found[name] = torch.cat([found[name], units]).unique() if name in found else units.unique()
-    return found

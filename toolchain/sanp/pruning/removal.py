@@ -41,16 +41,16 @@ def masked(network: nn.Module, groups: Groups, removed: Removed) -> Iterator[Non
     zero. Weights are put back bit for bit.
     """
     with torch.no_grad():
-        saved: list[tuple[Tensor, Tensor]] = []
+        saved: list[tuple[Tensor, Tensor, Tensor]] = []
         for name, units in removed.items():
             for member in groups.rows[name].readers:
                 weight = network.get_submodule(member.layer).weight
                 assert isinstance(weight, Tensor) and not is_depthwise(network.get_submodule(member.layer))
                 channels = member.of(units.cpu()).to(weight.device)
-                saved.append((weight, weight.detach().clone()))
+                saved.append((weight, channels, weight[:, channels]))
                 weight[:, channels] = 0
         try:
             yield
         finally:
-            for weight, value in reversed(saved):
-                weight.copy_(value)
+            for weight, channels, value in reversed(saved):
+                weight[:, channels] = value

@@ -10,6 +10,7 @@ from pydantic import Field
 from sanp.settings.base import Settings
 
 Value = bool | int | float | str
+Option = Value | list[Value]
 
 
 class TrainSettings(Settings):
@@ -38,7 +39,7 @@ class TrainSettings(Settings):
     image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
 
     method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
-    options: dict[str, Value] = Field(default_factory=dict, description="options of the method")
+    options: dict[str, Option] = Field(default_factory=dict, description="options of the method")
     budget: float = Field(0.35, gt=0, le=1, description="mean cost to reach, as a share of the dense network's MACs")
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
