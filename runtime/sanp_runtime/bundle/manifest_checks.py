@@ -14,6 +14,9 @@ from sanp_targets.errors import InputError
 # One path component, no leading dot: a manifest can never name anything outside its own directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+# Outputs of nodes that TensorRT 8 must compute in float32, as trtexec spells them; "" is none that is a float.
+_OUTPUT_TYPES = re.compile(r"|(fp32|int32)(\+(fp32|int32))*")
+
 
 def check(manifest: Manifest) -> None:
     """Raise InputError if the parts of a manifest contradict each other."""
@@ -73,6 +76,11 @@ def _check_engines(manifest: Manifest) -> None:
     sizes = [batch.get(key) for key in ("min", "opt", "max")] if isinstance(batch, dict) else [None]
     if any(type(size) is not int for size in sizes) or sorted([1, *sizes]) != [1, *sizes]:
         fail("build.batch", batch, "integers 1 <= min <= opt <= max")
+    single = manifest.build.get("single_nodes", {})
+    rows = [single.get(variant, {}) for variant in VARIANTS] if isinstance(single, dict) else [None]
+    words = [word for row in rows if isinstance(row, dict) for word in row.values()]
+    if not all(isinstance(row, dict) for row in rows) or not all(_OUTPUT_TYPES.fullmatch(str(word)) for word in words):
+        fail("build.single_nodes", single, "the types of the outputs of every node that computes in float32")
     engines = manifest.build.get("engines")
     if engines is None:
         return

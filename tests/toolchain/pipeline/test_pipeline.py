@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import sanp
-from sanp import checkpoint, models
+from sanp import checkpoint
 from sanp.cost.tracker import CostTracker
 from sanp.gating import gated_layers
 from sanp.pipeline.compile import job as compiling
@@ -199,10 +199,6 @@ def test_validating_with_another_network_is_an_input_error(trained, tmp_path):
     bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
     with pytest.raises(InputError, match="the checkpoint it was exported from"):
         validate(bundle.path, other, ValidateSettings(limit=8))
-
-
-def test_models_cover_the_three_backbones():
-    assert set(models.NAMES) == {"m-cifarnet", "vgg-19", "resnet-18"}
 
 
 def test_exporting_leaves_the_callers_network_alone_and_checks_what_it_gets(tmp_path):

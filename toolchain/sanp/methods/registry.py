@@ -19,6 +19,7 @@ METHODS = {
     "fixed-k": "sanp.methods.fixed_k:FixedK",
     "random": "sanp.methods.random:Random",
     "oracle": "sanp.methods.oracle:Oracle",
+    "laasp": "sanp.methods.laasp:Laasp",
 }
 
 

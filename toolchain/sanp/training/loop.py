@@ -77,8 +77,7 @@ class Loop:
         active.change(position.stage_step, position.epoch)
         active.set_rate(position.stage_step)
         torch.manual_seed(seed_for(settings.seed, name, position.epoch, position.step, self.processes.rank))
-        if settings.augment:
-            batch = replace(batch, images=augmented(batch.images, self.dataset))
+        batch = augment(batch, settings, self.dataset)
         with torch.autocast(device.type, _TYPES[settings.precision], enabled=settings.precision != "float32"):
             logits = forward(active.network, batch, active.called).float()
         loss = active.task.loss(logits, batch)
@@ -106,3 +105,8 @@ class Loop:
             )
         position.sums = {"loss": loss, "hits": hits}
         pause(self.processes.any(self.stop.signal is not None))
+
+
+def augment(batch: Batch, settings: TrainSettings, dataset: Dataset) -> Batch:
+    """The batch with augmented images, from the global generator; the batch itself where augmentation is off."""
+    return replace(batch, images=augmented(batch.images, dataset)) if settings.augment else batch

@@ -94,6 +94,9 @@ def input_shapes(manifest: Manifest, variant: str) -> Dict[str, Tuple[List[int],
     return {name: ([least, *size], [typical, *size], [most, *size]) for name, size in sizes.items()}
 
 
-def single_nodes(manifest: Manifest, variant: str) -> List[str]:
-    """Nodes of a variant that compute in float32 in an FP16 network, as the exporter listed them."""
-    return list(manifest.build.get("single_nodes", {}).get(variant, []))
+def single_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
+    """Nodes of a variant that compute in float32 in an FP16 network, and the types of their outputs.
+
+    As the exporter listed them: name -> "fp32", "fp32+int32", or "" if no output is a float.
+    """
+    return dict(manifest.build.get("single_nodes", {}).get(variant, {}))
