@@ -91,7 +91,7 @@ class LoweredGatedConv(nn.Module):
 def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
     """A copy of `model` in evaluation mode with every gated layer lowered, and the specs by layer name.
 
-    Raises ExportError if the model has no gated layer or mixes top-k and threshold gates.
+    A network without gates is copied as it is. Raises ExportError if it mixes top-k and threshold gates.
     """
     lowered = copy.deepcopy(model).cpu().eval()
     specs: dict[str, GatedConvSpec] = {}
@@ -101,11 +101,6 @@ def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
             _check_finite(name, spec)
             specs[name] = spec
             _replace(lowered, name, LoweredGatedConv(name, spec))
-    if not specs:
-        raise ExportError(
-            f"{type(model).__name__} has no gated layer, so there is nothing that masks could skip; "
-            "gate it first with sanp.gate(model, example_input)"
-        )
     kinds = {spec.gate.k > 0 for spec in specs.values() if isinstance(spec.gate, SpmGate)}
     if len(kinds) > 1:
         raise ExportError(

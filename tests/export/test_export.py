@@ -155,9 +155,13 @@ def test_residual_additions_are_fused():
     assert [node.op_type for node in model.graph.node].count("Add") <= 2, "only in_active sums remain"
 
 
-def test_a_network_without_gates_is_refused():
+def test_a_network_without_gates_has_no_mask_and_no_gate():
+    model = export(torch.nn.Conv2d(3, 4, 3), IMAGE)
+    assert [value.name for value in model.graph.input] == ["input"]
+    assert [value.name for value in model.graph.output] == ["logits"]
+    assert not any(node.domain for node in model.graph.node) and not model.functions
     with pytest.raises(ExportError, match="no gated layer"):
-        export(torch.nn.Conv2d(3, 4, 3), IMAGE)
+        export(torch.nn.Conv2d(3, 4, 3), IMAGE, ExportOptions(gates="mask"))
 
 
 def test_nan_weights_are_refused():

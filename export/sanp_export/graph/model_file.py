@@ -21,6 +21,7 @@ from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
 CHECKSUM_KEY = "sanp.sha256"
+UNGATED_MODEL = "none"  # value of the metadata "sanp.gates" for a network without gates, beside "learned" and "mask"
 
 # Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
 G_LOGGER.severity = G_LOGGER.ERROR
