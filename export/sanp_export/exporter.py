@@ -23,6 +23,7 @@ from sanp_export.lower import lower
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.count_macs import count_macs
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
+from sanp_export.passes.drop_magnitudes import drop_magnitudes
 from sanp_export.passes.expand_static_gates import expand_static_gates
 from sanp_export.passes.expose_gates import expose_gates
 from sanp_export.passes.fuse_activations import fuse_activations
@@ -103,6 +104,7 @@ def _prepare(graph: gs.Graph) -> list[str]:
     fuse_residuals(graph)
     graph.cleanup().toposort()
     fuse_activations(graph)
+    drop_magnitudes(graph)
     graph.cleanup().toposort()
     return execution_order
 

@@ -71,7 +71,7 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
         raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
     for name in manifest.gated:
-        if variant != REPLAY and manifest.layer(name).gate_hidden and manifest.gate_kernels:
+        if variant != REPLAY and manifest.layer(name).has_saliency and manifest.gate_kernels:
             nodes[gate_node(name)] = CHANNEL_GATE
         if name not in manifest.native:
             nodes[conv_node(name)] = GATED_CONV
