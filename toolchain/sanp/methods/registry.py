@@ -19,6 +19,9 @@ METHODS = {
     "fixed-k": "sanp.methods.fixed_k:FixedK",
     "random": "sanp.methods.random:Random",
     "oracle": "sanp.methods.oracle:Oracle",
+    "l1": "sanp.methods.l1:L1",
+    "slimming": "sanp.methods.slimming:Slimming",
+    "fcp": "sanp.methods.fcp:Fcp",
     "laasp": "sanp.methods.laasp:Laasp",
 }
 
