@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.backbones import GroupedLayer, layers_of
+from benchmarks.gpu.backbones import layers_of
 from benchmarks.gpu.cost_fit import Timed, fit
 from benchmarks.gpu.cost_model import Problem
 from benchmarks.gpu.layer_measure import How, Measured, measure
@@ -42,17 +42,23 @@ SMALL = Sizes(
     (("float16", 2, ("resnet18", "mobilenet-v2")), ("float32", 1, ("resnet18",))),
     How({TUNED_KEEP: 6, 1.0: 1, 0.3: 1}, rounds=1, launches=1),
     {"resnet18": (Layer(16, 24, 6), Layer(24, 16, 8, 1, 1, 0)),
-     "mobilenet-v2": (GroupedLayer(12, 12, 6, 3, 1, 1, 12),)},
+     "mobilenet-v2": (Layer(12, 12, 6, 3, 1, 1, 12),)},
 )  # fmt: skip
 
 
 def run(place: Place, record: Record) -> None:
+    """All layers."""
+    measure_all(place, record, place.pick(FULL, SMALL))
+
+
+def measure_all(place: Place, record: Record, sizes: Sizes) -> None:
     """Rows are written one by one; near the end of its time the stage stops measuring and fits what it has.
 
     A layer that fails is written down and left out; RuntimeError at the end if there was one.
     """
     torch.manual_seed(0)
-    sizes, measured, failed = place.pick(FULL, SMALL), [], []
+    measured: list[Measured] = []
+    failed: list[str] = []
     tasks = tasks_of(sizes)
     for element, batch, layer, networks in tasks:
         if record.seconds_left() < RESERVE_SECONDS or len(failed) == MOST_FAILURES:

@@ -57,6 +57,7 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
         groups=groups,
         gated=gated,
         gate_hidden=_gate_hidden(node) if gated else 0,
+        gate_direct=gated and _gate_is_direct(node),
         head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_head(node),
         support=trace.of(node.inputs[X]),
     )
@@ -93,10 +94,19 @@ def _module_name(node: gs.Node) -> str:
     return name if call == 0 else f"{name}.call{call + 1}"
 
 
-def _gate_hidden(conv: gs.Node) -> int:
+def _channel_gate(conv: gs.Node) -> gs.Node | None:
     producers = conv.inputs[SCALE].inputs
-    gate = producers[0] if producers else None
-    return int(gate.inputs[GATE_W1].shape[0]) if gate is not None and gate.op == CHANNEL_GATE else 0
+    return producers[0] if producers and producers[0].op == CHANNEL_GATE else None
+
+
+def _gate_hidden(conv: gs.Node) -> int:
+    gate = _channel_gate(conv)
+    return 0 if gate is None or _gate_is_direct(conv) else int(gate.inputs[GATE_W1].shape[0])
+
+
+def _gate_is_direct(conv: gs.Node) -> bool:
+    gate = _channel_gate(conv)
+    return gate is not None and len(gate.inputs[GATE_W1].shape) == 1
 
 
 def _is_head(node: gs.Node) -> bool:

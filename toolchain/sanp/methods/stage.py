@@ -23,8 +23,9 @@ class Context:
 
     example: a zero image [1, C, H, W]. counter: what the budget is counted in. full: cost of the backbone as it was
     built, to which all shares refer.
-    samples(n): the first n training images in file order, in batches, not augmented. mean: mean of a tensor over all
-    processes.
+    samples(n): the first n training images in file order, in batches, not augmented. draw(n): n random training images
+    in batches, augmented once if training is; the same ones at every call and in every process. mean: mean of a tensor
+    over all processes.
     """
 
     train: TrainSettings
@@ -33,6 +34,7 @@ class Context:
     counter: Callable[[Sequence[Layer]], Counter]
     full: float
     samples: Callable[[int], Iterator[Batch]]
+    draw: Callable[[int], Iterator[Batch]]
     mean: Callable[[Tensor], Tensor]
 
     def tracker(self) -> CostTracker:
@@ -80,6 +82,18 @@ class Task:
     def __init__(self, context: Context, length: Length) -> None:
         self.context, self.length = context, length
 
+    def recordable(self) -> bool:
+        """Whether a step does the same operations all through an epoch, with no number that Python changes.
+
+        Then it may be replayed as a CUDA graph (`TrainSettings.cuda_graph`). False as soon as a subclass has hooks of
+        its own: it says so itself, if its `loss` copies no value to the host and its hooks change tensors in place.
+        """
+        return self.hooks_of(Task)
+
+    def hooks_of(self, known: type[Task]) -> bool:
+        """Whether what this task does in a step is all written in `known`."""
+        return all(getattr(type(self), name) is getattr(known, name) for name in ("before_step", "loss", "after_step"))
+
     def before_epoch(self, epoch: int) -> None:
         """Called before each epoch, and again when a run resumes inside one or the architecture changes."""
 
@@ -91,6 +105,10 @@ class Task:
         over. All processes must come to the same answer.
         """
         return None
+
+    def factor(self, step: int, scheduled: float) -> float:
+        """Factor on the stage's learning rate in a step; scheduled: what the schedule of the stage says."""
+        return scheduled
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Scalar loss of a batch that the network has just seen."""

@@ -10,6 +10,7 @@ from pydantic import Field
 from sanp.settings.base import Settings
 
 Value = bool | int | float | str
+Option = Value | list[Value]
 
 
 class TrainSettings(Settings):
@@ -24,7 +25,11 @@ class TrainSettings(Settings):
         "model", "width", "dataset", "data_root", "method", "budget", "seed", "device"
     )  # fmt: skip
 
-    model: str = Field("m-cifarnet", description="backbone: m-cifarnet, vgg-19 or resnet-18")
+    model: str = Field(
+        "m-cifarnet",
+        description="backbone: m-cifarnet, vgg-16, vgg-19, resnet-18 | 20 | 32 | 56 | 110 (20 to 110 also with -a), "
+        "imagenet-resnet-18 | 34 | 50 or imagenet-mobilenet-v2",
+    )
     width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
     dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
@@ -34,7 +39,7 @@ class TrainSettings(Settings):
     image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
 
     method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
-    options: dict[str, Value] = Field(default_factory=dict, description="options of the method")
+    options: dict[str, Option] = Field(default_factory=dict, description="options of the method")
     budget: float = Field(0.35, gt=0, le=1, description="mean cost to reach, as a share of the dense network's MACs")
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
@@ -49,6 +54,9 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
+    cuda_graph: bool = Field(
+        False, description="replay training steps as CUDA graphs where the method allows it; one process on a GPU"
+    )
     log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
 

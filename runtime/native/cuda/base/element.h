@@ -29,16 +29,6 @@ __device__ __forceinline__ Half from_float<Half>(float value) {
   return Half{float_to_half(limited)};
 }
 
-// Eight halves in one store; `to` is 16-byte aligned.
-__device__ __forceinline__ void store_octet(unsigned char* to, const unsigned short (&v)[8]) {
-  uint4 packed;
-  packed.x = v[0] | static_cast<unsigned>(v[1]) << 16;
-  packed.y = v[2] | static_cast<unsigned>(v[3]) << 16;
-  packed.z = v[4] | static_cast<unsigned>(v[5]) << 16;
-  packed.w = v[6] | static_cast<unsigned>(v[7]) << 16;
-  *reinterpret_cast<uint4*>(to) = packed;
-}
-
 // fminf and fmaxf would turn NaN into a bound; a broken gate must show.
 __device__ __forceinline__ float clamp(float value, float low, float high) {
   return value < low ? low : value > high ? high : value;

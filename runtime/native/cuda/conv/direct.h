@@ -10,6 +10,7 @@ namespace sanp {
 namespace cuda {
 
 constexpr int kDirectThreads = 128;
+constexpr int kDirectAhead = 9;  // taps whose loads are in flight at once
 
 template <class T>
 __device__ __forceinline__ float direct_sum(const ConvArgs& a, const BlockTile& b, int channel, const Pixel& pixel) {
@@ -22,14 +23,23 @@ __device__ __forceinline__ float direct_sum(const ConvArgs& a, const BlockTile& 
   for (int i = 0; i < a.group_in; ++i) {
     if (!is_open(active[i])) continue;
     int tap_y = 0, tap_x = 0;
-    for (int tap = 0; tap < a.taps; ++tap) {
-      const int y = y0 + tap_y * a.dilation_h, c = x0 + tap_x * a.dilation_w;
-      if (is_inside(a, y, c))
-        sum = fmaf(to_float(w[i * a.w_in + tap * a.w_tap]), to_float(x[i * plane + y * a.width + c]), sum);
-      if (++tap_x == a.kernel_w) {
-        tap_x = 0;
-        ++tap_y;
+    for (int first = 0; first < a.taps; first += kDirectAhead) {
+      T weights[kDirectAhead], inputs[kDirectAhead];
+      bool inside[kDirectAhead];
+#pragma unroll
+      for (int j = 0; j < kDirectAhead; ++j) {
+        const int y = y0 + tap_y * a.dilation_h, c = x0 + tap_x * a.dilation_w;
+        inside[j] = first + j < a.taps && is_inside(a, y, c);
+        weights[j] = load_if(inside[j], w + (i * a.w_in + (first + j) * a.w_tap));
+        inputs[j] = load_if(inside[j], x + (i * plane + (inside[j] ? y * a.width + c : 0)));
+        if (++tap_x == a.kernel_w) {
+          tap_x = 0;
+          ++tap_y;
+        }
       }
+#pragma unroll
+      for (int j = 0; j < kDirectAhead; ++j)
+        if (inside[j]) sum = fmaf(to_float(weights[j]), to_float(inputs[j]), sum);
     }
   }
   return sum;
@@ -42,8 +52,10 @@ __global__ void __launch_bounds__(kDirectThreads) conv_direct(const ConvArgs a) 
   if (!pixel.valid) return;
   const int channel = b.first_out + b.first_rank;
   const bool open = is_open(a.scale[static_cast<int64_t>(b.sample) * a.scale_step + channel]);
-  const float sum = open ? direct_sum<T>(a, b, channel, pixel) : 0.0f;
-  OutputRow<T>(a, b.sample, channel).store(pixel.y * a.out_w + pixel.x, sum);
+  const OutputRow<T> row(a, b.sample, channel);
+  const int p = pixel.y * a.out_w + pixel.x;
+  const T residual = row.residual(a, p);
+  row.store(a, p, open ? direct_sum<T>(a, b, channel, pixel) : 0.0f, residual);
 }
 
 }  // namespace cuda

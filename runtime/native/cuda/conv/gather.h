@@ -13,7 +13,7 @@ namespace cuda {
 
 // One pixel of the tile per thread, eight k at a time: eight loads that neighbouring lanes make of neighbouring pixels,
 // one 16-byte store.
-template <int kTileN, int kThreads>
+template <int kTileN, int kThreads, bool kOneTap>
 class GatheredInputs {
  public:
   __device__ __forceinline__ GatheredInputs(const ConvArgs& a, const BlockTile& b, const TileLists& lists,
@@ -26,7 +26,7 @@ class GatheredInputs {
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
         const int k = k0 + 8 * (threadIdx.x / kTileN + j * kOctets) + i;
-        fetched_[j][i] = k < end ? input(k) : 0;
+        fetched_[j][i] = window_.read(k, end);
       }
   }
 
@@ -45,34 +45,26 @@ class GatheredInputs {
   static constexpr int kOctets = kThreads / kTileN, kFetch = kHalfTileK / 8 / kOctets;
   static_assert(kOctets * kTileN == kThreads && kFetch * kOctets * 8 == kHalfTileK, "every thread has the same work");
 
-  __device__ __forceinline__ unsigned short input(int k) const {
-    return window_.template read<unsigned short>(k, [](Half h) { return h.bits; });
-  }
-
-  InputWindow<Half> window_;
+  InputWindow<Half, kOneTap> window_;
   unsigned char* tiles_;
-  unsigned short fetched_[kFetch][8];
+  Half fetched_[kFetch][8];
 };
 
-template <int kM, int kN, int kWarps>
-__global__ void __launch_bounds__(32 * kWarps) conv_gather(const ConvArgs a) {
-  if (!kHasMatrixProduct) return;
-  using Product = HalfProduct<kM, kN, kWarps>;
-  BlockTile b;
-  TileLists lists;
-  if (!start_block<Half, Product::kTileM, Product::kTileN, kWarps>(a, &b, &lists)) return;
+template <class Product, bool kOneTap>
+__device__ __forceinline__ void gather_products(const ConvArgs& a, const BlockTile& b, const TileLists& lists,
+                                                Product& product) {
   HalfWeights<Product::kTileM, Product::kThreads> weights(a, lists);
-  GatheredInputs<Product::kTileN, Product::kThreads> inputs(a, b, lists, weights.tile(2));
-  Product product(lists.open);
+  GatheredInputs<Product::kTileN, Product::kThreads, kOneTap> inputs(a, b, lists, weights.tile(2));
   product.inputs_by_pixel([](int q) { return q * kHalfPixelPitch; });
 
   const Range range = part_of(lists.n_inputs * a.taps, 16, a.split_k, b.slice);
   const auto fetch = [&](int k0) {
-    weights.fetch([&](int k) {
-      if (k0 + k >= range.end) return -1;
+    weights.aim(range.end - k0, [&](int k) {
+      if (kOneTap) return lists.inputs[k0 + k] * a.w_in;
       const int rank = a.by_taps.quotient(k0 + k), tap = a.by_taps.remainder(k0 + k, rank);
       return lists.inputs[rank] * a.w_in + tap * a.w_tap;
     });
+    weights.fetch(0);
     inputs.fetch(k0, range.end);
   };
   const auto put = [&](int buffer) {
@@ -82,6 +74,21 @@ __global__ void __launch_bounds__(32 * kWarps) conv_gather(const ConvArgs a) {
   double_buffered<kHalfTileK>(range, fetch, put, [&](int k, int buffer) {
     product.template add<true>(weights.tile(buffer), inputs.tile(buffer), range.end - k, 32);
   });
+}
+
+template <int kM, int kN, int kWarps>
+__global__ void __launch_bounds__(32 * kWarps) conv_gather(const ConvArgs a) {
+  if (!kHasMatrixProduct) return;
+  using Product = HalfProduct<kM, kN, kWarps>;
+  BlockTile b;
+  TileLists lists;
+  if (!start_block<Half, Product::kTileM, Product::kTileN, kWarps>(a, &b, &lists)) return;
+  Product product(lists.open);
+  // A 1x1 layer with a stride: the place of a pixel is worked out once, not for every channel.
+  if (a.taps == 1)
+    gather_products<Product, true>(a, b, lists, product);
+  else
+    gather_products<Product, false>(a, b, lists, product);
   product.store(a, b, lists);
 }
 

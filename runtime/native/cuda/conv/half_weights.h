@@ -1,7 +1,7 @@
 // Weights of a tensor core tile: gathered from memory into registers, from there to shared memory as [k][row].
 #pragma once
 
-#include "cuda/base/element.h"
+#include "cuda/base/load.h"
 #include "cuda/conv/tile_lists.h"
 
 namespace sanp {
@@ -20,22 +20,30 @@ class HalfWeights {
     }
   }
 
-  // Starts loading a step. `offset(k)`, k in [0, kHalfTileK), is where the weights of k begin, or -1 past the end.
+  // `offset(k)` is where the weights of k begin, k in [0, depth); depth is at least 1.
   template <class Offset>
-  __device__ __forceinline__ void fetch(Offset offset) {
+  __device__ __forceinline__ void aim(int depth, Offset offset) {
 #pragma unroll
     for (int j = 0; j < kFetch; ++j) {
-      const int at = offset(first_k() + j * kStepK);
-#pragma unroll
-      for (int i = 0; i < 2; ++i) fetched_[j][i] = at >= 0 && row_[i] >= 0 ? w_[at + row_[i]].bits : 0;
+      const int k = first_k() + j * kStepK;
+      at_[j] = k < depth ? offset(min_of(k, depth - 1)) : -1;
     }
+  }
+
+  // Starts loading a step, `shift` elements behind the aim.
+  __device__ __forceinline__ void fetch(int shift) {
+#pragma unroll
+    for (int j = 0; j < kFetch; ++j)
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        fetched_[j][i] = load_if(at_[j] >= 0 && row_[i] >= 0, w_ + (at_[j] + row_[i] + shift));
   }
 
   __device__ __forceinline__ void put(int buffer) const {
 #pragma unroll
     for (int j = 0; j < kFetch; ++j)
       reinterpret_cast<unsigned*>(tile(buffer) + (first_k() + j * kStepK) * half_pitch_m(kTileM))[pair_] =
-          fetched_[j][0] | static_cast<unsigned>(fetched_[j][1]) << 16;
+          pack(fetched_[j][0], fetched_[j][1]);
   }
 
   __device__ __forceinline__ unsigned char* tile(int buffer) const {
@@ -53,7 +61,8 @@ class HalfWeights {
   unsigned char* tile_;
   int pair_;
   int row_[2];
-  unsigned short fetched_[kFetch][2];
+  int at_[kFetch];
+  Half fetched_[kFetch][2];
 };
 
 }  // namespace cuda

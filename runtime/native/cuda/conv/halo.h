@@ -13,12 +13,18 @@
 namespace sanp {
 namespace cuda {
 
+// What one thread brings of a window at once.
+struct HaloPortion {
+  int place[kHaloItems];  // bytes, or -1 for nothing
+  Half halves[kHaloItems][8];
+};
+
 template <int kThreads>
 class Halo {
  public:
   __device__ __forceinline__ Halo(const ConvArgs& a, const BlockTile& b, const TileLists& lists, unsigned char* tiles,
                                   int end)
-      : a_(a), inputs_(lists.inputs), tiles_(tiles), plane_(static_cast<int64_t>(a.height) * a.width), end_(end) {
+      : a_(a), inputs_(lists.inputs), tiles_(tiles), plane_(a.height * a.width), end_(end) {
     x_ = first_plane<Half>(a, b);
     first_row_ = a.by_strip_w.quotient(b.first_pixel);
     y0_ = first_row_ * a.stride_h - a.pad_top;
@@ -36,23 +42,21 @@ class Halo {
   }
 
   // Starts loading one portion of the window of channels [rank, rank + 32).
-  __device__ __forceinline__ void fetch(int rank, int portion) {
+  __device__ __forceinline__ void fetch(int rank, int portion, HaloPortion* to) const {
     const int items = a_.halo_pixels * 2 * ceil_div(min_of(end_ - rank, kHalfTileK), 16);
 #pragma unroll
     for (int j = 0; j < kHaloItems; ++j) {
       const int item = (portion * kHaloItems + j) * kThreads + threadIdx.x;
-      place_[j] = -1;
-      if (item >= items) continue;
       const int octet = a_.by_halo_pixels.quotient(item), pixel = a_.by_halo_pixels.remainder(item, octet);
-      place_[j] = pixel * kHalfPixelPitch + octet * 16;
-      load(rank + 8 * octet, pixel, fetched_[j]);
+      to->place[j] = item < items ? pixel * kHalfPixelPitch + octet * 16 : -1;
+      load(item < items, rank + 8 * min_of(octet, kHalfTileK / 8 - 1), pixel, to->halves[j]);
     }
   }
 
-  __device__ __forceinline__ void put(int buffer) const {
+  __device__ __forceinline__ void put(int buffer, const HaloPortion& portion) const {
 #pragma unroll
     for (int j = 0; j < kHaloItems; ++j)
-      if (place_[j] >= 0) store_octet(tile(buffer) + place_[j], fetched_[j]);
+      if (portion.place[j] >= 0) store_octet(tile(buffer) + portion.place[j], portion.halves[j]);
   }
 
   __device__ __forceinline__ unsigned char* tile(int buffer) const {
@@ -60,22 +64,26 @@ class Halo {
   }
 
  private:
-  __device__ __forceinline__ void load(int rank, int pixel, unsigned short (&to)[8]) const {
+  __device__ __forceinline__ void load(bool wanted, int rank, int pixel, Half (&to)[8]) const {
     const int row = a_.by_halo_w.quotient(pixel), y = y0_ + row, x = x0_ + a_.by_halo_w.remainder(pixel, row);
-    const bool inside = is_inside(a_, y, x);
-    const int at = inside ? y * a_.width + x : 0;
+    wanted = wanted && is_inside(a_, y, x);
+    const Half* const from = x_ + (wanted ? y * a_.width + x : 0);
+    // Eight entries of the list at once; what stands behind its end is read and not used.
+    const uint4 entries = *reinterpret_cast<const uint4*>(inputs_ + rank);
+    const unsigned pairs[4] = {entries.x, entries.y, entries.z, entries.w};
 #pragma unroll
-    for (int i = 0; i < 8; ++i) to[i] = inside && rank + i < end_ ? x_[inputs_[rank + i] * plane_ + at].bits : 0;
+    for (int i = 0; i < 8; ++i) {
+      const unsigned channel = pairs[i / 2] >> i % 2 * 16 & 0xffff;
+      to[i] = load_if(wanted && rank + i < end_, from + static_cast<int64_t>(channel) * plane_);
+    }
   }
 
   const ConvArgs& a_;
   const uint16_t* inputs_;
   unsigned char* tiles_;
   const Half* x_;
-  int64_t plane_;
+  int plane_;  // below 2^30
   int end_, first_row_, y0_, x0_;
-  int place_[kHaloItems];
-  unsigned short fetched_[kHaloItems][8];
 };
 
 template <int kM, int kN, int kWarps>
@@ -91,14 +99,19 @@ __global__ void __launch_bounds__(32 * kWarps) conv_halo(const ConvArgs a) {
   Product product(lists.open);
   product.inputs_by_pixel([&](int q) { return halo.place(tile_pixel(a, b, q), b.strip_x); });
 
-  const auto fetch_weights = [&](int rank, int tap) {
-    weights.fetch([&](int k) { return rank + k < range.end ? lists.inputs[rank + k] * a.w_in + tap * a.w_tap : -1; });
+  const auto aim_weights = [&](int rank) {
+    weights.aim(range.end - rank, [&](int k) { return lists.inputs[rank + k] * a.w_in; });
   };
   if (range.begin < range.end) {
-    fetch_weights(range.begin, 0);
-    for (int portion = 0; portion < a.taps; ++portion) {
-      halo.fetch(range.begin, portion);
-      halo.put(0);
+    aim_weights(range.begin);
+    weights.fetch(0);
+    // Nothing can be multiplied before the first window is there: three portions at once, three waits for 3x3 taps.
+    for (int portion = 0; portion < a.taps; portion += 3) {
+      HaloPortion first[3];
+#pragma unroll
+      for (int i = 0; i < 3; ++i) halo.fetch(range.begin, portion + i, &first[i]);
+#pragma unroll
+      for (int i = 0; i < 3; ++i) halo.put(0, first[i]);
     }
     weights.put(0);
     __syncthreads();
@@ -108,11 +121,13 @@ __global__ void __launch_bounds__(32 * kWarps) conv_halo(const ConvArgs a) {
     const bool last_window = rank + kHalfTileK >= range.end;
     for (int tap = 0; tap < a.taps; ++tap, step ^= 1) {
       const bool last_tap = tap + 1 == a.taps, more = !(last_tap && last_window);
-      if (more) fetch_weights(last_tap ? rank + kHalfTileK : rank, last_tap ? 0 : tap + 1);
-      if (!last_window) halo.fetch(rank + kHalfTileK, tap);
+      if (last_tap && more) aim_weights(rank + kHalfTileK);
+      if (more) weights.fetch(last_tap ? 0 : (tap + 1) * a.w_tap);
+      HaloPortion portion;
+      if (!last_window) halo.fetch(rank + kHalfTileK, tap, &portion);
       product.template add<true>(weights.tile(step), halo.tile(window) + halo.tap_shift(tap), range.end - rank, 32);
       if (more) weights.put(step ^ 1);
-      if (!last_window) halo.put(window ^ 1);
+      if (!last_window) halo.put(window ^ 1, portion);
       __syncthreads();
     }
   }

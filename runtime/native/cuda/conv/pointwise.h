@@ -37,8 +37,8 @@ class PlaneInputs {
 #pragma unroll
     for (int j = 0; j < kFetch; ++j) {
       const int r = rank + first_k() + j * kStepK;
-      fetched_[j] = Vector{};
-      if (inside_ && r < end) fetched_[j] = *reinterpret_cast<const Vector*>(x_ + inputs_[r] * plane_);
+      const Half* const from = x_ + static_cast<int64_t>(inputs_[min_of(r, end - 1)]) * plane_;
+      fetched_[j] = load_if(inside_ && r < end, reinterpret_cast<const Vector*>(from));
     }
   }
 
@@ -64,7 +64,7 @@ class PlaneInputs {
   const uint16_t* inputs_;
   unsigned char* tiles_;
   const Half* x_;
-  int64_t plane_;
+  int plane_;
   bool inside_;
   Vector fetched_[kFetch];
 };
@@ -83,7 +83,8 @@ __global__ void __launch_bounds__(32 * kWarps) conv_pointwise(const ConvArgs a) 
   product.inputs_by_channel(half_pitch_n(Product::kTileN));
 
   const auto fetch = [&](int rank) {
-    weights.fetch([&](int k) { return rank + k < range.end ? lists.inputs[rank + k] * a.w_in : -1; });
+    weights.aim(range.end - rank, [&](int k) { return lists.inputs[rank + k] * a.w_in; });
+    weights.fetch(0);
     inputs.fetch(rank, range.end);
   };
   const auto put = [&](int buffer) {

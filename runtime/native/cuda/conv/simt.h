@@ -68,23 +68,20 @@ class SimtTile {
 #pragma unroll
     for (int j = 0; j < kFetchA; ++j) {
       const int k = k0 + threadIdx.x / kSimtTileM + j * (kSimtThreads / kSimtTileM);
-      fetched_a_[j] = row_ >= 0 && k < range_.end ? weight(k) : 0.0f;
+      fetched_a_[j] = weight(k);
     }
 #pragma unroll
     for (int j = 0; j < kFetchB; ++j) {
       const int k = k0 + threadIdx.x / kTileN + j * (kSimtThreads / kTileN);
-      fetched_b_[j] = k < range_.end ? input(k) : 0.0f;
+      fetched_b_[j] = window_.read(k, range_.end);
     }
   }
 
-  __device__ float weight(int k) const {
-    const int rank = a_.by_taps.quotient(k), tap = a_.by_taps.remainder(k, rank);
+  __device__ T weight(int k) const {
+    const int known = min_of(k, range_.end - 1), rank = a_.by_taps.quotient(known);
+    const int tap = a_.by_taps.remainder(known, rank);
     const int at = row_ * a_.w_out + lists_.inputs[rank] * a_.w_in + tap * a_.w_tap;
-    return to_float(static_cast<const T*>(a_.w)[at]);
-  }
-
-  __device__ float input(int k) const {
-    return window_.template read<float>(k, [](T value) { return to_float(value); });
+    return load_if(row_ >= 0 && k < range_.end, static_cast<const T*>(a_.w) + at);
   }
 
   // Row m lies at (m % 8) * 8 + m / 8, so that the eight rows of a thread are two vectors.
@@ -92,11 +89,12 @@ class SimtTile {
     const int m = threadIdx.x % kSimtTileM, place = m % 8 * 8 + m / 8;
 #pragma unroll
     for (int j = 0; j < kFetchA; ++j)
-      tile_a(buffer)[(threadIdx.x / kSimtTileM + j * (kSimtThreads / kSimtTileM)) * kSimtTileM + place] = fetched_a_[j];
+      tile_a(buffer)[(threadIdx.x / kSimtTileM + j * (kSimtThreads / kSimtTileM)) * kSimtTileM + place] =
+          to_float(fetched_a_[j]);
 #pragma unroll
     for (int j = 0; j < kFetchB; ++j)
       tile_b(buffer)[(threadIdx.x / kTileN + j * (kSimtThreads / kTileN)) * kTileN + threadIdx.x % kTileN] =
-          fetched_b_[j];
+          to_float(fetched_b_[j]);
   }
 
   __device__ void add_products(int buffer) {
@@ -132,7 +130,7 @@ class SimtTile {
   InputWindow<T> window_;
   int row_;
   Range range_;
-  float fetched_a_[kFetchA], fetched_b_[kFetchB];
+  T fetched_a_[kFetchA], fetched_b_[kFetchB];
   float sums_[8][kCols];
 };
 

@@ -24,8 +24,11 @@ __device__ __forceinline__ TileLists tile_lists(const ConvArgs& a, const BlockTi
   lists.rows = reinterpret_cast<int*>(shared);
   lists.inputs = reinterpret_cast<uint16_t*>(shared + layout.inputs);
   lists.tiles = shared + layout.tiles;
-  lists.open = select_rows<kWarps>(a, b, kTileM, lists.rows, totals);
-  lists.n_inputs = lists.open > 0 ? select_inputs<kWarps>(a, b, lists.inputs, totals + kWarps) : 0;
+  const Gates scale{a.scale + static_cast<int64_t>(b.sample) * a.scale_step + b.first_out, a.group_out};
+  const Gates active{a.in_active + static_cast<int64_t>(b.sample) * a.active_step + b.first_in, a.group_in};
+  count_open<kWarps>(scale, active, totals);
+  lists.open = select_rows<kWarps>(a, b, scale, kTileM, lists.rows, totals);
+  lists.n_inputs = lists.open > 0 ? select_inputs<kWarps>(active, lists.inputs, totals + kWarps) : 0;
   __syncthreads();
   return lists;
 }
