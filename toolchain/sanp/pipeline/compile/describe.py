@@ -14,6 +14,7 @@ from sanp_export.graph import model_file
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import INPUT, MACS, variant_file, variants_of
+from sanp_runtime.engines.onnxruntime import distribution
 from sanp_runtime.network.macs import dense_macs
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import InputError
@@ -84,4 +85,7 @@ def _package_versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "absent"
+    # One of its builds may stand in for onnxruntime.
+    builds = {name: version for name, version in distribution.installed().items() if name != "onnxruntime"}
+    found.update(builds)
     return found
