@@ -92,7 +92,7 @@ class Loop:
         if settings.augment:
             batch = replace(batch, images=augmented(batch.images, self.dataset))
         result = self._learn(active, batch)
-        if active.trained():  # a warm-up of gates without parameters has nothing to learn
+        if any(parameter.grad is not None for parameter in active.trained()):  # gates without parameters do not learn
             self.scaler.unscale_(active.optimizer)
             nn.utils.clip_grad_norm_(active.trained(), settings.clip_norm, foreach=True)
             self.scaler.step(active.optimizer)
