@@ -7,6 +7,7 @@ import ctypes
 import functools
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,15 @@ def measure_ceiling(isa: str) -> float | None:
     return float(function(isa.encode())) or None
 
 
-def started(description: str | None) -> tuple[argparse.Namespace, Library, dict[str, Any]]:
-    """The command line of a benchmark of our kernels, its library, and the head of its result file; prints the head."""
+def started(
+    description: str | None, more: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+) -> tuple[argparse.Namespace, Library, dict[str, Any]]:
+    """The command line of a benchmark of our kernels, its library, and the head of its result file; prints the head.
+
+    more: adds options of one benchmark.
+    """
     parser = kernel_parser(description)
+    more(parser)
     parser.add_argument("--winograd", type=int, choices=[0, 2, 4], help="largest tile allowed, 0: none; default: any")
     args = parser.parse_args()
     library = Library(args.library, args.isa)

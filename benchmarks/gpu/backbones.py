@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from benchmarks.networks.resnets import resnet_layers
 from benchmarks.networks.shapes import Conv, Layer, Network
@@ -16,29 +15,6 @@ MOBILENET_ROWS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class GroupedLayer(Layer):
-    """A layer whose channels lie in groups; as many groups as channels: depthwise."""
-
-    group: int = 1
-
-    @property
-    def macs(self) -> int:
-        """Dense multiply-adds."""
-        return super().macs // self.group
-
-    @property
-    def name(self) -> str:
-        """Such as `96-96 3x3/2 depthwise @112`."""
-        front, at = super().name.split(" @")
-        return f"{front} {'depthwise' if self.group == self.c_in else f'in {self.group} groups'} @{at}"
-
-
-def group_of(layer: Layer) -> int:
-    """Groups of any layer."""
-    return layer.group if isinstance(layer, GroupedLayer) else 1
-
-
 def mobilenet_v2_layers(image: int = 224) -> list[Layer]:
     """Every convolution of MobileNetV2 at width 1, in order."""
     size, c_in = image // 2, 32
@@ -48,7 +24,7 @@ def mobilenet_v2_layers(image: int = 224) -> list[Layer]:
             stride, hidden = (first_stride if index == 0 else 1), expansion * c_in
             if expansion > 1:
                 layers.append(Layer(c_in, hidden, size, 1, 1, 0))
-            layers.append(GroupedLayer(hidden, hidden, size, 3, stride, 1, hidden))
+            layers.append(Layer(hidden, hidden, size, 3, stride, 1, hidden))
             size = -(-size // stride)
             layers.append(Layer(hidden, c_out, size, 1, 1, 0))
             c_in = c_out

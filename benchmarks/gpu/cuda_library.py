@@ -41,7 +41,11 @@ class ConvTensors(ctypes.Structure):
 class Gate(ctypes.Structure):
     """SanpCudaGate."""
 
-    _fields_ = fields("type batch c_in height width hidden c_out mask_rows k", c_int32) + fields("threshold", c_float)
+    _fields_ = (
+        fields("type batch c_in height width hidden c_out mask_rows k", c_int32)
+        + fields("threshold", c_float)
+        + fields("has_offset", c_int32)
+    )
 
 
 class GateTensors(ctypes.Structure):

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.gpu.backbones import group_of
 from benchmarks.gpu.cuda_library import FLOAT16, FLOAT32, HWIO, Conv, ConvTensors, Plan, describe
 from benchmarks.gpu.place import Place
 from benchmarks.networks.shapes import Layer
@@ -38,7 +37,7 @@ class GatedLayer:
 
     def __init__(self, place: Place, layer: Layer, batch: int, element: str, keep: float) -> None:
         dtype, kind = ELEMENTS[element]
-        self.place, self.layer, self.group, self.element = place, layer, group_of(layer), element
+        self.place, self.layer, self.group, self.element = place, layer, layer.group, element
         self.conv: Conv = describe(
             layer.c_in, layer.c_out, layer.size, kernel=layer.kernel, stride=layer.stride, pad=layer.pad, batch=batch,
             type=kind, weight_order=HWIO, scale_rows=batch, shift_rows=batch, active_rows=batch, group=self.group,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.gpu.backbones import group_of
 from benchmarks.gpu.cuda_library import Conv, Plan
 from benchmarks.gpu.layer_case import GatedLayer
 from benchmarks.gpu.place import Place
@@ -73,7 +72,7 @@ def measure(place: Place, layer: Layer, networks: list[str], batch: int, element
         dense_us = dense_us or {name: t for name, t in times.items() if name not in runs}
         if found is None:
             empty = Measurement(layer.name, networks, element, batch, batch * layer.macs, {}, {}, {})
-            found = Measured(empty, conv_fields(problem.conv), group_of(layer) == layer.c_in > 1)
+            found = Measured(empty, conv_fields(problem.conv), layer.group == layer.c_in > 1)
         found.plan_times[keep] = [
             {"index": i, "algorithm": place.library.algorithm(plan), "us": ours[i], **_sizes(plan)}
             for i, plan in plans.items()

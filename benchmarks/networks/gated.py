@@ -2,8 +2,11 @@
 
     python -m benchmarks.networks.gated --rounds 61
     python -m benchmarks.networks.gated --only resnet18 --isa avx2 --winograd 0 --json networks.json
+    python -m benchmarks.networks.gated --edge --only mobilenet
 
 M-CifarNet, VGG-19 and ResNet-18 at full width for 32 x 32 images, random weights, one random mask per sample and layer.
+With --edge: MobileNetV2, EfficientNet-Lite0 and ResNet-50 at 224 and 96, half of the gated channels open. Masks are
+inputs: no gate is computed.
 Both sides run in one process on one thread, interleaved, and are compared before they are timed.
 """
 
@@ -16,6 +19,7 @@ import numpy as np
 
 from benchmarks.command_line import write_json
 from benchmarks.networks import graphs
+from benchmarks.networks.edge import EDGE_NETWORKS
 from benchmarks.networks.masks import keep_for_cost, network_cost, network_masks
 from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS, Network
 from benchmarks.sessions import Library, bound_run, require_close, session
@@ -23,17 +27,18 @@ from benchmarks.timing import in_turn, interleaved_seconds, spread
 from benchmarks.yardsticks import started
 
 SAMPLES = 8
+EDGE_KEEP = 0.5
 
 
 def masked_samples(name: str, network: Network, x: np.ndarray, rng: np.random.Generator) -> tuple[float, list[dict]]:
     """The kept fraction that brings the cost to the paper's, and inputs of `SAMPLES` samples with masks like that."""
-    keep = keep_for_cost(network, OPERATING_POINTS[name])
+    keep = keep_for_cost(network, OPERATING_POINTS[name]) if name in OPERATING_POINTS else EDGE_KEEP
     return keep, [{"x": x, **network_masks(network, keep, rng)} for _ in range(SAMPLES)]
 
 
 def bench_network(name: str, library: Library, rounds: int, winograd: int | None) -> dict:
     """One network: dense, all masks open, and random masks per sample at the operating point of the paper."""
-    network = NETWORKS[name]()
+    network = (NETWORKS | EDGE_NETWORKS)[name]()
     rng = np.random.default_rng(1)
     dense = session(graphs.dense_network(network, np.random.default_rng(2)))
     gated = library.session(graphs.gated_network(network, np.random.default_rng(2)), winograd=winograd)
@@ -66,9 +71,11 @@ def line(row: dict) -> str:
 
 def main() -> int:
     """Command line."""
-    args, library, report = started(__doc__)
+    args, library, report = started(
+        __doc__, lambda made: made.add_argument("--edge", action="store_true", help="networks of the edge")
+    )
     rows: list[dict] = []
-    for name in NETWORKS:
+    for name in EDGE_NETWORKS if args.edge else NETWORKS:
         if args.only in name:
             rows.append(bench_network(name, library, args.rounds, args.winograd))
             print(line(rows[-1]), flush=True)

@@ -12,20 +12,22 @@ from benchmarks.networks.shapes import Conv, Layer, Network
 
 def random_weights(layer: Layer, rng: np.random.Generator) -> np.ndarray:
     """He initialisation, so that activations keep their size through the networks."""
-    shape = (layer.c_out, layer.c_in, layer.kernel, layer.kernel)
-    return (rng.standard_normal(shape) * math.sqrt(2 / (layer.c_in * layer.kernel**2))).astype(np.float32)
+    c_in = layer.c_in // layer.group
+    shape = (layer.c_out, c_in, layer.kernel, layer.kernel)
+    return (rng.standard_normal(shape) * math.sqrt(2 / (c_in * layer.kernel**2))).astype(np.float32)
 
 
 def _gated_node(name: str, source: str, layer: Layer, active: str, residual: str, relu: bool) -> NodeProto:
     return helper.make_node(
         "SanpGatedConv", [source, f"{name}.w", f"{name}.scale", f"{name}.shift", active, residual], [name],
-        domain="sanp", strides=[layer.stride] * 2, pads=[layer.pad] * 4, dilations=[1, 1], group=1,
-        act_min=0.0 if relu else -math.inf, act_max=math.inf,
+        domain="sanp", strides=[layer.stride] * 2, pads=[layer.pad] * 4, dilations=[1, 1],
+        group=layer.group, act_min=0.0 if relu else -math.inf, act_max=math.inf,
     )  # fmt: skip
 
 
 def _conv_nodes(name: str, source: str, layer: Layer, residual: str, relu: bool) -> list:
-    conv = {"strides": [layer.stride] * 2, "pads": [layer.pad] * 4, "kernel_shape": [layer.kernel] * 2}
+    conv = {"strides": [layer.stride] * 2, "pads": [layer.pad] * 4, "kernel_shape": [layer.kernel] * 2,
+            "group": layer.group}  # fmt: skip
     steps = [("Conv", [source, f"{name}.w", f"{name}.b"], conv)]
     if residual:
         steps.append(("Add", ["", residual], {}))
@@ -74,8 +76,11 @@ def _head(network: Network, rng: np.random.Generator, constants: dict) -> list:
 
 
 def _other(name: str, node: tuple[str, str]) -> NodeProto:
-    attributes = {"kernel_shape": [2, 2], "strides": [2, 2]} if node[0] == "MaxPool" else {}
-    return helper.make_node(node[0], [node[1]], [name], **attributes)
+    attributes = {
+        "MaxPool": {"kernel_shape": [2, 2], "strides": [2, 2]},
+        "MaxPool3x3": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4},
+    }.get(node[0], {})
+    return helper.make_node(node[0].removesuffix("3x3"), [node[1]], [name], **attributes)
 
 
 def dense_network(network: Network, rng: np.random.Generator) -> bytes:

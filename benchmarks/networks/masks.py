@@ -22,7 +22,10 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator) -> di
         if not isinstance(node, Conv):
             support[name] = support[node[1]]
             continue
-        scale = random_mask(node.layer.c_out, keep, rng)
+        if node.mask in ("own", "open"):
+            scale = random_mask(node.layer.c_out, keep if node.mask == "own" else 1.0, rng)
+        else:
+            scale = feeds[f"{node.mask}.scale"]
         feeds[f"{name}.scale"], feeds[f"{name}.shift"] = scale, np.zeros_like(scale)
         feeds[f"{name}.active"] = support[node.source]
         support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
@@ -31,10 +34,11 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator) -> di
 
 def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:
     """Kept multiply-adds over dense ones."""
-    kept = sum(
-        conv.layer.macs * float(masks[f"{name}.scale"].mean()) * float(masks[f"{name}.active"].mean())
-        for name, conv in network.convs.items()
-    )
+    kept = 0.0
+    for name, conv in network.convs.items():
+        scale, active = masks[f"{name}.scale"], masks[f"{name}.active"]
+        groups = conv.layer.group  # the mean over groups of what both sides of a group leave
+        kept += conv.layer.macs * float(np.mean(scale.reshape(groups, -1).mean(1) * active.reshape(groups, -1).mean(1)))
     return kept / network.macs
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution: channels, input size, kernel, stride, padding."""
+    """One convolution: channels, input size, kernel, stride, padding, groups. As many groups as channels: depthwise."""
 
     c_in: int
     c_out: int
@@ -15,6 +15,7 @@ class Layer:
     kernel: int = 3
     stride: int = 1
     pad: int = 1
+    group: int = 1
 
     @property
     def out(self) -> int:
@@ -24,28 +25,33 @@ class Layer:
     @property
     def macs(self) -> int:
         """Dense multiply-adds."""
-        return self.out**2 * self.c_out * self.c_in * self.kernel**2
+        return self.out**2 * self.c_out * self.c_in * self.kernel**2 // self.group
 
     @property
     def name(self) -> str:
-        """Such as `64-128 3x3/2 @32`."""
+        """Such as `64-128 3x3/2 @32` or `96-96 3x3/2 depthwise @112`."""
         stride = f"/{self.stride}" if self.stride > 1 else ""
-        return f"{self.c_in}-{self.c_out} {self.kernel}x{self.kernel}{stride} @{self.size}"
+        groups = {1: "", self.c_in: " depthwise"}.get(self.group, f" in {self.group} groups")
+        return f"{self.c_in}-{self.c_out} {self.kernel}x{self.kernel}{stride}{groups} @{self.size}"
 
 
 @dataclass
 class Conv:
-    """A gated convolution of a network: its layer, where it reads, and what it adds."""
+    """A convolution of a network: its layer, where it reads, what it adds, and whose mask it has.
+
+    mask: "own", "open" for a layer without a gate, or the name of the convolution whose decision it follows.
+    """
 
     layer: Layer
     source: str
     residual: str = ""
     relu: bool = True
+    mask: str = "own"
 
 
 @dataclass
 class Network:
-    """Nodes by output name, in order: a Conv, or ("MaxPool" | "GlobalAveragePool", source)."""
+    """Nodes by output name, in order: a Conv, or ("MaxPool" | "MaxPool3x3" | "GlobalAveragePool", source)."""
 
     size: int
     nodes: dict = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""From a gated PyTorch network to the one ONNX file that runs everywhere."""
+"""From a PyTorch network, gated or plain, to the one ONNX file that runs everywhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from sanp_export.functions import OPSET
 from sanp_export.graph.layer_table import layer_table
-from sanp_export.graph.model_file import SCHEMA_VERSION, to_graph, to_model
+from sanp_export.graph.model_file import SCHEMA_VERSION, UNGATED_MODEL, to_graph, to_model
 from sanp_export.lower import lower
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.count_macs import count_macs
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
+from sanp_export.passes.drop_magnitudes import drop_magnitudes
 from sanp_export.passes.expand_static_gates import expand_static_gates
 from sanp_export.passes.expose_gates import expose_gates
 from sanp_export.passes.fuse_activations import fuse_activations
@@ -50,16 +51,22 @@ def export(
     options: ExportOptions | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """Export a gated network; the batch is dynamic, the image size that of `example_input` [N, C, H, W] float32.
+    """Export a network; the batch is dynamic, the image size that of `example_input` [N, C, H, W] float32.
 
     The result has the input `input`, one overridable input `mask.<layer>` [1 or N, Co] per gated layer with default
-    ones, and the outputs `logits` and `gate.<layer>`. Raises ExportError for a model without gated layers or one that
-    torch.export cannot trace.
+    ones, and the outputs `logits` and `gate.<layer>`. A network without gates has `input` and `logits` alone. Raises
+    ExportError for a model that torch.export cannot trace, and for gates="mask" without a gated layer.
     """
     choice = options or ExportOptions()
     graph = to_graph(_trace(model, example_input))
     execution_order = _prepare(graph)
     layers = sorted(layer_table(graph), key=lambda layer: execution_order.index(layer.name))
+    gated = any(layer.gated for layer in layers)
+    if not gated and choice.gates == "mask":
+        raise ExportError(
+            f"{type(model).__name__} has no gated layer, so there is nothing that masks could skip; export it without "
+            "--gates mask, or gate it first with sanp.gate(model, example_input)"
+        )
     if choice.gates == "mask":
         drop_learned_gates(graph)
     connect_active(graph)
@@ -70,7 +77,7 @@ def export(
     properties = {
         "sanp.schema": str(SCHEMA_VERSION),
         "sanp.layers": json.dumps([layer.to_json() for layer in layers]),
-        "sanp.gates": choice.gates,
+        "sanp.gates": choice.gates if gated else UNGATED_MODEL,
         **(metadata or {}),
     }
     return to_model(graph, properties)
@@ -97,6 +104,7 @@ def _prepare(graph: gs.Graph) -> list[str]:
     fuse_residuals(graph)
     graph.cleanup().toposort()
     fuse_activations(graph)
+    drop_magnitudes(graph)
     graph.cleanup().toposort()
     return execution_order
 

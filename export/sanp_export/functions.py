@@ -36,30 +36,50 @@ _CHANNEL_GATE = """
 SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask) => (scale, shift) {
   hw = Constant <value_ints: ints = [2, 3]> ()
   z = ReduceMean <keepdims = 0> (x, hw)
-  squeezed = Gemm <transB = 1> (z, w1, b1)
-  hidden = Relu (squeezed)
-  u = Gemm <transB = 1> (hidden, w2, b2)
+%s
   s = Relu (u)
   level = Constant <value_float: float = @threshold> ()
 %s
   gate = CastLike (open, s)
   gated = Mul (s, gate)
   scale = Mul (gated, mask)
-  shift = Mul (scale, bias)
+%s
 }
 """
 
+_HIDDEN_LAYER = """  squeezed = Gemm <transB = 1> (z, w1, b1)
+  hidden = Relu (squeezed)
+  u = Gemm <transB = 1> (hidden, w2, b2)"""
+
+_NO_HIDDEN_LAYER = "  u = Gemm <transB = 1> (z, w2, b2)"
+
 _THRESHOLD = "  open = Greater (s, level)"
 
-# Keep strictly more than the k+1-th largest saliency: ties close, so never more than k channels stay open.
+# Keep strictly more than the k+1-th largest saliency: ties close, so never more than k channels stay open. With k = 0
+# the rank is multiplied by zero and the threshold alone decides: one body serves layers with and without a limit.
 _TOP_K = """  k_attr = Constant <value_int: int = @k> ()
   one = Constant <value_ints: ints = [1]> ()
   k_next = Add (k_attr, one)
   largest, index = TopK <axis = 1> (s, k_next)
   k_list = Reshape (k_attr, one)
   rank_next = Gather <axis = 1> (largest, k_list)
-  bound = Max (rank_next, level)
+  limited = Min (k_list, one)
+  factor = CastLike (limited, s)
+  rank = Mul (rank_next, factor)
+  bound = Max (rank, level)
   open = Greater (s, bound)"""
+
+_SHIFT = "  shift = Mul (scale, bias)"
+
+# The second row of the bias is added where the gate is open, whatever the scale: scales are never negative.
+_SHIFT_WITH_OFFSET = """  first = Constant <value_ints: ints = [0]> ()
+  second = Constant <value_ints: ints = [1]> ()
+  inside = Gather <axis = 0> (bias, first)
+  outside = Gather <axis = 0> (bias, second)
+  scaled = Mul (scale, inside)
+  code = Sign (scale)
+  offset = Mul (code, outside)
+  shift = Add (scaled, offset)"""
 
 
 def gated_conv_function() -> onnx.FunctionProto:
@@ -67,9 +87,12 @@ def gated_conv_function() -> onnx.FunctionProto:
     return parser.parse_function(_GATED_CONV)
 
 
-def channel_gate_function(top_k: bool = False) -> onnx.FunctionProto:
-    """Body of `SanpChannelGate` for the threshold rule (k = 0) or, with `top_k`, for nodes with 0 < k < Co.
+def channel_gate_function(top_k: bool = False, hidden: bool = True, offset: bool = False) -> onnx.FunctionProto:
+    """Body of `SanpChannelGate`: for nodes with k = 0 or, with `top_k`, for any k; with or without a hidden layer; with
+    a bias [Co] or, with `offset`, [2, Co].
 
-    One file holds one of the two bodies: gates of both kinds cannot share a model.
+    A body cannot branch on a rank, so all gates of a file have one form of weights and bias.
     """
-    return parser.parse_function(_CHANNEL_GATE % (_TOP_K if top_k else _THRESHOLD))
+    layers = _HIDDEN_LAYER if hidden else _NO_HIDDEN_LAYER
+    rule = _TOP_K if top_k else _THRESHOLD
+    return parser.parse_function(_CHANNEL_GATE % (layers, rule, _SHIFT_WITH_OFFSET if offset else _SHIFT))

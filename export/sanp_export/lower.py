@@ -37,13 +37,17 @@ class LoweredGatedConv(nn.Module):
         self.strides, self.pads = spec.strides, spec.pads
         self.dilations, self.groups = spec.dilations, spec.groups
         self.register_buffer("weight", spec.weight.contiguous())
-        self.register_buffer("bias", spec.bias.contiguous())
+        # Two rows where a part of the shift is not scaled: the form of the operator's bias says so.
+        bias = spec.bias if spec.offset is None else torch.stack([spec.bias, spec.offset])
+        self.register_buffer("bias", bias.detach().float().contiguous())
         self.register_buffer("mask", torch.ones(1, spec.weight.shape[0]))
         self.register_buffer("in_active", torch.ones(1, spec.weight.shape[1] * spec.groups))
         self.register_buffer("residual", torch.zeros(1))
         self.gate = spec.gate
         for name in _GATE_OPERANDS[type(spec.gate)]:
-            self.register_buffer(f"gate_{name}", getattr(spec.gate, name).detach().float().contiguous())
+            value = getattr(spec.gate, name)
+            value = torch.zeros(1) if value is None else value.detach().float().contiguous()
+            self.register_buffer(f"gate_{name}", value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Emit the nodes; x [N, Ci, H, W] -> [N, Co, H', W']."""
@@ -71,7 +75,8 @@ class LoweredGatedConv(nn.Module):
         if isinstance(self.gate, StaticGate):
             name, inputs = STATIC_GATE, [*operands, self.bias, self.mask]
         else:
-            name, inputs = CHANNEL_GATE, [x, *operands, self.bias, self.mask]
+            read = torch.abs(x) if self.gate.magnitude else x
+            name, inputs = CHANNEL_GATE, [read, *operands, self.bias, self.mask]
             attributes.update(threshold=float(self.gate.threshold), k=int(self.gate.k))
         shape = (x.shape[0], int(self.weight.shape[0]))
         scale, shift = torch.onnx.ops.symbolic_multi_out(
@@ -91,7 +96,7 @@ class LoweredGatedConv(nn.Module):
 def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
     """A copy of `model` in evaluation mode with every gated layer lowered, and the specs by layer name.
 
-    Raises ExportError if the model has no gated layer or mixes top-k and threshold gates.
+    A network without gates is copied as it is. Raises ExportError if it mixes gates of different forms.
     """
     lowered = copy.deepcopy(model).cpu().eval()
     specs: dict[str, GatedConvSpec] = {}
@@ -101,16 +106,11 @@ def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
             _check_finite(name, spec)
             specs[name] = spec
             _replace(lowered, name, LoweredGatedConv(name, spec))
-    if not specs:
+    forms = {(spec.gate.w1 is None, spec.offset is None) for spec in specs.values() if isinstance(spec.gate, SpmGate)}
+    if len(forms) > 1:
         raise ExportError(
-            f"{type(model).__name__} has no gated layer, so there is nothing that masks could skip; "
-            "gate it first with sanp.gate(model, example_input)"
-        )
-    kinds = {spec.gate.k > 0 for spec in specs.values() if isinstance(spec.gate, SpmGate)}
-    if len(kinds) > 1:
-        raise ExportError(
-            "the model mixes top-k and threshold gates, and one ONNX file can hold the function body of one kind only; "
-            "use the same gate policy in every layer"
+            "the model mixes gates with and without a hidden layer, or with and without an offset, and one ONNX file "
+            "can hold the function body of one form only; use the same gate policy in every layer"
         )
     return lowered, specs
 

@@ -13,15 +13,17 @@ from torch import Tensor, nn
 class SpmGate:
     """A learned gate, decided per sample: w1 [h, Ci], b1 [h], w2 [Co, h], b2 [Co]; see `SanpChannelGate`.
 
-    A channel is open when its saliency exceeds `threshold` and, for k > 0, the k+1-th largest saliency of the layer.
+    w1 and b1 are None where there is no hidden layer; w2 is [Co, Ci] then. A channel is open when its saliency exceeds
+    `threshold` and, for k > 0, the k+1-th largest saliency of the layer. magnitude: the gate reads |x|.
     """
 
-    w1: Tensor
-    b1: Tensor
+    w1: Tensor | None
+    b1: Tensor | None
     w2: Tensor
     b2: Tensor
     threshold: float = 0.0
     k: int = 0
+    magnitude: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class StaticGate:
 class GatedConvSpec:
     """A convolution with batch norm folded in, and its gate.
 
-    weight [Co, Ci/groups, kh, kw], bias [Co]; pads are (top, left, bottom, right).
+    weight [Co, Ci/groups, kh, kw], bias [Co]; pads are (top, left, bottom, right). The layer computes
+    scale * (conv(x) + bias) + offset where a channel is open, and 0 where it is closed; offset [Co] or None.
     """
 
     weight: Tensor
@@ -45,6 +48,7 @@ class GatedConvSpec:
     dilations: tuple[int, int]
     groups: int
     gate: SpmGate | StaticGate
+    offset: Tensor | None = None
 
 
 @runtime_checkable

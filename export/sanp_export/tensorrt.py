@@ -18,12 +18,16 @@ from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import OPSET, lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
 from sanp_export.passes.native_gating import native_convs, native_gates
+from sanp_export.passes.one_layer_nodes import one_layer_nodes
 from sanp_export.passes.plain_names import plain_names
 from sanp_export.passes.plugin_nodes import plugin_nodes
 from sanp_runtime.contract import DOMAIN
 
 # IR 8 belongs to opset 17: the parser of TensorRT 8.5 was built with ONNX 1.12.
 _IR_VERSION = 8
+
+# The index of TopK is int64 in ONNX and int32 in TensorRT 8.
+_TYPE_WORDS = {TensorProto.FLOAT: "fp32", TensorProto.INT64: "int32", TensorProto.INT32: "int32"}
 
 Precision = Literal["fp32", "fp16"]
 
@@ -59,12 +63,23 @@ def convert(model: onnx.ModelProto, options: TensorrtOptions | None = None) -> o
     return _to_model(graph, {**properties, "sanp.tensorrt": json.dumps(note)})
 
 
-def single_nodes(model: onnx.ModelProto) -> list[str]:
-    """Standard nodes of a TensorRT copy that compute in float32: a weakly typed TensorRT (8.x) has to be told."""
-    values = (*model.graph.value_info, *model.graph.output)
-    types = {value.name: value.type.tensor_type.elem_type for value in values}
-    nodes = [node for node in model.graph.node if not node.domain and node.op_type != "Cast"]
-    return [node.name for node in nodes if types.get(node.output[0]) == TensorProto.FLOAT]
+def single_nodes(model: onnx.ModelProto) -> dict[str, str]:
+    """Standard nodes of a TensorRT copy that compute in float32: a weakly typed TensorRT (8.x) has to be told.
+
+    Name of a node -> types of its outputs in the words of trtexec ("fp32", "fp32+int32"), or "" where no output is a
+    float: a comparison in half would decide otherwise, though what it returns is no number.
+    """
+    types = {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.output)}
+    types.update({value.name: value.type.tensor_type.elem_type for value in model.graph.input})
+    types.update({tensor.name: tensor.data_type for tensor in model.graph.initializer})
+    result = {}
+    for node in model.graph.node:
+        operands = {types.get(name) for name in (*node.input, *node.output)}
+        floats = operands & {TensorProto.FLOAT, TensorProto.FLOAT16}
+        if not node.domain and node.op_type != "Cast" and floats == {TensorProto.FLOAT}:
+            words = [_TYPE_WORDS.get(types.get(name, TensorProto.UNDEFINED), "") for name in node.output]
+            result[node.name] = "+".join(words) if "fp32" in words and all(words) else ""
+    return result
 
 
 def _passes(options: TensorrtOptions, chosen: frozenset[str]) -> list[Callable[[gs.Graph], int]]:
@@ -75,7 +90,7 @@ def _passes(options: TensorrtOptions, chosen: frozenset[str]) -> list[Callable[[
     steps.append(lambda graph: native_convs(graph, chosen))
     if not chosen:
         steps.append(native_gates)
-    return [*steps, plugin_nodes, plain_names]
+    return [*steps, one_layer_nodes, plugin_nodes, plain_names]
 
 
 def _to_model(graph: gs.Graph, properties: Mapping[str, str]) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""The four variants of a bundle, made from one exported model, with one shared copy of the weights."""
+"""The variants of a bundle, made from one exported model, with one shared copy of the weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import external_data_helper
 
-from sanp_export.graph.model_file import metadata_of, seal, to_graph, to_model
+from sanp_export.graph.model_file import UNGATED_MODEL, metadata_of, seal, to_graph, to_model
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.open_gates import open_gates
-from sanp_runtime.contract import DENSE, GATE_PREFIX, GATED, MACS, OPEN, REPLAY, WEIGHTS_FILE
+from sanp_runtime.contract import DENSE, GATE_PREFIX, GATED, MACS, OPEN, PARENT, REPLAY, WEIGHTS_FILE
 from sanp_targets.errors import ExportError
 
 # Below this size a tensor stays in its graph: an entry in the shared file costs about as much.
@@ -22,18 +22,23 @@ _EXTERNAL_BYTES = 1024
 _ALIGNMENT = 4096
 
 
-def variants(model: onnx.ModelProto) -> dict[str, onnx.ModelProto]:
+def variants(model: onnx.ModelProto, parent: onnx.ModelProto | None = None) -> dict[str, onnx.ModelProto]:
     """`gated` (the model itself), `open` (gates computed, all open), `replay` (mask = scale) and `dense` (no gates).
 
-    Raises ExportError for a model exported with gates="mask": it has no learned gates to compare with.
+    A model without gates is its own variant `dense` and has no other. parent: the exported network before channels were
+    removed, which has no gates either; it becomes the variant `parent`. Raises ExportError for a model exported with
+    gates="mask": it has no learned gates to compare with.
     """
+    more = {} if parent is None else {PARENT: _rewritten(parent, None)}
+    if metadata_of(model).get("sanp.gates") == UNGATED_MODEL:
+        return {DENSE: _rewritten(model, None), **more}
     if metadata_of(model).get("sanp.gates") != "learned":
         raise ExportError(
             "the model was exported with --gates mask and has no learned gates; "
             "export it with --gates learned to compile it"
         )
     rewrites = {GATED: None, OPEN: open_gates, REPLAY: drop_learned_gates, DENSE: densify}
-    return {name: _rewritten(model, rewrite) for name, rewrite in rewrites.items()}
+    return {**{name: _rewritten(model, rewrite) for name, rewrite in rewrites.items()}, **more}
 
 
 def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int] | None) -> onnx.ModelProto:

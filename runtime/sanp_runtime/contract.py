@@ -6,6 +6,8 @@ says what the operators compute, runtime/README.md what the files hold.
 
 from __future__ import annotations
 
+from typing import Tuple
+
 from sanp_targets import target
 
 # Tensors of an exported model. N is the batch, Co the output channels of the gated layer.
@@ -22,13 +24,22 @@ CHANNEL_GATE = "SanpChannelGate"
 CONV_SUFFIX = "/conv"
 GATE_SUFFIX = "/gate"
 
-# The variants of a bundle: one network four times, over one weights file.
+# The variants of a bundle, over one weights file. A network without gates has DENSE alone, which is the network itself.
 GATED = "gated"  # learned gates: the network as trained
 OPEN = "open"  # gates computed, every one forced open: what gating costs
 REPLAY = "replay"  # no learned gates, mask.<layer> is the scale: the kernels alone
-DENSE = "dense"  # standard convolutions without gates: the baseline
-VARIANTS = (GATED, OPEN, REPLAY, DENSE)
-MEASURED = (DENSE, OPEN, GATED)  # what `profile` compares, baseline first
+DENSE = "dense"  # standard convolutions without gates
+PARENT = "parent"  # the network before channels were removed, standard convolutions; only where it is known
+VARIANTS = (GATED, OPEN, REPLAY, DENSE)  # of a network with gates
+UNGATED = (DENSE, PARENT)  # variants of standard operators, without masks and with nothing to prove
+ALL_VARIANTS = (*VARIANTS, PARENT)
+MEASURED = (PARENT, DENSE, OPEN, GATED)  # what `profile` compares as far as a bundle has them, baseline first
+
+
+def variants_of(gated: bool, parent: bool) -> Tuple[str, ...]:
+    """The variants of a bundle: of a network with or without gates, whose parent is in it or not."""
+    return (VARIANTS if gated else (DENSE,)) + ((PARENT,) if parent else ())
+
 
 ONNXRUNTIME, TENSORRT = target.ONNXRUNTIME, target.TENSORRT  # which targets run with, so they are spelled there
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from benchmarks.gpu.backbones import GroupedLayer
 from benchmarks.gpu.layer_case import GatedLayer
 from benchmarks.gpu.layer_measure import How, measure, spread_plans
 from benchmarks.gpu.place import Rehearsal
@@ -85,7 +84,7 @@ def test_a_layer_is_checked_and_measured(place):
     assert one.as_json()["conv"]["c_out"] == 20
 
 
-@pytest.mark.parametrize("layer", [Layer(12, 20, 6), GroupedLayer(12, 12, 7, 3, 2, 1, 12), Layer(8, 16, 4, 1, 1, 0)])
+@pytest.mark.parametrize("layer", [Layer(12, 20, 6), Layer(12, 12, 7, 3, 2, 1, 12), Layer(8, 16, 4, 1, 1, 0)])
 def test_a_wrong_kernel_is_noticed(place, layer):
     problem = GatedLayer(place, layer, 2, "float32", 0.3)
     assert problem.active.sum(1).tolist() == [round(0.3 * layer.c_in)] * 2

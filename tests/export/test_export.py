@@ -93,7 +93,9 @@ def test_macs_output_equals_the_runtime_and_brute_force(exported):
     expected = sample_macs(layers_of(model), codes)
     assert outputs["macs"].shape == (7,)
     np.testing.assert_allclose(outputs["macs"], expected, rtol=1e-6)
-    assert len(set(expected)) > 1 or all(layer.static is not None for layer in nets.gated_layers(net).values())
+    # Always the same number of channels: a constant gate, or a limit that every sample reaches.
+    constant = all(layer.static is not None or layer.boosted for layer in nets.gated_layers(net).values())
+    assert len(set(expected)) > 1 or constant
 
 
 def test_support_covers_every_channel_that_is_really_nonzero(exported):
@@ -155,9 +157,13 @@ def test_residual_additions_are_fused():
     assert [node.op_type for node in model.graph.node].count("Add") <= 2, "only in_active sums remain"
 
 
-def test_a_network_without_gates_is_refused():
+def test_a_network_without_gates_has_no_mask_and_no_gate():
+    model = export(torch.nn.Conv2d(3, 4, 3), IMAGE)
+    assert [value.name for value in model.graph.input] == ["input"]
+    assert [value.name for value in model.graph.output] == ["logits"]
+    assert not any(node.domain for node in model.graph.node) and not model.functions
     with pytest.raises(ExportError, match="no gated layer"):
-        export(torch.nn.Conv2d(3, 4, 3), IMAGE)
+        export(torch.nn.Conv2d(3, 4, 3), IMAGE, ExportOptions(gates="mask"))
 
 
 def test_nan_weights_are_refused():
@@ -176,10 +182,20 @@ def test_untraceable_networks_are_refused_in_one_sentence():
         export(Branching().eval(), IMAGE)
 
 
-def test_mixed_gate_rules_are_refused():
+def test_gates_with_and_without_a_limit_share_a_file():
+    """A density leaves narrow layers without a limit; one function body serves both."""
     net = nets.make("plain")
     net.b.k = 3
-    with pytest.raises(ExportError, match="mixes top-k and threshold"):
+    with torch.no_grad():
+        expected = net(IMAGE).numpy()
+    assert 0 < (net.b.scale != 0).sum(1).max() <= 3 < (net.a.scale != 0).sum(1).max()
+    np.testing.assert_allclose(run(export(net, IMAGE), IMAGE)["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_forms_of_gates_are_refused():
+    net = nets.make("plain")
+    net.b = nets.HandGated(12, 16, stride=2, boosted=True).eval()
+    with pytest.raises(ExportError, match="with and without a hidden layer"):
         export(net, IMAGE)
 
 

@@ -1,5 +1,7 @@
 """The function bodies against float64 NumPy written from docs/operators.md."""
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -70,23 +72,26 @@ def test_gated_conv_function_matches_float64(seed):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max() + 1e-7)
 
 
-@pytest.mark.parametrize("k", [0, 1, 4, 8])
-def test_channel_gate_function_matches_definition(k):
+@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize("hidden_layer", [True, False])
+@pytest.mark.parametrize(("k", "top_k"), [(0, False), (0, True), (1, True), (4, True), (8, True)])
+def test_channel_gate_function_matches_definition(k, top_k, hidden_layer, offset):
     rng = np.random.default_rng(k)
     n, ci, hidden, co = 6, 5, 4, 9
     feeds = {
         "x": rng.standard_normal((n, ci, 7, 3)),
-        "w1": rng.standard_normal((hidden, ci)),
-        "b1": rng.standard_normal(hidden),
-        "w2": rng.standard_normal((co, hidden)),
+        "w1": rng.standard_normal((hidden, ci) if hidden_layer else 1),
+        "b1": rng.standard_normal(hidden if hidden_layer else 1),
+        "w2": rng.standard_normal((co, hidden if hidden_layer else ci)),
         "b2": rng.standard_normal(co),
-        "bias": rng.standard_normal(co),
+        "bias": rng.standard_normal((2, co) if offset else co),
         "mask": rng.integers(0, 2, (n, co)).astype(float),
     }
     feeds = {name: value.astype("f") for name, value in feeds.items()}
     feeds["w2"][3], feeds["b2"][3] = feeds["w2"][2], feeds["b2"][2]  # two equal saliencies: ties must close
     z = feeds["x"].astype(np.float64).mean((2, 3))
-    s = np.maximum(np.maximum(z @ feeds["w1"].T + feeds["b1"], 0) @ feeds["w2"].T + feeds["b2"], 0)
+    read = np.maximum(z @ feeds["w1"].T + feeds["b1"], 0) if hidden_layer else z
+    s = np.maximum(read @ feeds["w2"].T + feeds["b2"], 0)
     threshold = 0.25
     bound = np.maximum(np.sort(s, 1)[:, ::-1][:, k : k + 1], threshold) if k else threshold
     open_channels = s > bound
@@ -95,13 +100,15 @@ def test_channel_gate_function_matches_definition(k):
         assert open_channels.sum(1).max() <= k
     scale = s * open_channels * feeds["mask"]
     node = helper.make_node("SanpChannelGate", list(feeds), ["scale", "shift"], domain=DOMAIN, threshold=threshold, k=k)
-    actual_scale, actual_shift = run_node(node, feeds, channel_gate_function(top_k=k > 0))
+    actual_scale, actual_shift = run_node(node, feeds, channel_gate_function(top_k, hidden_layer, offset))
+    shift = scale * feeds["bias"][0] + (scale != 0) * feeds["bias"][1] if offset else scale * feeds["bias"]
     np.testing.assert_allclose(actual_scale, scale, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(actual_shift, scale * feeds["bias"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual_shift, shift, rtol=1e-4, atol=1e-6)
 
 
 def test_functions_declare_only_standard_operators():
-    for function in (gated_conv_function(), channel_gate_function(), channel_gate_function(top_k=True)):
+    gates = [channel_gate_function(*form) for form in itertools.product([False, True], repeat=3)]
+    for function in (gated_conv_function(), *gates):
         assert {node.domain for node in function.node} == {""}
         for node in function.node:
             onnx.defs.get_schema(node.op_type, OPSET)

@@ -12,6 +12,7 @@ from sanp_export.graph.model_file import to_graph
 from sanp_export.graph.trace_support import SupportTrace
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
+from sanp_export.passes.drop_magnitudes import drop_magnitudes
 from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
@@ -24,7 +25,7 @@ IMAGE = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(2))
 @pytest.mark.parametrize("kind", list(nets.NETS))
 def test_exported_graphs_are_fixed_points(kind):
     graph = to_graph(export(nets.make(kind), IMAGE))
-    for rewrite in (name_layers, fuse_residuals, fuse_activations):
+    for rewrite in (name_layers, fuse_residuals, fuse_activations, drop_magnitudes):
         assert rewrite(graph) == 0, rewrite.__name__
 
 
@@ -32,6 +33,39 @@ def test_drop_learned_gates_twice_changes_nothing():
     graph = to_graph(export(nets.make("static"), IMAGE))
     assert drop_learned_gates(graph) > 0
     assert drop_learned_gates(graph) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "reads", "dropped"),
+    [
+        ("relu", lambda x: x.relu(), True),
+        ("pooled", lambda x: nn.functional.max_pool2d(x.relu(), 2), True),
+        ("sum", lambda x: x.relu() + x.sigmoid(), True),
+        ("clamp from 0", lambda x: x.clamp(0, 6), True),
+        ("clamp from -1", lambda x: x.clamp(-1, 6), False),
+        ("leaky", nn.functional.leaky_relu, False),
+        ("negative part", lambda x: x.relu() - 1, False),
+        ("one operand", lambda x: torch.cat([x.relu(), x], 1)[:, :8] * 1.0, False),
+        ("itself", lambda x: x, False),
+    ],
+)
+def test_magnitudes_are_dropped_only_where_nothing_is_negative(name, reads, dropped):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nets.HandGated(3, 8, boosted=True), nets.HandGated(8, 8, boosted=True)
+
+        def forward(self, x):
+            return self.b(reads(self.a(x))).mean((2, 3))
+
+    torch.manual_seed(3)
+    net = Net().eval()
+    model = export(net, IMAGE)
+    with torch.no_grad():
+        expected = net(IMAGE).numpy()
+    got = ort.InferenceSession(model.SerializeToString()).run(["logits"], {"input": IMAGE.numpy()})[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    assert sum(node.op_type == "Abs" for node in model.graph.node) == (1 if dropped else 2), name
 
 
 class Tricky(nn.Module):

@@ -14,6 +14,7 @@ from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
 from sanp_export.passes.native_gating import native_convs, native_gates
+from sanp_export.passes.one_layer_nodes import one_layer_nodes
 from sanp_export.passes.plain_names import plain_names
 from sanp_export.passes.plugin_nodes import plugin_nodes
 from sanp_export.tensorrt import TensorrtOptions, convert
@@ -95,7 +96,7 @@ def test_fp16_gates_decide_in_single_precision(graphs):
                 assert [types[name] for name in node.input] == [half, half, single, single, single, half]
             if node.op_type == "SanpChannelGate":
                 assert types[node.input[0]] in (half, single) and {types[name] for name in node.input[1:]} == {single}
-            if "/gate/" in node.name and node.op_type == "Gemm":
+            if "/gate/" in node.name and node.op_type in ("MatMul", "Add"):
                 assert {types[name] for name in node.input} == {single}
         assert sum(
             types[n] == half for node in copy.graph.node if node.op_type.endswith("Conv") for n in node.input[:1]
@@ -211,3 +212,46 @@ def test_a_weight_beyond_half_is_an_error():
     model = small(node("Mul", ["input", "factor"]), constants=[("factor", np.full((1, 2, 1, 1), 1e5, np.float32))])
     with pytest.raises(ExportError, match="65504"):
         convert(model, TensorrtOptions("fp16"))
+
+
+@pytest.mark.parametrize(
+    ("made", "constants", "shape", "ops"),
+    [
+        (
+            node("Gemm", ["rows", "b", "c"], transB=1),
+            {"b": (3, 32), "c": (3,)},
+            ("N", 3),
+            ["MatMul", "Add"],
+        ),
+        (
+            node("Gemm", ["rows", "b", "c"], alpha=0.5, beta=2.0),
+            {"b": (32, 3), "c": (1, 3)},
+            ("N", 3),
+            ["MatMul", "Add"],
+        ),
+        (node("Gemm", ["rows", "b"], alpha=-1.5), {"b": (32, 3)}, ("N", 3), ["MatMul"]),
+        (node("Gemm", ["b", "rows"], transA=1, transB=1), {"b": (32, 3)}, (3, "N"), ["Transpose", "MatMul"]),
+        (node("LogSoftmax", ["rows"], axis=1), {}, ("N", 32), ["Softmax", "Log"]),
+        (node("ReduceL1", ["input", "axes"], keepdims=0), {}, ("N", 2), ["Abs", "ReduceSum"]),
+        (node("ReduceL2", ["input", "axes"], keepdims=1), {}, ("N", 2, 1, 1), ["Mul", "ReduceSum", "Sqrt"]),
+        (node("ReduceSumSquare", ["input", "axes"], keepdims=0), {}, ("N", 2), ["Mul", "ReduceSum"]),
+        (node("ReduceLogSum", ["input", "axes"], keepdims=0), {}, ("N", 2), ["ReduceSum", "Log"]),
+        (node("ReduceLogSumExp", ["input", "axes"], keepdims=0), {}, ("N", 2), ["Exp", "ReduceSum", "Log"]),
+    ],
+    ids=["bias", "numbers", "no-bias", "left", "log-softmax", "l1", "l2", "sum-square", "log-sum", "log-sum-exp"],
+)
+def test_each_layer_of_the_parser_has_a_node(made, constants, shape, ops):
+    """The parser names one layer of these; what is not named cannot be kept in float32 by TensorRT 8."""
+    rng = np.random.default_rng(3)
+    values = [("axes", np.array([2, 3], np.int64)), ("sizes", np.array([-1, 32], np.int64))]
+    values += [(name, rng.standard_normal(size).astype(np.float32)) for name, size in constants.items()]
+    flat = onnx.helper.make_node("Reshape", ["input", "sizes"], ["rows"], "flat")
+    model = onnx.shape_inference.infer_shapes(small(flat, made, constants=values, shape=shape))
+    copy = convert(model)
+    rows = [item for item in copy.graph.node if item.op_type != "Reshape"]
+    assert [item.op_type for item in rows] == ops and made.op_type in {item.name for item in rows}
+    x = {"input": rng.random((3, 2, 4, 4), np.float32)}
+    before, after = (ort.InferenceSession(m.SerializeToString()).run(None, x)[0] for m in (model, copy))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
+    graph = to_graph(copy)
+    assert one_layer_nodes(graph) == 0

@@ -33,7 +33,9 @@ def dense_reference(net):
     kept = {}
     for name, module in nets.gated_layers(net).items():
         kept[name] = module.forward
-        module.forward = lambda x, module=module: module.norm(module.conv(x))
+        module.forward = lambda x, module=module: (
+            module.norm(module.conv(x)) + (module.offset[:, None, None] if module.boosted else 0)
+        )
     with torch.no_grad():
         logits = net(IMAGE).numpy()
     for name, module in nets.gated_layers(net).items():

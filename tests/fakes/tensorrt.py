@@ -19,6 +19,7 @@ import onnx
 import onnxruntime as ort
 
 from tests.fakes.cuda import FakeCudart
+from tests.fakes.weak_typing import FakeLayer, as_parsed, float_types, in_half
 from tests.support.tensorrt_oracle import executable
 
 _MAGIC = b"FAKE-ENGINE\n"
@@ -98,6 +99,9 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
                 "single": sorted(layer.name for layer in network.layers if layer.precision == "float32"),
                 "sabotage": sorted(trt.sabotage),
             }
+            if half and major < 10:
+                assert flags["OBEY_PRECISION_CONSTRAINTS"] in config.flags, "constraints without a word are ignored"
+                header["constraints"] = [layer.constraints() for layer in network.layers]
             return _MAGIC + json.dumps(header).encode() + b"\n" + network.model.SerializeToString()
 
     class Network:
@@ -114,6 +118,8 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             return self.layers[index]
 
     class OnnxParser:
+        rename = None  # a node whose layer gets another name
+
         def __init__(self, network, logger):
             self.network, self.logger, self.errors = network, logger, []
 
@@ -125,8 +131,11 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
         def parse_from_file(self, path):
             model = onnx.load(path)
             self.errors += [problem for problem in _problems(model) if problem]
-            self.network.model = model
-            self.network.layers = [types.SimpleNamespace(name=n.name, precision=None) for n in model.graph.node]
+            self.network.model = as_parsed(model)
+            known = float_types(self.network.model)
+            self.network.layers = [FakeLayer(node, known) for node in self.network.model.graph.node]
+            for layer in self.network.layers:
+                layer.name = f"{layer.name}_1" if layer.name == self.rename else layer.name
             return not self.errors
 
     class Config:
@@ -164,7 +173,11 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
     class Engine:
         def __init__(self, header, model):
             self.header, self.model = header, model
-            self.session = ort.InferenceSession(executable(model).SerializeToString())
+            options, computed = ort.SessionOptions(), model
+            if "constraints" in header:
+                computed = in_half(model, header["constraints"])
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # keeps the roundings
+            self.session = ort.InferenceSession(executable(computed).SerializeToString(), options)
             self.inputs = [item.name for item in self.session.get_inputs()]
             self.outputs = [item.name for item in self.session.get_outputs()]
             self.num_io_tensors = len(self.inputs) + len(self.outputs)

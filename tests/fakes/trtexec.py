@@ -15,12 +15,13 @@ _LACKS = {
     "8.5.2": {"staticPlugins", "stronglyTyped"},
     "8.6.2": {"stronglyTyped"},
     "10.3.0": set(),
-    "11.1.0": {"fp16", "precisionConstraints", "layerPrecisions"},
+    "11.1.0": {"fp16", "precisionConstraints", "layerPrecisions", "layerOutputTypes"},
 }
 _FLAG_NAMES = """
 onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16
-precisionConstraints layerPrecisions profilingVerbosity exportLayerInfo exportOutput exportTimes exportProfile
-iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph useSpinWait separateProfileRun
+precisionConstraints layerPrecisions layerOutputTypes profilingVerbosity exportLayerInfo
+exportOutput exportTimes exportProfile iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph
+useSpinWait separateProfileRun
 """
 _FLAGS = set(_FLAG_NAMES.split())
 
@@ -64,6 +65,9 @@ class FakeTrtexec:
         config.add_optimization_profile(profile)
         config.profiling_verbosity = 2 * (options["profilingVerbosity"] == "detailed")
         config.flags = {0} if "fp16" in options else set()
+        if options.get("precisionConstraints") == "obey":
+            config.flags.add(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+            _constrain(network.layers, options)
         plan = builder.build_serialized_network(network, config)
         assert plan is not None
         Path(options["saveEngine"]).write_bytes(plan)
@@ -84,6 +88,18 @@ class FakeTrtexec:
         if "exportLayerInfo" in options:
             version = [int(part) for part in self.version.split(".")[:2]]
             Path(options["exportLayerInfo"]).write_text(layer_information(engine, *version))
+
+
+def _constrain(layers, options):
+    """As setLayerPrecisions and setLayerOutputTypes do: by exact name, one type for all outputs or one for each."""
+    precisions = dict(item.split(":") for item in options["layerPrecisions"].split(","))
+    outputs = dict(item.split(":") for item in options["layerOutputTypes"].split(","))
+    for layer in layers:
+        layer.precision = {"fp32": "float32"}[precisions[layer.name]] if layer.name in precisions else None
+        for index, word in enumerate(outputs[layer.name].split("+") if layer.name in outputs else ()):
+            assert word in ("fp32", "int32"), "Invalid DataType"
+            if word == "fp32":
+                layer.set_output_type(index, "float32")
 
 
 def _shapes(text):

@@ -45,12 +45,13 @@ class GateCase:
         g, a = self.gate, self.arrays
         x = a["x"].astype(np.float32).reshape(g.batch, g.c_in, -1)
         means = ordered_sum(x) / np.float32(x.shape[-1])
-        s = dense_relu(a["w2"], a["b2"], dense_relu(a["w1"], a["b1"], means))
+        s = dense_relu(a["w2"], a["b2"], dense_relu(a["w1"], a["b1"], means) if g.hidden else means)
         level = np.full((g.batch, 1), g.threshold, np.float32)
         if 0 < g.k < g.c_out:
             level = np.maximum(level, np.sort(s, 1)[:, ::-1][:, g.k : g.k + 1])
         scale = s * (s > level).astype(np.float32) * a["mask"]
-        return scale, scale * a["bias"]
+        shift = scale * a["bias"].reshape(-1, g.c_out)[0]
+        return scale, np.where(scale != 0, shift + a["bias"][1], shift) if g.has_offset else shift
 
     def run(self, library: CudaLibrary, memory: object) -> tuple[np.ndarray, np.ndarray]:
         """Scale and shift from the library, into poisoned memory."""
@@ -70,7 +71,8 @@ def random_gate(rng: np.random.Generator, element: int, **fixed: int) -> GateCas
     sizes = dict(
         zip(("batch", "c_in", "height", "width", "hidden", "c_out"), map(int, rng.integers(1, [4, 50, 18, 18, 30, 50])))
     )
-    gate = Gate(type=element, threshold=float(rng.choice([0.0, 0.3])), **(sizes | fixed))
+    forms = {"hidden": sizes["hidden"] * int(rng.random() < 0.7), "has_offset": int(rng.random() < 0.5)}
+    gate = Gate(type=element, threshold=float(rng.choice([0.0, 0.3])), **(sizes | forms | fixed))
     gate.mask_rows = int(rng.choice([1, gate.batch]))
 
     def normal(*shape: int) -> np.ndarray:
@@ -78,8 +80,9 @@ def random_gate(rng: np.random.Generator, element: int, **fixed: int) -> GateCas
 
     arrays = {
         "x": normal(gate.batch, gate.c_in, gate.height, gate.width).astype(np.float16 if element == FLOAT16 else "f4"),
-        "w1": normal(gate.hidden, gate.c_in), "b1": normal(gate.hidden), "w2": normal(gate.c_out, gate.hidden),
-        "b2": normal(gate.c_out), "bias": normal(gate.c_out),
+        "w1": normal(gate.hidden, gate.c_in) if gate.hidden else normal(1), "b1": normal(gate.hidden or 1),
+        "w2": normal(gate.c_out, gate.hidden or gate.c_in), "b2": normal(gate.c_out),
+        "bias": normal(2, gate.c_out) if gate.has_offset else normal(gate.c_out),
         "mask": (rng.random((gate.mask_rows, gate.c_out)) < 0.8).astype(np.float32),
     }  # fmt: skip
     return GateCase(gate, arrays)

@@ -134,12 +134,14 @@ class GateCase:
     def model(self) -> bytes:
         shapes = dict.fromkeys(GATE_INPUTS)
         shapes["x"] = ["N", *self.feeds["x"].shape[1:]]
-        body = channel_gate_function(top_k=self.attributes["k"] > 0)
+        body = channel_gate_function(
+            self.attributes["k"] > 0, self.constants["w1"].ndim == 2, self.constants["bias"].ndim == 2
+        )
         return model_bytes("SanpChannelGate", shapes, ("scale", "shift"), self.constants, body, **self.attributes)
 
 
 def random_gate(rng: np.random.Generator) -> GateCase:
-    """Any gate the contract allows; mask per sample or broadcast."""
+    """Any gate the contract allows: with and without a hidden layer, an offset, a mask for every sample."""
     n, ci, hidden, co, h, w = (int(rng.integers(1, top)) for top in (5, 70, 40, 70, 20, 20))
     k = int(rng.integers(1, co)) if co > 1 and rng.random() < 0.5 else 0
 
@@ -148,6 +150,10 @@ def random_gate(rng: np.random.Generator) -> GateCase:
 
     constants = {"w1": normal(hidden, ci), "b1": normal(hidden), "w2": normal(co, hidden), "b2": normal(co),
                  "bias": normal(co)}  # fmt: skip
+    if rng.random() < 0.3:
+        constants.update(w1=normal(1), b1=normal(1), w2=normal(co, ci))
+    if rng.random() < 0.5:
+        constants["bias"] = normal(2, co)
     rows = n if rng.random() < 0.5 else 1
     feeds = {"x": normal(n, ci, h, w), "mask": (rng.random((rows, co)) < 0.7).astype(np.float32)}
     return GateCase({"threshold": float(rng.choice([0.0, 0.5])), "k": k}, constants, feeds)

@@ -63,8 +63,10 @@ def test_same_decisions_as_the_cpu_kernel(library, seed):
     case = op_models.random_gate(np.random.default_rng(seed))
     expected = op_models.session(case.model()).run(None, case.feeds)
     x, mask = case.feeds["x"], case.feeds["mask"]
-    gate = Gate(FLOAT32, *x.shape, len(case.constants["b1"]), len(case.constants["b2"]), len(mask))
+    hidden = len(case.constants["w1"]) if case.constants["w1"].ndim == 2 else 0
+    gate = Gate(FLOAT32, *x.shape, hidden, len(case.constants["b2"]), len(mask))
     gate.k, gate.threshold = case.attributes["k"], case.attributes["threshold"]
+    gate.has_offset = case.constants["bias"].ndim == 2
     got = GateCase(gate, case.constants | case.feeds).run(library, MEMORY)
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_array_equal(ours.view(np.uint32), theirs.view(np.uint32), f"seed {seed}")
@@ -82,7 +84,7 @@ def test_the_order_of_threads_does_not_matter(library):
 
 def test_bad_descriptions(library):
     good = {"type": 0, "batch": 2, "c_in": 3, "height": 4, "width": 4, "hidden": 2, "c_out": 5, "mask_rows": 1}
-    bad = ("type=2", "batch=-1", "c_in=0", "height=0", "hidden=0", "c_out=-5", "mask_rows=3", "k=-1")
+    bad = ("type=2", "batch=-1", "c_in=0", "height=0", "hidden=-1", "has_offset=2", "c_out=-5", "mask_rows=3", "k=-1")
     pointers = GateTensors(*[16] * len(GateTensors._fields_))
     for change in bad:
         name, value = change.split("=")

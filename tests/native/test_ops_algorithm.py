@@ -8,7 +8,7 @@ import pytest
 from sanp_targets.errors import ConfigError
 from tests.native import op_models as models
 
-ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "winograd-2", "winograd-4")
+ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "depthwise", "winograd-2", "winograd-4")
 ISAS = models.usable_isas()
 LIBRARY = models.LIBRARY
 

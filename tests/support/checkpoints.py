@@ -23,7 +23,7 @@ def make_checkpoint(path, name="m-cifarnet", method="sanp", width=0.25, seed=0, 
             last = [p for p in layer.gate.parameters() if p.shape == (layer.conv.out_channels,)][-1]
             last.copy_(0.7 * torch.randn_like(last) + 0.1)
         for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
+            if isinstance(module, torch.nn.BatchNorm2d) and module.affine:
                 module.weight.uniform_(0.7, 1.5)
                 module.bias.uniform_(-0.2, 0.4)
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

@@ -14,9 +14,14 @@ IMAGE = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(4))
 
 
 class HandGated(nn.Module):
-    """gate(x) * norm(conv(x)) with a saliency module, a top-k rule or a constant scale."""
+    """gate(x) * norm(conv(x)) with a saliency module, a top-k rule or a constant scale.
 
-    def __init__(self, c_in, c_out, kernel=3, stride=1, padding=None, dilation=1, groups=1, k=0, static=None):
+    boosted: one fully connected layer on mean |x|, and a part of the shift that the gate switches and does not scale.
+    """
+
+    def __init__(
+        self, c_in, c_out, kernel=3, stride=1, padding=None, dilation=1, groups=1, k=0, static=None, boosted=False
+    ):
         super().__init__()
         padding = dilation * (kernel // 2) if padding is None else padding
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation, groups, bias=False)
@@ -29,7 +34,11 @@ class HandGated(nn.Module):
         self.excite = nn.Linear(5, c_out)
         nn.init.normal_(self.squeeze.weight, std=2.0)
         nn.init.normal_(self.excite.weight, std=2.0)
-        self.k, self.static = k, static
+        if boosted:
+            self.direct = nn.Linear(c_in, c_out)
+            nn.init.normal_(self.direct.weight, std=2.0)
+            self.offset = nn.Parameter(torch.rand(c_out) - 0.3)
+        self.k, self.static, self.boosted = k, static, boosted
         self.mask = torch.ones(1, c_out)
         self.scale = None
 
@@ -38,12 +47,15 @@ class HandGated(nn.Module):
             scale = self.static.expand(x.shape[0], -1)
         else:
             saliency = self.excite(self.squeeze(x.mean((2, 3))).relu()).relu()
+            if self.boosted:
+                saliency = self.direct(x.abs().mean((2, 3))).relu()
             bound = torch.zeros(())
             if self.k:
                 bound = saliency.sort(dim=1, descending=True).values[:, self.k : self.k + 1]
             scale = saliency * (saliency > bound)
         self.scale = scale * self.mask
-        return self.scale[:, :, None, None] * self.norm(self.conv(x))
+        y = self.scale[:, :, None, None] * self.norm(self.conv(x))
+        return y + ((self.scale != 0) * self.offset)[:, :, None, None] if self.boosted else y
 
     def gated_conv_spec(self):
         weight, bias = fold_batch_norm(self.conv, self.norm)
@@ -51,8 +63,10 @@ class HandGated(nn.Module):
         gate = StaticGate(self.static)
         if self.static is None:
             gate = SpmGate(self.squeeze.weight, self.squeeze.bias, self.excite.weight, self.excite.bias, k=self.k)
+        if self.boosted:
+            gate = SpmGate(None, None, self.direct.weight, self.direct.bias, k=self.k, magnitude=True)
         geometry = (self.conv.stride, (top, left, top, left), self.conv.dilation, self.conv.groups)
-        return GatedConvSpec(weight, bias, *geometry, gate)
+        return GatedConvSpec(weight, bias, *geometry, gate, self.offset if self.boosted else None)
 
 
 class Plain(nn.Module):
@@ -70,12 +84,12 @@ class Plain(nn.Module):
 
 
 class Residual(nn.Module):
-    def __init__(self):
+    def __init__(self, **gate):
         super().__init__()
-        self.stem = HandGated(3, 8)
-        self.a1, self.a2 = HandGated(8, 8), HandGated(8, 8)
-        self.b1, self.b2 = HandGated(8, 16, stride=2), HandGated(16, 16)
-        self.short = HandGated(8, 16, kernel=1, stride=2)
+        self.stem = HandGated(3, 8, **gate)
+        self.a1, self.a2 = HandGated(8, 8, **gate), HandGated(8, 8, **gate)
+        self.b1, self.b2 = HandGated(8, 16, stride=2, **gate), HandGated(16, 16, **gate)
+        self.short = HandGated(8, 16, kernel=1, stride=2, **gate)
         self.fc = nn.Linear(16, 10)
 
     def forward(self, x):
@@ -119,6 +133,8 @@ NETS = {
     "concatenating": Concatenating,
     "static": Static,
     "top-k": lambda: Plain(k=5),
+    "boosted": lambda: Plain(k=5, boosted=True),
+    "boosted-residual": lambda: Residual(k=5, boosted=True),
 }
 
 

@@ -40,17 +40,32 @@ _GATE = """
 SanpChannelGate <threshold, k, plugin_version, plugin_namespace> (x, w1, b1, w2, b2, bias, mask) => (scale, shift) {
   x32 = Cast <to = 1> (x)
   z = ReduceMean <axes = [2, 3], keepdims = 0> (x32)
-  h0 = Gemm <transB = 1> (z, w1, b1)
-  h = Relu (h0)
-  u = Gemm <transB = 1> (h, w2, b2)
+%s
   s = Relu (u)
   level = Constant <value_float: float = @threshold> ()
 %s
   gate = Cast <to = 1> (open)
   sg = Mul (s, gate)
   scale = Mul (sg, mask)
-  shift = Mul (scale, bias)
+%s
 }"""
+
+_LAYERS = {
+    1: "  u = Gemm <transB = 1> (z, w2, b2)",
+    2: """  h0 = Gemm <transB = 1> (z, w1, b1)
+  h = Relu (h0)
+  u = Gemm <transB = 1> (h, w2, b2)""",
+}
+
+_SHIFTS = {
+    1: "  shift = Mul (scale, bias)",
+    2: """  own, offset = Split <axis = 0> (bias)
+  scaled = Mul (scale, own)
+  zero = Constant <value_float = 0.0> ()
+  is_open = Greater (scale, zero)
+  moved = Where (is_open, offset, zero)
+  shift = Add (scaled, moved)""",
+}
 
 _RULES = {
     False: "  open = Greater (s, level)",
@@ -75,5 +90,7 @@ def executable(model: onnx.ModelProto) -> onnx.ModelProto:
     gates = [node for node in nodes if node.op_type == "SanpChannelGate"]
     if gates:
         top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
-        result.functions.append(parser.parse_function(_GATE % _RULES[top_k]))
+        ranks = {item.name: len(item.dims) for item in model.graph.initializer}
+        layers, shift = _LAYERS[ranks[gates[0].input[1]]], _SHIFTS[ranks[gates[0].input[5]]]
+        result.functions.append(parser.parse_function(_GATE % (layers, _RULES[top_k], shift)))
     return result

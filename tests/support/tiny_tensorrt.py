@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import numpy as np
 from onnx.shape_inference import infer_shapes
 
 from sanp_export.tensorrt import TensorrtOptions, convert, single_nodes
@@ -19,7 +20,12 @@ from tests.support.tiny_bundle import make_manifest, make_reference
 
 @functools.cache
 def copies(precision: str, plugin: frozenset[str]):
-    graphs = {kind: infer_shapes(tiny_net.build_graph(kind, tiny_net.weights())) for kind in VARIANTS}
+    return make_copies(precision, plugin, tiny_net.weights())
+
+
+def make_copies(precision: str, plugin: frozenset[str], weights: dict[str, np.ndarray]):
+    """TensorRT copies of the four variants."""
+    graphs = {kind: infer_shapes(tiny_net.build_graph(kind, weights)) for kind in VARIANTS}
     return {kind: convert(graph, TensorrtOptions(precision, plugin)) for kind, graph in graphs.items()}
 
 
@@ -30,10 +36,12 @@ def write(
     plugin: tuple[str, ...] = tiny_net.GATED,
     max_batch: int = 4,
     sources: bytes | None = None,
+    weights: dict[str, np.ndarray] | None = None,
 ) -> Bundle:
     """A bundle as `sanp compile` leaves it; the largest batch is smaller than the number of samples on purpose."""
-    graphs = copies(precision, frozenset(plugin))
-    files, weights = share_weights(graphs)
+    chosen = frozenset(plugin)
+    graphs = copies(precision, chosen) if weights is None else make_copies(precision, chosen, weights)
+    files, blob = share_weights(graphs)
     build = {
         "precision": precision,
         "plugin_layers": list(plugin),
@@ -45,7 +53,7 @@ def write(
     with BundleWriter(path) as writer:
         for kind, content in files.items():
             writer.add_bytes(f"{kind}.onnx", content)
-        writer.add_bytes("weights.bin", weights)
+        writer.add_bytes("weights.bin", blob)
         writer.add_reference(make_reference())
         if sources is not None:
             writer.add_bytes("plugin-src.tar.gz", sources)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.backbones import GroupedLayer, layers_of
+from benchmarks.gpu.backbones import layers_of
 from benchmarks.gpu.cost_fit import Timed, fit
 from benchmarks.gpu.cost_model import Problem
 from benchmarks.gpu.layer_measure import How, Measured, measure
@@ -42,7 +42,7 @@ SMALL = Sizes(
     (("float16", 2, ("resnet18", "mobilenet-v2")), ("float32", 1, ("resnet18",))),
     How({TUNED_KEEP: 6, 1.0: 1, 0.3: 1}, rounds=1, launches=1),
     {"resnet18": (Layer(16, 24, 6), Layer(24, 16, 8, 1, 1, 0)),
-     "mobilenet-v2": (GroupedLayer(12, 12, 6, 3, 1, 1, 12),)},
+     "mobilenet-v2": (Layer(12, 12, 6, 3, 1, 1, 12),)},
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 
 import onnx_graphsurgeon as gs
 
@@ -22,8 +23,15 @@ def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
     not, and neither is a one-dimensional convolution. Raises ExportError for a convolution whose weights are computed.
     """
     trace = SupportTrace()
-    rows = [_row(node, trace) for node in graph.nodes if node.op in (GATED_CONV, "Conv", "Gemm", "MatMul")]
-    return tuple(row for row in rows if row is not None)
+    found = [_row(node, trace) for node in graph.nodes if node.op in (GATED_CONV, "Conv", "Gemm", "MatMul")]
+    rows = [row for row in found if row is not None]
+    repeated = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
+    if repeated:
+        raise ExportError(
+            f"layers {repeated[:3]} have their name more than once, expected one name per layer; give modules and "
+            "parameters other names"
+        )
+    return tuple(rows)
 
 
 def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
@@ -49,6 +57,7 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
         groups=groups,
         gated=gated,
         gate_hidden=_gate_hidden(node) if gated else 0,
+        gate_direct=gated and _gate_is_direct(node),
         head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_head(node),
         support=trace.of(node.inputs[X]),
     )
@@ -74,15 +83,30 @@ def _per_sample(size: int | str) -> int:
 
 
 def _module_name(node: gs.Node) -> str:
-    """PyTorch module of an ungated layer, from the name of its weights ("head.weight")."""
-    name = node.inputs[WEIGHT].name
-    return name[: -len(".weight")] if name.endswith(".weight") else node.name
+    """PyTorch module of an ungated layer, from the name of its weights ("head.weight").
+
+    A module that is called again, or whose weights another one shares, is a layer of its own: "head.call2". Readers of
+    a constant keep the order in which the network was executed, whatever order the nodes get.
+    """
+    weight = node.inputs[WEIGHT]
+    name = weight.name.removesuffix(".weight") if weight.name.endswith(".weight") else node.name
+    call = next(index for index, reader in enumerate(weight.outputs) if reader is node)
+    return name if call == 0 else f"{name}.call{call + 1}"
+
+
+def _channel_gate(conv: gs.Node) -> gs.Node | None:
+    producers = conv.inputs[SCALE].inputs
+    return producers[0] if producers and producers[0].op == CHANNEL_GATE else None
 
 
 def _gate_hidden(conv: gs.Node) -> int:
-    producers = conv.inputs[SCALE].inputs
-    gate = producers[0] if producers else None
-    return int(gate.inputs[GATE_W1].shape[0]) if gate is not None and gate.op == CHANNEL_GATE else 0
+    gate = _channel_gate(conv)
+    return 0 if gate is None or _gate_is_direct(conv) else int(gate.inputs[GATE_W1].shape[0])
+
+
+def _gate_is_direct(conv: gs.Node) -> bool:
+    gate = _channel_gate(conv)
+    return gate is not None and len(gate.inputs[GATE_W1].shape) == 1
 
 
 def _is_head(node: gs.Node) -> bool:

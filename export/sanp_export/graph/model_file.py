@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from sanp_export.functions import DOMAIN_VERSION, OPSET, channel_gate_function, gated_conv_function
+from sanp_export.graph.patterns import GATE_BIAS, GATE_W1
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV, MASK_PREFIX
 from sanp_runtime.network.layers import Layer
@@ -21,6 +22,7 @@ from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
 CHECKSUM_KEY = "sanp.sha256"
+UNGATED_MODEL = "none"  # value of the metadata "sanp.gates" for a network without gates, beside "learned" and "mask"
 
 # Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
 G_LOGGER.severity = G_LOGGER.ERROR
@@ -55,7 +57,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     used = [node for node in model.graph.node if node.domain == DOMAIN]
     if used:
         model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
-        model.functions.extend(_functions_for(used))
+        model.functions.extend(_functions_for(used, {item.name: len(item.dims) for item in model.graph.initializer}))
     masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == GATED_CONV}
     for item in model.graph.initializer:
         if item.name in masks:
@@ -69,13 +71,16 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
-def _functions_for(nodes: Sequence[onnx.NodeProto]) -> list[onnx.FunctionProto]:
+def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) -> list[onnx.FunctionProto]:
+    """The bodies that these nodes need; ranks: those of the constants, by name."""
     kinds = {node.op_type for node in nodes}
     functions = [gated_conv_function()] if GATED_CONV in kinds else []
     gates = [node for node in nodes if node.op_type == CHANNEL_GATE]
     if gates:
         top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
-        functions.append(channel_gate_function(top_k))
+        # All gates of a file have one form: `lower` sees to it.
+        hidden, offset = (ranks[gates[0].input[at]] == 2 for at in (GATE_W1, GATE_BIAS))
+        functions.append(channel_gate_function(top_k, hidden, offset))
     return functions
 
 

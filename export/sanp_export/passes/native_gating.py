@@ -9,9 +9,19 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
-from sanp_export.graph.gates import bias_of
+from sanp_export.graph.gates import bias_of, emit_shift, has_offset
 from sanp_export.graph.number_types import to_half
-from sanp_export.graph.patterns import RESIDUAL, SCALE, WEIGHT, X, channel_gates, gated_convs, has_residual, layer_of
+from sanp_export.graph.patterns import (
+    RESIDUAL,
+    SCALE,
+    SHIFT,
+    WEIGHT,
+    X,
+    channel_gates,
+    gated_convs,
+    has_residual,
+    layer_of,
+)
 
 _GEOMETRY = ("strides", "pads", "dilations", "group")
 
@@ -19,7 +29,8 @@ _GEOMETRY = ("strides", "pads", "dilations", "group")
 def native_convs(graph: gs.Graph, plugin_layers: Collection[str]) -> int:
     """Write the convolutions of all other layers as clamp(scale * (conv(x, w) + bias) + residual).
 
-    The bias goes into the convolution, where every builder fuses it; the shift then has no reader. FP16 follows x.
+    The bias goes into the convolution, where every builder fuses it; the shift then has no reader. Where a part of the
+    shift is not scaled, the shift is added after the scale instead. FP16 follows x.
     """
     changes = 0
     for conv in gated_convs(graph):
@@ -45,19 +56,22 @@ class _Writer:
         self._graph, self._layer, self._dtype = graph, layer, np.dtype(dtype).type
 
     def conv(self, node: gs.Node) -> None:
-        bias = bias_of(node)
+        bias = None if has_offset(node) else bias_of(node)
         result, shape = node.outputs[0], node.outputs[0].shape
-        x, weight, scale, residual = (node.inputs[index] for index in (X, WEIGHT, SCALE, RESIDUAL))
+        x, weight, scale, shift, residual = (node.inputs[index] for index in (X, WEIGHT, SCALE, SHIFT, RESIDUAL))
         fused = has_residual(node)
         node.outputs.clear()
         node.inputs.clear()
-        values = bias.values.reshape(-1)
-        own = self._const("conv_bias", to_half(bias.name, values) if self._dtype is np.float16 else values)
-        y = self._emit("Conv", "conv", [x, weight, own], shape, {name: node.attrs[name] for name in _GEOMETRY})
-        rows = self._cast(scale) if self._dtype is np.float16 else scale
+        operands = [x, weight]
+        if bias is not None:
+            values = bias.values.reshape(-1)
+            half = self._dtype is np.float16
+            operands.append(self._const("conv_bias", to_half(bias.name, values) if half else values))
+        y = self._emit("Conv", "conv", operands, shape, {name: node.attrs[name] for name in _GEOMETRY})
         axes = self._const("scale_axes", np.array([2, 3], np.int64))
-        wide = self._emit("Unsqueeze", "scale_4d", [rows, axes], [scale.shape[0], scale.shape[1], 1, 1])
-        y = self._emit("Mul", "scaled", [y, wide], shape)
+        y = self._emit("Mul", "scaled", [y, self._wide(scale, "scale", axes)], shape)
+        if bias is None:
+            y = self._emit("Add", "shifted", [y, self._wide(shift, "shift", axes)], shape)
         if fused:
             y = self._emit("Add", "summed", [y, residual], shape)
         self._finish(self._clamp(y, shape, node.attrs["act_min"], node.attrs["act_max"]), result)
@@ -69,10 +83,12 @@ class _Writer:
         node.outputs.clear()
         node.inputs.clear()
         if x.dtype != np.float32:
-            x = self._cast(x)
+            x = self._emit("Cast", "gate/single", [x], x.shape, {"to": int(TensorProto.FLOAT)})
         pooled = self._emit("ReduceMean", "gate/pool", [x], [rows, x.shape[1]], {"axes": [2, 3], "keepdims": 0})
-        hidden = self._emit("Gemm", "gate/squeeze", [pooled, w1, b1], [rows, w1.shape[0]], {"transB": 1})
-        hidden = self._emit("Relu", "gate/hidden", [hidden], [rows, w1.shape[0]])
+        hidden = pooled
+        if len(w1.shape) == 2:
+            hidden = self._emit("Gemm", "gate/squeeze", [pooled, w1, b1], [rows, w1.shape[0]], {"transB": 1})
+            hidden = self._emit("Relu", "gate/hidden", [hidden], [rows, w1.shape[0]])
         width = [rows, w2.shape[0]]
         u = self._emit("Gemm", "gate/excite", [hidden, w2, b2], width, {"transB": 1})
         s = self._emit("Relu", "gate/saliency", [u], width)
@@ -83,7 +99,7 @@ class _Writer:
         code = self._emit("Cast", "gate/code", [opened], width, {"to": int(TensorProto.FLOAT)})
         gated = self._emit("Mul", "gate/gated", [s, code], width)
         self._finish(self._emit("Mul", "gate/scale", [gated, mask], width), scale)
-        self._finish(self._emit("Mul", "gate/shift", [scale, bias], width), shift)
+        emit_shift(self._graph, self._layer, scale, bias, shift)
 
     def _rank(self, s: gs.Tensor, rows: object, k: int) -> gs.Tensor:
         """The k+1-th largest saliency of each sample, [N, 1]."""
@@ -105,10 +121,11 @@ class _Writer:
         ends = [self._const(f"act_{end}", np.array(v, self._dtype)) for end, v in zip(("min", "max"), bounds)]
         return self._emit("Clip", "act", [y, *ends], shape)
 
-    def _cast(self, tensor: gs.Tensor) -> gs.Variable:
-        to = TensorProto.FLOAT16 if self._dtype is np.float16 else TensorProto.FLOAT
-        suffix = "scale_half" if self._dtype is np.float16 else "gate/single"
-        return self._emit("Cast", suffix, [tensor], tensor.shape, {"to": int(to)})
+    def _wide(self, rows: gs.Tensor, name: str, axes: gs.Constant) -> gs.Variable:
+        """Numbers [N, Co] as [N, Co, 1, 1], in the type of the feature maps."""
+        if self._dtype is np.float16:
+            rows = self._emit("Cast", f"{name}_half", [rows], rows.shape, {"to": int(TensorProto.FLOAT16)})
+        return self._emit("Unsqueeze", f"{name}_4d", [rows, axes], [rows.shape[0], rows.shape[1], 1, 1])
 
     def _const(self, suffix: str, values: np.ndarray) -> gs.Constant:
         return gs.Constant(f"{self._layer}.{suffix}", np.ascontiguousarray(values))

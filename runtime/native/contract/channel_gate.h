@@ -17,8 +17,11 @@ struct ChannelGateAttributes {
 
 // One node on tensors of these shapes.
 struct ChannelGateProblem {
-  int64_t batch, channels, height, width, hidden, outputs;
+  int64_t batch, channels, height, width;
+  int64_t hidden;  // 0: no hidden layer, w2 reads the means
+  int64_t outputs;
   int64_t mask_step;  // from one sample to the next, 0 when one row serves all
+  bool has_offset;    // bias has a second row, which is added where a gate is open
 };
 
 // What no shape can mend.

@@ -57,6 +57,7 @@ SanpCudaGate describe(const ChannelGateAttributes& a, const ChannelGateProblem& 
   g.mask_rows = rows(p.mask_step, p.batch);
   g.k = i32(a.k);
   g.threshold = a.threshold;
+  g.has_offset = p.has_offset;
   return g;
 }
 

@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or the meaning of a field changes; serialised plugins carry it. */
-#define SANP_CUDA_ABI_VERSION 1
+#define SANP_CUDA_ABI_VERSION 2
 
 enum SanpCudaType { SANP_CUDA_FLOAT32 = 0, SANP_CUDA_FLOAT16 = 1 };
 
@@ -61,10 +61,13 @@ typedef struct SanpCudaConvTensors {
 /* One channel gate: scale and shift [batch, c_out] from x. Weights and results are float32 for every type of x. */
 typedef struct SanpCudaGate {
   int32_t type; /* SanpCudaType of x */
-  int32_t batch, c_in, height, width, hidden, c_out;
+  int32_t batch, c_in, height, width;
+  int32_t hidden; /* 0: no hidden layer, w2 [c_out, c_in] reads the means; w1 and b1 are not read */
+  int32_t c_out;
   int32_t mask_rows; /* 1 or batch */
   int32_t k;         /* at most k channels stay open; 0: no limit */
   float threshold;
+  int32_t has_offset; /* bias has a second row, added to the shift of open channels */
 } SanpCudaGate;
 
 typedef struct SanpCudaGateTensors {

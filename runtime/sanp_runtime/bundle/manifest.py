@@ -7,11 +7,12 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Mapping, Tuple
 
-from sanp_runtime.contract import MANIFEST_FILE, TENSORRT
+from sanp_runtime.contract import ALL_VARIANTS, DENSE, GATED, MANIFEST_FILE, MEASURED, PARENT, TENSORRT
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import dense_macs
 from sanp_targets.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 CHECKSUM = "manifest_sha256"  # key of the checksum that a manifest carries of itself
 REPAIR = "copy the bundle again or compile it again"
@@ -32,9 +33,10 @@ class Manifest:
     `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
-    Runtime `bf16_weights` if weights were rounded: `layers` with the errors of their weights, and `answers`. `files` is
-    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
-    shown, never interpreted.
+    Runtime `bf16_weights` if weights were rounded: `layers` with the errors of their weights, and `answers`. `parent`
+    is empty, or describes the network before channels were removed: `layers`, its layer table as JSON, and `weights`,
+    "trained" or "random". `files` is filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`,
+    `source`, `options`) are carried and shown, never interpreted.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Manifest:
     source: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     build: Mapping[str, Any] = field(default_factory=dict)
+    parent: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -64,6 +67,35 @@ class Manifest:
     def names(self) -> Tuple[str, ...]:
         """Names of all layers in execution order."""
         return tuple(row.name for row in self.layers)
+
+    @property
+    def main(self) -> str:
+        """The variant that is the network as trained: "gated", or "dense" for a network without gates."""
+        return GATED if self.gated else DENSE
+
+    @property
+    def measured(self) -> Tuple[str, ...]:
+        """The variants that `profile` compares, baseline first; one alone for a network without gates and parent."""
+        return tuple(name for name in MEASURED if name in self.variants)
+
+    @property
+    def all_variants(self) -> Tuple[str, ...]:
+        """Every variant of the bundle, the network as trained first and its parent last."""
+        return tuple(name for name in ALL_VARIANTS if name in self.variants)
+
+    @property
+    def parent_layers(self) -> Tuple[Layer, ...]:
+        """The layer table of the parent; empty if the bundle has none."""
+        return tuple(Layer.from_json(row) for row in self.parent.get("layers", ()))
+
+    @property
+    def full_macs(self) -> int:
+        """MACs of the baseline: of the parent if there is one, else of this network without gates."""
+        return dense_macs(self.parent_layers) if self.parent else self.dense_macs
+
+    def layers_of(self, variant: str) -> Tuple[Layer, ...]:
+        """The layer table of a variant: the parent has its own."""
+        return self.parent_layers if variant == PARENT else self.layers
 
     @property
     def precision(self) -> str:

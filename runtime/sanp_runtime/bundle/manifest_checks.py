@@ -6,7 +6,7 @@ import re
 from typing import Any, Mapping, Optional
 
 from sanp_runtime.bundle.manifest import REPAIR, Manifest
-from sanp_runtime.contract import MANIFEST_FILE, TENSORRT, VARIANTS
+from sanp_runtime.contract import MANIFEST_FILE, TENSORRT, variants_of
 from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
 from sanp_targets.errors import InputError
@@ -14,11 +14,15 @@ from sanp_targets.errors import InputError
 # One path component, no leading dot: a manifest can never name anything outside its own directory.
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+# Outputs of nodes that TensorRT 8 must compute in float32, as trtexec spells them; "" is none that is a float.
+_OUTPUT_TYPES = re.compile(r"|(fp32|int32)(\+(fp32|int32))*")
+
 
 def check(manifest: Manifest) -> None:
     """Raise InputError if the parts of a manifest contradict each other."""
-    if sorted(manifest.variants) != sorted(VARIANTS):
-        fail("variants", sorted(manifest.variants), sorted(VARIANTS))
+    expected = variants_of(bool(manifest.gated), bool(manifest.parent))
+    if sorted(manifest.variants) != sorted(expected):
+        fail("variants", sorted(manifest.variants), sorted(expected))
     for name in list(manifest.variants.values()) + list(manifest.files):
         if not isinstance(name, str) or not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
             fail("files", name, "plain file names without a folder")
@@ -26,6 +30,7 @@ def check(manifest: Manifest) -> None:
     if missing:
         fail("files", sorted(manifest.files), f"also the variant files {missing}")
     _check_input(manifest.input)
+    _check_parent(manifest)
     for key in ("name", "backend", "arch"):
         if not isinstance(manifest.target.get(key), str):
             fail(f"target.{key}", manifest.target.get(key), "a string")
@@ -43,6 +48,16 @@ def check(manifest: Manifest) -> None:
     _check_build(manifest)
     if manifest.dense_macs != dense_macs(manifest.layers):
         fail("dense_macs", manifest.dense_macs, f"{dense_macs(manifest.layers)}, the sum over the layer table")
+
+
+def _check_parent(manifest: Manifest) -> None:
+    row = manifest.parent
+    if not row:
+        return
+    if set(row) != {"layers", "weights"} or row["weights"] not in ("trained", "random"):
+        fail("parent", sorted(row), "layers, and weights that are trained or random")
+    if not isinstance(row["layers"], list) or not row["layers"] or any(layer.gated for layer in manifest.parent_layers):
+        fail("parent.layers", row["layers"], "the layer table of a network without gates")
 
 
 def _check_build(manifest: Manifest) -> None:
@@ -73,12 +88,17 @@ def _check_engines(manifest: Manifest) -> None:
     sizes = [batch.get(key) for key in ("min", "opt", "max")] if isinstance(batch, dict) else [None]
     if any(type(size) is not int for size in sizes) or sorted([1, *sizes]) != [1, *sizes]:
         fail("build.batch", batch, "integers 1 <= min <= opt <= max")
+    single = manifest.build.get("single_nodes", {})
+    rows = [single.get(variant, {}) for variant in manifest.variants] if isinstance(single, dict) else [None]
+    words = [word for row in rows if isinstance(row, dict) for word in row.values()]
+    if not all(isinstance(row, dict) for row in rows) or not all(_OUTPUT_TYPES.fullmatch(str(word)) for word in words):
+        fail("build.single_nodes", single, "the types of the outputs of every node that computes in float32")
     engines = manifest.build.get("engines")
     if engines is None:
         return
-    rows = [engines.get(variant) for variant in VARIANTS] if isinstance(engines, dict) else []
+    rows = [engines.get(variant) for variant in manifest.variants] if isinstance(engines, dict) else []
     if not rows or any(not isinstance(row, dict) or row.get("file") not in manifest.files for row in rows):
-        fail("build.engines", engines, f"a file of the bundle for each of {VARIANTS}")
+        fail("build.engines", engines, f"a file of the bundle for each of {sorted(manifest.variants)}")
     if not isinstance(manifest.build.get("fingerprint"), dict):
         fail("build.fingerprint", manifest.build.get("fingerprint"), "what the engines were built with")
 

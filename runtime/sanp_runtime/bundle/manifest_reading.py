@@ -40,7 +40,6 @@ def from_json(row: Any) -> Manifest:
     content = {key: value for key, value in row.items() if key != CHECKSUM}
     if row.get(CHECKSUM) != checksum(content):
         raise InputError(f"{MANIFEST_FILE} does not match its own checksum, so it was damaged or edited; {REPAIR}")
-    content.setdefault("build", {})  # written since TensorRT targets exist
     _check_fields(content)
     content["layers"] = tuple(Layer.from_json(item) for item in content["layers"])
     content["files"] = {name: _file_entry(name, item) for name, item in content["files"].items()}
@@ -81,7 +80,7 @@ def _check_fields(row: Mapping[str, Any]) -> None:
         key: kind
         for kind, keys in (
             (str, "name created dataset"),
-            (dict, "target variants input made_by device method source options build files"),
+            (dict, "target variants input made_by device method source options build parent files"),
             (list, "outputs layers gated"),
             (int, "dense_macs classes schema_version"),
         )

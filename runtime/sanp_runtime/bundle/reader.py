@@ -30,7 +30,7 @@ class Bundle:
     manifest: Manifest
 
     def variant(self, name: str) -> Path:
-        """Path of the ONNX file of a variant: "gated", "open", "replay" or "dense"; InputError for another name."""
+        """Path of the ONNX file of a variant; InputError for a name that `manifest.variants` lacks."""
         if name not in self.manifest.variants:
             raise InputError(
                 f"there is no variant {name!r} in {self.path}, expected one of {sorted(self.manifest.variants)}"

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, Callable, Dict, Sequence
 
 from sanp_runtime.bundle.result_json import dumps
-from sanp_runtime.contract import GATED, VARIANTS
+from sanp_runtime.contract import ALL_VARIANTS
 from sanp_runtime.engines.options import BUNDLED, EngineOptions
 
 Run = Callable[[argparse.Namespace], None]
@@ -36,7 +36,7 @@ def engine_options(arguments: argparse.Namespace) -> EngineOptions:
 
 def add_variant(parser: argparse.ArgumentParser) -> None:
     """--variant."""
-    parser.add_argument("--variant", default=GATED, help=f"{', '.join(VARIANTS)} [default: {GATED}]")
+    parser.add_argument("--variant", help=f"{', '.join(ALL_VARIANTS)} [default: the network as trained]")
 
 
 def print_result(arguments: argparse.Namespace, row: Dict[str, Any], lines: Sequence[str]) -> None:

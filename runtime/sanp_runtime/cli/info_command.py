@@ -24,7 +24,8 @@ def run(arguments: argparse.Namespace) -> None:
     shape = "x".join(str(size) for size in manifest.input["shape"])
     lines = [
         f"{manifest.name}: {shape} to {manifest.classes} classes, {manifest.dense_macs / 1e6:.1f} M MACs dense",
-        f"{len(manifest.gated)} gated of {len(manifest.layers)} layers, for {manifest.target['name']}",
+        f"{len(manifest.gated)} gated of {len(manifest.layers)} layers, for {manifest.target['name']}, with the "
+        f"variants {', '.join(manifest.all_variants)}",
         f"made {manifest.created} with {', '.join(f'{name} {version}' for name, version in manifest.made_by.items())}",
         f"content {bundle.digest()[:16]}, {len(manifest.files)} files verified",
         f"this machine: {describe(device)}",

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import DENSE, LOGITS, gate_output
+from sanp_runtime.contract import LOGITS, UNGATED, gate_output
 from sanp_runtime.engines.bound_call import Binding, BoundCall
 from sanp_runtime.engines.feeds import check_images, check_masks, check_names, output_arrays
 from sanp_runtime.engines.proof import Proof
@@ -67,8 +67,13 @@ class Engine(abc.ABC):
 
     @property
     def gated(self) -> Tuple[str, ...]:
-        """Gated layers of this variant; none in the dense one."""
-        return () if self.variant == DENSE else self.manifest.gated
+        """Gated layers of this variant; none in those of standard operators."""
+        return () if self.variant in UNGATED else self.manifest.gated
+
+    @property
+    def layers(self) -> Tuple[Layer, ...]:
+        """The layer table of this variant."""
+        return self.manifest.layers_of(self.variant)
 
     @property
     def outputs(self) -> List[str]:
@@ -87,7 +92,7 @@ class Engine(abc.ABC):
         # A static gate has one row for all samples; callers see one row per sample whatever decides.
         shapes = {name: (len(x), self.manifest.layer(name).c_out) for name in self.gated}
         gates = {name: np.broadcast_to(values[i], shapes[name]) for i, name in enumerate(self.gated, start=1)}
-        return Result(values[0], gates, self.manifest.layers)
+        return Result(values[0], gates, self.layers)
 
     def bind(
         self,
@@ -162,4 +167,4 @@ class Engine(abc.ABC):
             raise ConfigError("the engine has been closed, so it cannot run; load the bundle again")
         spec = self.manifest.input
         images = check_images(x, spec["shape"])
-        return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.variant != DENSE)}
+        return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.variant)}

@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.manifest import Manifest
-from sanp_runtime.contract import mask_input
+from sanp_runtime.contract import UNGATED, mask_input
 from sanp_targets.errors import InputError
 
 
@@ -37,19 +37,20 @@ def check_images(x: Any, shape: Sequence[int]) -> np.ndarray:
     return np.ascontiguousarray(x)
 
 
-def check_masks(masks: Optional[Mapping[str, Any]], manifest: Manifest, n: int, gates: bool) -> Dict[str, np.ndarray]:
+def check_masks(masks: Optional[Mapping[str, Any]], manifest: Manifest, n: int, variant: str) -> Dict[str, np.ndarray]:
     """Feeds `mask.<layer>` for masks given by layer name, float32 [1 or N, Co] each; InputError otherwise.
 
-    gates: whether the variant has gates at all (the dense one has not).
+    Also if the variant has no gates: those of standard operators have none.
     """
     if masks is None:
         return {}
     if not isinstance(masks, Mapping):
         raise InputError(f"masks is a {type(masks).__name__}, expected a dictionary from layer name to array")
-    if masks and not gates:
-        raise InputError(
-            "masks were given to the dense variant, which has no gates; use the variant gated, open or replay"
+    if masks and variant in UNGATED:
+        cure = (
+            "use the variant gated, open or replay" if manifest.gated else "leave them out, this network has no gates"
         )
+        raise InputError(f"masks were given to the {variant} variant, which has no gates; {cure}")
     return {mask_input(str(name)): _mask(name, value, manifest, n) for name, value in masks.items()}
 
 

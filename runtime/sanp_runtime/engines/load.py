@@ -6,7 +6,7 @@ import importlib
 from typing import Callable, Optional
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
-from sanp_runtime.contract import GATED, ONNXRUNTIME, TENSORRT
+from sanp_runtime.contract import ONNXRUNTIME, TENSORRT
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.options import BUNDLED, EngineOptions
 from sanp_targets.errors import InputError, TargetError
@@ -23,7 +23,7 @@ BACKENDS = {
 def load(
     path: PathLike,
     *,
-    variant: str = GATED,
+    variant: Optional[str] = None,
     threads: int = 1,
     library: Optional[PathLike] = BUNDLED,
     isa: Optional[str] = None,
@@ -33,7 +33,8 @@ def load(
 ) -> Engine:
     """Load one variant of a bundle.
 
-    variant: "gated" (learned gates), "open" (every gate open), "replay" (masks are the scales) or "dense" (no gates).
+    variant: "gated" (learned gates), "open" (every gate open), "replay" (masks are the scales), "dense" (no gates) or
+    "parent" (the network before channels were removed), as far as the bundle has them; None is the network as trained.
     threads, library, isa, winograd, bf16_weights: see `EngineOptions`. verify: check the hash of every file. Raises
     InputError for a damaged bundle or an unknown variant, TargetError if the backend or the library cannot be used
     here, ConfigError for a bad option.
@@ -42,9 +43,10 @@ def load(
     return load_bundle(open_bundle(path, verify), variant, options)
 
 
-def load_bundle(bundle: Bundle, variant: str = GATED, options: Optional[EngineOptions] = None) -> Engine:
+def load_bundle(bundle: Bundle, variant: Optional[str] = None, options: Optional[EngineOptions] = None) -> Engine:
     """`load` for a bundle that is already open."""
     chosen = (options or EngineOptions()).check()
+    variant = bundle.manifest.main if variant is None else variant
     if variant not in bundle.manifest.variants:
         raise InputError(f"there is no variant {variant!r}, expected one of {sorted(bundle.manifest.variants)}")
     backend = bundle.manifest.target["backend"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from sanp_runtime.bundle.manifest import Manifest
-from sanp_runtime.contract import CHANNEL_GATE, DENSE, GATED_CONV, REPLAY, conv_node, gate_node
+from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV, REPLAY, UNGATED, conv_node, gate_node
 from sanp_targets.errors import AccelerationError, InputError
 
 
@@ -63,14 +63,15 @@ class Proof:
 def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
     """Node name -> operator for the gated layers of a variant; a layer has a gate node if it has a saliency module.
 
-    Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for the
-    dense variant, where there is nothing to prove.
+    Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for a
+    variant of standard operators, where there is nothing to prove.
     """
-    if variant == DENSE:
-        raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; use variant='gated'")
+    if variant in UNGATED:
+        cure = "use variant='gated'" if manifest.gated else "a network without gates runs in the backend's own kernels"
+        raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
     for name in manifest.gated:
-        if variant != REPLAY and manifest.layer(name).gate_hidden and manifest.gate_kernels:
+        if variant != REPLAY and manifest.layer(name).has_saliency and manifest.gate_kernels:
             nodes[gate_node(name)] = CHANNEL_GATE
         if name not in manifest.native:
             nodes[conv_node(name)] = GATED_CONV

@@ -14,7 +14,8 @@ class Layer:
     """One convolution or linear layer (a linear layer is a 1x1 convolution on a 1x1 map).
 
     `support` describes its input channels; `gated` says whether its own output channels have a gate of the same name;
-    `gate_hidden` is the hidden width of its saliency module, 0 if it has none.
+    `gate_hidden` is the hidden width of its saliency module, 0 if it has none. `gate_direct`: the module is one fully
+    connected layer from the input channels to the gates, without a hidden layer.
     """
 
     name: str
@@ -27,6 +28,12 @@ class Layer:
     gate_hidden: int = 0
     head: bool = False
     support: Support = field(default=Dense(1))
+    gate_direct: bool = False
+
+    @property
+    def has_saliency(self) -> bool:
+        """Whether a gate is computed from the layer's input."""
+        return self.gated and (self.gate_hidden > 0 or self.gate_direct)
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON, the inverse of `from_json`."""
@@ -36,9 +43,14 @@ class Layer:
 
     @staticmethod
     def from_json(row: Any) -> "Layer":
-        """Read one row of a layer table; InputError if a field is missing, unknown or of the wrong type."""
-        kinds = {"name": str, "c_in": int, "c_out": int, "groups": int, "gate_hidden": int, "gated": bool, "head": bool}
+        """Read one row of a layer table; InputError if a field is missing, unknown or of the wrong type.
+
+        Tables without `gate_direct` are older than gates without a hidden layer.
+        """
+        kinds = {"name": str, "c_in": int, "c_out": int, "groups": int, "gate_hidden": int, "gated": bool, "head": bool,
+                 "gate_direct": bool}  # fmt: skip
         fields = set(kinds) | {"out_hw", "kernel", "support"}
+        row = dict({"gate_direct": False}, **row) if isinstance(row, dict) else row
         if not isinstance(row, dict) or set(row) != fields:
             found = sorted(row) if isinstance(row, dict) else row
             raise InputError(

@@ -22,7 +22,7 @@ class Convention:
     """What is counted. SANP's tables use bias=1 and heads; FBS uses bias=0, heads and spm="full"; ours is the default.
 
     bias: 1 counts one addition per output element, as SANP does. heads: count classifier layers. spm: "none", "fc" (the
-    two fully connected layers of each saliency module, dense) or "full" (plus the H*W*C multiplications by the scale,
+    fully connected layers of each saliency module, dense) or "full" (plus the H*W*C multiplications by the scale,
     which inference folds into the epilogue).
     """
 
@@ -62,7 +62,7 @@ def spm_macs(layer: Layer, spm: str = "fc") -> int:
     """MACs of the saliency module of one layer, counted dense."""
     if not layer.gated or spm == "none":
         return 0
-    fc = layer.gate_hidden * (layer.c_in + layer.c_out) if layer.gate_hidden else 0
+    fc = layer.c_in * layer.c_out if layer.gate_direct else layer.gate_hidden * (layer.c_in + layer.c_out)
     return fc + (layer.c_out * layer.out_hw[0] * layer.out_hw[1] if spm == "full" else 0)
 
 

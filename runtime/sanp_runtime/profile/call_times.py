@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, List, Optional, Union
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
-from sanp_runtime.contract import GATED
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
@@ -50,14 +49,14 @@ def time_calls(
     bundle: Union[PathLike, Bundle],
     options: Optional[EngineOptions] = None,
     *,
-    variant: str = GATED,
+    variant: Optional[str] = None,
     duration_s: float = 3.0,
     batch: int = 1,
 ) -> CallTimes:
     """Time the ways to call one variant, side by side on the reference samples of a bundle.
 
-    duration_s: measuring time over all ways, without warm-up. batch: samples per call. Raises ConfigError if the
-    backend cannot bind, and as `load_bundle` and `profile` do.
+    variant: None is the network as trained. duration_s: measuring time over all ways, without warm-up. batch: samples
+    per call. Raises ConfigError if the backend cannot bind, and as `load_bundle` and `profile` do.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     chosen = (options or EngineOptions()).check()
@@ -66,7 +65,15 @@ def time_calls(
         measurement = measure(_ways(engine, batches), duration_s)
     typical = {name: measurement.typical_ms(name) for name in measurement.latency_ms}
     calls = int(measurement.latency_ms[BOUND].size)
-    return CallTimes(variant, chosen.threads, batch, calls, typical[CONVENIENT], typical[UPDATED], typical[BOUND])
+    return CallTimes(
+        variant or opened.manifest.main,
+        chosen.threads,
+        batch,
+        calls,
+        typical[CONVENIENT],
+        typical[UPDATED],
+        typical[BOUND],
+    )
 
 
 def _ways(engine: Engine, batches: List[np.ndarray]) -> Dict[str, List[Callable[[], Any]]]:

@@ -7,13 +7,17 @@ from typing import List, Mapping, Optional
 
 import numpy as np
 
-from sanp_runtime.contract import DENSE, GATED, OPEN
+from sanp_runtime.contract import DENSE, OPEN
 
 
 @dataclass(frozen=True)
 class Macs:
-    """MACs of the network without gates, and of its samples with them."""
+    """MACs of the network without gates, and of its samples with them (all equal where there are no gates).
 
+    parent: of the network before channels were removed, None where that is not known.
+    """
+
+    parent: Optional[int]
     dense: int
     gated_mean: float
     gated_stdev: float
@@ -25,39 +29,50 @@ class Macs:
 
 @dataclass(frozen=True)
 class Ratios:
-    """theoretical: dense over mean gated MACs. measured: dense over gated time. efficiency: measured / theoretical.
+    """theoretical: MACs of the baseline over the mean of the samples. measured: its time over that of the network.
 
-    overhead: time with every gate open over dense time.
+    efficiency: measured / theoretical. overhead: time with every gate open over dense time, None without gates.
     """
 
     theoretical: float
     measured: float
     efficiency: float
-    overhead: float
+    overhead: Optional[float]
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A call, which is a sample if the batch is 1: mean MACs of its samples, median latency in each variant."""
+    """A call, which is a sample if the batch is 1: mean MACs of its samples, median latency in each variant.
+
+    A time is None for a variant that the bundle lacks.
+    """
 
     index: int
     macs: float
-    dense_ms: float
-    open_ms: float
-    gated_ms: float
+    parent_ms: Optional[float] = None
+    dense_ms: Optional[float] = None
+    open_ms: Optional[float] = None
+    gated_ms: Optional[float] = None
 
 
-def macs_of(dense: int, gated: np.ndarray) -> Macs:
+def macs_of(parent: Optional[int], dense: int, gated: np.ndarray) -> Macs:
     """Statistics of the samples; gated: MACs of each, [n]."""
     p50, p99 = (float(value) for value in np.percentile(gated, (50, 99)))
     lowest, highest = float(gated.min()), float(gated.max())
-    return Macs(dense, float(gated.mean()), float(gated.std()), lowest, p50, p99, highest)
+    return Macs(parent, dense, float(gated.mean()), float(gated.std()), lowest, p50, p99, highest)
 
 
-def ratios_of(typical_ms: Mapping[str, float], dense: int, gated: float) -> Ratios:
-    """From typical latencies, since the mean cost of the samples (gated) belongs to the mean of their latencies."""
-    theoretical, measured = dense / gated, typical_ms[DENSE] / typical_ms[GATED]
-    return Ratios(theoretical, measured, measured / theoretical, typical_ms[OPEN] / typical_ms[DENSE])
+def ratios_of(typical_ms: Mapping[str, float], baseline: str, main: str, full: int, mean: float) -> Optional[Ratios]:
+    """From typical latencies, since the mean cost of the samples belongs to the mean of their latencies.
+
+    baseline, main: the variants that are compared; full: MACs of the baseline; mean: of the samples. None if a bundle
+    has nothing to compare with.
+    """
+    if baseline == main:
+        return None
+    theoretical, measured = full / mean, typical_ms[baseline] / typical_ms[main]
+    overhead = typical_ms[OPEN] / typical_ms[DENSE] if OPEN in typical_ms else None
+    return Ratios(theoretical, measured, measured / theoretical, overhead)
 
 
 def sample_rows(latency_ms: Mapping[str, np.ndarray], macs: np.ndarray) -> List[SampleRow]:

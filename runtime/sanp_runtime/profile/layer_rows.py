@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from sanp_runtime.contract import DENSE, GATED, OPEN
+from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN, PARENT
 from sanp_runtime.measure.node_times import NodeTime
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, sample_macs
@@ -30,8 +30,9 @@ class NodeTimes:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer. Times are None where the backend does not tell them; the last two facts are None without a gate.
+    """One layer. Times are None where the backend does not tell them and for variants that a bundle lacks.
 
+    macs_parent: of the layer of the same name before channels were removed, None without a parent.
     open_fraction: share of open decisions over samples and channels. varies: whether they differ between samples.
     """
 
@@ -40,10 +41,12 @@ class LayerRow:
     channels: Tuple[int, int]
     kernel: Tuple[int, int]
     out_hw: Tuple[int, int]
+    macs_parent: Optional[int]
     macs_dense: int
     macs_gated: float
     open_fraction: Optional[float]
     varies: Optional[bool]
+    parent_ms: Optional[float]
     dense_ms: Optional[float]
     open_ms: Optional[float]
     gated_ms: Optional[float]
@@ -63,13 +66,23 @@ def node_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> NodeTimes:
 
 
 def layer_rows(
-    layers: Sequence[Layer], scales: Mapping[str, np.ndarray], nodes: Mapping[str, NodeTimes]
+    layers: Sequence[Layer],
+    parent: Sequence[Layer],
+    scales: Mapping[str, np.ndarray],
+    nodes: Mapping[str, NodeTimes],
 ) -> List[LayerRow]:
-    """A row per layer. scales: gated layer -> [n, Co], 0 = closed; nodes: variant -> its times."""
-    return [_row(layer, scales, nodes) for layer in layers]
+    """A row per layer. parent: the layer table before channels were removed, empty if it is not known.
+
+    scales: gated layer -> [n, Co], 0 = closed; nodes: variant -> its times.
+    """
+    before = {layer.name: dense_macs((layer,)) for layer in parent}
+    return [_row(layer, before.get(layer.name), scales, nodes) for layer in layers]
 
 
-def _row(layer: Layer, scales: Mapping[str, np.ndarray], nodes: Mapping[str, NodeTimes]) -> LayerRow:
+def _row(
+    layer: Layer, before: Optional[int], scales: Mapping[str, np.ndarray], nodes: Mapping[str, NodeTimes]
+) -> LayerRow:
+    times = {name: nodes[name].layers.get(layer.name) if name in nodes else None for name in MEASURED}
     macs = float(sample_macs((layer,), scales).mean()) if scales else float(dense_macs((layer,)))
     decisions = scales[layer.name] != 0 if layer.gated else None
     return LayerRow(
@@ -78,12 +91,14 @@ def _row(layer: Layer, scales: Mapping[str, np.ndarray], nodes: Mapping[str, Nod
         channels=(layer.c_in, layer.c_out),
         kernel=layer.kernel,
         out_hw=layer.out_hw,
+        macs_parent=before,
         macs_dense=dense_macs((layer,)),
         macs_gated=macs,
         open_fraction=float(decisions.mean()) if decisions is not None else None,
         varies=bool(decisions.std(axis=0).any()) if decisions is not None else None,
-        dense_ms=nodes[DENSE].layers.get(layer.name),
-        open_ms=nodes[OPEN].layers.get(layer.name),
-        gated_ms=nodes[GATED].layers.get(layer.name),
-        gate_ms=nodes[GATED].gates.get(layer.name),
+        parent_ms=times[PARENT],
+        dense_ms=times[DENSE],
+        open_ms=times[OPEN],
+        gated_ms=times[GATED],
+        gate_ms=nodes[GATED].gates.get(layer.name) if GATED in nodes else None,
     )

@@ -1,4 +1,4 @@
-"""Measure a bundle: dense, gated with every gate open, and gated as trained, on the same real samples."""
+"""Measure a bundle: every variant that tells something, on the same real samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
-from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN, REFERENCE_FILE
+from sanp_runtime.contract import DENSE, OPEN, REFERENCE_FILE
 from sanp_runtime.engines.base import Engine, Result
 from sanp_runtime.engines.feeds import check_images
 from sanp_runtime.engines.load import load_bundle
@@ -42,8 +42,9 @@ def profile(
     samples: Optional[np.ndarray] = None,
     pin: bool = True,
 ) -> Profile:
-    """Latency of the variants dense, open and gated side by side; what is timed is `Engine.bind` and its call.
+    """Latency of the variants of a bundle side by side; what is timed is `Engine.bind` and its call.
 
+    Those are dense, open and gated, and the parent where the bundle has one; without gates dense is the network itself.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
     reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node
@@ -56,7 +57,7 @@ def profile(
     batches = batches_of(x, batch)
     cpus = choose_cpus(chosen.threads) if pin else None
     with pinned(cpus) as is_pinned, contextlib.ExitStack() as stack:
-        engines = {name: stack.enter_context(load_bundle(opened, name, chosen)) for name in MEASURED}
+        engines = {name: stack.enter_context(load_bundle(opened, name, chosen)) for name in opened.manifest.measured}
         run = _run(opened, engines, batches, duration_s, accelerated=chosen.library is not None)
     settings = RunSettings(
         threads=chosen.threads,
@@ -71,9 +72,12 @@ def profile(
 
 @dataclass(frozen=True)
 class _Run:
-    """What was seen while the engines were open; results: those of the gated variant, one for each batch."""
+    """What was seen while the engines were open; results: those of the network as trained, one for each batch.
 
-    proof: Proof
+    proof: None for a network without gates.
+    """
+
+    proof: Optional[Proof]
     results: List[Result]
     measurement: Measurement
     nodes: Mapping[str, NodeTimes]
@@ -86,22 +90,22 @@ class _Run:
 def _run(
     bundle: Bundle, engines: Mapping[str, Engine], batches: Sequence[np.ndarray], duration_s: float, accelerated: bool
 ) -> _Run:
-    gated = engines[GATED]
-    proof = gated.proof()
-    if accelerated:
+    main, gated = engines[bundle.manifest.main], bool(bundle.manifest.gated)
+    proof = main.proof() if gated else None
+    if proof is not None and accelerated:
         proof.require()
         engines[OPEN].proof().require()
     results = {name: [engine(part) for part in batches] for name, engine in engines.items()}
     _check_open(bundle, results)
     return _Run(
         proof=proof,
-        results=results[GATED],
-        measurement=type(gated).measure_together(engines, batches, duration_s),
+        results=results[main.variant],
+        measurement=type(main).measure_together(engines, batches, duration_s),
         nodes={name: _node_times(engine, batches) for name, engine in engines.items()},
-        includes=gated.INCLUDES,
-        node_source=gated.PROFILED_BY,
-        versions=gated.versions(),
-        accelerator=gated.accelerator(),
+        includes=main.INCLUDES,
+        node_source=main.PROFILED_BY,
+        versions=main.versions(),
+        accelerator=main.accelerator(),
     )
 
 
@@ -109,6 +113,8 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
     """Correct before fast: logits are finite, and with every gate open the gated network is the dense network."""
     for row in results[DENSE]:
         row.classes()
+    if OPEN not in results:
+        return
     dense, opened = (np.concatenate([row.logits for row in results[name]]) for name in (DENSE, OPEN))
     report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision)
     if not report.passed:
@@ -116,14 +122,14 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
             f"{bundle.path}: with every gate open the gated network is not the dense network ({report.summary()}), so "
             "its speed means nothing; run the self-test"
         )
-    for row in results[GATED]:
+    for row in results[bundle.manifest.main]:
         row.classes()
 
 
 def _node_times(engine: Engine, batches: Sequence[np.ndarray]) -> NodeTimes:
     count = _PROFILE_WARM_UP + _PROFILED_CALLS
     parts = [batches[index % len(batches)] for index in range(count)]
-    return node_times(engine.manifest.layers, engine.node_times(parts, skip=_PROFILE_WARM_UP))
+    return node_times(engine.layers, engine.node_times(parts, skip=_PROFILE_WARM_UP))
 
 
 def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
@@ -131,22 +137,29 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
     device = {**fingerprint(), "accelerator": run.accelerator}
     per_call = np.array([row.macs.mean() for row in run.results])
     scales = {name: np.concatenate([row.gates[name] for row in run.results]) for name in manifest.gated}
-    typical = {name: measurement.typical_ms(name) for name in MEASURED}
-    per_sample = {name: measurement.per_sample_ms(name) for name in MEASURED}
+    typical = {name: measurement.typical_ms(name) for name in manifest.measured}
+    per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
+    baseline, parent = manifest.measured[0], manifest.parent_layers
     return Profile(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle=_origin(bundle),
         settings=settings,
         includes=run.includes,
-        variants={name: variant_times(measurement, name) for name in MEASURED},
-        macs=macs_of(manifest.dense_macs, np.concatenate([row.macs for row in run.results])),
-        ratios=ratios_of(typical, manifest.dense_macs, float(per_call.mean())),
+        baseline=baseline,
+        main=manifest.main,
+        variants={name: variant_times(measurement, name) for name in manifest.measured},
+        macs=macs_of(
+            manifest.full_macs if parent else None,
+            manifest.dense_macs,
+            np.concatenate([row.macs for row in run.results]),
+        ),
+        ratios=ratios_of(typical, baseline, manifest.main, manifest.full_macs, float(per_call.mean())),
         samples=tuple(sample_rows(per_sample, per_call)),
-        correlation=correlation(per_sample[GATED], per_call),
-        layers=tuple(layer_rows(manifest.layers, scales, run.nodes)),
+        correlation=correlation(per_sample[manifest.main], per_call),
+        layers=tuple(layer_rows(manifest.layers, parent, scales, run.nodes)),
         nodes=run.nodes,
         node_source=run.node_source,
-        validity=assess(measurement, _conditions(device, settings.cpus)),
+        validity=assess(measurement, _conditions(device, settings.cpus), baseline),
         readings=(measurement.readings[0], measurement.readings[-1]),
         elapsed_s=measurement.elapsed_s,
         device=device,
@@ -154,7 +167,7 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
         device_name=describe(device),
         versions={"python": platform.python_version(), "numpy": np.__version__, **run.versions},
         proof=run.proof,
-        tuning_note=tuning_note(manifest.options, device, run.proof.isa),
+        tuning_note=tuning_note(manifest.options, device, run.proof.isa if run.proof else None),
     )
 
 
@@ -166,6 +179,7 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
         "digest": bundle.digest(),
         "target": dict(manifest.target),
         "dataset": manifest.dataset,
+        "parent_weights": manifest.parent.get("weights"),
         "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.variants.items()},
     }
 

@@ -13,7 +13,7 @@ from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
 from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
 from sanp_targets.sensors import Reading
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,24 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Profile:
-    """Latency of the variants `dense`, `open` and `gated` on the same samples, and whether it may be quoted.
+    """Latency of the variants of a bundle on the same samples, and whether it may be quoted.
 
-    includes: what a latency contains; node_source: whose account the times per node are; readings: the first and the
-    last look at the sensors; library: version and instruction set of the kernels; tuning_note: a sentence if the bundle
-    was tuned on another machine. The remaining fields are described by their types.
+    baseline, main: the variant that is compared with and the one that is the network as trained, the same where there
+    is nothing to compare with, and then there are no ratios. includes: what a latency contains; node_source: whose
+    account the times per node are; readings: the first and the last look at the sensors; proof: None for a network
+    without gates, and then JSON has no version of our library either; tuning_note: a sentence if the bundle was tuned
+    on another machine. The remaining fields are described by their types.
     """
 
     created: str
     bundle: Mapping[str, Any]
     settings: RunSettings
     includes: str
+    baseline: str
+    main: str
     variants: Mapping[str, VariantTimes]
     macs: Macs
-    ratios: Ratios
+    ratios: Optional[Ratios]
     samples: Tuple[SampleRow, ...]
     correlation: Optional[float]
     layers: Tuple[LayerRow, ...]
@@ -73,7 +77,7 @@ class Profile:
     device_id: str
     device_name: str
     versions: Mapping[str, str]
-    proof: Proof
+    proof: Optional[Proof]
     tuning_note: Optional[str]
 
     def to_json(self) -> Dict[str, Any]:
@@ -87,9 +91,11 @@ class Profile:
             "bundle": dict(self.bundle),
             "settings": {**asdict(self.settings), "cpus": None if cpus is None else list(cpus)},
             "includes": self.includes,
+            "baseline": self.baseline,
+            "main": self.main,
             "variants": {name: times.to_json() for name, times in self.variants.items()},
             "macs": asdict(self.macs),
-            "ratios": asdict(self.ratios),
+            "ratios": asdict(self.ratios) if self.ratios is not None else None,
             "samples": [asdict(row) for row in self.samples],
             "correlation": self.correlation,
             "layers": [row.to_json() for row in self.layers],
@@ -105,10 +111,14 @@ class Profile:
             "device_id": self.device_id,
             "device_name": self.device_name,
             "versions": dict(self.versions),
-            "library": {"version": self.proof.library_version, "isa": self.proof.isa},
-            "proof": self.proof.to_json(),
+            "library": _library(self.proof),
+            "proof": self.proof.to_json() if self.proof is not None else None,
             "tuning_note": self.tuning_note,
         }
+
+
+def _library(proof: Optional[Proof]) -> Optional[Dict[str, Any]]:
+    return None if proof is None else {"version": proof.library_version, "isa": proof.isa}
 
 
 def variant_times(measurement: Measurement, variant: str) -> VariantTimes:

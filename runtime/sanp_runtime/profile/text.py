@@ -21,13 +21,25 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
             f"{name:8}{block['p50']:10.3f}{block['p90']:10.3f}{p99:>10}{block['mean']:10.3f}{block['count']:8}"
         )
     lines += stall_lines(profile)
-    ratios = profile["ratios"]
-    lines.append(
-        f"{ratios['measured']:.2f}x the speed of dense at 1/{ratios['theoretical']:.2f} of its MACs "
-        f"(efficiency {ratios['efficiency']:.2f}); all gates open: {ratios['overhead']:.2f}x the dense time"
-    )
+    lines.append(ratio_line(profile))
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]
+
+
+def ratio_line(profile: Mapping[str, Any]) -> str:
+    """What was gained over the baseline, in one line."""
+    ratios = profile["ratios"]
+    if ratios is None:
+        return "a network without gates, and no parent in the bundle: there is nothing to compare it with"
+    line = (
+        f"{ratios['measured']:.2f}x the speed of {profile['baseline']} at 1/{ratios['theoretical']:.2f} of its MACs "
+        f"(efficiency {ratios['efficiency']:.2f})"
+    )
+    if ratios["overhead"] is not None:
+        line += f"; all gates open: {ratios['overhead']:.2f}x the dense time"
+    if profile["bundle"]["parent_weights"] == "random":
+        line += "; the parent has random weights, on which latency does not depend"
+    return line
 
 
 def stall_lines(profile: Mapping[str, Any]) -> List[str]:

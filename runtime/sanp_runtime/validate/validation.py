@@ -1,9 +1,10 @@
 """The one comparison of a bundle with PyTorch's reference, at three levels; on a workstation and on a device alike.
 
-L0 replays PyTorch's recorded scales: the kernels alone. L1 compares the gates that the engine decides itself. L2
-compares accuracy. A kernel error, a flipped decision and a lost point of accuracy have different causes and different
-cures, so they are never mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow
-for that, and L0 also compares the kernels with standard operators on the rounded weights.
+L0 replays PyTorch's recorded scales: the kernels alone; without gates it compares the logits as they come. L1 compares
+the gates that the engine decides itself; a network without gates has no such level. L2 compares accuracy. A kernel
+error, a flipped decision and a lost point of accuracy have different causes and different cures, so they are never
+mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow for that, and L0 also
+compares the kernels with standard operators on the rounded weights.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Reports of the levels; `proof` is None where plain ONNX Runtime was asked for. bundle: its name and digest."""
+    """Reports of the levels. bundle: its name and digest.
+
+    gates is None for a network without gates; `proof` also, and where plain ONNX Runtime was asked for.
+    """
 
     replay: ReplayReport
-    gates: GateReport
+    gates: Optional[GateReport]
     task: TaskReport
     proof: Optional[Proof]
     samples: int
@@ -46,7 +50,8 @@ class Validation:
 
     def levels(self) -> Dict[str, Union[ReplayReport, GateReport, TaskReport]]:
         """Level name -> report."""
-        return {"L0 replay": self.replay, "L1 gates": self.gates, "L2 task": self.task}
+        first: Dict[str, Union[ReplayReport, GateReport, TaskReport]] = {"L0 replay": self.replay}
+        return {**first, **({} if self.gates is None else {"L1 gates": self.gates}), "L2 task": self.task}
 
     def failed_levels(self) -> List[str]:
         """Names of the levels that failed."""
@@ -70,7 +75,7 @@ class Validation:
             "passed": self.passed,
             "samples": self.samples,
             "L0": self.replay.to_json(),
-            "L1": self.gates.to_json(),
+            "L1": self.gates.to_json() if self.gates is not None else None,
             "L2": self.task.to_json(),
             "proof": self.proof.to_json() if self.proof is not None else None,
         }
@@ -91,15 +96,16 @@ def compare(
     """
     chosen = options or EngineOptions()
     layers, precision, rounded = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounded
+    gated = bool(bundle.manifest.gated)
     with load_bundle(bundle, options=chosen) as engine:
-        proof = engine.proof() if chosen.library is not None else None
+        proof = engine.proof() if gated and chosen.library is not None else None
         own = _run(engine, reference, None)
-    replayed, standard = _replay(bundle, reference, chosen), None
+    replayed, standard = _replay(bundle, reference, chosen) if gated else own.logits, None
     if rounded and chosen.library is not None:
         standard = _replay(bundle, reference, chosen.without_library())
     return Validation(
         replay=replay_check(layers, reference.logits, replayed, precision, rounded, standard),
-        gates=gate_check(layers, reference, own.gates, precision, rounded),
+        gates=gate_check(layers, reference, own.gates, precision, rounded) if gated else None,
         task=task_check(reference, own.logits, relative=relative, max_drop=max_drop),
         proof=proof,
         samples=len(reference),
@@ -121,4 +127,4 @@ def _run(engine: Engine, reference: Reference, masks: Optional[Mapping[str, np.n
         part = {name: mask[rows] for name, mask in masks.items()} if masks is not None else None
         results.append(engine(reference.x[rows], part))
     gates = {name: np.concatenate([result.gates[name] for result in results]) for name in engine.gated}
-    return Result(np.concatenate([result.logits for result in results]), gates, engine.manifest.layers)
+    return Result(np.concatenate([result.logits for result in results]), gates, engine.layers)

@@ -116,7 +116,7 @@ def test_variant_may_not_name_a_foreign_file(bundle_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda row: row.update(schema_version=3), "made by a newer version"),
+        (lambda row: row.update(schema_version=4), "made by a newer version"),
         (lambda row: row.update(schema_version=True), "schema version True"),
         (lambda row: row.pop("gated"), "fields"),
         (lambda row: row.update(surprise=1), "surprise"),

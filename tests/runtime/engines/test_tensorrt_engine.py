@@ -29,6 +29,7 @@ from tests.support.tiny_bundle import make_reference
 # Version, target, machine and GPU of each dialect.
 DIALECTS = {
     "8.5.2": ("jetson-xavier", "aarch64", "Xavier", 72),
+    "8.6.2": ("jetson-orin-nano", "aarch64", "Orin", 87),
     "10.3.0": ("jetson-orin-nano", "aarch64", "Orin", 87),
     "11.1.0": ("x86-cuda", "x86_64", "NVIDIA H200", 90),
 }
@@ -179,8 +180,31 @@ def test_weak_typing_is_told_what_stays_single(machine, stub, tmp_path):
     tiny_trt.write(tmp_path / "net.sanp", target, "fp16", plugin=())
     bundle = build(tmp_path / "net.sanp", plugin=stub)
     header = json.loads((bundle.path / "gated.engine").read_bytes().split(b"\n")[1])
-    expected = {f"{layer}/gate/{part}" for layer in tiny_net.GATED for part in ("pool", "squeeze", "excite", "scale")}
+    parts = ("pool", "squeeze", "squeeze/bias", "excite", "excite/bias", "open", "scale")
+    expected = {f"{layer}/gate/{part}" for layer in tiny_net.GATED for part in parts}
     assert expected | {"pool"} <= set(header["single"]) and "stem/conv" not in header["single"]
+
+
+def test_gates_of_a_weakly_typed_engine_decide_in_single(machine, tmp_path):
+    """Saliencies that differ from the threshold by less than half can tell, above and below in turn."""
+    target, *_ = machine("8.6.2")
+    weights = tiny_net.weights()
+    x = tiny_net.samples(1).astype(np.float16).astype(np.float32)
+    beyond = np.where(np.arange(tiny_net.WIDTH) % 2, 3e-5, -3e-5).astype(np.float32)
+    weights["stem.gate.b2"] += tiny_net.THRESHOLD + beyond - tiny_net.reference(weights, x)["saliency/stem"][0]
+    tiny_trt.write(tmp_path / "net.sanp", target, "fp16", plugin=(), weights=weights)
+    with load(build(tmp_path / "net.sanp").path) as engine:
+        scale = engine(x).gates["stem"][0]
+    np.testing.assert_array_equal(scale > 0, beyond > 0)
+    np.testing.assert_allclose(scale[beyond > 0], tiny_net.THRESHOLD + 3e-5, rtol=1e-5)
+
+
+def test_a_layer_that_cannot_be_pinned_stops_the_build(machine, tmp_path, monkeypatch):
+    target, module, _ = machine("8.5.2")
+    tiny_trt.write(tmp_path / "net.sanp", target, "fp16", plugin=())
+    monkeypatch.setattr(module.OnnxParser, "rename", "stem/gate/open", raising=False)
+    with pytest.raises(TargetError, match=r"made no layer of stem/gate/open, expected all \d+ layers"):
+        build(tmp_path / "net.sanp")
 
 
 @pytest.mark.parametrize("variant", ["gated", "open", "replay"])
@@ -294,6 +318,8 @@ def test_what_tensorrt_says_reaches_the_user(machine, stub, tmp_path):
         ({"engines": {key: {"file": "../../etc/passwd"} for key in VARIANTS}}, "build.engines"),
         ({"engines": {key: {"file": "gated.onnx"} for key in VARIANTS}}, "build.fingerprint"),
         ({"engines": []}, "build.engines"),
+        ({"single_nodes": {"gated": ["stem/gate/pool"]}}, "build.single_nodes"),
+        ({"single_nodes": {"gated": {"stem/gate/pool": "fp16"}}}, "build.single_nodes"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(tmp_path, change, message):

@@ -19,6 +19,7 @@ from tests.support import tiny_net
 from tests.support import tiny_tensorrt as tiny_trt
 
 SHAPES = {"input": ([1, 3, 8, 8], [2, 3, 8, 8], [4, 3, 8, 8]), "mask.a": ([1, 5], [2, 5], [4, 5])}
+SINGLE = {"a/gate/pool": "fp32", "b": "fp32+int32", "c": ""}
 
 
 @pytest.mark.parametrize(
@@ -27,16 +28,21 @@ SHAPES = {"input": ([1, 3, 8, 8], [2, 3, 8, 8], [4, 3, 8, 8]), "mask.a": ([1, 5]
         (
             "8.5.2",
             True,
-            ["--plugins=p.so", "--fp16", "--layerPrecisions=a/gate/pool:fp32,b:fp32"],
+            [
+                "--plugins=p.so",
+                "--fp16",
+                "--layerPrecisions=a/gate/pool:fp32,b:fp32,c:fp32",
+                "--layerOutputTypes=a/gate/pool:fp32,b:fp32+int32",
+            ],
             ["static", "strong"],
         ),
         ("8.6.2", False, ["--staticPlugins=p.so"], ["--fp16", "--plugins", "strong"]),
         ("10.3.0", True, ["--staticPlugins=p.so", "--stronglyTyped"], ["--fp16", "layerPrecisions"]),
-        ("11.1.0", True, ["--staticPlugins=p.so"], ["--fp16", "strong", "layerPrecisions"]),
+        ("11.1.0", True, ["--staticPlugins=p.so"], ["--fp16", "strong", "layerPrecisions", "layerOutputTypes"]),
     ],
 )
 def test_build_lines(version, half, expected, absent):
-    line = trtexec.build_line(version, "m.onnx", "m.engine", "p.so", SHAPES, half, ["a/gate/pool", "b"], "l.json")
+    line = trtexec.build_line(version, "m.onnx", "m.engine", "p.so", SHAPES, half, SINGLE, "l.json")
     assert [item for item in expected if item not in line] == []
     assert not [word for word in absent if any(word in item for item in line)]
     assert "--minShapes=input:1x3x8x8,mask.a:1x5" in line and "--maxShapes=input:4x3x8x8,mask.a:4x5" in line
@@ -179,6 +185,17 @@ def test_build_validate_profile_with_trtexec_alone(only_trtexec, tmp_path, versi
     assert "trtexec" in report["includes"] and all("--useCudaGraph" in line for line in fake.lines if _timed(line))
     with load(bundle.path) as engine, pytest.raises(ConfigError, match=r"starts a process for.*engine\(x\)"):
         engine.bind(tiny_net.samples(2))
+
+
+def test_trtexec_of_a_weakly_typed_version_decides_in_single(only_trtexec, tmp_path):
+    only_trtexec("8.5.2")
+    weights = tiny_net.weights()
+    x = tiny_net.samples(1).astype(np.float16).astype(np.float32)
+    beyond = np.where(np.arange(tiny_net.WIDTH) % 2, 3e-5, -3e-5).astype(np.float32)
+    weights["stem.gate.b2"] += tiny_net.THRESHOLD + beyond - tiny_net.reference(weights, x)["saliency/stem"][0]
+    tiny_trt.write(tmp_path / "net.sanp", "jetson-orin-nano", "fp16", plugin=(), weights=weights)
+    with load(build(tmp_path / "net.sanp").path) as engine:
+        np.testing.assert_array_equal(engine(x).gates["stem"][0] > 0, beyond > 0)
 
 
 def _timed(line):

@@ -53,7 +53,8 @@ def test_a_method_trains_and_calibrates_against_it(gated):
     model, _, batches = gated
     method, settings = create("sanp", {}), TrainSettings(budget=0.4)
     full = CostTracker(model, X, Channels).dense
-    context = Context(settings, model, X, Channels, full, lambda most: batches.sequential(256, most), lambda x: x)
+    first = lambda most: batches.sequential(256, most)  # noqa: E731
+    context = Context(settings, model, X, Channels, full, first, first, lambda x: x)
     task = method.task(context, Length(1, 4))
     batch = next(batches.sequential(10))
     model.train()

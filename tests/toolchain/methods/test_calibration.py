@@ -42,6 +42,7 @@ def test_calibration_meets_the_budget_from_above(gated, budget):
                 MacCounter,
                 tracker.dense,
                 lambda most: batches.sequential(256, most),
+                lambda most: batches.drawn(0, most),
                 lambda x: x,
             )
         )
@@ -55,7 +56,7 @@ def test_calibration_meets_the_budget_from_above(gated, budget):
     assert mean_cost(model, tracker, batches.sequential(256)) == before
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", ["m-cifarnet", "vgg-16", "vgg-19", "resnet-18"])  # narrow layers have few densities
 @pytest.mark.parametrize("budget", [0.25, 0.67])
 def test_densities_of_fixed_k_meet_the_budget(name, budget):
     example = torch.zeros(1, 3, 16, 16)

@@ -7,7 +7,9 @@ import torch
 
 from sanp import models
 from sanp.cost.tracker import CostTracker
-from sanp.models.vgg import Vgg
+from sanp.gating import gated_layers
+from sanp.methods.registry import gate
+from sanp.models.vgg import VGG16_PLAN, Vgg
 from sanp_runtime.network.macs import Convention, dense_macs
 from sanp_targets.errors import ConfigError
 
@@ -25,10 +27,92 @@ def dense(model, bias, heads, image=IMAGE):
         ("vgg-19", 10, 1, True, 398_439_434),
         ("vgg-19", 100, 1, True, 398_485_604),
         ("resnet-18", 10, 0, False, 555_417_600),
+        ("resnet-20-a", 10, 0, True, 40_551_040),
+        ("resnet-32-a", 10, 0, True, 68_862_592),
+        ("resnet-56-a", 10, 0, True, 125_485_696),
+        ("resnet-110-a", 10, 0, True, 252_887_680),
+        ("resnet-20", 10, 0, True, 40_813_184),
+        ("resnet-32", 10, 0, True, 69_124_736),
+        ("resnet-56", 10, 0, True, 125_747_840),
+        ("resnet-110", 10, 0, True, 253_149_824),
+        ("vgg-16", 10, 0, False, 313_196_544),
+        ("vgg-16", 10, 0, True, 313_463_808),
     ],
 )
 def test_dense_macs_equal_the_published_count(name, classes, bias, heads, expected):
     assert dense(models.build(name, classes), bias, heads) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "parameters"),
+    [
+        ("imagenet-resnet-18", 1_814_073_344, 11_689_512),
+        ("imagenet-resnet-34", 3_663_761_408, 21_797_672),
+        ("imagenet-resnet-50", 4_089_184_256, 25_557_032),
+        ("imagenet-mobilenet-v2", 300_774_272, 3_504_872),
+    ],
+)
+def test_imagenet_forms_have_the_public_counts(name, macs, parameters):
+    """At 224 pixels and 1000 classes: convolutions and head, no biases; parameters as other libraries have them."""
+    model = models.build(name, 1000)
+    assert dense(model, bias=0, heads=True, image=torch.zeros(1, 3, 224, 224)) == macs
+    assert sum(value.numel() for value in model.parameters()) == parameters
+
+
+def widths_of_resnet(network, first, second, stem=16):
+    """Set the widths of a CIFAR ResNet: first convolutions of all blocks, and the streams of the three stages."""
+    blocks = [block for stage in (1, 2, 3) for block in network.get_submodule(f"layer{stage}")]
+    streams = [width for width in second for _ in range(len(blocks) // 3)]
+    before = stem
+    network.conv1.out_channels = stem
+    for block, inner, after in zip(blocks, first, streams):
+        for conv, sizes in ((block.conv1, (before, inner)), (block.conv2, (inner, after))):
+            conv.weight = torch.nn.Parameter(torch.zeros(sizes[1], sizes[0], 3, 3))
+        if not isinstance(block.shortcut, torch.nn.Identity) and list(block.shortcut.parameters()):
+            block.shortcut[0].weight = torch.nn.Parameter(torch.zeros(after, before, 1, 1))
+            block.shortcut[1] = torch.nn.BatchNorm2d(after)
+        block.bn1, block.bn2 = torch.nn.BatchNorm2d(inner), torch.nn.BatchNorm2d(after)
+        before = after
+    network.head = torch.nn.Linear(before, 10)
+    return network
+
+
+def l1_plan_of_resnet56(skip, shares):
+    """Widths of the first convolutions of the 27 blocks; convolutions are numbered 1 to 55, those are the even ones."""
+    full = [16] * 9 + [32] * 9 + [64] * 9
+    return [
+        width if 2 + 2 * index in skip else int(width * (1 - shares[index // 9])) for index, width in enumerate(full)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("skip", "shares", "percent"),
+    [({16, 20, 38, 54}, (0.1, 0.1, 0.1), 10.40), ({16, 18, 20, 34, 38, 54}, (0.6, 0.3, 0.1), 27.56)],
+)
+def test_resnet56_plans_a_and_b_of_l1_pruning(skip, shares, percent):
+    network = widths_of_resnet(models.build("resnet-56-a"), l1_plan_of_resnet56(skip, shares), (16, 32, 64))
+    assert 100 * (1 - dense(network, 0, True) / 125_485_696) == pytest.approx(percent, abs=0.005)
+
+
+def test_the_published_laasp_widths_of_resnet56():
+    inner = [4, 8, 4, 4, 4, 4, 4, 8, 12, 32, *[14] * 8, 64, 47, 47, 47, 47, 64, 47, 13, 13]
+    network = widths_of_resnet(models.build("resnet-56"), inner, (16, 27, 62))
+    assert 100 * (1 - dense(network, 0, True) / 125_747_840) == pytest.approx(52.61, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("widths", "percent"),
+    [
+        ([31, 52, 84, 128, 207, 230, 88, 245, 144, 105, 336, 336, 336], 60.18),
+        ([34, 58, 115, 128, 230, 230, 230, 220, 461, 373, 415, 220, 373], 34.62),
+    ],
+)
+def test_the_published_laasp_widths_of_vgg16(widths, percent):
+    """The hidden layer keeps its 512 units."""
+    rest = iter(widths)
+    plan = [item if item == "M" else next(rest) for item in VGG16_PLAN]
+    found = dense(Vgg(plan, hidden=512), 0, True)
+    assert 100 * (1 - found / dense(models.build("vgg-16"), 0, True)) == pytest.approx(percent, abs=0.005)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +159,7 @@ def test_width_rounds_half_up_and_never_to_zero():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"name": "resnet-19"}, "m-cifarnet, vgg-19, resnet-18"),
+        ({"name": "resnet-19"}, "m-cifarnet, vgg-16, vgg-19, resnet-18"),
         ({"name": "vgg-19", "width": 0}, "width"),
         ({"name": "vgg-19", "num_classes": 1}, "num_classes"),
         ({"name": "vgg-19", "image_size": 8}, "16 pixels"),
@@ -84,3 +168,18 @@ def test_width_rounds_half_up_and_never_to_zero():
 def test_refusals_name_the_value(arguments, says):
     with pytest.raises(ConfigError, match=says):
         models.build(**arguments)
+
+
+@pytest.mark.parametrize("name", ["resnet-20", "resnet-20-a", "imagenet-resnet-50", "imagenet-mobilenet-v2"])
+def test_every_convolution_can_be_gated_except_where_nothing_normalises_it(name):
+    """Gated and counted like the others: with all gates open, the network costs what it did, plus its gates."""
+    network = models.build(name, width=0.25)
+    gated = gate(network, IMAGE).eval()
+    convolutions = [path for path, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)]
+    assert sorted(gated.gating.gated) == sorted(convolutions) and not gated.gating.skipped
+    tracker = CostTracker(gated, IMAGE)
+    for layer in gated_layers(gated).values():
+        torch.nn.init.zeros_(layer.gate.net.fc2.weight)
+    gated(torch.rand(2, 3, 32, 32))
+    gates = sum(row.gate_hidden * (row.c_in + row.c_out) for row in tracker.layers)
+    assert tracker.shares().tolist() == pytest.approx([1 + gates / dense(network, 0, True)] * 2)

@@ -23,6 +23,8 @@ def compile_(
 ) -> None:
     """Compile a model for a target and prove that every gated layer runs in our kernel.
 
+    A network without gates runs in the kernels of the target, and is compiled beside its parent where that is known.
+
     Example: sanp compile model.onnx -o model.sanp --target host
     """
     from sanp.pipeline.compile.bf16_weights import summary
@@ -34,20 +36,22 @@ def compile_(
     if as_json:
         proof = made.proof.to_json() if made.proof else None
         row = {"bundle": str(path), "target": manifest.target, "proof": proof, "record": record}
-        print_json({**row, "next": None if proof else build_command(path)})
+        print_json({**row, "next": None if manifest.engines_built else build_command(path)})
         return
     out.print(f"{path}: compiled for {manifest.target['name']}")
     print_choices("  ", record)
     if "bf16_weights" in record:
         for line in summary(record["bf16_weights"]):
             out.print(line)
-    if record.get("plugin_layers") == "auto" and not manifest.gate_kernels:
+    if manifest.gated and record.get("plugin_layers") == "auto" and not manifest.gate_kernels:
         out.print("No layer is expected to gain from our kernel on this target, so gating will not make it faster.")
         out.print("--plugin-layers all compiles it with our kernel anyway, to measure.")
     if "tuning" in record:
         print_tuning(record["tuning"])
     if made.proof is not None:
         out.print(made.proof.summary())
+    elif manifest.engines_built:
+        out.print("No gates: every layer runs in the target's own kernels.")
     else:
         out.print("The engines are built where they run. Copy the bundle to the device, and there:")
         out.print(f"  {build_command(path)}")

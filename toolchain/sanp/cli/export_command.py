@@ -21,7 +21,7 @@ def export(
     settings: ExportSettings,
     as_json: bool,
 ) -> None:
-    """Export a checkpoint to one ONNX file that runs in any ONNX runtime and skips in ours.
+    """Export a checkpoint to one ONNX file that runs in any ONNX runtime and, if it has gates, skips in ours.
 
     Example: sanp export runs/digits/checkpoint.safetensors -o model.onnx
     """
@@ -31,8 +31,12 @@ def export(
     gated = [layer.name for layer in result.layers if layer.gated]
     if as_json:
         reference = str(result.reference) if result.reference else None
-        print_json({"model": str(result.path), "reference": reference, "gated": gated, "dense_macs": result.dense_macs})
+        parent = str(result.parent) if result.parent else None
+        row = {"model": str(result.path), "reference": reference, "parent": parent, "gated": gated}
+        print_json({**row, "dense_macs": result.dense_macs})
         return
     out.print(f"{result.path}: {len(gated)} gated layers, {result.dense_macs:,} dense MACs")
     if result.reference is not None:
         out.print(f"{result.reference}: PyTorch's answers, for the bundle's self-test")
+    if result.parent is not None:
+        out.print(f"{result.parent}: the network before channels were removed, to be measured beside it")

@@ -26,6 +26,8 @@ def profile(
 ) -> None:
     """Measure a bundle on its own real samples, beside the dense network and the gated one with every gate open.
 
+    A network without gates is measured beside the one that channels were removed from.
+
     Exit code 4 if the machine was too noisy or throttled for the numbers to be quoted.
 
     Example: sanp profile model.sanp --threads 1 --duration 20 -o profile.json

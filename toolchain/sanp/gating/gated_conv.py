@@ -64,6 +64,11 @@ class GatedConv(GatedLayer):
         """Hidden width of the saliency module that inference pays for, 0 if the gate has none."""
         return self.gate.gate_hidden
 
+    @property
+    def gate_direct(self) -> bool:
+        """Whether the saliency module is one fully connected layer, without a hidden one."""
+        return self.gate.gate_direct
+
     def gated_conv_spec(self) -> GatedConvSpec:
         """Evaluation-mode parameters for the exporter, batch norm folded; detached copies."""
         weight, bias = fold_batch_norm(self.conv, self.norm)

@@ -39,9 +39,14 @@ class Decision:
 
 
 class GatePolicy(nn.Module):
-    """Base: maps the input of a convolution to a Decision. `gate_hidden`: the hidden width that inference pays for."""
+    """Base: maps the input of a convolution to a Decision.
+
+    What inference pays for: `gate_hidden` is the hidden width of the saliency module, 0 if there is none; `gate_direct`
+    says that the module is one fully connected layer from the input channels to the gates.
+    """
 
     gate_hidden = 0
+    gate_direct = False
 
     def tell(self, batch: Batch) -> None:
         """Called before the network runs on `batch`; a gate that only looks at its input ignores it."""

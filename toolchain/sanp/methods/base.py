@@ -21,12 +21,14 @@ class Method:
     """Base of all methods. A method is a subclass in a file of its own and a line in `sanp.methods.registry`.
 
     Settings: its own options. needs: arrays beside images and labels that its data set must have, such as "mode".
-    gates: whether `attach` adds gates; such a network can be gated by `sanp.gate` and exported.
+    gates: whether `attach` adds gates; such a network can be gated by `sanp.gate` and exported. floor_holds: what the
+    least cost consists of, for the sentence that refuses a budget.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
     needs: ClassVar[tuple[str, ...]] = ()
     gates: ClassVar[bool] = False
+    floor_holds: ClassVar[str] = "the gates, the layers without a gate and one open channel in each of the others"
 
     def __init__(self, name: str, settings: Any) -> None:
         self.name, self.settings = name, settings

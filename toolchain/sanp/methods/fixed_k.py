@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from sanp.gating.policy import Decision, GatePolicy
 from sanp.gating.saliency_gate import SaliencyGate
+from sanp.gating.top_k import check_density, most_open, top_k_mask
 from sanp.methods.gated import DensityMethod, SaliencySettings, calibrate_threshold
 from sanp.methods.stage import Context
 from sanp_export.spec import SpmGate
-from sanp_targets.errors import ConfigError
 
 
 class TopKGate(SaliencyGate):
@@ -26,9 +23,7 @@ class TopKGate(SaliencyGate):
 
     def __init__(self, c_in: int, c_out: int, *, density: float = 0.5, **options: float) -> None:
         super().__init__(c_in, c_out, **options)  # type: ignore[arg-type]
-        if not 0 < density <= 1:
-            raise ConfigError(f"density is {density}, expected a share of channels in (0, 1]; correct it")
-        self.density = density
+        self.density = check_density(density)
 
     @property
     def c_out(self) -> int:
@@ -37,8 +32,8 @@ class TopKGate(SaliencyGate):
 
     @property
     def k(self) -> int:
-        """Most channels that stay open; the small offset keeps 0.3 * 10 at 3."""
-        return max(1, math.ceil(self.density * self.c_out - 1e-9))
+        """Most channels that stay open."""
+        return most_open(self.density, self.c_out)
 
     def set_density(self, density: float) -> None:
         """Keep ceil(density * C_out) channels from now on."""
@@ -48,10 +43,7 @@ class TopKGate(SaliencyGate):
         """x [N, C_in, H, W] -> Decision with at most k open channels per sample."""
         u = self.saliency(x)
         s = F.relu(u)
-        limit = self.threshold.expand(s.shape[0], 1)
-        if self.k < self.c_out:
-            limit = torch.maximum(limit, s.topk(self.k + 1, dim=1).values[:, -1:])
-        mask = (s > limit).to(s.dtype)
+        mask = top_k_mask(s, self.k, self.threshold)
         return Decision(u, s * mask, mask)
 
     def export(self) -> SpmGate:

@@ -21,7 +21,7 @@ from sanp.methods.stages.pretrain import pretrain
 from sanp.methods.stages.warm_up import warm_up
 from sanp.settings.train import TrainSettings
 
-_CALIBRATION_IMAGES = 2048
+CALIBRATION_IMAGES = 2048
 
 
 class GatedSettings(MethodSettings):
@@ -148,7 +148,7 @@ def calibrate_threshold(context: Context) -> float:
 
     def cost(threshold: float) -> float:
         set_threshold(context.network, threshold)
-        return mean_cost(context.network, tracker, context.samples(_CALIBRATION_IMAGES))
+        return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
 
     threshold = smallest_threshold(cost, context.train.budget)
     set_threshold(context.network, threshold)

@@ -17,8 +17,13 @@ METHODS = {
     "sanp": "sanp.methods.sanp:Sanp",
     "static": "sanp.methods.static:Static",
     "fixed-k": "sanp.methods.fixed_k:FixedK",
+    "fbs": "sanp.methods.fbs:Fbs",
     "random": "sanp.methods.random:Random",
     "oracle": "sanp.methods.oracle:Oracle",
+    "l1": "sanp.methods.l1:L1",
+    "slimming": "sanp.methods.slimming:Slimming",
+    "fcp": "sanp.methods.fcp:Fcp",
+    "laasp": "sanp.methods.laasp:Laasp",
 }
 
 

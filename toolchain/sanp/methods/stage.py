@@ -23,8 +23,9 @@ class Context:
 
     example: a zero image [1, C, H, W]. counter: what the budget is counted in. full: cost of the backbone as it was
     built, to which all shares refer.
-    samples(n): the first n training images in file order, in batches, not augmented. mean: mean of a tensor over all
-    processes.
+    samples(n): the first n training images in file order, in batches, not augmented. draw(n): n random training images
+    in batches, augmented once if training is; the same ones at every call and in every process. mean: mean of a tensor
+    over all processes.
     """
 
     train: TrainSettings
@@ -33,6 +34,7 @@ class Context:
     counter: Callable[[Sequence[Layer]], Counter]
     full: float
     samples: Callable[[int], Iterator[Batch]]
+    draw: Callable[[int], Iterator[Batch]]
     mean: Callable[[Tensor], Tensor]
 
     def tracker(self) -> CostTracker:
@@ -103,6 +105,10 @@ class Task:
         over. All processes must come to the same answer.
         """
         return None
+
+    def factor(self, step: int, scheduled: float) -> float:
+        """Factor on the stage's learning rate in a step; scheduled: what the schedule of the stage says."""
+        return scheduled
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Scalar loss of a batch that the network has just seen."""

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from sanp.models.m_cifarnet import MCifarNet
+from sanp.models.mobilenet_v2 import MobileNetV2
 from sanp.models.resnet import resnet18
-from sanp.models.vgg import vgg19
+from sanp.models.resnet_cifar import CifarResNet
+from sanp.models.resnet_imagenet import ImageNetResNet
+from sanp.models.vgg import vgg16, vgg19
 from sanp_targets.errors import ConfigError
 
-__all__ = ["NAMES", "MCifarNet", "build", "resnet18", "vgg19"]
+__all__ = ["NAMES", "MCifarNet", "build", "resnet18", "vgg16", "vgg19"]
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "m-cifarnet": MCifarNet,
+    "vgg-16": vgg16,
     "vgg-19": vgg19,
     "resnet-18": resnet18,
+    # 6n+2 layers; "-a" has shortcuts without weights (type A), the others 1x1 projections (type B).
+    **{f"resnet-{6 * n + 2}": partial(CifarResNet, n, "B") for n in (3, 5, 9, 18)},
+    **{f"resnet-{6 * n + 2}-a": partial(CifarResNet, n, "A") for n in (3, 5, 9, 18)},
+    # The name says the form, whatever the size of the images.
+    "imagenet-resnet-18": partial(ImageNetResNet, (2, 2, 2, 2), False),
+    "imagenet-resnet-34": partial(ImageNetResNet, (3, 4, 6, 3), False),
+    "imagenet-resnet-50": partial(ImageNetResNet, (3, 4, 6, 3), True),
+    "imagenet-mobilenet-v2": MobileNetV2,
 }
 NAMES = tuple(_BUILDERS)
 

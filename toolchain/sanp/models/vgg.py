@@ -1,4 +1,4 @@
-"""VGG with batch norm and one linear head, as in Network Slimming (Liu et al., ICCV 2017)."""
+"""VGG with batch norm: VGG-19 with one linear head (Network Slimming), VGG-16 with a hidden layer (L1, LAASP)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from torch import Tensor, nn
 from sanp.models.widths import scaled
 
 Plan = Sequence[Union[int, str]]  # output channels of each 3x3 convolution, "M" for a 2x2 max pool
+VGG16_PLAN: Plan = (64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3)
 VGG19_PLAN: Plan = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4)
 
 
 class Vgg(nn.Module):
-    """3x3 convolutions after `plan`, global average pool (2x2 at image size 32), one linear layer."""
+    """3x3 convolutions after `plan`, global average pool (2x2 at image size 32), then a linear layer.
 
-    def __init__(self, plan: Plan, num_classes: int = 10, in_channels: int = 3) -> None:
+    hidden: width of a linear layer with batch norm and ReLU before the last one; 0 = none.
+    """
+
+    def __init__(self, plan: Plan, num_classes: int = 10, in_channels: int = 3, hidden: int = 0) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
@@ -28,7 +32,10 @@ class Vgg(nn.Module):
             channels = item
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(channels, num_classes)
+        self.classifier: nn.Module = nn.Identity()
+        if hidden:
+            self.classifier = nn.Sequential(nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True))
+        self.head = nn.Linear(hidden or channels, num_classes)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -43,10 +50,17 @@ class Vgg(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> logits [N, num_classes]."""
-        return self.head(self.pool(self.features(x)).flatten(1))
+        return self.head(self.classifier(self.pool(self.features(x)).flatten(1)))
 
 
 def vgg19(num_classes: int = 10, width: float = 1.0, in_channels: int = 3) -> Vgg:
     """VGG-19-BN: 398,439,434 MACs at width 1 with one addition per output counted, 20.04M parameters."""
     plan = [item if isinstance(item, str) else scaled(item, width) for item in VGG19_PLAN]
     return Vgg(plan, num_classes, in_channels)
+
+
+def vgg16(num_classes: int = 10, width: float = 1.0, in_channels: int = 3) -> Vgg:
+    """VGG-16-BN with a hidden layer of 512 units: 313,463,808 MACs at width 1 and 10 classes, 313,196,544 of them in
+    the convolutions."""
+    plan = [item if isinstance(item, str) else scaled(item, width) for item in VGG16_PLAN]
+    return Vgg(plan, num_classes, in_channels, hidden=scaled(512, width))

@@ -1,4 +1,4 @@
-"""`sanp export`: a checkpoint or a gated network to one ONNX file, with PyTorch's answers beside it."""
+"""`sanp export`: a checkpoint or a network to one ONNX file, with PyTorch's answers and its parent beside it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from sanp import checkpoint, data
 from sanp.pipeline.outputs import check_outputs
+from sanp.pipeline.parent import Parent, parent_of, parent_path
 from sanp.pipeline.reference import pytorch_answers
 from sanp.pipeline.same_layers import check_same_layers
 from sanp.settings.export import ExportSettings
+from sanp.settings.train import TrainSettings
 from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
@@ -30,11 +32,15 @@ from sanp_targets.errors import ConfigError, ExportError
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table."""
+    """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table.
+
+    parent: the model of the network before channels were removed, None where there is none.
+    """
 
     path: Path
     reference: Path | None
     layers: tuple[Layer, ...]
+    parent: Path | None = None
 
     @property
     def dense_macs(self) -> int:
@@ -55,14 +61,19 @@ def export(
     example_input: Tensor | None = None,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    parent_model: nn.Module | None = None,
     **keywords: Any,
 ) -> Exported:
-    """Export a checkpoint (its path) or a gated network to `path`.
+    """Export a checkpoint (its path) or a network to `path`.
 
     Settings are an object or its fields as keywords: `export(net, "net.onnx", gates="mask")`. `samples` test images,
     spread evenly over the test split, go into the answers file, 0 for none; a bundle needs them for its self-test and
     for profiling on real data. For a network of your own pass `example_input` [N, C, H, W] and, for the answers,
     `images` (float32, normalised) and `labels` (int64).
+
+    A network without gates that has fewer channels than its backbone gets the backbone written beside it, to be
+    measured with it: the checkpoint `parent` of the settings, else dense.safetensors beside the checkpoint, else the
+    backbone with random weights (latency does not depend on them). For a network of your own pass `parent_model`.
     Raises InputError for a damaged checkpoint or answers that are not finite, ExportError for a network that cannot be
     exported, answers its example with NaN, or whose layers are not counted alike by training and in the file,
     ConfigError for a folder that cannot be written, and for a model that exists, unless `replace`.
@@ -70,15 +81,17 @@ def export(
     path, chosen = Path(path), ExportSettings.chosen(settings, keywords)
     if path.suffix != ".onnx":
         raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
-    check_outputs([path, reference_path(path)], chosen.replace)
+    check_outputs([path, reference_path(path), parent_path(path)], chosen.replace)
     if isinstance(source, nn.Module):
         if example_input is None:
             raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
         # A copy: the caller's network keeps its mode and its device.
         model, example, properties = copy.deepcopy(source), example_input, {"name": type(source).__name__}
+        parent = None if parent_model is None else Parent(copy.deepcopy(parent_model), "trained")
     else:
         loaded = checkpoint.load(source)
         model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
+        parent = parent_of(Path(source), loaded, chosen.parent)
         if chosen.samples and loaded.dataset_name != "custom":
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
     answers = None
@@ -86,7 +99,7 @@ def export(
         images = _checked(images, labels, example)
         answers = pytorch_answers(model, images, labels)
     options = ExportOptions(gates=chosen.gates, macs_output=chosen.macs)
-    return _write(path, model, example, options, properties, answers)
+    return _write(path, model, example, options, properties, answers, parent)
 
 
 def test_samples(
@@ -118,10 +131,17 @@ def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
     return {
         "name": f"{config.model} x{config.width:g}" if config else type(loaded.model).__name__,
         "dataset": loaded.dataset_name,
-        "method": {"name": gating.method, "options": gating.options} if gating is not None else {},
+        "method": _method(config, gating),
         "normalisation": {key: loaded.metadata[key] for key in ("mean", "std") if key in loaded.metadata},
         "checkpoint_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+def _method(config: TrainSettings | None, gating: Any) -> dict[str, Any]:
+    """The method behind the gates, or the one that a network without gates was trained by."""
+    if gating is not None:
+        return {"name": gating.method, "options": gating.options}
+    return {} if config is None else {"name": config.method, "options": dict(config.options)}
 
 
 def _write(
@@ -131,21 +151,28 @@ def _write(
     options: ExportOptions,
     properties: dict[str, Any],
     answers: Reference | None,
+    parent: Parent | None,
 ) -> Exported:
-    """Write the answers first and the model last: a model always finds the answers that its metadata names."""
+    """Write what belongs to the model first and the model last: it always finds what its metadata names."""
     beside = reference_path(path)
     content = answers.dumps() if answers is not None else None
-    properties = {
-        **properties,
-        "classes": _classes(model, example),
-        "reference_sha256": hashlib.sha256(content).hexdigest() if content is not None else None,
-    }
+    classes, written = _classes(model, example), {}
+    if content is not None:
+        written[beside] = content
+    properties = {**properties, "classes": classes, "reference_sha256": _sha256(content)}
+    if parent is not None:
+        written[parent_path(path)] = parent.export(example, classes)
+        properties["parent"] = {"sha256": _sha256(written[parent_path(path)]), "weights": parent.weights}
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
-    # Both or none: what a kill between the two renames leaves, `compile` refuses by the checksum in the model.
-    written = {beside: content} if content is not None else {}
+    # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
     write_together({**written, path: model_file.dumps(proto)})
-    return Exported(path, beside if content is not None else None, model_file.layers_of(proto))
+    reference = beside if content is not None else None
+    return Exported(path, reference, model_file.layers_of(proto), parent_path(path) if parent is not None else None)
+
+
+def _sha256(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def _classes(model: nn.Module, example: Tensor) -> int:

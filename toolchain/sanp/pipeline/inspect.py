@@ -42,6 +42,8 @@ def _bundle(path: Path) -> dict[str, Any]:
             "created": manifest.created,
             "method": manifest.method.get("name", ""),
             "dataset": manifest.dataset,
+            "variants": ", ".join(manifest.variants),
+            **({"parent_macs": manifest.full_macs} if manifest.parent else {}),
             **_engines(manifest),
             "files": {name: entry.size for name, entry in manifest.files.items()},
         },

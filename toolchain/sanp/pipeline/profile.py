@@ -45,6 +45,11 @@ def profile_bundle(
 def headline(result: dict[str, Any]) -> str:
     """What was gained, in words that are also true when nothing was: the report's sentence and the ratios behind it."""
     ratios = result["ratios"]
+    if ratios is None:
+        return summary.headline(result)
     gained = f"{ratios['efficiency']:.0%} of the theoretical {ratios['theoretical']:.2f}x is real"
-    opened = f"with all gates open it takes {ratios['overhead']:.2f}x the dense time."
-    return f"{summary.headline(result)} {gained}; {opened}"
+    if ratios["overhead"] is None:
+        return f"{summary.headline(result)} {gained}."
+    return (
+        f"{summary.headline(result)} {gained}; with all gates open it takes {ratios['overhead']:.2f}x the dense time."
+    )

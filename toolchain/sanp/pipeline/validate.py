@@ -14,6 +14,7 @@ from torch import nn
 from sanp import checkpoint
 from sanp.pipeline.export import test_samples
 from sanp.pipeline.reference import pytorch_answers
+from sanp.pruning.layer_width import width_of
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.reference import Reference
@@ -43,7 +44,7 @@ def compare(
 ) -> Validation:
     """`validate` for a network in memory; images float32 [N, C, H, W] normalised, labels int64 [N]."""
     reference = pytorch_answers(model, images, labels)
-    _check_same_network(bundle, reference)
+    _check_same_network(bundle, model, reference)
     options = EngineOptions(threads=settings.threads)
     result = compare_bundle(bundle, reference, options, relative=settings.relative, max_drop=settings.max_drop)
     if result.proof is not None:
@@ -51,13 +52,29 @@ def compare(
     return result
 
 
-def _check_same_network(bundle: Bundle, reference: Reference) -> None:
+def _other_width(bundle: Bundle, model: nn.Module) -> str | None:
+    """The first layer without a gate whose channels are not those of the bundle; layers of other names are passed."""
+    modules = dict(model.named_modules())
+    for row in bundle.manifest.layers:
+        width = width_of(modules[row.name]) if row.name in modules else None
+        if width is not None and width != (row.c_in, row.c_out):
+            return row.name
+    return None
+
+
+def _check_same_network(bundle: Bundle, model: nn.Module, reference: Reference) -> None:
     gated, shape = set(bundle.manifest.gated), tuple(bundle.manifest.input["shape"])
     widths = {name: scale.shape[1] for name, scale in reference.scales.items()}
     if gated != set(widths) or any(bundle.manifest.layer(name).c_out != widths[name] for name in gated):
         raise InputError(
             f"the checkpoint has {len(widths)} gated layers, {bundle.path} has {len(gated)}, or widths differ; "
             "validate a bundle with the checkpoint it was exported from"
+        )
+    other = _other_width(bundle, model)
+    if other is not None:
+        raise InputError(
+            f"layer {other} of the checkpoint has another width than in {bundle.path}; validate a bundle with the "
+            "checkpoint it was exported from"
         )
     if reference.x.shape[1:] != shape or reference.logits.shape[1] != bundle.manifest.classes:
         raise InputError(

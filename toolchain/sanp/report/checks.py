@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sanp_runtime.contract import MEASURED
+from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN
 from sanp_runtime.profile.results import SCHEMA_VERSION as PROFILE_SCHEMA
 from sanp_runtime.validate.validation import SCHEMA_VERSION as VALIDATION_SCHEMA
 from sanp_targets.errors import InputError
@@ -72,13 +72,20 @@ def _check_kind(what: str, row: Any, schema: int) -> None:
 def _check_measured(profile: Mapping[str, Any]) -> None:
     """A profile without a call is well formed and says nothing."""
     variants, rows = profile.get("variants"), profile.get("samples")
-    known = isinstance(variants, Mapping) and all(isinstance(variants.get(name), Mapping) for name in MEASURED)
-    blocks = [variants[name].get("latency") for name in MEASURED] if isinstance(variants, Mapping) and known else []
+    least = (DENSE, OPEN, GATED) if profile.get("main") == GATED else (DENSE,)
+    blocks = [row.get("latency") for row in _variants(variants, least)]
     if not blocks or not all(isinstance(block, Mapping) and block.get("values") for block in blocks) or not rows:
         raise InputError(
-            f"the profile holds no calls of the variants {', '.join(MEASURED)}, expected latencies of each; "
+            f"the profile holds no calls of the variants {', '.join(least)}, expected latencies of each; "
             f"{_CURES['profile']} again"
         )
+
+
+def _variants(found: Any, least: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The rows of a table of variants that `profile` measures, with at least these; empty for anything else."""
+    if not isinstance(found, Mapping) or not set(least) <= set(found) <= set(MEASURED):
+        return []
+    return [row if isinstance(row, Mapping) else {} for row in found.values()]
 
 
 def _check_training(row: Any) -> None:

@@ -20,5 +20,8 @@ class ExportSettings(Settings):
     )
     macs: bool = Field(False, description="add the output macs [N]: what each sample cost")
     samples: int = Field(64, ge=0, le=100_000, description="test images whose PyTorch answers go beside the model")
+    parent: Path | None = Field(
+        None, description="checkpoint of the network before channels were removed, to measure beside this one"
+    )
     data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
     replace: bool = Field(False, description="replace an existing model")

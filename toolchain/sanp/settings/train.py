@@ -10,6 +10,7 @@ from pydantic import Field
 from sanp.settings.base import Settings
 
 Value = bool | int | float | str
+Option = Value | list[Value]
 
 
 class TrainSettings(Settings):
@@ -24,7 +25,11 @@ class TrainSettings(Settings):
         "model", "width", "dataset", "data_root", "method", "budget", "seed", "device"
     )  # fmt: skip
 
-    model: str = Field("m-cifarnet", description="backbone: m-cifarnet, vgg-19 or resnet-18")
+    model: str = Field(
+        "m-cifarnet",
+        description="backbone: m-cifarnet, vgg-16, vgg-19, resnet-18 | 20 | 32 | 56 | 110 (20 to 110 also with -a), "
+        "imagenet-resnet-18 | 34 | 50 or imagenet-mobilenet-v2",
+    )
     width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
     dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
@@ -34,7 +39,7 @@ class TrainSettings(Settings):
     image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
 
     method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
-    options: dict[str, Value] = Field(default_factory=dict, description="options of the method")
+    options: dict[str, Option] = Field(default_factory=dict, description="options of the method")
     budget: float = Field(0.35, gt=0, le=1, description="mean cost to reach, as a share of the dense network's MACs")
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")

@@ -18,3 +18,8 @@ class GatedLayer(nn.Module):
     def gate_hidden(self) -> int:
         """Hidden width of the saliency module that inference pays for, 0 if the gate has none."""
         raise NotImplementedError
+
+    @property
+    def gate_direct(self) -> bool:
+        """Whether the saliency module is one fully connected layer, without a hidden one."""
+        return False

@@ -53,7 +53,7 @@ def _row(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support])
         return _linear(name, (module.out_features, module.in_features), shape, reads)
     if isinstance(module, GatedLayer):
         row = _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)
-        return replace(row, gated=True, gate_hidden=module.gate_hidden)
+        return replace(row, gated=True, gate_hidden=module.gate_hidden, gate_direct=module.gate_direct)
     if isinstance(module, nn.Conv2d):
         return _convolution(name, module.weight.shape, module.groups, shape, reads)
     weight = _weight_of_call(node)

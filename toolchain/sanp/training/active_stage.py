@@ -49,7 +49,7 @@ class ActiveStage:
 
     def set_rate(self, step: int) -> None:
         """The learning rates of a step."""
-        factor = self.stage.schedule(step, self.length.total)
+        factor = self.task.factor(step, self.stage.schedule(step, self.length.total))
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.lr * group["scale"] * factor
 

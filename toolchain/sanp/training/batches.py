@@ -55,6 +55,12 @@ class Batches:
         for step in range(skip, self.steps):
             yield self.batch(order[step * self.batch_size : (step + 1) * self.batch_size])
 
+    def drawn(self, seed: int, count: int, batch_size: int = 500) -> Iterator[Batch]:
+        """At most `count` images, drawn without replacement; those of a smaller count come first."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:count].to(self.device)
+        for rows in order.split(batch_size):
+            yield self.batch(rows)
+
     def even(self, batch_size: int, most: int) -> Iterator[Batch]:
         """The first `most` images in file order, in batches of at most `batch_size` images and near-equal size.
 

@@ -89,8 +89,7 @@ class Loop:
         active.change(position.stage_step, position.epoch)
         active.set_rate(position.stage_step)
         torch.manual_seed(seed_for(settings.seed, name, position.epoch, position.step, self.processes.rank))
-        if settings.augment:
-            batch = replace(batch, images=augmented(batch.images, self.dataset))
+        batch = augment(batch, settings, self.dataset)
         result = self._learn(active, batch)
         if any(parameter.grad is not None for parameter in active.trained()):  # gates without parameters do not learn
             self.scaler.unscale_(active.optimizer)
@@ -156,3 +155,8 @@ class Loop:
             )
         position.sums = {"loss": loss, "hits": hits}
         pause(self.processes.any(self.stop.signal is not None))
+
+
+def augment(batch: Batch, settings: TrainSettings, dataset: Dataset) -> Batch:
+    """The batch with augmented images, from the global generator; the batch itself where augmentation is off."""
+    return replace(batch, images=augmented(batch.images, dataset)) if settings.augment else batch

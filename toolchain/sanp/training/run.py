@@ -19,10 +19,10 @@ from sanp.methods.stage import Context, Length, Stage
 from sanp.settings.train import TrainSettings
 from sanp.training import state
 from sanp.training.active_stage import ActiveStage
-from sanp.training.batches import Batches
+from sanp.training.batches import Batches, seed_for
 from sanp.training.evaluation import Evaluation, evaluate
 from sanp.training.interrupt import StopRequest
-from sanp.training.loop import Loop
+from sanp.training.loop import Loop, augment
 from sanp.training.metadata import describe
 from sanp.training.processes import Processes
 from sanp.training.progress import Journal
@@ -98,8 +98,8 @@ class Run:
         floor, budget = self.method.floor(self._context()), self.settings.budget
         if budget <= floor:
             raise ConfigError(
-                f"budget is {budget:g} of the dense cost, expected more than {floor:.4f}, which the gates, the layers "
-                "without a gate and one open channel in each of the others cost; raise the budget"
+                f"budget is {budget:g} of the dense cost, expected more than {floor:.4f}, which "
+                f"{self.method.floor_holds} cost; raise the budget"
             )
 
     def _prepare(self, stage: Stage) -> None:
@@ -110,10 +110,16 @@ class Run:
 
     def _context(self) -> Context:
         share = self.processes.mean
-        return Context(self.settings, self.network, self.example, _COUNTER, self.full, self._samples, share)
+        return Context(self.settings, self.network, self.example, _COUNTER, self.full, self._samples, self._draw, share)
 
     def _samples(self, most: int) -> Iterator[Batch]:
         return self.batches.sequential(256, most)
+
+    def _draw(self, count: int) -> Iterator[Batch]:
+        for number, batch in enumerate(self.batches.drawn(seed_for(self.settings.seed, "drawn"), count)):
+            with torch.random.fork_rng():
+                torch.manual_seed(seed_for(self.settings.seed, "drawn", number))
+                yield augment(batch, self.settings, self.dataset)
 
     def _run_stage(self, stage: Stage) -> None:
         position, length = self.position, Length(stage.epochs, self.batches.steps)
@@ -122,6 +128,7 @@ class Run:
             active.restore_momentum(self._resumed.momentum)
             if self._resumed.task is not None:
                 active.task.restore(self._resumed.task)
+            active.set_rate(max(0, position.stage_step - 1))  # for the metrics, if the epoch has no step left
             self._resumed = None
 
         def pause(stopped: bool) -> None:

@@ -28,6 +28,8 @@ bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
       return run_dot(g, pool, fill);
     case Algorithm::kPixelPairs:
       return run_pixel_pairs(g, pool, fill);
+    case Algorithm::kDepthwise:
+      return false;  // see run_sample
     case Algorithm::kWinograd2:
     case Algorithm::kWinograd4:
       return run_winograd(g, pool, fill);
@@ -58,6 +60,7 @@ bool run_sample(const Plan& plan, const ConvCall& call, int64_t n, const Pool& p
   if (memory == nullptr) return false;
   Sample s;
   list_sample(plan, call, n, memory, &s);
+  if (plan.algorithm == Algorithm::kDepthwise) return run_depthwise(s, pool);
   return plan.shape.group == 1 ? run_group(GroupRun(s, 0), pool, true) : run_groups(s, pool);
 }
 

@@ -37,8 +37,12 @@ float gate_level(const GateCall& c, const float* s, uint32_t* keys) {
 void gate_sample(const IsaKernels& isa, const GateCall& c, int64_t n, float* z, float* hidden, float* s,
                  uint32_t* keys) {
   isa.channel_means(c.x + n * c.channels * c.pixels, c.channels, c.pixels, z);
-  isa.dense_relu(c.w1, c.b1, z, c.hidden, c.channels, hidden);
-  isa.dense_relu(c.w2, c.b2, hidden, c.outputs, c.hidden, s);
+  if (c.hidden > 0) {
+    isa.dense_relu(c.w1, c.b1, z, c.hidden, c.channels, hidden);
+    isa.dense_relu(c.w2, c.b2, hidden, c.outputs, c.hidden, s);
+  } else {
+    isa.dense_relu(c.w2, c.b2, z, c.outputs, c.channels, s);
+  }
   const float level = gate_level(c, s, keys);
   const float* const mask = c.mask + n * c.mask_step;
   float* const scale = c.scale + n * c.outputs;
@@ -47,6 +51,7 @@ void gate_sample(const IsaKernels& isa, const GateCall& c, int64_t n, float* z, 
     const float open = s[o] > level ? 1.0f : 0.0f;
     scale[o] = s[o] * open * mask[o];
     shift[o] = scale[o] * c.bias[o];
+    if (c.offset != nullptr && scale[o] != 0.0f) shift[o] += c.offset[o];
   }
 }
 

@@ -9,7 +9,9 @@
 namespace sanp {
 
 struct GateCall {
-  int64_t batch, channels, pixels, hidden, outputs;
+  int64_t batch, channels, pixels;
+  int64_t hidden;  // 0: no hidden layer, w2 [outputs, channels] reads the means
+  int64_t outputs;
   const float* x;
   const float* w1;
   const float* b1;
@@ -22,6 +24,7 @@ struct GateCall {
   int64_t k;  // 0: off
   float* scale;
   float* shift;
+  const float* offset;  // [outputs], added to the shift of open channels; null for none
 };
 
 // False when scratch memory could not be allocated. The result does not depend on the instruction set or the pool.

@@ -1,6 +1,7 @@
 // The functions of one instruction set, as data. One constant object per set; chosen by isa.h.
 #pragma once
 
+#include "cpu/microkernels/depthwise.h"
 #include "cpu/microkernels/dot.h"
 #include "cpu/microkernels/pixel_pairs.h"
 #include "cpu/microkernels/plane.h"
@@ -30,7 +31,12 @@ struct IsaKernels {
   WinogradInputFn winograd_input[kWinogradKinds];
   PointsFn points[kMaxNr + 1][kMaxMr + 1];  // the tiles above, for Winograd's products
   WinogradOutputFn winograd_output[kWinogradKinds];
+  DepthwiseFn depthwise;
+  // A set of half as many lanes that every CPU with this one has, for maps whose rows would leave half a vector empty;
+  // null: none.
+  const IsaKernels& (*narrower)();
   void (*pack_plane)(const Plane&, const float* channel, float* dst);
+  void (*pack_strip)(const Plane&, const float* channel, int first, int rows, bool clear, float* dst);
   void (*channel_means)(const float* x, ptrdiff_t channels, ptrdiff_t pixels, float* z);
   void (*dense_relu)(const float* w, const float* b, const float* v, ptrdiff_t rows, ptrdiff_t cols, float* out);
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/isa/table.h"
+#include "cpu/microkernels/depthwise_inl.h"
 #include "cpu/microkernels/dot_inl.h"
 #include "cpu/microkernels/gate_inl.h"
 #include "cpu/microkernels/pack_inl.h"
@@ -64,7 +65,9 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   k.winograd_input[1] = winograd_input<V, 4>;
   k.winograd_output[0] = winograd_output<V, 2>;
   k.winograd_output[1] = winograd_output<V, 4>;
+  k.depthwise = depthwise<V>;
   k.pack_plane = pack_plane<V>;
+  k.pack_strip = pack_strip<V>;
   k.channel_means = channel_means<V>;
   k.dense_relu = dense_relu<V>;
   return k;

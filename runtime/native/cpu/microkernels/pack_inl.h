@@ -65,6 +65,21 @@ inline bool copy_short_rows(const Plane& g, const float* src, float* row, int ro
   }
 }
 
+// `rows` rows of n floats of one part, each followed by zeros up to the next row; with kBorders unset, by none: the
+// borders are zero already, and the zeros behind the last vector of a row are all that is written beside the data.
+template <class V, bool kBorders>
+inline void copy_part(const Plane& g, const float* src, float* row, int rows, ptrdiff_t n) {
+  const bool short_rows = g.stride_x <= 2 && n <= 4 * V::kLanes;
+  const ptrdiff_t written = short_rows ? (n + V::kLanes - 1) / V::kLanes * V::kLanes : n;
+  const ptrdiff_t gap = kBorders ? g.pitch - written : 0;
+  if (!short_rows)
+    copy_wide_rows<V>(g, src, row, rows, n, gap);
+  else if (g.stride_x == 1)
+    copy_short_rows<V, 1>(g, src, row, rows, n, gap);
+  else
+    copy_short_rows<V, 2>(g, src, row, rows, n, gap);
+}
+
 // Rows are written left to right and top to bottom with whole vectors: each border store runs into the next row, which
 // is written after it. The last row runs into the slack that ends every channel.
 template <class V>
@@ -79,18 +94,30 @@ void pack_plane(const Plane& g, const float* channel, float* dst) {
       continue;
     }
     zero_over<V>(dst, first - dst);
-    const bool short_rows = g.stride_x <= 2 && n <= 4 * V::kLanes;
-    const ptrdiff_t written = short_rows ? (n + V::kLanes - 1) / V::kLanes * V::kLanes : n;
-    const float* const src = channel + part.source;
-    if (!short_rows)
-      copy_wide_rows<V>(g, src, first, rows, n, g.pitch - written);
-    else if (g.stride_x == 1)
-      copy_short_rows<V, 1>(g, src, first, rows, n, g.pitch - written);
-    else
-      copy_short_rows<V, 2>(g, src, first, rows, n, g.pitch - written);
+    copy_part<V, true>(g, channel + part.source, first, rows, n);
     // What is left of the last row's border, and the zero rows below.
     float* const rest = first + static_cast<ptrdiff_t>(rows) * g.pitch;
     zero_over<V>(rest, dst + g.part_floats - rest);
+  }
+}
+
+// Plane rows [first, first + rows) of every part, at the parts' begins. What lies beside the data of these rows is zero
+// already and stays so; rows without data are cleared, unless there are none but those that never held any.
+template <class V>
+void pack_strip(const Plane& g, const float* channel, int first, int rows, bool clear, float* dst) {
+  for (int p = 0; p < g.n_parts; ++p, dst += g.part_floats) {
+    const PlanePart& part = g.parts[p];
+    const int begin = part.row_begin > first ? part.row_begin : first;
+    const int end = part.row_end < first + rows ? part.row_end : first + rows;
+    const int above = begin < end ? begin - first : rows;
+    if (clear) zero_over<V>(dst, static_cast<ptrdiff_t>(above) * g.pitch);
+    if (begin >= end) continue;
+    copy_part<V, false>(g, channel + part.source + (begin - part.row_begin) * g.source_step,
+                        dst + static_cast<ptrdiff_t>(above) * g.pitch + part.col_begin, end - begin,
+                        part.col_end - part.col_begin);
+    if (clear)
+      zero_over<V>(dst + static_cast<ptrdiff_t>(end - first) * g.pitch,
+                   (first + rows - end) * static_cast<ptrdiff_t>(g.pitch));
   }
 }
 

@@ -1,4 +1,5 @@
-// The gate functions of sanp_cuda.h: checks, workspace, three launches (four with a limit on the open channels).
+// The gate functions of sanp_cuda.h: checks, workspace, one launch a step: means, hidden layer if there is one, gates,
+// limit if any.
 #include "cuda/base/launch.h"
 #include "cuda/gate/kernels.h"
 #include "cuda/sanp_cuda.h"
@@ -15,9 +16,9 @@ bool is_valid(const SanpCudaGate& g) {
   if (g.type != SANP_CUDA_FLOAT32 && g.type != SANP_CUDA_FLOAT16) return false;
   if (g.batch < 0 || g.batch > kMaxBatch || g.height < 1 || g.width < 1) return false;
   if (int64_t{g.height} * g.width > kMaxPlane || g.k < 0 || (g.mask_rows != 1 && g.mask_rows != g.batch)) return false;
-  for (int channels : {g.c_in, g.hidden, g.c_out})
+  for (int channels : {g.c_in, g.c_out})
     if (channels < 1 || channels > kMaxChannels) return false;
-  return true;
+  return g.hidden >= 0 && g.hidden <= kMaxChannels && (g.has_offset == 0 || g.has_offset == 1);
 }
 
 bool is_complete(const SanpCudaGateTensors& t, const void* workspace) {
@@ -31,8 +32,9 @@ bool is_complete(const SanpCudaGateTensors& t, const void* workspace) {
 
 GateArgs gate_args(const SanpCudaGate& g, const SanpCudaGateTensors& t, void* workspace) {
   float* const means = static_cast<float*>(workspace);
-  float* const hidden = means + int64_t{g.batch} * g.c_in;
-  float* const saliency = hidden + int64_t{g.batch} * g.hidden;
+  // Without a hidden layer the gates read the means.
+  float* const hidden = g.hidden > 0 ? means + int64_t{g.batch} * g.c_in : means;
+  float* const saliency = means + int64_t{g.batch} * (int64_t{g.c_in} + g.hidden);
   return GateArgs{t.x,
                   t.w1,
                   t.b1,
@@ -40,6 +42,7 @@ GateArgs gate_args(const SanpCudaGate& g, const SanpCudaGateTensors& t, void* wo
                   t.b2,
                   t.bias,
                   t.mask,
+                  g.has_offset ? t.bias + g.c_out : nullptr,
                   means,
                   hidden,
                   saliency,
@@ -47,7 +50,7 @@ GateArgs gate_args(const SanpCudaGate& g, const SanpCudaGateTensors& t, void* wo
                   t.shift,
                   g.c_in,
                   g.height * g.width,
-                  g.hidden,
+                  g.hidden > 0 ? g.hidden : g.c_in,
                   g.c_out,
                   g.mask_rows == 1 ? 0 : g.c_out,
                   g.k,
@@ -61,7 +64,7 @@ cudaError_t launch_gate(const SanpCudaGate& g, const GateArgs& a, cudaStream_t s
   cudaError_t error = g.type == SANP_CUDA_FLOAT32
                           ? launch<GateArgs, gate_means<float>>(grid(g.c_in, kGateRows), kGateThreads, 0, stream, a)
                           : launch<GateArgs, gate_means<Half>>(grid(g.c_in, kGateRows), kGateThreads, 0, stream, a);
-  if (error == cudaSuccess)
+  if (error == cudaSuccess && g.hidden > 0)
     error = launch<GateArgs, gate_squeeze>(grid(g.hidden, kGateRows), kGateThreads, 0, stream, a);
   if (error == cudaSuccess) error = launch<GateArgs, gate_excite>(grid(g.c_out, kGateRows), kGateThreads, 0, stream, a);
   if (error == cudaSuccess && g.k > 0)

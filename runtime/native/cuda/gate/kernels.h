@@ -18,6 +18,7 @@ constexpr int kGateRows = kGateThreads / kGateLanes;  // sums of a block
 struct GateArgs {
   const void* x;
   const float *w1, *b1, *w2, *b2, *bias, *mask;
+  const float* offset;               // null: none
   float *means, *hidden, *saliency;  // workspace: [batch, c_in], [batch, n_hidden], [batch, c_out]
   float *scale, *shift;
   int32_t c_in, pixels, n_hidden, c_out, mask_step, k;
@@ -66,7 +67,9 @@ __device__ __forceinline__ void store_gate(const GateArgs& a, int64_t sample, in
   const float gated = multiply_rounded(s, open ? 1.0f : 0.0f);
   const float scale = multiply_rounded(gated, a.mask[sample * a.mask_step + o]);
   a.scale[sample * a.c_out + o] = scale;
-  a.shift[sample * a.c_out + o] = multiply_rounded(scale, a.bias[o]);
+  const float shift = multiply_rounded(scale, a.bias[o]);
+  const bool moved = a.offset != nullptr && scale != 0.0f;
+  a.shift[sample * a.c_out + o] = moved ? add_rounded(shift, a.offset[o]) : shift;
 }
 
 // Grid of all kernels: (blocks of rows, batch).

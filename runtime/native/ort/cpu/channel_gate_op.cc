@@ -25,6 +25,7 @@ void ChannelGateKernel::compute(OrtKernelContext* context) const {
   call.w2 = a.in.data(kGateW2);
   call.b2 = a.in.data(kGateB2);
   call.bias = a.in.data(kGateBias);
+  call.offset = p.has_offset ? call.bias + p.outputs : nullptr;
   call.mask = a.in.data(kGateMask);
   call.threshold = attributes_.threshold;
   call.k = attributes_.k;

@@ -13,9 +13,11 @@ namespace sanp {
 namespace test {
 namespace {
 
+// hidden 0: no hidden layer. Weights that are not used are empty, so that a read of them is caught.
 struct GateCase {
   int64_t n, ci, pixels, hidden, co, k;
-  GuardedFloats x, w1, b1, w2, b2, bias, mask;
+  GuardedFloats x, w1, b1, w2, b2, bias, mask, offset;
+  bool has_offset;
 
   GateCase(int64_t batch, int64_t c, int64_t p, int64_t h, int64_t o, int64_t keep, std::mt19937& rng)
       : n(batch),
@@ -27,20 +29,37 @@ struct GateCase {
         x(n * ci * p),
         w1(h * c),
         b1(h),
-        w2(o * h),
+        w2(o * (h > 0 ? h : c)),
         b2(o),
         bias(o),
-        mask(n * o) {
+        mask(n * o),
+        offset(o),
+        has_offset(rng() % 2 == 0) {
     std::normal_distribution<float> normal;
-    for (GuardedFloats* t : {&x, &w1, &b1, &w2, &b2, &bias})
+    for (GuardedFloats* t : {&x, &w1, &b1, &w2, &b2, &bias, &offset})
       for (size_t i = 0; i < t->size(); ++i) (*t)[i] = normal(rng);
     for (size_t i = 0; i < mask.size(); ++i) mask[i] = rng() % 4 ? 1.0f : 0.0f;
   }
 
   void run(const IsaKernels& isa, float threshold, GuardedFloats* scale, GuardedFloats* shift) const {
-    const GateCall c{n,         ci,        pixels,    hidden,        co,           x.data(),
-                     w1.data(), b1.data(), w2.data(), b2.data(),     bias.data(),  mask.data(),
-                     co,        threshold, k,         scale->data(), shift->data()};
+    const GateCall c{n,
+                     ci,
+                     pixels,
+                     hidden,
+                     co,
+                     x.data(),
+                     w1.data(),
+                     b1.data(),
+                     w2.data(),
+                     b2.data(),
+                     bias.data(),
+                     mask.data(),
+                     co,
+                     threshold,
+                     k,
+                     scale->data(),
+                     shift->data(),
+                     has_offset ? offset.data() : nullptr};
     if (!run_gate(isa, c, Pool{nullptr, nullptr})) fail("gate: out of memory");
   }
 
@@ -56,9 +75,11 @@ struct GateCase {
       for (int64_t c = 0; c < ci; ++c) h[j] += z[c] * w1[j * ci + c];
       h[j] = std::max(h[j], 0.0);
     }
+    const std::vector<double>& read = hidden > 0 ? h : z;
+    const int64_t width = static_cast<int64_t>(read.size());
     for (int64_t o = 0; o < co; ++o) {
       s[o] = b2[o];
-      for (int64_t j = 0; j < hidden; ++j) s[o] += h[j] * w2[o * hidden + j];
+      for (int64_t j = 0; j < width; ++j) s[o] += read[j] * w2[o * width + j];
       s[o] = std::max(s[o], 0.0);
     }
     return s;
@@ -71,7 +92,7 @@ TEST_CASE(gate_matches_double_precision_and_all_isas_agree) {
   const size_t n_isas = usable_isas(isas, 8);
   for (int round = 0; round < rounds(120); ++round) {
     const int64_t co = 1 + rng() % 70, k = round % 2 && co > 1 ? 1 + rng() % (co - 1) : 0;
-    const GateCase c(1 + rng() % 3, 1 + rng() % 70, 1 + rng() % 90, 1 + rng() % 40, co, k, rng);
+    const GateCase c(1 + rng() % 3, 1 + rng() % 70, 1 + rng() % 90, rng() % 3 ? 1 + rng() % 40 : 0, co, k, rng);
     GuardedFloats scale(c.n * co, NAN), shift(c.n * co, NAN), other(c.n * co, NAN), other_shift(c.n * co, NAN);
     c.run(*isas[0], 0.25f, &scale, &shift);
     for (size_t i = 1; i < n_isas; ++i) {
@@ -93,7 +114,8 @@ TEST_CASE(gate_matches_double_precision_and_all_isas_agree) {
         const double slack = 1e-4 * (1 + fabs(s[o]));
         const double expected = s[o] > level ? s[o] * c.mask[b * co + o] : 0.0;
         if (fabs(s[o] - level) > slack && fabs(got - expected) > slack) fail("gate: wrong scale");
-        if (shift[b * co + o] != got * c.bias[o]) fail("gate: shift is not scale * bias");
+        const float own = got * c.bias[o], moved = c.has_offset && got != 0 ? own + c.offset[o] : own;
+        if (shift[b * co + o] != moved) fail("gate: shift is not scale * bias + offset where open");
       }
       if (k && open > k) fail("gate: more than k channels open");
     }

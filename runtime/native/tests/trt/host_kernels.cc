@@ -87,7 +87,8 @@ void gate_sample(const SanpCudaGate& g, const SanpCudaGateTensors& t, int n, flo
     for (size_t p = 0; p < pixels; ++p) sum += load(g.type, t.x, (size_t(n) * g.c_in + i) * pixels + p);
     mean[i] = static_cast<float>(sum / static_cast<double>(pixels));
   }
-  std::vector<double> hidden(g.hidden);
+  std::vector<double> hidden(mean, mean + g.c_in);
+  if (g.hidden > 0) hidden.resize(g.hidden);
   for (int h = 0; h < g.hidden; ++h) {
     double sum = t.b1[h];
     for (int i = 0; i < g.c_in; ++i) sum += double{t.w1[size_t(h) * g.c_in + i]} * mean[i];
@@ -96,7 +97,7 @@ void gate_sample(const SanpCudaGate& g, const SanpCudaGateTensors& t, int n, flo
   std::vector<float> saliency(g.c_out);
   for (int o = 0; o < g.c_out; ++o) {
     double sum = t.b2[o];
-    for (int h = 0; h < g.hidden; ++h) sum += double{t.w2[size_t(o) * g.hidden + h]} * hidden[h];
+    for (size_t h = 0; h < hidden.size(); ++h) sum += double{t.w2[o * hidden.size() + h]} * hidden[h];
     saliency[o] = static_cast<float>(std::max(sum, 0.0));
   }
   float level = g.threshold;
@@ -110,6 +111,7 @@ void gate_sample(const SanpCudaGate& g, const SanpCudaGateTensors& t, int n, flo
     const float mask = t.mask[g.mask_rows == 1 ? o : at];
     t.scale[at] = saliency[o] > level ? saliency[o] * mask : 0.0f;
     t.shift[at] = t.scale[at] * t.bias[o];
+    if (g.has_offset && t.scale[at] != 0.0f) t.shift[at] += t.bias[g.c_out + o];
   }
 }
 

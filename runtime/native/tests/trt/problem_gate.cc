@@ -41,7 +41,8 @@ std::vector<Sum> saliency(const Problem& p, int64_t n) {
     }
     mean.push_back(s);
   }
-  for (int64_t h = 0; h < w1.dims[0]; ++h) {
+  if (w1.dims.size() == 1) hidden = mean;  // no hidden layer
+  for (int64_t h = 0; w1.dims.size() == 2 && h < w1.dims[0]; ++h) {
     hidden.push_back(row_times(w1, h, mean, p.in[2].values[static_cast<size_t>(h)]));
     hidden.back().value = std::max(hidden.back().value, 0.0);
   }
@@ -56,6 +57,7 @@ std::vector<Sum> saliency(const Problem& p, int64_t n) {
 bool reference(Problem& p, double threshold, int64_t k) {
   const int64_t co = p.in[3].dims[0], mask_rows = p.in[6].dims[0];
   const double terms = static_cast<double>(p.in[0].dims[2] * p.in[0].dims[3] + p.in[0].dims[1] + p.in[1].dims[0] + 8);
+  const bool has_offset = p.in[5].dims.size() == 2;
   for (int64_t n = 0; n < p.in[0].dims[0]; ++n) {
     const std::vector<Sum> s = saliency(p, n);
     std::vector<double> sorted;
@@ -72,9 +74,11 @@ bool reference(Problem& p, double threshold, int64_t k) {
       const double bias = p.in[5].values[static_cast<size_t>(o)];
       const double scale = one.value > level ? one.value * mask : 0.0;
       p.out[0].values.push_back(scale);
-      p.out[1].values.push_back(scale * bias);
+      const double offset = has_offset && scale != 0 ? p.in[5].values[static_cast<size_t>(co + o)] : 0.0;
+      p.out[1].values.push_back(scale * bias + offset);
       p.tolerance[0].push_back(error * mask);
-      p.tolerance[1].push_back((error * mask + FLT_EPSILON * fabs(scale)) * fabs(bias) + 1e-30);
+      p.tolerance[1].push_back((error * mask + FLT_EPSILON * fabs(scale)) * fabs(bias) +
+                               FLT_EPSILON * (fabs(scale * bias) + fabs(offset)) + 1e-30);
     }
   }
   return true;
@@ -89,11 +93,17 @@ Problem random_gate(uint32_t seed, int64_t batch, bool half) {
     const int64_t k = r.pick(0, 1) ? r.pick(1, co - 1) : 0;
     const float threshold = r.pick(0, 1) ? 0.0f : 0.5f;
     const int64_t mask_rows = r.pick(0, 1) ? batch : 1;
+    const bool direct = seed % 3 == 1, has_offset = seed % 2 == 1;
     Problem p;
     p.op = "SanpChannelGate";
     p.attributes = {NodeField::real("threshold", threshold), NodeField::ints("k", {static_cast<int32_t>(k)})};
-    p.in = {again.array({batch, ci, h, w}, half), again.array({hidden, ci}, false), again.array({hidden}, false),
-            again.array({co, hidden}, false),     again.array({co}, false),         again.array({co}, false),
+    const std::vector<int64_t> one{1}, squeeze{hidden, ci}, units{hidden}, bias{co}, both{2, co};
+    p.in = {again.array({batch, ci, h, w}, half),
+            again.array(direct ? one : squeeze, false),
+            again.array(direct ? one : units, false),
+            again.array({co, direct ? ci : hidden}, false),
+            again.array({co}, false),
+            again.array(has_offset ? both : bias, false),
             again.array({mask_rows, co}, false)};
     // As behind a ReLU. Means of numbers of both signs would be all cancellation, and few decisions clear.
     for (double& v : p.in[0].values) v = fabs(v);
@@ -101,9 +111,9 @@ Problem random_gate(uint32_t seed, int64_t batch, bool half) {
     p.batched = {true, false, false, false, false, false, mask_rows == batch};
     p.out = {Array{{batch, co}, {}, false}, Array{{batch, co}, {}, false}};
     p.tolerance.resize(2);
-    p.description =
-        text("%s [%lld, %lld, %lld, %lld], hidden %lld -> %lld, k %lld", half ? "half" : "float", (long long)batch,
-             (long long)ci, (long long)h, (long long)w, (long long)hidden, (long long)co, (long long)k);
+    p.description = text("%s [%lld, %lld, %lld, %lld], hidden %lld -> %lld, k %lld%s", half ? "half" : "float",
+                         (long long)batch, (long long)ci, (long long)h, (long long)w, (long long)(direct ? 0 : hidden),
+                         (long long)co, (long long)k, has_offset ? ", offset" : "");
     if (reference(p, threshold, k)) return p;
   }
   throw Failure(text("seed %u: no gate whose decisions are clear", seed));

@@ -41,7 +41,7 @@ class OnnxEngine(Engine):
         self._check_signature()
 
     def proof(self) -> Proof:
-        """Run one sample of zeros under ONNX Runtime's profiler; InputError for the dense variant: nothing to prove."""
+        """Run one sample of zeros under ONNX Runtime's profiler; InputError for a variant of standard operators."""
         expected = expected_nodes(self.manifest, self.variant)
         sample = np.zeros((1, *self.manifest.input["shape"]), np.float32)
         ran = {(row.name, row.op) for row in self.node_times([sample]) if row.provider == PROVIDER}

@@ -8,7 +8,7 @@ option, 11 has nothing else.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from sanp_targets.errors import TargetError
 
@@ -38,11 +38,12 @@ class Tensorrt:
         self._log = _logger(self._trt)
         self._runtime: Any = None
 
-    def build(self, model: Path, shapes: Shapes, half: bool, single: Collection[str]) -> bytes:
+    def build(self, model: Path, shapes: Shapes, half: bool, single: Mapping[str, str]) -> bytes:
         """Build an engine from an ONNX file with one optimisation profile; TargetError with TensorRT's own words.
 
-        half: the file holds float16 tensors; single: nodes that must compute in float32 even so, which only a weakly
-        typed TensorRT has to be told. TF32 is off: it keeps 11 bits of each factor, which is not float32.
+        half: the file holds float16 tensors; single: nodes that must compute in float32 even so, with the types of
+        their outputs ("fp32", "fp32+int32", ""), which only a weakly typed TensorRT has to be told. TF32 is off: it
+        keeps 11 bits of each factor, which is not float32.
         """
         trt = self._trt
         self._log.lines.clear()
@@ -99,15 +100,29 @@ class Tensorrt:
             return 1 << int(kinds.STRONGLY_TYPED)
         return 1 << int(kinds.EXPLICIT_BATCH)
 
-    def _keep_single(self, config: Any, network: Any, names: Collection[str]) -> None:
-        """8.x: allow half, but not where the file computes in float32: gates and reductions."""
+    def _keep_single(self, config: Any, network: Any, single: Mapping[str, str]) -> None:
+        """8.x: allow half, but not where the file computes in float32: gates and reductions.
+
+        Without the type of an output a layer computes in float32 and may still hand on halves.
+        """
         trt = self._trt
         config.set_flag(trt.BuilderFlag.FP16)
         config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+        missing = dict(single)
         for index in range(network.num_layers):
             layer = network.get_layer(index)
-            if layer.name in names:
+            types = missing.pop(layer.name, None)
+            if types is not None:
                 layer.precision = trt.float32
+                for output, word in enumerate(types.split("+")):
+                    if word == "fp32":
+                        layer.set_output_type(output, trt.float32)
+        if missing:
+            raise self._failure(
+                f"TensorRT {self.version} made no layer of {', '.join(sorted(missing)[:3])}, expected all "
+                f"{len(single)} layers that must compute in float32",
+                [],
+            )
 
     def _failure(self, what: str, errors: Sequence[str]) -> TargetError:
         said = [*errors, *self._log.lines][-3:]

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, hash_file, open_bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DENSE, PLUGIN_FILE, SOURCES_FILE, TENSORRT, VARIANTS, engine_file
+from sanp_runtime.contract import PLUGIN_FILE, SOURCES_FILE, TENSORRT, UNGATED, engine_file
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.tensorrt.plugin import compile_plugin
 from sanp_runtime.engines.tensorrt.tools import choose_tool
@@ -20,7 +20,6 @@ from sanp_targets.errors import ConfigError, InputError, TargetError
 from sanp_targets.targets import TARGETS, host_arch
 
 Log = Callable[[str], None]
-_GATED = tuple(variant for variant in VARIANTS if variant != DENSE)
 
 
 def build(
@@ -43,7 +42,7 @@ def build(
         folder = Path(name)
         library = _library(bundle, plugin, folder, versions, log)
         engines = {}
-        for variant in VARIANTS:
+        for variant in bundle.manifest.all_variants:
             log(f"building {variant}: TensorRT times its kernels, which takes minutes on a small board")
             engines[variant] = folder / engine_file(variant)
             chosen.build(bundle, variant, engines[variant], library)
@@ -112,6 +111,6 @@ def _write(bundle: Bundle, engines: Mapping[str, Path], library: Optional[Path],
 
 
 def _prove(candidate: Bundle) -> None:
-    for variant in _GATED:
+    for variant in [name for name in candidate.manifest.all_variants if name not in UNGATED]:
         with contextlib.closing(load_bundle(candidate, variant=variant)) as engine:
             engine.proof().require()

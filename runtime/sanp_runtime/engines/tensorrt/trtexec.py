@@ -12,7 +12,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def build_line(
     plugin: Optional[str],
     shapes: Shapes,
     half: bool = False,
-    single: Collection[str] = (),
+    single: Optional[Mapping[str, str]] = None,
     layer_info: Optional[str] = None,
 ) -> List[str]:
     """Arguments after `trtexec` that build an engine and, with `layer_info`, write what it consists of.
@@ -60,6 +60,8 @@ def build_line(
         if single:
             line.append("--precisionConstraints=obey")
             line.append("--layerPrecisions=" + ",".join(f"{name}:fp32" for name in single))
+            typed = [f"{name}:{types}" for name, types in single.items() if types]
+            line.append("--layerOutputTypes=" + ",".join(typed))
     line.append("--profilingVerbosity=detailed")
     if layer_info is not None:
         line.append(f"--exportLayerInfo={layer_info}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from sanp_runtime.bundle.manifest import Manifest
-from sanp_runtime.contract import DENSE, DEVICE_ARCHIVE, PLUGIN_FILE, SOURCES_FILE, VARIANTS, engine_file
+from sanp_runtime.contract import DEVICE_ARCHIVE, PLUGIN_FILE, SOURCES_FILE, UNGATED, engine_file
 from sanp_runtime.engines.tensorrt.tools import input_shapes, single_nodes
 from sanp_runtime.engines.tensorrt.trtexec import build_line
 from sanp_targets.targets import Gpu
@@ -20,7 +20,7 @@ def recipe(manifest: Manifest, gpu: Gpu) -> str:
     lines = [
         f"Engines of {manifest.name} for {manifest.target['name']}",
         "",
-        "One command on the device builds the plugin and the engines, proves them and writes them into this folder.",
+        "One command on the device builds what the engines need, proves them and writes them into this folder.",
         "From the folder above, with the name of this one for BUNDLE:",
         "",
         f"    python3 BUNDLE/{DEVICE_ARCHIVE} build BUNDLE",
@@ -31,15 +31,18 @@ def recipe(manifest: Manifest, gpu: Gpu) -> str:
         f"    python3 BUNDLE/{DEVICE_ARCHIVE} profile BUNDLE",
         "",
         "By hand, in a copy of this folder and without the proof:",
-        "",
-        f"    mkdir plugin && tar xzf {SOURCES_FILE} -C plugin",
-        "    cmake -S plugin/trt -B plugin/build -DCMAKE_BUILD_TYPE=Release",
-        "    cmake --build plugin/build --target sanp_trt",
-        f"    cp $(find plugin/build -name {PLUGIN_FILE}) .",
     ]
+    if manifest.gate_kernels:
+        lines += [
+            "",
+            f"    mkdir plugin && tar xzf {SOURCES_FILE} -C plugin",
+            "    cmake -S plugin/trt -B plugin/build -DCMAKE_BUILD_TYPE=Release",
+            "    cmake --build plugin/build --target sanp_trt",
+            f"    cp $(find plugin/build -name {PLUGIN_FILE}) .",
+        ]
     for name, version in rows:
         lines += ["", f"{name} (TensorRT {version}):"]
-        lines += [f"    {_line(manifest, variant, version)}" for variant in VARIANTS]
+        lines += [f"    {_line(manifest, variant, version)}" for variant in manifest.all_variants]
     return "\n".join(lines) + "\n"
 
 
@@ -48,7 +51,7 @@ def _line(manifest: Manifest, variant: str, version: str) -> str:
         version,
         manifest.variants[variant],
         engine_file(variant),
-        f"./{PLUGIN_FILE}" if manifest.gate_kernels and variant != DENSE else None,
+        f"./{PLUGIN_FILE}" if manifest.gate_kernels and variant not in UNGATED else None,
         input_shapes(manifest, variant),
         manifest.precision == "fp16",
         single_nodes(manifest, variant),

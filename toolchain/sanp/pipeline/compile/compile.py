@@ -13,6 +13,7 @@ from sanp.pipeline.compile import onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
 from sanp.pipeline.compile.job import Compiled, Job, Log
 from sanp.pipeline.export import reference_path
+from sanp.pipeline.parent import parent_path
 from sanp.settings.compile import CompileSettings
 from sanp_export.graph import model_file
 from sanp_runtime.bundle.files import check_outside_bundles
@@ -43,6 +44,7 @@ def compile_model(
     "net.sanp", target="jetson-orin-nano", precision="fp16")`. log: called with one sentence before each long step.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
+    A network without gates runs in ONNX Runtime's own kernels.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
     the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
     for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on
@@ -53,9 +55,26 @@ def compile_model(
     chosen.check_backend(target.name, target.backend)
     check_outside_bundles(Path(bundle))
     proto = model_file.read(path, chosen.allow_modified)
-    described = describe(path, proto, target)
-    job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described)
+    parent = _parent(path, proto)
+    described = describe(path, proto, target, parent)
+    job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described, parent)
     return COMPILERS[target.backend](job, Path(bundle), log)
+
+
+def _parent(path: Path, model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """The model of the network before channels were removed, if one was exported with this one."""
+    row = properties_of(model).get("parent")
+    if row is None:
+        return None
+    place = parent_path(path)
+    if not place.is_file():
+        raise InputError(
+            f"{place}: is missing, expected the network that {path.name} was made from; copy it beside the model or "
+            "export again"
+        )
+    if hashlib.sha256(place.read_bytes()).hexdigest() != row["sha256"]:
+        raise InputError(f"{place}: does not belong to {path.name} or was damaged; export the model again")
+    return model_file.read(place)
 
 
 def _answers(path: Path, model: onnx.ModelProto, described: Manifest, named: Path | None) -> Reference | None:

@@ -24,7 +24,7 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """model: the exported model; answers: PyTorch's, if there are any.
+    """model: the exported model; answers: PyTorch's, if there are any; parent: the network it was made from, if known.
 
     described: what the manifest says before a backend has decided anything; `finished` adds the decisions.
     """
@@ -34,6 +34,7 @@ class Job:
     settings: CompileSettings
     answers: Reference | None
     described: Manifest
+    parent: onnx.ModelProto | None = None
 
     def finished(self, options: Mapping[str, Any], build: Mapping[str, Any]) -> Manifest:
         """The manifest with what was asked and decided (options) and how engines are made (build)."""
@@ -52,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What `compile_model` made. proof: None for engines that are yet to be built on the device.
+    """What `compile_model` made. proof: None without gates, and for engines that are yet to be built on the device.
 
     record: what was decided, for people and logs, as far as it was asked for: `choices` and `plugin_layers` (TensorRT),
     `tuning`, `bf16_weights` (ONNX Runtime).

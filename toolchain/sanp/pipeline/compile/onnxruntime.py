@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sanp.pipeline.compile.bf16_weights import round_small_maps
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.tune.race import with_algorithms
@@ -13,14 +15,18 @@ from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import LIBRARY_FILE
+from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
+from sanp_targets.errors import ConfigError
 from sanp_targets.targets import check_runs_here
 
 
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
     check_runs_here(job.target)
+    if not job.described.gated:
+        return _ungated(job, bundle)
     library, part = find_library(), job.settings.onnxruntime
     model = job.model
     options: dict[str, Any] = {}
@@ -28,17 +34,39 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     if part.bf16_weights:
         rounded = round_small_maps(model, job.answers)
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
-    models = variants(model)
+    models = variants(model, job.parent)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
             algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
-            models = variants(with_algorithms(model, algorithms))
+            models = variants(with_algorithms(model, algorithms), job.parent)
         job.add_common(writer, models)
         writer.add_file(LIBRARY_FILE, library)
         proof = _Proving()
         made = writer.finish(job.finished(options, build), check=proof)
     return compiled(made, proof.found)
+
+
+def _ungated(job: Job, bundle: Path) -> Compiled:
+    """A network without gates: ONNX Runtime's own kernels, no library, nothing to prove; it must run."""
+    part = job.settings.onnxruntime
+    asked = [f"--{name.replace('_', '-')}" for name, value in part if value]
+    if asked:
+        raise ConfigError(
+            f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "
+            "does not reach; leave it out"
+        )
+    with BundleWriter(bundle, replace=job.settings.replace) as writer:
+        job.add_common(writer, variants(job.model, job.parent))
+        return compiled(writer.finish(job.finished({}, {}), check=_runs), None)
+
+
+def _runs(candidate: Bundle) -> None:
+    """Every variant loads and answers a sample of zeros."""
+    sample = np.zeros((1, *candidate.manifest.input["shape"]), np.float32)
+    for variant in candidate.manifest.variants:
+        with load_bundle(candidate, variant) as engine:
+            engine(sample).classes()
 
 
 class _Proving:

@@ -31,7 +31,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write a portable bundle, then build and prove its engines if this machine is such a device."""
     part = job.settings.tensorrt
     picked = choices(job.described.layers, job.answers, job.target, part)
-    copies, build = convert_all(variants(job.model), picked, part)
+    copies, build = convert_all(variants(job.model, job.parent), picked, part)
     decided = {choice.layer: {"plugin": choice.plugin, "reason": choice.reason} for choice in picked}
     manifest = job.finished({"plugin_layers": part.plugin_layers, "choices": decided}, build)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
@@ -42,7 +42,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     if builds_here(job.target) is not None:
         return compiled(made, None)
     built = build_engines(made.path, log=log)
-    return compiled(built, prove(built))
+    return compiled(built, prove(built) if built.manifest.gated else None)
 
 
 def choices(layers: Sequence[Layer], reference: Reference | None, target: Target, part: TensorrtPart) -> list[Choice]:
@@ -56,7 +56,7 @@ def choices(layers: Sequence[Layer], reference: Reference | None, target: Target
 def convert_all(
     models: Mapping[str, onnx.ModelProto], picked: Sequence[Choice], part: TensorrtPart
 ) -> tuple[dict[str, onnx.ModelProto], dict[str, Any]]:
-    """TensorRT copies of the four variants, and `Manifest.build`, which says how to make engines of them."""
+    """TensorRT copies of the variants, and `Manifest.build`, which says how to make engines of them."""
     plugin = frozenset(choice.layer for choice in picked if choice.plugin)
     copies = {name: convert(model, TensorrtOptions(part.precision, plugin)) for name, model in models.items()}
     build: dict[str, Any] = {

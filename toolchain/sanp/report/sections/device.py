@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanp.report.numbers import macs
-from sanp_runtime.contract import GATED
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,6 +16,7 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
 def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[str, str]]:
     device, settings, library = profile["device"], profile["settings"], profile["library"]
     shape = "×".join(str(size) for size in bundle["input"]["shape"])
+    work = f"{macs(bundle['dense_macs'])} MACs{' dense' if bundle['gated'] else ''}"
     facts = {
         "device": profile["device_name"],
         "instruction sets": " ".join(device["isa"]),
@@ -25,19 +25,19 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
         "power mode": device["power_mode"],
         "system": ", ".join(part for part in (device["os"], device["kernel"]) if part),
         "kernels": f"library {library['version']}, {library['isa']}"
-        if library["version"]
+        if library and library["version"]
         else "none (standard operators)",
         "versions": ", ".join(f"{name} {version}" for name, version in profile["versions"].items()),
         "threads": f"{settings['threads']}, on processors {settings['cpus']}"
         if settings["cpus"]
         else settings["threads"],
         "samples": f"{settings['samples']} from {settings['source']}, {settings['batch']} per call",
-        "network": f"{bundle['name']}: {shape} to {bundle['classes']} classes, {macs(bundle['dense_macs'])} MACs dense",
+        "network": f"{bundle['name']}: {shape} to {bundle['classes']} classes, {work}",
         "data set": bundle["dataset"],
         "target": bundle["target"]["name"],
         "made with": ", ".join(f"{name} {version}" for name, version in bundle["made_by"].items()),
         "bundle content": profile["bundle"]["digest"],
-        "gated ONNX": profile["bundle"]["onnx_sha256"][GATED],
+        "ONNX": profile["bundle"]["onnx_sha256"][profile["main"]],
         "device identity": profile["device_id"],
     }
     return [(key, str(value)) for key, value in facts.items() if value not in (None, "")]

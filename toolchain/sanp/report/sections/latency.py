@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from sanp.report.numbers import ms, percent
+from sanp.report.sections.variant_names import colours, names
 from sanp.report.svg import Plot, picture
-from sanp_runtime.contract import MEASURED
+from sanp_runtime.contract import DENSE, GATED, OPEN, PARENT
 from sanp_runtime.profile.text import stall_lines
 
-_LABELS = {"dense": "dense", "open": "all gates open", "gated": "gated"}
 _BINS = 90
 
 
@@ -25,6 +25,7 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
         "cost_plot": picture(latency_against_cost(profile)),
         "zoom_plot": picture(latency_against_cost_zoom(profile)),
         "correlation": profile["correlation"],
+        "gates": profile["main"] == GATED,
         "spread": spread(profile),
         "decisions_vary": any(row["varies"] for row in profile["layers"]),
         "verdict": validity["verdict"],
@@ -36,19 +37,21 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
 
 def distributions(profile: Mapping[str, Any]) -> str:
     """One ridge per engine over a common axis, each scaled to its own peak, with p50, p90 and p99 marked."""
-    values = {name: np.asarray(profile["variants"][name]["latency"]["values"], float) for name in MEASURED}
+    shown, keys = names(profile), colours(profile)
+    values = {name: np.asarray(profile["variants"][name]["latency"]["values"], float) for name in shown}
     everything = np.concatenate(list(values.values()))
     # The far tail would squeeze everything else into a few bins; the table has the maximum.
     low, high = float(everything.min()) * 0.95, 1.1 * max(float(np.percentile(row, 95)) for row in values.values())
-    plot = Plot((low, high), (0, 3), "milliseconds per call", title="Latency distributions", height=310, y_axis=False)
+    size = {"title": "Latency distributions", "height": 55 + 85 * len(shown), "y_axis": False}
+    plot = Plot((low, high), (0, len(shown)), "milliseconds per call", **size)  # type: ignore[arg-type]
     edges = np.linspace(low, high, _BINS + 1)
-    for row, name in enumerate(reversed(MEASURED)):
+    for row, name in enumerate(reversed(shown)):
         counts = np.histogram(values[name], edges)[0]
         tops = row + 0.78 * counts / max(int(counts.max()), 1)
         steps = [(float(edge), float(top)) for i, top in enumerate(tops) for edge in (edges[i], edges[i + 1])]
-        plot.area([(low, row), *steps, (high, row)], f"fill {name}")
+        plot.area([(low, row), *steps, (high, row)], f"fill {keys[name]}")
         block = profile["variants"][name]["latency"]
-        plot.text(high, row, _LABELS[name], "name", "end", dy=-10)
+        plot.text(high, row, shown[name], "name", "end", dy=-10)
         for key in ("p50", "p90", "p99"):
             if block[key] is not None and block[key] < high:
                 plot.line([(block[key], row), (block[key], row + 0.86)], "mark")
@@ -58,25 +61,27 @@ def distributions(profile: Mapping[str, Any]) -> str:
 
 def latency_against_cost(profile: Mapping[str, Any]) -> str:
     """Every sample at its cost, with the line on which saved work would be saved time."""
-    rows, dense = profile["samples"], profile["macs"]["dense"] / 1e6
-    times = {name: profile["variants"][name]["typical_ms"] for name in MEASURED}
-    points = [(row["macs"] / 1e6, row["gated_ms"]) for row in rows]
-    top = 1.12 * max(*times.values(), *(y for _, y in points))
-    wide = 1.06 * max(dense, *(x for x, _ in points))
+    cost, shown = profile["macs"], names(profile)
+    costs = {PARENT: cost["parent"], DENSE: cost["dense"], OPEN: cost["dense"]}
+    times = {name: profile["variants"][name]["typical_ms"] for name in shown}
+    points = _samples(profile)
+    full, ideal = costs.get(profile["baseline"], cost["dense"]) / 1e6, times[profile["baseline"]]
+    top = 1.12 * max([*times.values(), *(y for _, y in points)])
+    wide = 1.06 * max([full, *(x for x, _ in points)])
     plot = Plot((0, wide), (0, top), "million multiply-accumulates", "milliseconds", title="Latency against cost")
-    plot.line([(0, 0), (dense, times["dense"])], "ideal")
-    plot.text(dense * 0.5, times["dense"] * 0.5, "saved work = saved time", "note", dy=18)
-    plot.dots([(dense, times["dense"])], "dot dense big")
-    plot.text(dense, times["dense"], "dense", "name", "end", dy=18)
-    plot.dots([(dense, times["open"])], "dot open big")
-    plot.text(dense, times["open"], "all gates open", "name", "end", dy=-8)
+    plot.line([(0, 0), (full, ideal)], "ideal")
+    plot.text(full * 0.5, ideal * 0.5, "saved work = saved time", "note", dy=18)
+    for name in [name for name in shown if name != profile["main"]]:
+        at = (costs[name] / 1e6, times[name])
+        plot.dots([at], f"dot {colours(profile)[name]} big")
+        plot.text(*at, shown[name], "name", "end", dy=-8 if name == OPEN else 18)
     plot.dots(points, "dot gated")
     return plot.render()
 
 
 def latency_against_cost_zoom(profile: Mapping[str, Any]) -> str | None:
     """The gated samples alone; None if all of them cost the same."""
-    points = [(row["macs"] / 1e6, row["gated_ms"]) for row in profile["samples"]]
+    points = _samples(profile)
     costs, times = [x for x, _ in points], [y for _, y in points]
     if max(costs) - min(costs) < 1e-3 * max(costs):
         return None
@@ -87,6 +92,11 @@ def latency_against_cost_zoom(profile: Mapping[str, Any]) -> str | None:
     return plot.render()
 
 
+def _samples(profile: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """(million MACs, ms) of every sample in the network as trained."""
+    return [(row["macs"] / 1e6, row[f"{profile['main']}_ms"]) for row in profile["samples"]]
+
+
 def _around(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
@@ -94,13 +104,13 @@ def _around(values: Sequence[float]) -> tuple[float, float]:
 
 
 def spread(profile: Mapping[str, Any]) -> str:
-    """Hard samples or a restless machine: where the spread of the gated latency comes from."""
-    found = profile["variants"]["gated"]["spread_ms"]
+    """Hard samples or a restless machine: where the spread of the latency comes from."""
+    found = profile["variants"][profile["main"]]["spread_ms"]
     return f"From easy to hard samples it is {ms(found['data'])} ms, and the machine adds {ms(found['machine'])} ms."
 
 
 def _evidence(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [("drift of the dense baseline", f"{evidence['drift']:+.1%}")]
+    rows = [("drift of the baseline", f"{evidence['drift']:+.1%}")]
     rows += [(f"spread of {name}, p90 over median", percent(value)) for name, value in evidence["spread"].items()]
     rows.append(("lowest clock over highest", percent(evidence["clock_drop"], 0)))
     rows.append(("time stolen by the hypervisor", percent(evidence["steal"])))

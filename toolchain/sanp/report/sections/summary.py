@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanp.report.numbers import macs, ms, percent
+from sanp.report.sections.variant_names import baseline
+from sanp_runtime.contract import DENSE, GATED
 
 # Differences below this are not called a gain or a loss.
 _SAME = 0.03
@@ -36,27 +38,35 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
 
 def headline(profile: Mapping[str, Any]) -> str:
     """What was gained, in one sentence that stays true when nothing was."""
-    ratios, variants = profile["ratios"], profile["variants"]
+    ratios, variants, main = profile["ratios"], profile["variants"], profile["main"]
+    if ratios is None:
+        found = f"{ms(variants[main]['typical_ms'])} ms for {macs(profile['macs']['dense'])} multiply-accumulates"
+        return f"{found}; a network without gates, and nothing to compare it with."
     speed, share = ratios["measured"], 1 / ratios["theoretical"]
     batch = profile["settings"]["batch"]
     unit = "image" if batch == 1 else f"batch of {batch}"
-    times = f"{ms(variants['gated']['typical_ms'])} ms instead of {ms(variants['dense']['typical_ms'])} ms per {unit}"
+    before, than = ms(variants[profile["baseline"]]["typical_ms"]), baseline(profile)
+    times = f"{ms(variants[main]['typical_ms'])} ms instead of {before} ms per {unit}"
     work = f"{percent(share, 0)} of the multiply-accumulates"
     if speed > 1 + _SAME:
-        return f"{speed:.2f}× faster than the same network without gates: {times}, with {work}."
+        return f"{speed:.2f}× faster than {than}: {times}, with {work}."
     if speed < 1 - _SAME:
-        return f"{1 / speed:.2f}× slower than the same network without gates, although it needs only {work}: {times}."
-    return f"No faster than the same network without gates, although it needs only {work}: {times}."
+        return f"{1 / speed:.2f}× slower than {than}, although it needs only {work}: {times}."
+    return f"No faster than {than}, although it needs only {work}: {times}."
 
 
 def explanation(profile: Mapping[str, Any]) -> str:
     """How much of the possible gain became time, and where the rest went."""
     ratios = profile["ratios"]
+    if ratios is None:
+        return "The bundle holds no network before channels were removed: export with --parent to measure it too."
     text = (
         f"{ratios['theoretical']:.2f}× less work could have made it {ratios['theoretical']:.2f}× faster; "
         f"{percent(ratios['efficiency'], 0)} of that factor was reached (the efficiency). "
     )
-    if ratios["overhead"] > 1 + _SAME:
+    if ratios["overhead"] is None:
+        text += "It has no gates: removed channels are gone from the file, and the target's own kernels do the rest."
+    elif ratios["overhead"] > 1 + _SAME:
         text += f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one: the overhead."
     else:
         text += (
@@ -69,6 +79,8 @@ def explanation(profile: Mapping[str, Any]) -> str:
 def break_even(profile: Mapping[str, Any]) -> str | None:
     """The share of MACs below which gating pays, from a straight line through two measured points."""
     typical = {name: engine["typical_ms"] for name, engine in profile["variants"].items()}
+    if profile["main"] != GATED or profile["baseline"] != DENSE:
+        return None
     share = 1 / profile["ratios"]["theoretical"]
     if not typical["gated"] < typical["open"] or not 0 < share < 1:
         return None
@@ -89,8 +101,9 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
     training, validation = results.get("training"), results.get("validation")
     parts = []
     if training and training.get("accuracy") is not None and training.get("dense_accuracy") is not None:
+        what = "with gates" if results["profile"]["main"] == GATED else "as trained"
         parts.append(
-            f"{percent(training['accuracy'], 2)} with gates against {percent(training['dense_accuracy'], 2)} for the "
+            f"{percent(training['accuracy'], 2)} {what} against {percent(training['dense_accuracy'], 2)} for the "
             "dense network in PyTorch"
         )
     if validation:
@@ -104,9 +117,17 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
 
 def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ratios, cost = profile["ratios"], profile["macs"]
-    return [
-        (f"{ratios['measured']:.2f}×", "measured speed-up", "dense time over gated time"),
-        (f"{ratios['theoretical']:.2f}×", "less work", f"{macs(cost['dense'])} to {macs(cost['gated_mean'])} MACs"),
+    if ratios is None:
+        return [(macs(cost["dense"]), "MACs", "of every sample")]
+    full = cost["dense"] if cost["parent"] is None else cost["parent"]
+    over = (
+        "dense time over gated time" if profile["baseline"] == DENSE else "time before channels were removed over now"
+    )
+    figures = [
+        (f"{ratios['measured']:.2f}×", "measured speed-up", over),
+        (f"{ratios['theoretical']:.2f}×", "less work", f"{macs(full)} to {macs(cost['gated_mean'])} MACs"),
         (percent(ratios["efficiency"], 0), "efficiency", "measured over theoretical"),
-        (f"{ratios['overhead']:.2f}×", "overhead", "all gates open over dense"),
     ]
+    if ratios["overhead"] is not None:
+        figures.append((f"{ratios['overhead']:.2f}×", "overhead", "all gates open over dense"))
+    return figures

@@ -18,22 +18,26 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
     validation = results["validation"]
     return {
         "levels": _levels(validation),
-        "margin_plot": picture(margins(validation["L1"]["histogram"]) if validation else None),
-        "flips": validation["L1"]["listed"][:_LISTED] if validation else [],
+        "margin_plot": picture(margins(validation["L1"]["histogram"]) if validation and validation["L1"] else None),
+        "flips": validation["L1"]["listed"][:_LISTED] if validation and validation["L1"] else [],
     }
 
 
 def _levels(validation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     if validation is None:
         return []
+    gates = validation["L1"] is not None
     titles = {
-        "L0": ("L0 replay", "PyTorch's own gates fed in: the kernels alone"),
+        "L0": ("L0 replay", "PyTorch's own gates fed in: the kernels alone")
+        if gates
+        else ("L0 logits", "the logits of the same samples: the kernels alone"),
         "L1": ("L1 gates", "the decisions that the engine takes itself"),
         "L2": ("L2 task", "accuracy on the data set"),
     }
     return [
         {"title": title, "what": what, "passed": validation[key]["passed"], "summary": validation[key]["summary"]}
         for key, (title, what) in titles.items()
+        if validation[key] is not None
     ]
 
 

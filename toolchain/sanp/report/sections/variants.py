@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanp.report.numbers import ms, percent
-from sanp_runtime.contract import DENSE, GATED, OPEN
-
-_TITLES = {DENSE: "dense", OPEN: "gated, all gates open", GATED: "gated, as trained"}
+from sanp.report.sections.variant_names import colours, names
+from sanp_runtime.contract import DENSE, OPEN, PARENT
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,18 +18,22 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
         "variants": _rows(profile),
         "p99_missing": any(row["latency"]["p99"] is None for row in profile["variants"].values()),
         "includes": profile["includes"],
+        "opened": OPEN in profile["variants"],
+        "ratios": profile["ratios"] is not None,
+        "random_parent": profile["bundle"]["parent_weights"] == "random",
     }
 
 
 def _rows(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
-    cost = profile["macs"]
-    shares = {"dense": 1.0, "open": None, "gated": cost["gated_mean"] / cost["dense"]}
+    cost, keys = profile["macs"], colours(profile)
+    full = cost["dense"] if cost["parent"] is None else cost["parent"]
+    shares = {PARENT: 1.0, DENSE: cost["dense"] / full, profile["main"]: cost["gated_mean"] / full}
     rows = []
-    for name, title in _TITLES.items():
+    for name, title in names(profile).items():
         variant = profile["variants"][name]
         block = variant["latency"]
         row = {key: ms(block[key]) for key in ("p50", "p90", "p95", "p99", "min", "max", "mean")}
-        row.update(name=title, key=name, count=block["count"], typical=ms(variant["typical_ms"]))
-        row["macs"] = percent(shares[name], 0) if shares[name] is not None else "100% + gates"
+        row.update(name=title, key=keys[name], count=block["count"], typical=ms(variant["typical_ms"]))
+        row["macs"] = percent(shares[name], 0) if name in shares else f"{percent(shares[DENSE], 0)} + gates"
         rows.append(row)
     return rows

@@ -19,6 +19,8 @@ const char* algorithm_name(Algorithm algorithm) {
       return "dot";
     case Algorithm::kPixelPairs:
       return "pixel-pairs";
+    case Algorithm::kDepthwise:
+      return "depthwise";
     case Algorithm::kWinograd2:
       return "winograd-2";
     case Algorithm::kWinograd4:

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "cpu/conv/plan/depthwise_plan.h"
 #include "cpu/conv/plan/pair_plan.h"
 
 namespace sanp {
@@ -55,6 +56,7 @@ bool copy_pays(const Problem& p) { return p.pixels % 256 == 0 && p.group_out >= 
 Algorithm choose_direct(const Problem& p) {
   if (possible(p, Algorithm::kInPlace) && !(copy_pays(p) && possible(p, Algorithm::kColumns)))
     return Algorithm::kInPlace;
+  if (possible(p, Algorithm::kDepthwise)) return Algorithm::kDepthwise;
   if (possible(p, Algorithm::kPixelPairs)) return Algorithm::kPixelPairs;
   if (possible(p, Algorithm::kDot) && p.group_in * p.n_taps >= p.isa->lanes) return Algorithm::kDot;
   const bool rows = possible(p, Algorithm::kRows), columns = possible(p, Algorithm::kColumns);
@@ -81,6 +83,7 @@ bool possible(const Problem& p, Algorithm f) {
     return p.shape.group == 1 && p.shape.kernel_h == 3 && p.shape.kernel_w == 3 && p.shape.stride_y == 1 &&
            p.shape.stride_x == 1 && p.shape.dilation_y == 1 && p.shape.dilation_x == 1 && p.shape.pad_top < 4 &&
            p.shape.pad_left < 4 && p.shape.pad_bottom < 4 && p.shape.pad_right < 4 && p.pixels <= kWinogradMaxPixels;
+  if (f == Algorithm::kDepthwise && !one_channel_groups(p)) return false;
   // Bordered planes must not be far larger than the map itself (huge pads or dilations).
   const Axis ay = y_axis(p.shape, p.out_h), ax = x_axis(p.shape, p.out_w);
   const bool columns = f == Algorithm::kColumns;

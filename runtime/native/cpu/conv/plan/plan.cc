@@ -36,6 +36,9 @@ void Plan::lay_out() {
     case Algorithm::kPixelPairs:
       layout.emplace<PairPlan>(*this);
       return;
+    case Algorithm::kDepthwise:
+      layout.emplace<DepthwisePlan>(*this);
+      return;
     case Algorithm::kWinograd2:
     case Algorithm::kWinograd4:
       weights.cell_floats = 1;

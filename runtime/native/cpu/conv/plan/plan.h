@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "cpu/conv/plan/algorithm.h"
+#include "cpu/conv/plan/depthwise_plan.h"
 #include "cpu/conv/plan/pair_plan.h"
 #include "cpu/conv/plan/problem.h"
 #include "cpu/conv/plan/tile_plan.h"
@@ -30,7 +31,8 @@ struct DotPlan {};
 
 struct Plan : Problem {
   Algorithm algorithm;
-  std::variant<DotPlan, InPlacePlan, PlanesPlan, GatherPlan, PairPlan, WinogradPlan> layout;  // that of the algorithm
+  // That of the algorithm.
+  std::variant<DotPlan, InPlacePlan, PlanesPlan, GatherPlan, PairPlan, DepthwisePlan, WinogradPlan> layout;
   StoredWeights weights;
 
   // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing. `wish` is taken

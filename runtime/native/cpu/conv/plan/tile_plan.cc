@@ -33,12 +33,13 @@ std::vector<Tile> split_tiles(int64_t n, int max_nr) {
 
 InPlacePlan::InPlacePlan(const Problem& p) : tiles(plan_tiles(p, 1, p.pixels, 0)), taps{0} {}
 
-PlanesPlan::PlanesPlan(const Problem& p, bool columns) : plane{}, tail_pixels(columns ? p.dot_tail() : 0) {
-  lay_out(p, columns);
-  tiles = columns ? plan_tiles(p, 1, p.pixels - tail_pixels, 0) : plan_tiles(p, p.out_h, p.out_w, plane.pitch);
+PlanesPlan::PlanesPlan(const Problem& p, bool columns, int64_t out_rows)
+    : plane{}, tail_pixels(columns ? p.dot_tail() : 0) {
+  lay_out(p, columns, out_rows);
+  tiles = columns ? plan_tiles(p, 1, p.pixels - tail_pixels, 0) : plan_tiles(p, out_rows, p.out_w, plane.pitch);
 }
 
-void PlanesPlan::lay_out(const Problem& p, bool columns) {
+void PlanesPlan::lay_out(const Problem& p, bool columns, int64_t out_rows) {
   const ConvShape& shape = p.shape;
   const Axis ay = y_axis(shape, p.out_h), ax = x_axis(shape, p.out_w);
   const std::vector<int64_t> row_phases = ay.phases(), col_phases = ax.phases();
@@ -61,7 +62,7 @@ void PlanesPlan::lay_out(const Problem& p, bool columns) {
   plane.parts = parts.data();
   plane.n_parts = static_cast<int32_t>(parts.size());
   plane.pitch = static_cast<int32_t>(cols);
-  plane.part_floats = rows * cols;
+  plane.part_floats = (rows - p.out_h + out_rows) * cols;
   plane.source_step = shape.width * shape.stride_y;
   plane.stride_x = static_cast<int32_t>(shape.stride_x);
   // Slack: the last row is closed like the others, up to the next row's data, with whole vectors. Channels a multiple

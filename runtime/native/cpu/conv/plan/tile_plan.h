@@ -39,7 +39,9 @@ struct InPlacePlan {
 
 // kRows and kColumns: every active channel is copied into planes.
 struct PlanesPlan {
-  PlanesPlan(const Problem& p, bool columns);
+  PlanesPlan(const Problem& p, bool columns) : PlanesPlan(p, columns, p.out_h) {}
+  // Planes, vectors and taps of `out_rows` output rows, the first or any later ones; the parts count rows of all.
+  PlanesPlan(const Problem& p, bool columns, int64_t out_rows);
   PlanesPlan(const PlanesPlan&) = delete;
   PlanesPlan& operator=(const PlanesPlan&) = delete;
 
@@ -50,7 +52,7 @@ struct PlanesPlan {
   int64_t tail_pixels;          // kColumns: the last pixels, too few for a vector; computed as in kDot
 
  private:
-  void lay_out(const Problem& p, bool columns);
+  void lay_out(const Problem& p, bool columns, int64_t out_rows);
 };
 
 // kGather: every tile has a panel, in which the taps of its pixels lie expanded.

@@ -1,0 +1,77 @@
+"""Networks that run on the edge, for 224 x 224 images or others: MobileNetV2, EfficientNet-Lite0 and ResNet-50.
+
+A gate on the expansion of a block decides for its depthwise layer too; the projection has none. ResNet-50 has a gate on
+every convolution but the last of a block. No squeeze-and-excite, and ReLU for ReLU6: the same work.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.networks.shapes import Conv, Layer, Network
+
+# Expansion, kernel, output channels, repetitions and first stride of each row.
+MOBILENET_V2 = (
+    (1, 3, 16, 1, 1), (6, 3, 24, 2, 2), (6, 3, 32, 3, 2), (6, 3, 64, 4, 2), (6, 3, 96, 3, 1), (6, 3, 160, 3, 2),
+    (6, 3, 320, 1, 1),
+)  # fmt: skip  # Sandler et al., CVPR 2018, table 2
+EFFICIENTNET_LITE0 = (
+    (1, 3, 16, 1, 1), (6, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 3, 80, 3, 2), (6, 5, 112, 3, 1), (6, 5, 192, 4, 2),
+    (6, 3, 320, 1, 1),
+)  # fmt: skip  # Tan and Le, ICML 2019, table 1, without squeeze-and-excite
+
+
+def inverted_residuals(rows: tuple[tuple[int, int, int, int, int], ...], image: int) -> Network:
+    """A stem of 32 channels, the blocks of `rows`, and a 1x1 convolution to 1280 channels."""
+    net = Network(image)
+    net.nodes["stem"] = Conv(Layer(3, 32, image, 3, 2, 1), "x", mask="open")
+    source, c_in, size = "stem", 32, -(-image // 2)
+    for row, (expansion, kernel, c_out, repetitions, first_stride) in enumerate(rows):
+        for index in range(repetitions):
+            stride, hidden, name = (first_stride if index == 0 else 1), expansion * c_in, f"r{row}b{index}"
+            entry, gate = source, "open"
+            if expansion > 1:
+                entry = gate = f"{name}.expand"
+                net.nodes[entry] = Conv(Layer(c_in, hidden, size, 1, 1, 0), source)
+            depthwise = Layer(hidden, hidden, size, kernel, stride, kernel // 2, hidden)
+            net.nodes[f"{name}.depthwise"] = Conv(depthwise, entry, mask=gate)
+            size = depthwise.out
+            residual = source if stride == 1 and c_in == c_out else ""
+            project = Layer(hidden, c_out, size, 1, 1, 0)
+            net.nodes[f"{name}.project"] = Conv(project, f"{name}.depthwise", residual, relu=False, mask="open")
+            source, c_in = f"{name}.project", c_out
+    net.nodes["head.conv"] = Conv(Layer(c_in, 1280, size, 1, 1, 0), source)
+    net.nodes["pool"] = ("GlobalAveragePool", "head.conv")
+    return net
+
+
+def resnet50(image: int) -> Network:
+    """The published form: stride in the 3x3 convolution, 1x1 projections."""
+    net = Network(image)
+    net.nodes["stem"] = Conv(Layer(3, 64, image, 7, 2, 3), "x", mask="open")
+    net.nodes["pooled"] = ("MaxPool3x3", "stem")
+    source, c_in, size = "pooled", 64, -(-image // 4)
+    for stage, (width, blocks) in enumerate(zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True)):
+        for block in range(blocks):
+            stride, name, shortcut = (2 if stage and not block else 1), f"s{stage}b{block}", source
+            if not block:
+                shortcut = f"{name}.down"
+                net.nodes[shortcut] = Conv(Layer(c_in, 4 * width, size, 1, stride, 0), source, relu=False, mask="open")
+            net.nodes[f"{name}.a"] = Conv(Layer(c_in, width, size, 1, 1, 0), source)
+            net.nodes[f"{name}.b"] = Conv(Layer(width, width, size, 3, stride, 1), f"{name}.a")
+            size = -(-size // stride)
+            net.nodes[f"{name}.c"] = Conv(Layer(width, 4 * width, size, 1, 1, 0), f"{name}.b", shortcut, mask="open")
+            source, c_in = f"{name}.c", 4 * width
+    net.nodes["pool"] = ("GlobalAveragePool", source)
+    return net
+
+
+EDGE_NETWORKS = {
+    f"{name}@{image}": partial(make, image=image)
+    for name, make in {
+        "mobilenet-v2": partial(inverted_residuals, MOBILENET_V2),
+        "efficientnet-lite0": partial(inverted_residuals, EFFICIENTNET_LITE0),
+        "resnet50": resnet50,
+    }.items()
+    for image in (224, 96)
+}
