@@ -42,7 +42,14 @@ def tensors(folder, name="checkpoint.safetensors"):
 
 
 @pytest.mark.parametrize("method", SHORT)
-@pytest.mark.parametrize("model", ["m-cifarnet", "resnet-20", "resnet-20-a"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "m-cifarnet",
+        pytest.param("resnet-20", marks=pytest.mark.slow),
+        pytest.param("resnet-20-a", marks=pytest.mark.slow),
+    ],
+)
 def test_the_budget_is_met_within_a_point_and_the_network_is_an_ordinary_one(method, model, tmp_path):
     budget = 0.35 if model == "m-cifarnet" else 0.5
     result = run(tmp_path, method, model=model, width=0.25 if model == "m-cifarnet" else 0.5, budget=budget)
@@ -55,6 +62,7 @@ def test_the_budget_is_met_within_a_point_and_the_network_is_an_ordinary_one(met
     assert loaded.metadata["dense_cost"] == {"MACs": trackers[1].dense}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "step"),
     [("l1", 2), ("l1", 7), ("slimming", 5), ("slimming", 9), ("slimming", 11), ("fcp", 5), ("fcp", 9), ("fcp", 11)],
