@@ -12,6 +12,7 @@ from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
 from sanp_runtime.engines.tensorrt.versions import check_same
+from sanp_targets.sensors import Reading, read_sensors
 
 
 class TensorrtBase(Engine):
@@ -30,6 +31,11 @@ class TensorrtBase(Engine):
         widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._masks = {mask_input(name): width for name, width in widths.items()}
         self._widths = {LOGITS: self.manifest.classes, **{gate_output(name): width for name, width in widths.items()}}
+
+    @classmethod
+    def read_sensors(cls) -> Reading:
+        """Clock and throttle reasons of the GPU too."""
+        return read_sensors(gpu=True)
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""

@@ -24,7 +24,6 @@ from sanp_runtime.engines.tensorrt.versions import gpu, trtexec_version
 from sanp_runtime.measure.node_times import NodeTime, aggregate_rows
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_targets.errors import ConfigError, InputError
-from sanp_targets.sensors import read_sensors
 
 _MIN_CALLS = 20
 
@@ -68,14 +67,14 @@ class TrtexecEngine(TensorrtBase):
         cls, engines: Mapping[str, Engine], batches: Sequence[np.ndarray], duration_s: float
     ) -> Measurement:
         """Time every batch in every engine in turn, the engines side by side; equal numbers of calls for all."""
-        start, readings = time.perf_counter(), [read_sensors()]
+        start, readings = time.perf_counter(), [cls.read_sensors()]
         share = duration_s / (len(engines) * len(batches))
         columns: Dict[str, List[np.ndarray]] = {name: [] for name in engines}
         for batch in batches:
             for name, engine in engines.items():
                 assert isinstance(engine, cls)
                 columns[name].append(engine.gpu_times(batch, share))
-            readings.append(read_sensors())
+            readings.append(cls.read_sensors())
         count = min(len(column) for rows in columns.values() for column in rows)
         return Measurement(
             latency_ms={name: np.stack([row[:count] for row in rows], axis=1) for name, rows in columns.items()},
