@@ -89,7 +89,7 @@ def _check_engines(manifest: Manifest) -> None:
     if any(type(size) is not int for size in sizes) or sorted([1, *sizes]) != [1, *sizes]:
         fail("build.batch", batch, "integers 1 <= min <= opt <= max")
     single = manifest.build.get("single_nodes", {})
-    rows = [single.get(variant, {}) for variant in VARIANTS] if isinstance(single, dict) else [None]
+    rows = [single.get(variant, {}) for variant in manifest.variants] if isinstance(single, dict) else [None]
     words = [word for row in rows if isinstance(row, dict) for word in row.values()]
     if not all(isinstance(row, dict) for row in rows) or not all(_OUTPUT_TYPES.fullmatch(str(word)) for word in words):
         fail("build.single_nodes", single, "the types of the outputs of every node that computes in float32")

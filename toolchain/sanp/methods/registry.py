@@ -21,6 +21,8 @@ METHODS = {
     "random": "sanp.methods.random:Random",
     "oracle": "sanp.methods.oracle:Oracle",
     "laasp": "sanp.methods.laasp:Laasp",
+    "dense": "sanp.methods.dense:Dense",
+    "narrow": "sanp.methods.narrow:Narrow",
 }
 
 
