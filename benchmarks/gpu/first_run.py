@@ -3,6 +3,7 @@
     python -m benchmarks.gpu.first_run --output build/gpu-first-run             # on a machine with a GPU and nvcc
     python -m benchmarks.gpu.first_run --rehearse                               # all of it on a CPU, tiny and emulated
     python -m benchmarks.gpu.first_run --stages training,profiles --budget 200  # some stages
+    python -m benchmarks.gpu.first_run --stages second --budget 200             # confirm what was changed
 
 Each stage runs in its own process under a time limit and writes <output>/<stage>.json as it goes; summary.json and
 summary.txt follow every stage. A second command with the same output goes on with the stages that did not end well.
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import parser, write_json
-from benchmarks.gpu.stages import STAGES
+from benchmarks.gpu.stages import SECOND, STAGES
 from benchmarks.gpu.visit import summary, wheels
 from benchmarks.gpu.visit.entry import Entry
 from benchmarks.gpu.visit.record import read
@@ -35,7 +36,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     made = parser(__doc__)
     made.add_argument("--rehearse", action="store_true", help="run everything on a CPU with emulated kernels")
     made.add_argument("--output", type=Path, default=Path("build/gpu-first-run"), help="folder of the results")
-    made.add_argument("--stages", type=chosen, default=STAGES, help="comma-separated; default: all, in their order")
+    made.add_argument(
+        "--stages", type=chosen, default=STAGES, help="comma-separated, or second; default: those of a first visit"
+    )
     made.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds for all stages together")
     made.add_argument("--wheels", type=Path, default=ROOT / "build/gpu-wheels", help="packages this machine lacks")
     made.add_argument("--archive", type=Path, help="keep all texts of the output packed in this .tar.gz as well")
@@ -44,14 +47,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def chosen(text: str) -> tuple[Entry, ...]:
-    """The stages of a list of names, in their usual order."""
-    names = text.split(",")
-    unknown = sorted(set(names) - {entry.name for entry in STAGES})
+    """The stages of a list of names, in their usual order; "second" stands for those of a second visit."""
+    if text == "second":
+        return SECOND
+    names, known = text.split(","), {entry.name: entry for entry in (*SECOND, *STAGES)}
+    unknown = sorted(set(names) - known.keys())
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"there is no stage {unknown[0]!r}, expected some of {', '.join(entry.name for entry in STAGES)}"
+            f"there is no stage {unknown[0]!r}, expected second or some of {', '.join(known)}"
         )
-    return tuple(entry for entry in STAGES if entry.name in names)
+    return tuple(entry for name, entry in known.items() if name in names)
 
 
 def install_missing(folder: Path) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
 def results(folder: Path, facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The stages' files of a folder, without those of a rehearsal if this is none; older sources are pointed out."""
     contents = {}
-    for entry in STAGES:
+    for entry in {entry.name: entry for entry in (*STAGES, *SECOND)}.values():
         found = read(folder / f"{entry.name}.json")
         if found is not None and found["facts"].get("rehearsal") == facts["rehearsal"]:
             if found["facts"].get("sources") != facts["sources"]:

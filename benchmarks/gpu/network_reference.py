@@ -73,7 +73,9 @@ def _random_layer(node: Conv, keep: float, x: Tensor) -> LayerParameters:
     w1 = torch.randn(hidden, layer.c_in, device=device) / z.std(0).mean().clamp(min=1e-3) / layer.c_in**0.5
     b1 = 1.0 - w1 @ z.mean(0)
     h = F.relu(F.linear(z, w1, b1))
-    w2 = torch.randn(layer.c_out, hidden, device=device)
+    # Hidden units only close channels, so that b2 bounds every scale. With both signs one image of 32 whose maps are a
+    # little larger was scaled up in every layer, to logits of 1e24.
+    w2 = -torch.randn(layer.c_out, hidden, device=device).abs()
     u = F.linear(h, w2)
     w2 = w2 / u.std(0).clamp(min=1e-3)[:, None]
     u = F.linear(h, w2)

@@ -7,7 +7,8 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from benchmarks.gpu.cuda_library import CudaLibrary, Device
 from benchmarks.gpu.timing import race
+from benchmarks.gpu.visit.green_context import limited_stream
 from benchmarks.gpu.visit.kernel_build import build_emulated, build_for_gpu
 from benchmarks.gpu.visit.tests_run import Selection
 from benchmarks.gpu.visit.tools import ToolText, query_gpu, run_tool, sample_of
@@ -56,6 +58,10 @@ class Place(ABC):
         """Median microseconds per launch of each, measured in turn."""
 
     @abstractmethod
+    def few_multiprocessors(self, count: int) -> AbstractContextManager[int]:
+        """Inside, everything runs on about so many multiprocessors of the GPU, without graphs; how many they are."""
+
+    @abstractmethod
     def stream(self) -> ctypes.c_void_p | None:
         """The stream that PyTorch uses now."""
 
@@ -88,6 +94,7 @@ class Gpu(Place):
     """The CUDA device of this machine, in PyTorch's current stream."""
 
     device, memory, rehearsal = "cuda", "driver", False
+    _limited: torch.cuda.Stream | None = None  # what runs on few multiprocessors
     selections = (
         Selection("gates and random shapes", 60, (f"{GPU_TESTS}_gate.py", f"{GPU_TESTS}_convolution.py"), "random", 8),
         Selection("graphs and streams", 40, (f"{GPU_TESTS}_streams.py",)),
@@ -117,8 +124,23 @@ class Gpu(Place):
         }  # fmt: skip
 
     def race(self, runs: dict[str, Run], rounds: int, launches: int) -> dict[str, float]:
-        """As the base says; every turn is one CUDA graph."""
-        return race(runs, rounds, launches, True)
+        """As the base says; every turn is one CUDA graph, but not on few multiprocessors."""
+        return race(runs, rounds, launches, self._limited is None, self._limited)
+
+    @contextmanager
+    def few_multiprocessors(self, count: int) -> Iterator[int]:
+        """As the base says; our plans are made for that many."""
+        stream, found = limited_stream(count)
+        stream.wait_stream(torch.cuda.current_stream())
+        whole = self.kernel_device
+        self.kernel_device = type(whole).from_buffer_copy(whole)
+        self.kernel_device.sm_count = found
+        self._limited = stream
+        try:
+            with torch.cuda.stream(stream):
+                yield found
+        finally:
+            self._limited, self.kernel_device = None, whole
 
     def stream(self) -> ctypes.c_void_p:
         """During a capture it is another one."""
@@ -171,6 +193,11 @@ class Rehearsal(Place):
             run()
             times[name] = (time.perf_counter() - begin) * 1e6
         return times
+
+    @contextmanager
+    def few_multiprocessors(self, count: int) -> Iterator[int]:
+        """Nothing changes."""
+        yield count
 
     def stream(self) -> None:
         """There is none."""

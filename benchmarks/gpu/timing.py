@@ -36,9 +36,18 @@ class Contestant:
         self.times_us.append(begin.elapsed_time(end) * 1e3 / self._launches)
 
 
-def race(runs: dict[str, Callable[[], object]], rounds: int, launches: int, use_graph: bool) -> dict[str, float]:
-    """Median microseconds per launch. Everybody runs once in every round, so that clocks and load are shared."""
-    side = torch.cuda.Stream()
+def race(
+    runs: dict[str, Callable[[], object]],
+    rounds: int,
+    launches: int,
+    use_graph: bool,
+    stream: torch.cuda.Stream | None = None,
+) -> dict[str, float]:
+    """Median microseconds per launch. Everybody runs once in every round, so that clocks and load are shared.
+
+    stream: where they run; one of its own otherwise.
+    """
+    side = stream or torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for run in runs.values():  # libraries choose their algorithms here, before anything is captured

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,19 +30,21 @@ DENSE, JOINT = "pretrain", "joint"
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Seconds of a step, medians over epochs, and images per second that follow."""
+    """Seconds of a step, medians over epochs, and images per second that follow. losses: mean of each joint epoch."""
 
     precision: str
     batch: int
     dense_s: float
     joint_s: float
+    losses: tuple[float, ...] = ()
 
-    def as_json(self) -> dict[str, float | str]:
+    def as_json(self) -> dict[str, Any]:
         """Plain data with the derived numbers."""
         return {
             "precision": self.precision, "batch": self.batch, "dense_ms": 1e3 * self.dense_s,
             "joint_ms": 1e3 * self.joint_s, "ratio": self.joint_s / self.dense_s,
             "dense_images_per_s": self.batch / self.dense_s, "joint_images_per_s": self.batch / self.joint_s,
+            "losses": list(self.losses),
         }  # fmt: skip
 
 
@@ -62,17 +65,20 @@ def measure(settings: TrainSettings, steps: int, epochs: int) -> StepTimes:
         loop = Loop(settings, dataset, batches, together, StopRequest())
         runs = {name: _epochs(name, settings, loop, batches, together, epochs + 1) for name in (DENSE, JOINT)}
         seconds: dict[str, list[float]] = {name: [] for name in runs}
+        losses: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(epochs + 1):
             for name, run in runs.items():
-                seconds[name].append(run() / batches.steps)
+                row = run()
+                seconds[name].append(row["seconds"] / batches.steps)
+                losses[name].append(row["loss"])
     dense, joint = (statistics.median(seconds[name][1:]) for name in (DENSE, JOINT))
-    return StepTimes(settings.precision, settings.batch_size, dense, joint)
+    return StepTimes(settings.precision, settings.batch_size, dense, joint, tuple(losses[JOINT]))
 
 
 def _epochs(
     name: str, settings: TrainSettings, loop: Loop, batches: Batches, together: Processes, epochs: int
-) -> Callable[[], float]:
-    """A function that trains one epoch of a stage and returns its seconds."""
+) -> Callable[[], dict[str, Any]]:
+    """A function that trains one epoch of a stage and returns its metrics, seconds among them."""
     method = create(settings.method, settings.options)
     stages = {stage.name: stage for stage in method.stages(settings)}
     size, device = settings.image_size, together.device
@@ -93,9 +99,9 @@ def _epochs(
     active = ActiveStage(stages[name], context, Length(epochs, batches.steps), together)
     position = Position(name)
 
-    def run() -> float:
+    def run() -> dict[str, Any]:
         row = loop.epoch(active, position, lambda stopped: None)
         position.end_epoch(row)
-        return float(row["seconds"])
+        return row
 
     return run

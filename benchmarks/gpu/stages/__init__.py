@@ -1,4 +1,4 @@
-"""The stages of a first visit, most valuable first: a stage is a module with `run(place, record)` and a line here."""
+"""The stages of visits, most valuable first: a stage is a module with `run(place, record)` and a line here."""
 
 from __future__ import annotations
 
@@ -11,4 +11,12 @@ STAGES = (
     Entry("training", "benchmarks.gpu.stages.training", 170, 80),
     Entry("onnxruntime", "benchmarks.gpu.stages.onnxruntime_cuda", 90, 30),
     Entry("profiles", "benchmarks.gpu.stages.profiles", 50, 20),
+)
+# A second visit confirms what was changed: --stages second. Three minutes in all.
+SECOND = (
+    Entry("check", "benchmarks.gpu.stages.check", 60),
+    Entry("short_layers", "benchmarks.gpu.stages.short_layers", 36, 20),
+    Entry("steps", "benchmarks.gpu.stages.steps", 45, 20),
+    Entry("few_multiprocessors", "benchmarks.gpu.stages.few_multiprocessors", 36, 20),
+    Entry("networks", "benchmarks.gpu.stages.networks", 36, 20),
 )

@@ -47,12 +47,18 @@ SMALL = Sizes(
 
 
 def run(place: Place, record: Record) -> None:
+    """All layers."""
+    measure_all(place, record, place.pick(FULL, SMALL))
+
+
+def measure_all(place: Place, record: Record, sizes: Sizes) -> None:
     """Rows are written one by one; near the end of its time the stage stops measuring and fits what it has.
 
     A layer that fails is written down and left out; RuntimeError at the end if there was one.
     """
     torch.manual_seed(0)
-    sizes, measured, failed = place.pick(FULL, SMALL), [], []
+    measured: list[Measured] = []
+    failed: list[str] = []
     tasks = tasks_of(sizes)
     for element, batch, layer, networks in tasks:
         if record.seconds_left() < RESERVE_SECONDS or len(failed) == MOST_FAILURES:

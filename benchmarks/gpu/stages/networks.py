@@ -64,7 +64,7 @@ def run(place: Place, record: Record) -> None:
             record.note(left_out=f"batch {batch} and what follows it: no time")
             break
         try:
-            row = _batch(place, sizes, network, narrow, (gated, opened), images[:batch], keep)
+            row = one_batch(place, sizes, network, narrow, (gated, opened), images[:batch], keep)
         except RuntimeError as error:
             record.append("failed", {"batch": batch, "said": str(error)[:1000]})
             continue
@@ -75,11 +75,11 @@ def run(place: Place, record: Record) -> None:
         raise RuntimeError(f"batch {failed[0]['batch']} failed: {failed[0]['said']}")
 
 
-def _batch(
+def one_batch(
     place: Place, sizes: Sizes, network: Network, narrow: Network, both: tuple[NetworkParameters, NetworkParameters],
     images: Tensor, keep: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Everything at one batch size."""
+    """Everything at one batch size, the number of `images`: checked, timed, compared."""
     gated, opened = both
     timed = _timed_plans(place, sizes, network, len(images), keep)
     row: dict[str, Any] = {"batch": len(images), "plans": {layer.name: index for layer, index in timed.items()}}

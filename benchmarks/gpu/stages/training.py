@@ -46,11 +46,7 @@ SMALL = Sizes("m-cifarnet", 0.0625, 16, 16, 2, 1, {"train_size": 64, "val_size":
 def run(place: Place, record: Record) -> None:
     """Step times of each precision are written as they come; the schedule is what fits into the rest of the time."""
     sizes = place.pick(FULL, SMALL)
-    common: dict[str, Any] = {
-        "model": sizes.model, "width": sizes.width, "image_size": sizes.image_size, "dataset": "mixcues",
-        "batch_size": sizes.batch, "device": place.device, "budget": BUDGET, "augment": False, "lr": 0.1,
-        "joint_lr": 0.1, "log_every": sizes.steps,
-    }  # fmt: skip
+    common = common_settings(place, sizes)
     record.note(float32="with TF32 in cuDNN, as PyTorch has it by default")
     times: dict[str, StepTimes] = {}
     for precision in PRECISIONS:
@@ -74,6 +70,15 @@ def run(place: Place, record: Record) -> None:
     except ValidationError as error:  # the network is there, and costs too much: an answer, and no failure of the stage
         result = {"problem": str(error), "budget": BUDGET, "budget_met": False}
     record.note(result=result, seconds=round(time.perf_counter() - begin, 1))
+
+
+def common_settings(place: Place, sizes: Sizes) -> dict[str, Any]:
+    """The settings that all runs on this device share."""
+    return {
+        "model": sizes.model, "width": sizes.width, "image_size": sizes.image_size, "dataset": "mixcues",
+        "batch_size": sizes.batch, "device": place.device, "budget": BUDGET, "augment": False, "lr": 0.1,
+        "joint_lr": 0.1, "log_every": sizes.steps,
+    }  # fmt: skip
 
 
 def schedule(times: StepTimes, images: int, seconds: float, most: int) -> dict[str, int]:

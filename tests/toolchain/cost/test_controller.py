@@ -18,3 +18,12 @@ def test_controller_sign_bounds_and_ramp():
     again = BudgetController(control, torch.device("cpu"))
     again.restore(controller.state())
     assert torch.equal(again.weight, controller.weight) and torch.equal(again.cost, controller.cost)
+
+
+def test_lambda_changes_in_place():
+    """A training step that was recorded as a CUDA graph reads it from where it was."""
+    controller = BudgetController(Control(0.3), torch.device("cpu"))
+    places = controller.cost.data_ptr(), controller.weight.data_ptr()
+    controller.observe(torch.tensor(0.9), 0.5)
+    assert controller.weight > 0
+    assert places == (controller.cost.data_ptr(), controller.weight.data_ptr())

@@ -159,3 +159,21 @@ def test_depthwise_pairs_are_counted_per_group(force_masks):
     both = (masks["features.1.conv.0"] * masks["features.1.conv.3"]).sum().item()
     only = cost.sample_macs([row], {k: v.numpy() for k, v in masks.items()}, cost.Convention(spm="none"))
     assert only[0] == 16 * 16 * 9 * both
+
+
+@pytest.mark.parametrize("name", ["m-cifarnet", "resnet-18"])
+def test_counting_together_gives_the_same_bits(name):
+    """The product over all layers against the sum layer by layer; also for masks that close a layer."""
+    network = gate(models.build(name, width=0.1), torch.zeros(1, 3, 32, 32))
+    tracker = CostTracker(network, torch.zeros(1, 3, 32, 32))
+    counter = tracker.counter
+    generator = torch.Generator().manual_seed(3)
+    masks = {
+        row.name: (torch.rand(5, row.c_out, generator=generator) < torch.rand((), generator=generator)).float()
+        for row in tracker.layers
+        if row.gated
+    }
+    next(iter(masks.values())).zero_()
+    assert counter._together is not None
+    layer_by_layer = {key: mask.double() for key, mask in masks.items()}
+    assert torch.equal(counter.sample_cost(masks), counter.sample_cost(layer_by_layer))

@@ -131,7 +131,9 @@ def test_published_costs(density, million):
 def test_schedule(options, densities):
     method = create("fbs", options)
     model = gate(models.build("m-cifarnet", width=0.2), torch.zeros(1, 3, 16, 16), "fbs")
-    context = Context(TrainSettings(budget=0.3), model, torch.zeros(1, 3, 16, 16), MacCounter, 1.0, iter, lambda x: x)
+    context = Context(
+        TrainSettings(budget=0.3), model, torch.zeros(1, 3, 16, 16), MacCounter, 1.0, iter, iter, lambda x: x
+    )
     task = method.task(context, Length(8, 10))
     task.last = 0.5
     found = []

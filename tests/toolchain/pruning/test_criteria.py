@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from sanp.pruning.criteria import CRITERIA, batch_norm_scale, cluster_survivor, criteria
+from sanp import models
+from sanp.pruning.check import channel_groups
+from sanp.pruning.criteria import CRITERIA, batch_norm_scales, cluster_survivors, criteria, group_scores
 from sanp_targets.errors import ConfigError
 
 
@@ -49,12 +51,36 @@ def test_random_follows_the_seed():
     assert torch.equal(first, score("RANDOM", [[1.0, 0.0]] * 5)) and len(first.unique()) == 5
 
 
-def test_scale_of_the_batch_norm_and_survivors_of_clusters():
-    net = network([[1.0, 0.0]] * 5)
-    net[1].weight.data = torch.tensor([0.1, -3.0, 0.0, 2.0, -0.2])
-    assert batch_norm_scale({"0": "1"})(net, "0").tolist() == pytest.approx([0.1, 3, 0, 2, 0.2])
-    clusters = torch.tensor([1, 0, 1, 2, 0])
-    assert cluster_survivor(lambda layer: clusters)(net, "0").tolist() == [1, 1, 0, 1, 0]
+def test_survivors_are_the_first_of_their_clusters():
+    assert cluster_survivors(torch.tensor([1, 0, 1, 2, 0])).tolist() == [1, 1, 0, 1, 0]
+
+
+def test_scores_of_groups():
+    """One layer: its own scores. Several: each layer's scores relative to their mean, so that none drowns another."""
+    torch.manual_seed(0)
+    network, image = models.build("resnet-20", width=0.5), torch.zeros(1, 3, 32, 32)
+    with torch.no_grad():
+        network.layer1[1].conv2.weight *= 100
+    groups, by_l1 = channel_groups(network, image), CRITERIA["L1"]
+    scores = group_scores(network, groups, by_l1)
+    assert scores["layer1.0.conv1"].tolist() == pytest.approx(by_l1(network, "layer1.0.conv1").tolist())
+    layers = [by_l1(network, layer).double() for layer in groups.rows["conv1"].layers]
+    expected = torch.stack([row / row.mean() for row in layers]).mean(0)
+    torch.testing.assert_close(scores["conv1"], expected)
+
+
+def test_scales_of_the_batch_norms_of_a_group():
+    torch.manual_seed(0)
+    network, image = models.build("imagenet-mobilenet-v2", width=0.25), torch.zeros(1, 3, 32, 32)
+    block = network.features[4].conv  # 1x1, norm, ReLU6, depthwise, norm, ReLU6, 1x1, norm
+    for index in (1, 4):
+        torch.nn.init.uniform_(block[index].weight, -1, 1)
+    groups = channel_groups(network, image)
+    scales = batch_norm_scales(network, groups)["features.4.conv.0"]
+    expected = (block[1].weight.detach().abs() + block[4].weight.detach().abs()).double() / 2
+    torch.testing.assert_close(scales, expected)
+    plain = nn.Sequential(nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.Flatten())
+    assert batch_norm_scales(plain, channel_groups(plain, torch.zeros(1, 3, 2, 2))) == {}
 
 
 def test_scores_carry_no_gradient_and_names_are_checked():

@@ -8,7 +8,7 @@ import torch
 from sanp import models
 from sanp.cost.macs import MacCounter
 from sanp.pruning.check import channel_groups
-from sanp.pruning.selection import Limits, below, by_threshold, floor, lowest, threshold_of, uniform
+from sanp.pruning.selection import Limits, below, by_threshold, floor, lowest, uniform
 from sanp.pruning.width_cost import WidthCost
 from sanp_targets.errors import ConfigError
 
@@ -47,15 +47,17 @@ def test_a_threshold_meets_the_budget_and_is_strict(case, budget):
         assert stays.any() and (name in guarded or bool((scores[name][stays] > highest).all()))
 
 
-def test_threshold_index_and_strictness():
-    """100 values: 70 percent is the value at index 70, and what equals it goes as well."""
-    values = torch.arange(100.0).flip(0)
-    assert threshold_of([values[:30], values[30:]], 0.7) == 70
-    assert threshold_of([values], 0.0) == 0 and threshold_of([values], 1.0) == 99
-    groups = channel_groups(models.build("m-cifarnet", width=0.1), IMAGE)
+def test_the_threshold_is_one_of_the_values_and_strict():
+    """All layers have the scores 0, 1, 2 ...: what equals the threshold leaves as well."""
+    network = models.build("m-cifarnet", width=0.1)
+    groups = channel_groups(network, IMAGE)
     scores = {name: torch.arange(float(row.width)) for name, row in groups.rows.items()}
     removed = below(scores, 3.0, groups, Limits())
     assert all(units.tolist() == [0, 1, 2, 3] for units in removed.values()) and len(removed) == 8
+    cost = WidthCost(network, IMAGE, groups, MacCounter)
+    budget = cost.share(dict.fromkeys(groups.rows, 3)) + 1e-9
+    assert all(units.tolist() == [0, 1, 2] for units in by_threshold(scores, groups, cost, Limits(), budget).values())
+    assert not by_threshold(scores, groups, cost, Limits(), 1.0)
 
 
 def test_a_layer_below_the_threshold_keeps_its_best_channel():

@@ -48,7 +48,7 @@ class BudgetController:
         control = self.control
         self.cost += (cost.detach().float() - self.cost) / control.window
         wanted = control.gain * (self.cost - self.target(progress))
-        self.weight = wanted.clamp(control.least, control.most)
+        torch.clamp(wanted, control.least, control.most, out=self.weight)  # in place: a recorded step reads it
 
     def state(self) -> dict[str, float]:
         """Plain numbers for the resume state; float32 values survive JSON exactly."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from sanp.cost.together import counted_together
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import Convention, OpenChannels, count_macs, dense_macs
 
@@ -19,9 +20,12 @@ class MacCounter:
     def __init__(self, layers: Sequence[Layer], convention: Convention | None = None) -> None:
         self.layers, self.convention = tuple(layers), convention or Convention()
         self.dense: int = dense_macs(self.layers, convention)
+        self._together = counted_together(self.layers, self.convention)
 
     def sample_cost(self, masks: Mapping[str, Tensor]) -> Tensor:
         """MACs of each sample, float64 [N]; differentiable, also for masks between 0 and 1 (then pass float64)."""
+        if self._together is not None and masks and next(iter(masks.values())).dtype == torch.float32:
+            return self._together.sample_cost(masks)
         total: Tensor = count_macs(self.layers, _OpenChannels(masks or {"": torch.ones(1, 1)}), self.convention)
         return total
 

@@ -103,9 +103,21 @@ def hashed_scale(u: Tensor, noise: float, soft_share: float = 0.5) -> Tensor:
     return _HashedScale.apply(u, drawn, torch.rand_like(u) < soft_share)
 
 
-def pooled(x: Tensor) -> Tensor:
-    """Global average pool of [N, C, H, W] in float32, also under autocast: gates are compared across machines.
+class _Pool(torch.autograd.Function):
+    """The mean over pixels in float32 of a map in any type. Neither the map nor its gradient is copied in float32."""
 
-    Sum and quotient instead of mean: its gradient is a view, that of mean a full-size tensor.
-    """
-    return x.float().sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape, ctx.dtype = x.shape, x.dtype
+        return x.sum(dim=(2, 3), dtype=torch.float32) / (x.shape[2] * x.shape[3])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        each = grad / (ctx.shape[2] * ctx.shape[3])
+        return each.to(ctx.dtype)[:, :, None, None].expand(ctx.shape)  # a view
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Global average pool of [N, C, H, W] in float32, also under autocast: gates are compared across machines."""
+    pool: Tensor = _Pool.apply(x)
+    return pool

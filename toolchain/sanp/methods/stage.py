@@ -82,6 +82,18 @@ class Task:
     def __init__(self, context: Context, length: Length) -> None:
         self.context, self.length = context, length
 
+    def recordable(self) -> bool:
+        """Whether a step does the same operations all through an epoch, with no number that Python changes.
+
+        Then it may be replayed as a CUDA graph (`TrainSettings.cuda_graph`). False as soon as a subclass has hooks of
+        its own: it says so itself, if its `loss` copies no value to the host and its hooks change tensors in place.
+        """
+        return self.hooks_of(Task)
+
+    def hooks_of(self, known: type[Task]) -> bool:
+        """Whether what this task does in a step is all written in `known`."""
+        return all(getattr(type(self), name) is getattr(known, name) for name in ("before_step", "loss", "after_step"))
+
     def before_epoch(self, epoch: int) -> None:
         """Called before each epoch, and again when a run resumes inside one or the architecture changes."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from sanp.pruning.groups import Groups
 from sanp.pruning.interfaces import Importance
 from sanp_targets.errors import ConfigError
 
@@ -69,24 +71,46 @@ def criteria(names: Sequence[str], cos_legacy: bool = False) -> dict[str, Import
     return {name: known[name] for name in chosen}
 
 
-def batch_norm_scale(norms: dict[str, str]) -> Importance:
-    """The absolute scale of the batch norm behind a layer (Network Slimming); norms: layer -> its batch norm."""
+def group_scores(network: nn.Module, groups: Groups, score: Importance) -> dict[str, Tensor]:
+    """Scores of the units of each group, float64 [width] on the CPU.
 
-    def score(network: nn.Module, layer: str) -> Tensor:
-        return _weight(network, norms[layer]).abs()
+    Where several convolutions write a unit, each layer's scores are divided by their mean, and then averaged.
+    """
+    found = {}
+    for name, group in groups.rows.items():
+        parts = []
+        for layer in group.layers:
+            written = group.writes(layer)
+            values = torch.empty(group.width, dtype=torch.float64)
+            values[written.units] = score(network, layer).cpu().double()[written.channels]
+            parts.append(values / values.abs().mean().clamp_min(1e-30) if group.coupled else values)
+        found[name] = torch.stack(parts).mean(0)
+    return found
 
-    return score
+
+def batch_norm_scales(network: nn.Module, groups: Groups) -> dict[str, Tensor]:
+    """Absolute scale of the batch norms of each unit (Network Slimming), float64 [width] on the CPU.
+
+    The mean where several belong to it, as behind a depthwise convolution. Groups without one are left out.
+    """
+    found = {}
+    for name, group in groups.rows.items():
+        parts = []
+        for member in group.members:
+            module = network.get_submodule(member.layer)
+            if isinstance(module, _BatchNorm) and module.affine:
+                values = torch.empty(group.width, dtype=torch.float64)
+                values[member.units] = _weight(network, member.layer).abs().cpu().double()[member.channels]
+                parts.append(values)
+        if parts:
+            found[name] = torch.stack(parts).mean(0)
+    return found
 
 
-def cluster_survivor(clusters: Callable[[str], Tensor]) -> Importance:
-    """1 for the first filter of each cluster, 0 for the others; clusters(layer): cluster of each filter, int64."""
-
-    def score(network: nn.Module, layer: str) -> Tensor:
-        numbers = clusters(layer)
-        earlier = (numbers[None, :] == numbers[:, None]).tril(-1).any(1)
-        return (~earlier).float()
-
-    return score
+def cluster_survivors(clusters: Tensor) -> Tensor:
+    """1 for the first unit of each cluster, 0 for the others, float64; clusters: cluster of each unit, int64."""
+    earlier = (clusters[None, :] == clusters[:, None]).tril(-1).any(1)
+    return (~earlier).double()
 
 
 def filters(network: nn.Module, layer: str) -> Tensor:

@@ -70,19 +70,17 @@ def by_threshold(
     """
     check_floor(groups, cost, limits, budget)
     values = torch.cat([scores[name].flatten().cpu().double() for name in groups.rows]).sort().values
-    low, high = -1, len(values) - 1  # index of the threshold; -1 = below all
+    thresholds = [-torch.inf, *values.tolist()]  # published: the value at index floor(percent of all channels)
+
+    def removed(index: int) -> dict[str, Tensor]:
+        return below(scores, thresholds[index], groups, limits)
+
+    low, high = 0, len(thresholds) - 1
     while low < high:
         middle = (low + high) // 2
-        removed = below(scores, float(values[middle]) if middle >= 0 else -torch.inf, groups, limits)
-        met = cost.share({name: len(units) for name, units in removed.items()}) <= budget
+        met = cost.share({name: len(units) for name, units in removed(middle).items()}) <= budget
         low, high = (low, middle) if met else (middle + 1, high)
-    return below(scores, float(values[high]) if high >= 0 else -torch.inf, groups, limits)
-
-
-def threshold_of(scores: Sequence[Tensor], percent: float) -> float:
-    """The published threshold: the value at index floor(total * percent) of all scores in ascending order."""
-    values = torch.cat([row.flatten().double() for row in scores]).sort().values
-    return float(values[min(len(values) - 1, int(len(values) * percent))])
+    return removed(high)
 
 
 def below(scores: Mapping[str, Tensor], threshold: float, groups: Groups, limits: Limits) -> dict[str, Tensor]:

@@ -54,6 +54,9 @@ class TrainSettings(Settings):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
+    cuda_graph: bool = Field(
+        False, description="replay training steps as CUDA graphs where the method allows it; one process on a GPU"
+    )
     log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
 

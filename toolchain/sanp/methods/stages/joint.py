@@ -41,11 +41,22 @@ class Observed(Task):
         super().__init__(context, length)
         self.tracker = context.tracker()
         self.controller = BudgetController(control, context.example.device)
+        self.cost: Tensor | None = None  # of the last batch
+
+    def recordable(self) -> bool:
+        """Lambda and the cost are tensors that change in place."""
+        return self.hooks_of(Observed)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy. The cost is measured here, where a replayed step measures it too."""
+        with torch.no_grad():
+            self.cost = self.tracker.shares().mean()
+        return super().loss(logits, batch)
 
     def after_step(self, step: int) -> None:
-        """Observe the cost and set lambda."""
-        cost = self.context.mean(self.tracker.shares().mean())
-        self.controller.observe(cost, (step + 1) / self.length.total)
+        """Set lambda."""
+        cost = self.tracker.shares().mean() if self.cost is None else self.cost
+        self.controller.observe(self.context.mean(cost), (step + 1) / self.length.total)
 
     def metrics(self) -> dict[str, float]:
         """The smoothed cost."""
@@ -81,6 +92,10 @@ class Penalised(Observed):
         self.weight = (torch.cat(shares) / torch.cat(shares).mean()).to(device)
         members = membership([len(share) for share in shares]).to(device)
         self.members, self.layer_weight = members, self.weight @ members / members.sum(0)
+
+    def recordable(self) -> bool:
+        """The noise fades between epochs only."""
+        return self.hooks_of(Penalised)
 
     def before_epoch(self, epoch: int) -> None:
         """Fade the noise."""
