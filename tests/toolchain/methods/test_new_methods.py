@@ -147,6 +147,7 @@ def sources():
 
 # "sanp" is also the package, "dense" a variant of a bundle, "narrow" an operation of PyTorch.
 WORDS = ("sanp", "dense", "narrow")
+NAMES = set(METHODS) - {"dense"}  # also a kind of support, which is compared with
 
 
 def test_no_other_file_knows_the_name_of_a_method():
@@ -159,5 +160,5 @@ def test_no_other_file_knows_the_name_of_a_method():
             literals = [row.value for row in compared if isinstance(row, ast.Constant)]
             if isinstance(node, ast.Constant) and node.value not in WORDS:
                 literals.append(node.value)
-            found += [f"{path.name}:{node.lineno} {value}" for value in literals if value in METHODS]
+            found += [f"{path.name}:{node.lineno} {value}" for value in literals if value in NAMES]
     assert not found
