@@ -90,7 +90,7 @@ def _epochs(
     def samples(most: int) -> Iterator[Batch]:
         return batches.sequential(settings.batch_size, most)
 
-    context = Context(settings, network, example, MacCounter, full, samples, together.mean)
+    context = Context(settings, network, example, MacCounter, full, samples, samples, together.mean)
     for stage in stages.values():  # what is prepared for this stage and those before it
         if stage.prepare is not None:
             context = replace(context, network=stage.prepare(context))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -48,7 +49,11 @@ def active(stage: Stage, network: nn.Module, settings: TrainSettings, batch: Bat
     """A stage at work on a network, on one CPU."""
     example, alone = batch.images[:1], Processes(0, 1, torch.device("cpu"))
     full = CostTracker(network, example).dense
-    context = Context(settings, network, example, MacCounter, full, lambda most: iter([batch]), alone.mean)
+
+    def one(most: int) -> Iterator[Batch]:
+        return iter([batch])
+
+    context = Context(settings, network, example, MacCounter, full, one, one, alone.mean)
     return ActiveStage(stage, context, Length(1, steps), alone)
 
 

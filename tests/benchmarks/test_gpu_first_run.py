@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import first_run
-from benchmarks.gpu.stages import STAGES
+from benchmarks.gpu.stages import SECOND, STAGES
 from benchmarks.gpu.visit.entry import Entry
 from benchmarks.gpu.visit.record import read
 from benchmarks.gpu.visit.runner import Runner
@@ -80,6 +80,23 @@ def test_what_a_rehearsal_measures(visit):
     result = training["result"]
     assert result["cost"] <= 0.38 if result["budget_met"] else "costs" in result["problem"]
     assert len(numbers(visit, "profiles")["profiles"]) == 2
+
+
+def test_the_stages_of_a_second_visit(tmp_path):
+    """All of them run; the summary shows what they measured and judges none of it."""
+    done, _ = rehearse(tmp_path, "--stages", "second")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {entry.name: read(tmp_path / f"{entry.name}.json") for entry in SECOND}
+    assert {content["status"] for content in found.values()} == {"ok"}
+    assert [row["cuda_graph"] for row in found["steps"]["numbers"]["steps"]] == [False] * 3
+    few = found["few_multiprocessors"]["numbers"]
+    assert few["multiprocessors"] == 16
+    assert few["layers"][0]["gated_us"].keys() == {"0.5", "1.0"}
+    assert few["network"]["us"].keys() == found["networks"]["numbers"]["batches"][0]["us"].keys()
+    text = (tmp_path / "summary.txt").read_text()
+    assert "16 multiprocessors: a large product takes" in text
+    assert "steps, bfloat16, started from Python: dense" in text
+    assert "REACHED" not in text
 
 
 def test_the_archive_holds_the_texts(visit):
@@ -160,7 +177,7 @@ def test_stages_by_name(capsys):
     assert [entry.name for entry in first_run.chosen("training,build")] == ["build", "training"]
     with pytest.raises(SystemExit):
         first_run.parse(["--stages", "build,elephants"])
-    assert "there is no stage 'elephants', expected some of build, layers" in capsys.readouterr().err
+    assert "there is no stage 'elephants', expected second or some of check, short_layers" in capsys.readouterr().err
 
 
 def test_the_budgets_fit_into_a_visit():

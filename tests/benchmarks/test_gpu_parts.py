@@ -59,13 +59,13 @@ def test_the_network_has_the_layers_of_the_table():
 def small(place):
     """A network, its parameters and images."""
     torch.manual_seed(1)
-    network, images = resnet(24, (8, 16), 1), torch.randn(8, 3, 24, 24)
-    return network, random_parameters(network, 0.5, 10, images), images[:2]
+    network, images = resnet(24, (8, 16), 1), torch.randn(32, 3, 24, 24)
+    return network, random_parameters(network, 0.5, 10, images), images
 
 
 def test_gates_open_the_share_that_was_asked_for(place, small):
-    network, parameters, _ = small
-    one = GatedNetwork(place, network, parameters, torch.randn(6, 3, 24, 24), lambda layer: 0)
+    network, parameters, images = small
+    one = GatedNetwork(place, network, parameters, images, lambda layer: 0)
     one.run()
     opened = torch.cat([layer.scale.flatten() != 0 for layer in one.layers.values()]).float()
     assert 0.3 < float(opened.mean()) < 0.7
@@ -95,6 +95,7 @@ def test_the_limit_comes_from_rounding_alone(small):
     again = reference_logits(network, parameters, images, lambda t: t)
     assert float((again.double() - exact).abs().max()) < limit / 20, "float32 without stored halves is far inside"
     assert limit > tolerance(network, parameters, images, torch.float32)[1] * 100
+    assert float(exact.abs().max()) < 50, "no image is scaled up from layer to layer"
 
 
 def test_the_dense_forms_agree(place, small):

@@ -23,7 +23,7 @@ from benchmarks.networks.shapes import OPERATING_POINTS, Layer, Network
 GATED, WITHOUT_GATES, TIMED_PLANS, OPEN = "gated", "gated, gates left out", "gated, timed plans", "gated, all open"
 DENSE, NARROW = "dense ", "narrowed "
 CALIBRATION_IMAGES = 32
-LEAST_SECONDS = 20.0  # with less left no further batch is begun
+LEAST_SECONDS = 8.0  # with less left no further batch is begun
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,14 @@ def text(contents: Contents, rehearsal: bool, notes: Mapping[str, Any], tables: 
         wall = f"{content.get('wall_s', 0):.0f} s"
         parts.append(f"  {name:<12} {content['status']:<10} {wall:>6}  {content.get('reason', '')[:300]}".rstrip())
     parts += ["", "goals", *(f"  {line}" for line in map(_goal_line, goals(contents, rehearsal)))]
-    sections = {"kernel tests": _tests, "cost model": _cost, "networks": _networks, "training": _training}
+    sections = {"kernel tests": _tests, "cost model": _cost, "networks": _networks, "training": _training,
+                "steps": _steps, "few multiprocessors": _few}  # fmt: skip
     for name, lines in sections.items():
         found = list(lines(contents))
         parts += ["", name, *(f"  {line}" for line in found)] if found else []
-    table = contents.get("layers", {}).get("numbers", {}).get("table", "")
-    parts += ["", "layers", table] if tables and table else []
+    for stage in ("layers", "short_layers"):
+        table = _of(contents, stage).get("table", "")
+        parts += ["", stage, table] if tables and table else []
     return "\n".join(parts) + "\n"
 
 
@@ -57,7 +59,7 @@ def _of(contents: Contents, stage: str) -> Mapping[str, Any]:
 
 
 def _tests(contents: Contents) -> Iterable[str]:
-    for row in _of(contents, "build").get("tests", []):
+    for row in [*_of(contents, "build").get("tests", []), *_of(contents, "check").get("tests", [])]:
         counts = ", ".join(f"{row[key]} {key}" for key in ("passed", "failed", "skipped") if key in row)
         yield f"{row['name']}: {row.get('problem') or counts}, {row['seconds']:.0f} s"
         yield from (f"  {bad['test']}: {bad['said'][:200]}" for bad in row.get("failures", [])[:3])
@@ -101,3 +103,27 @@ def _training(contents: Contents) -> Iterable[str]:
         yield (f"trained: accuracy {result['accuracy']:.4f} (dense {result['dense_accuracy']:.4f}) at "
                f"{result['cost']:.1%} of the multiply-adds, budget {result['budget']:.0%} {met}")  # fmt: skip
         yield f"epochs: {numbers['schedule']}, {numbers['seconds']:.0f} s"
+
+
+def _steps(contents: Contents) -> Iterable[str]:
+    for key in ("steps", "agreement"):
+        for row in _of(contents, "steps").get(key, []):
+            way = "replayed as a graph" if row["cuda_graph"] else "started from Python"
+            times = f"dense {row['dense_ms']:.1f} ms, joint {row['joint_ms']:.1f} ms ({row['ratio']:.2f}x)"
+            yield f"{key}, {row['precision']}, {way}: {times}, losses {', '.join(f'{x:.4g}' for x in row['losses'])}"
+
+
+def _few(contents: Contents) -> Iterable[str]:
+    numbers = _of(contents, "few_multiprocessors")
+    if "slower" in numbers:
+        yield f"{numbers['multiprocessors']} multiprocessors: a large product takes {numbers['slower']:.1f}x the time"
+    for row in numbers.get("layers", []):
+        ours = ", ".join(
+            f"keep {keep} {us:.1f} ({row['best_dense_us'] / us:.2f}x, {row['plans'][keep]})"
+            for keep, us in row["gated_us"].items()
+        )
+        yield f"{row['layer']}, batch {row['batch']}: dense {row['best_dense_us']:.1f} us, {ours}"
+    found = numbers.get("network")
+    if found:
+        times = ", ".join(f"{name} {us:.0f}" for name, us in found["us"].items())
+        yield f"network, batch {found['batch']}: {times}"

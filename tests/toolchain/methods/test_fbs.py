@@ -154,7 +154,8 @@ def test_finish_meets_the_budget_as_it_is_measured():
     tracker = CostTracker(model, example)
     for budget in (0.35, 0.6):
         context = Context(TrainSettings(budget=budget), model, example, MacCounter, tracker.dense,
-                          samples=lambda most: batches.sequential(64, most), draw=iter, mean=lambda x: x)  # fmt: skip
+                          lambda most: batches.sequential(64, most), lambda most: batches.drawn(0, most),
+                          lambda x: x)  # fmt: skip
         set_density(model, 1.0)
         assert create("fbs", {}).finish(context)
         measured = mean_cost(model, tracker, batches.sequential(64))

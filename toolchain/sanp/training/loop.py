@@ -91,7 +91,7 @@ class Loop:
         torch.manual_seed(seed_for(settings.seed, name, position.epoch, position.step, self.processes.rank))
         batch = augment(batch, settings, self.dataset)
         result = self._learn(active, batch)
-        if active.trained():  # a warm-up of gates without parameters has nothing to learn
+        if any(parameter.grad is not None for parameter in active.trained()):  # gates without parameters do not learn
             self.scaler.unscale_(active.optimizer)
             nn.utils.clip_grad_norm_(active.trained(), settings.clip_norm, foreach=True)
             self.scaler.step(active.optimizer)

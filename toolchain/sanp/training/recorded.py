@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,15 +20,23 @@ def record_on_gpu(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor
 
     The generator of the GPU is part of the graph: a replay draws what the step would have drawn after the same seed.
     """
-    graph = torch.cuda.CUDAGraph()
+    graph, collects = torch.cuda.CUDAGraph(), gc.isenabled()
+    torch.cuda.synchronize()
+    gc.disable()  # a graph that is collected meanwhile would be destroyed on a stream that is being recorded
     try:
-        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        graph.capture_begin()
+        try:
             result = run()
+        finally:
+            graph.capture_end()
     except RuntimeError as error:
         raise ConfigError(
             f"the training step cannot be recorded as a CUDA graph ({str(error).splitlines()[0]}), expected one that "
             "copies no value to the host; set cuda_graph to false for this method"
         ) from error
+    finally:
+        if collects:
+            gc.enable()
     return graph.replay, result
 
 
