@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SECTIONS = ("train", "export", "compile", "validate", "profile", "analyze", "report", "demo")
+SECTIONS = ("train", "export", "compile", "validate", "profile", "analyze", "report", "demo", "compare")
 
 
 def read_file(path: Path | None) -> dict[str, dict[str, Any]]:

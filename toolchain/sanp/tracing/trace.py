@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
-from sanp.tracing.gated_layer import GatedLayer
+from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp_targets.errors import ConfigError
 
 
@@ -18,7 +18,7 @@ class _Tracer(fx.Tracer):
     """Gated layers are leaves: their inside is not part of the network's wiring."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, GatedLayer) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (GatedLayer, PixelGatedLayer)) or super().is_leaf_module(m, module_qualified_name)
 
 
 @contextmanager
