@@ -1,4 +1,4 @@
-"""The two operators as model-local functions of standard ONNX operators: portable fallback and test oracle.
+"""The operators as model-local functions of standard ONNX operators: portable fallback and test oracle.
 
 docs/operators.md is the contract. A registered kernel of the same domain and name takes precedence over the function
 (checked on ONNX Runtime 1.17 to 1.31); without the library the body runs.
@@ -80,6 +80,32 @@ _SHIFT_WITH_OFFSET = """  first = Constant <value_ints: ints = [0]> ()
   code = Sign (scale)
   offset = Mul (code, outside)
   shift = Add (scaled, offset)"""
+
+
+# The short path and the whole convolution everywhere: skipping is a kernel's business.
+_PIXEL_GATED_CONV = """
+<opset_import: ["" : 20], domain: "sanp",
+ doc_string: "y = scale * (conv(x, w) where the short path exceeds its bound, else the short path) + shift">
+SanpPixelGatedConv <strides, pads, dilations, parts> (x, w, w_base, order, bound, scale, shift) => (y) {
+  hw = Constant <value_ints: ints = [1, 2]> ()
+  reordered = Gather <axis = 1> (x, order)
+  base = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @parts>
+    (reordered, w_base)
+  whole = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations> (x, w)
+  bound_3d = Unsqueeze (bound, hw)
+  open = Greater (base, bound_3d)
+  chosen = Where (open, whole, base)
+  scale_3d = Unsqueeze (scale, hw)
+  shift_3d = Unsqueeze (shift, hw)
+  scaled = Mul (chosen, scale_3d)
+  y = Add (scaled, shift_3d)
+}
+"""
+
+
+def pixel_gated_conv_function() -> onnx.FunctionProto:
+    """Body of `SanpPixelGatedConv`."""
+    return parser.parse_function(_PIXEL_GATED_CONV)
 
 
 def gated_conv_function() -> onnx.FunctionProto:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sanp_export.graph.patterns import STATIC_GATE
-from sanp_export.spec import ExportsGatedConv, GatedConvSpec, SpmGate, StaticGate
+from sanp_export.lower_pixels import LoweredPixelGatedConv, output_hw
+from sanp_export.spec import ExportsGatedConv, ExportsPixelGatedConv, GatedConvSpec, SpmGate, StaticGate
 from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV
 from sanp_targets.errors import ExportError
 
@@ -65,7 +67,11 @@ class LoweredGatedConv(nn.Module):
                 "act_max": math.inf,
             },
             dtype=x.dtype,
-            shape=(x.shape[0], self.weight.shape[0], *self._output_hw(x)),
+            shape=(
+                x.shape[0],
+                self.weight.shape[0],
+                *output_hw(x, self.weight, self.strides, self.pads, self.dilations),
+            ),
             version=1,
         )
 
@@ -84,14 +90,6 @@ class LoweredGatedConv(nn.Module):
         )
         return scale, shift
 
-    def _output_hw(self, x: Tensor) -> tuple[int, int]:
-        top, left, bottom, right = self.pads
-        size: list[int] = []
-        for axis, pad in ((0, top + bottom), (1, left + right)):
-            reach = self.dilations[axis] * (int(self.weight.shape[2 + axis]) - 1) + 1
-            size.append((x.shape[2 + axis] + pad - reach) // self.strides[axis] + 1)
-        return size[0], size[1]
-
 
 def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
     """A copy of `model` in evaluation mode with every gated layer lowered, and the specs by layer name.
@@ -101,9 +99,14 @@ def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
     lowered = copy.deepcopy(model).cpu().eval()
     specs: dict[str, GatedConvSpec] = {}
     for name, module in model.named_modules():
-        if isinstance(module, ExportsGatedConv):
+        if isinstance(module, ExportsPixelGatedConv):
+            pixel_spec = module.pixel_gated_conv_spec()
+            _check_finite(name, vars(pixel_spec))
+            _replace(lowered, name, LoweredPixelGatedConv(name, pixel_spec))
+        elif isinstance(module, ExportsGatedConv):
             spec = module.gated_conv_spec()
-            _check_finite(name, spec)
+            _check_finite(name, {**vars(spec), **vars(spec.gate)})
+            _check_static(name, spec)
             specs[name] = spec
             _replace(lowered, name, LoweredGatedConv(name, spec))
     forms = {(spec.gate.w1 is None, spec.offset is None) for spec in specs.values() if isinstance(spec.gate, SpmGate)}
@@ -115,13 +118,16 @@ def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
     return lowered, specs
 
 
-def _check_finite(name: str, spec: GatedConvSpec) -> None:
-    for what, value in {**vars(spec), **vars(spec.gate)}.items():
+def _check_finite(name: str, values: Mapping[str, object]) -> None:
+    for what, value in values.items():
         if isinstance(value, Tensor) and not torch.isfinite(value).all():
             raise ExportError(
                 f"layer {name}: {what} holds NaN or infinity, expected finite numbers; "
                 "the checkpoint comes from a diverged run: train again from the last good one"
             )
+
+
+def _check_static(name: str, spec: GatedConvSpec) -> None:
     if isinstance(spec.gate, StaticGate) and (spec.gate.scale < 0).any():
         raise ExportError(f"layer {name}: its static gate has a negative scale; scales must be zero or positive")
 

@@ -51,6 +51,35 @@ class GatedConvSpec:
     offset: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class PixelGatedConvSpec:
+    """A convolution whose pixels take a short path or the whole one; see `SanpPixelGatedConv`.
+
+    weight [Co, Ci, kh, kw]; base_weight [Co, Ci/parts, kh, kw], on the inputs in this order, int64 [Ci]. A pixel whose
+    short path exceeds bound [Co] is computed whole. scale, shift [Co]: what follows, batch norm and bias.
+    """
+
+    weight: Tensor
+    base_weight: Tensor
+    order: Tensor
+    bound: Tensor
+    scale: Tensor
+    shift: Tensor
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilations: tuple[int, int]
+    parts: int
+
+
+@runtime_checkable
+class ExportsPixelGatedConv(Protocol):
+    """A module that decides for every pixel and can describe itself for export."""
+
+    def pixel_gated_conv_spec(self) -> PixelGatedConvSpec:
+        """Evaluation-mode parameters of this layer."""
+        ...
+
+
 @runtime_checkable
 class ExportsGatedConv(Protocol):
     """A module that computes gate(x) * norm(conv(x)) and can describe itself for export."""
@@ -65,11 +94,23 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tens
 
     Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding per filter that L1 validation would see.
     """
+    factor, bias = _folded(conv, norm)
+    return (conv.weight.detach().double() * factor[:, None, None, None]).float(), bias.float()
+
+
+def fold_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and shift [Co] that follow the convolution without its bias: those of norm(conv(x)) in evaluation mode."""
+    scale, shift = _folded(conv, norm)
+    return scale.float(), shift.float()
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Factor and bias in float64."""
     assert norm.running_mean is not None and norm.running_var is not None, "batch norm without running statistics"
-    weight = conv.weight.detach().double()
+    device = conv.weight.device
     offset = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
     gamma = torch.ones(conv.out_channels) if norm.weight is None else norm.weight.detach()
     beta = torch.zeros(conv.out_channels) if norm.bias is None else norm.bias.detach()
-    factor = gamma.double().to(weight.device) / torch.sqrt(norm.running_var.double() + norm.eps)
-    bias = (offset.double().to(weight.device) - norm.running_mean.double()) * factor + beta.double().to(weight.device)
-    return (weight * factor[:, None, None, None]).float(), bias.float()
+    factor = gamma.double().to(device) / torch.sqrt(norm.running_var.double() + norm.eps)
+    bias = (offset.double().to(device) - norm.running_mean.double()) * factor + beta.double().to(device)
+    return factor, bias

@@ -9,11 +9,12 @@ from typing import Literal
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, inliner
 
 from sanp_export.functions import DOMAIN_VERSION
 from sanp_export.graph.model_file import CHECKSUM_KEY, metadata_of, seal, to_graph
 from sanp_export.graph.patterns import gated_convs, layer_of
+from sanp_export.passes.decompose import decompose
 from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import OPSET, lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
@@ -21,7 +22,7 @@ from sanp_export.passes.native_gating import native_convs, native_gates
 from sanp_export.passes.one_layer_nodes import one_layer_nodes
 from sanp_export.passes.plain_names import plain_names
 from sanp_export.passes.plugin_nodes import plugin_nodes
-from sanp_runtime.contract import DOMAIN
+from sanp_runtime.contract import DOMAIN, PIXEL_GATED_CONV
 
 # IR 8 belongs to opset 17: the parser of TensorRT 8.5 was built with ONNX 1.12.
 _IR_VERSION = 8
@@ -52,7 +53,7 @@ def convert(model: onnx.ModelProto, options: TensorrtOptions | None = None) -> o
     ExportError for an operator that TensorRT 8.5 would misread or a weight that FP16 cannot hold.
     """
     choice = options or TensorrtOptions()
-    graph = to_graph(model)
+    graph = to_graph(_without_pixel_gates(model))
     layers = {layer_of(conv) for conv in gated_convs(graph)}
     chosen = layers if choice.plugin_layers is None else choice.plugin_layers & layers
     for rewrite in _passes(choice, frozenset(chosen)):
@@ -61,6 +62,14 @@ def convert(model: onnx.ModelProto, options: TensorrtOptions | None = None) -> o
     note = {"precision": choice.precision, "plugin_layers": sorted(chosen)}
     properties = {key: value for key, value in metadata_of(model).items() if key != CHECKSUM_KEY}
     return _to_model(graph, {**properties, "sanp.tensorrt": json.dumps(note)})
+
+
+def _without_pixel_gates(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Convolutions with gated pixels as the standard operators of their function: no plugin computes them."""
+    if not any(node.op_type == PIXEL_GATED_CONV for node in model.graph.node):
+        return model
+    written: onnx.ModelProto = inliner.inline_selected_functions(model, [(DOMAIN, PIXEL_GATED_CONV)])
+    return onnx.shape_inference.infer_shapes(written)
 
 
 def single_nodes(model: onnx.ModelProto) -> dict[str, str]:
@@ -84,7 +93,7 @@ def single_nodes(model: onnx.ModelProto) -> dict[str, str]:
 
 def _passes(options: TensorrtOptions, chosen: frozenset[str]) -> list[Callable[[gs.Graph], int]]:
     """In this order: types before the native forms, which follow the type of x; the plugins take what remains."""
-    steps: list[Callable[[gs.Graph], int]] = [mask_inputs, lower_opset]
+    steps: list[Callable[[gs.Graph], int]] = [mask_inputs, decompose, lower_opset]
     if options.precision == "fp16":
         steps.append(half_precision)
     steps.append(lambda graph: native_convs(graph, chosen))

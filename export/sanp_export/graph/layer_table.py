@@ -10,10 +10,12 @@ import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import GATE_W1, SCALE, WEIGHT, X, constant, layer_of
 from sanp_export.graph.trace_support import SupportTrace
-from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
+from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV, PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.support import Dense
 from sanp_targets.errors import ExportError
+
+_OURS = (GATED_CONV, PIXEL_GATED_CONV)
 
 
 def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
@@ -23,7 +25,7 @@ def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
     not, and neither is a one-dimensional convolution. Raises ExportError for a convolution whose weights are computed.
     """
     trace = SupportTrace()
-    found = [_row(node, trace) for node in graph.nodes if node.op in (GATED_CONV, "Conv", "Gemm", "MatMul")]
+    found = [_row(node, trace) for node in graph.nodes if node.op in (*_OURS, "Conv", "Gemm", "MatMul")]
     rows = [row for row in found if row is not None]
     repeated = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if repeated:
@@ -46,7 +48,7 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
         return _linear_row(node, weight.shape, trace)
     groups = int(node.attrs.get("group", 1))
     gated = node.op == GATED_CONV
-    name = layer_of(node) if gated else _module_name(node)
+    name = layer_of(node) if node.op in _OURS else _module_name(node)
     out_shape = node.outputs[0].shape
     return Layer(
         name=name,

@@ -14,9 +14,18 @@ X, WEIGHT, SCALE, SHIFT, IN_ACTIVE, RESIDUAL = range(6)
 ALGORITHM = "algorithm"
 GATE_X, GATE_W1, GATE_B1, GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = range(7)
 
+# Constants of SanpPixelGatedConv behind x and w.
+PIXEL_BASE_WEIGHT, PIXEL_ORDER, PIXEL_BOUND, PIXEL_SCALE, PIXEL_SHIFT = range(2, 7)
+
 # A gate that is the same for every sample, between lowering and `expand_static_gates`.
 STATIC_GATE = "SanpStaticGate"
 STATIC_SCALE, STATIC_BIAS, STATIC_MASK = range(3)
+
+
+# Attributes of a Constant node, and the type that their numbers have.
+_CONSTANT_FORMS = {
+    "value": None, "value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32
+}  # fmt: skip
 
 
 def gated_convs(graph: gs.Graph) -> Iterator[gs.Node]:
@@ -46,8 +55,10 @@ def constant(tensor: gs.Tensor) -> np.ndarray | None:
     if isinstance(tensor, gs.Constant):
         return tensor.values
     if len(tensor.inputs) == 1 and tensor.inputs[0].op == "Constant":
-        value = tensor.inputs[0].attrs["value"]
-        return value.values if isinstance(value, gs.Constant) else np.asarray(value)
+        for name, dtype in _CONSTANT_FORMS.items():
+            if name in tensor.inputs[0].attrs:
+                value = tensor.inputs[0].attrs[name]
+                return value.values if isinstance(value, gs.Constant) else np.asarray(value, dtype)
     return None
 
 

@@ -48,7 +48,7 @@ def lower_opset(graph: gs.Graph) -> int:
 
 def _fold(node: gs.Node) -> int:
     value = constant(node.outputs[0])
-    if value is None or "value" not in node.attrs:
+    if value is None:
         raise ExportError(f"{node.name}: is a constant of an unusual kind, expected a tensor; report the network")
     folded = gs.Constant(node.outputs[0].name, np.array(value))
     for reader in list(node.outputs[0].outputs):

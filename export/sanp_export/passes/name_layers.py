@@ -13,6 +13,10 @@ from sanp_export.graph.patterns import (
     GATE_W1,
     GATE_W2,
     IN_ACTIVE,
+    PIXEL_BASE_WEIGHT,
+    PIXEL_BOUND,
+    PIXEL_SCALE,
+    PIXEL_SHIFT,
     RESIDUAL,
     SCALE,
     SHIFT,
@@ -28,6 +32,7 @@ from sanp_runtime.contract import (
     CONV_SUFFIX,
     GATE_SUFFIX,
     GATED_CONV,
+    PIXEL_GATED_CONV,
     gate_output,
     mask_input,
 )
@@ -42,6 +47,13 @@ _OWN_CONSTANTS = {
     },
     STATIC_GATE: {STATIC_SCALE: "{}.gate.scale", STATIC_BIAS: "{}.bias"},
     GATED_CONV: {WEIGHT: "{}.weight"},
+    PIXEL_GATED_CONV: {
+        WEIGHT: "{}.weight",
+        PIXEL_BASE_WEIGHT: "{}.base_weight",
+        PIXEL_BOUND: "{}.bound",
+        PIXEL_SCALE: "{}.scale",
+        PIXEL_SHIFT: "{}.shift",
+    },
 }
 _MASK_INPUT = {CHANNEL_GATE: GATE_MASK, STATIC_GATE: STATIC_MASK}
 
@@ -60,7 +72,9 @@ def name_layers(graph: gs.Graph) -> int:
         layer = node.attrs.pop("layer")
         for index, pattern in _OWN_CONSTANTS[node.op].items():
             node.inputs[index] = float_constant(pattern.format(layer), node.inputs[index].values)
-        if node.op == GATED_CONV:
+        if node.op == PIXEL_GATED_CONV:
+            node.name = layer + CONV_SUFFIX
+        elif node.op == GATED_CONV:
             node.name = layer + CONV_SUFFIX
             node.inputs[SCALE].name = gate_output(layer)
             node.inputs[SHIFT].name = f"{layer}.shift"

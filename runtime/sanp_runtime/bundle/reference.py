@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Reference:
     x float32 [n, C, H, W]; labels int64 [n]; logits float32 [n, classes]; scales: gated layer -> float32 [n, Co], 0 =
     closed; saliency: layer with a learned gate -> float32 [n, Co], the margin of each decision, which is the saliency
     before its ReLU minus the bound that it must exceed: positive = open. A layer without a learned gate has none.
+    exact: logits in double precision, float64 [n, classes], of a network that decides for every pixel; else None. Their
+    distance from `logits` shows what rounding alone can do to a network whose decisions are not recorded.
     """
 
     x: np.ndarray
@@ -30,6 +32,7 @@ class Reference:
     logits: np.ndarray
     scales: Mapping[str, np.ndarray] = field(default_factory=dict)
     saliency: Mapping[str, np.ndarray] = field(default_factory=dict)
+    exact: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -43,11 +46,13 @@ class Reference:
             self.logits[rows],
             {name: value[rows] for name, value in self.scales.items()},
             {name: value[rows] for name, value in self.saliency.items()},
+            None if self.exact is None else self.exact[rows],
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """The arrays of reference.npz by name."""
         arrays = {"x": self.x, "labels": self.labels, "logits": self.logits}
+        arrays.update({} if self.exact is None else {"exact": self.exact})
         arrays.update({_SCALE + name: value for name, value in self.scales.items()})
         arrays.update({_SALIENCY + name: value for name, value in self.saliency.items()})
         return arrays
@@ -92,6 +97,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Referen
         arrays["logits"],
         {name: arrays[_SCALE + name] for name in manifest.gated},
         {name: arrays[_SALIENCY + name] for name in manifest.gated if _SALIENCY + name in arrays},
+        arrays.get("exact"),
     )
 
 
@@ -107,7 +113,7 @@ def _expected(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Tuple[_Ki
         "labels": ("int64", (n,)),
         "logits": ("float32", (n, manifest.classes)),
     }
-    optional: _Kinds = {}
+    optional: _Kinds = {"exact": ("float64", (n, manifest.classes))}
     for name in manifest.gated:
         shape = (n, manifest.layer(name).c_out)
         required[_SCALE + name] = ("float32", shape)

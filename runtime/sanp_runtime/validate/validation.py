@@ -104,7 +104,7 @@ def compare(
     if rounded and chosen.library is not None:
         standard = _replay(bundle, reference, chosen.without_library())
     return Validation(
-        replay=replay_check(layers, reference.logits, replayed, precision, rounded, standard),
+        replay=replay_check(layers, reference.logits, replayed, precision, rounded, standard, reference.exact),
         gates=gate_check(layers, reference, own.gates, precision, rounded) if gated else None,
         task=task_check(reference, own.logits, relative=relative, max_drop=max_drop),
         proof=proof,

@@ -241,3 +241,25 @@ def test_self_test_fails_for_a_bundle_with_other_answers(tmp_path):
     result = self_test(bundle, EngineOptions(library=None))
     assert not result.passed and not result.replay.passed and not result.gates.passed
     assert "FAIL" in result.summary()
+
+
+def test_decisions_for_pixels_explain_what_rounding_does_not():
+    """Few samples with such a pixel, or errors of the size that double precision makes; a wrong kernel is neither."""
+    rng = np.random.default_rng(0)
+    reference = rng.standard_normal((20, 5)).astype(np.float32)
+    exact = reference.astype(np.float64)
+    exact[3] += 1e-3
+    few = reference.copy()
+    few[:10] += 0.5
+    assert not replay_check(LAYERS, reference, few).passed
+    report = replay_check(LAYERS, reference, few, exact=exact)
+    assert report.passed and report.failing == 10
+    assert "10 of 20 samples agree within rounding" in report.summary()
+    few[10] += 0.5
+    assert not replay_check(LAYERS, reference, few, exact=exact).passed
+    small = reference + np.float32(2e-3)
+    assert replay_check(LAYERS, reference, small, exact=exact).passed
+    assert not replay_check(LAYERS, reference, reference + np.float32(5e-3), exact=exact).passed
+    few[:] = reference
+    few[0] = np.nan
+    assert not replay_check(LAYERS, reference, few, exact=exact).passed, "NaN is explained by nothing"

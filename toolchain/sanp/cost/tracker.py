@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sanp.cost.counter import Counter
 from sanp.cost.macs import MacCounter
+from sanp.cost.pixels import PixelCounter, pixel_layers
 from sanp.data.batch import Batch
 from sanp.gating.attach import gated_layers
 from sanp.gating.forward import tell
@@ -37,13 +38,20 @@ class CostTracker:
         traced = trace(network, example_input)
         self.layers: tuple[Layer, ...] = layer_table(traced)
         self.uncounted: tuple[str, ...] = uncounted(traced)
-        self.counter = counter(self.layers)
+        self._pixel_gated = pixel_layers(network)
+        self.counter: Counter = counter(self.layers)
+        if self._pixel_gated:
+            self.counter = PixelCounter(self.counter, self.layers, self._pixel_gated)
         self.dense: float = self.counter.dense if full is None else full
         self._gated = gated_layers(network)
 
     def masks(self) -> dict[str, Tensor]:
-        """Layer name -> hard, noise-free 0/1 mask [N, C_out] of the last forward pass."""
-        return {name: layer.mask for name, layer in self._gated.items()}
+        """Layer name -> hard, noise-free 0/1 mask [N, C_out] of the last forward pass.
+
+        For a layer whose pixels are gated: the share of open pixels of each channel.
+        """
+        opened = {name: layer.open for name, layer in self._pixel_gated.items()}
+        return {**{name: layer.mask for name, layer in self._gated.items()}, **opened}
 
     def shares(self) -> Tensor:
         """Cost of each sample of the last forward pass as a share of `dense`, float64 [N] on the network's device.
@@ -53,16 +61,23 @@ class CostTracker:
         return self.counter.sample_cost(self.masks()) / self.dense
 
     def uniform(self, density: float) -> float:
-        """Expected cost as a share of `dense` if every gated channel is open with this probability."""
-        masks = {row.name: torch.full((1, row.c_out), density, dtype=torch.float64) for row in self.layers if row.gated}
+        """Expected cost as a share of `dense` if every gated channel, or pixel, is open with this probability."""
+        masks = {row.name: torch.full((1, row.c_out), density, dtype=torch.float64) for row in self._rows()}
         return float(self.counter.sample_cost(masks)) / self.dense
 
     def floor(self) -> float:
-        """Least cost as a share of `dense`: gates, ungated layers, and one open channel in each gated layer."""
-        masks = {row.name: torch.zeros(1, row.c_out, dtype=torch.float64) for row in self.layers if row.gated}
-        for mask in masks.values():
-            mask[:, 0] = 1.0
+        """Least cost as a share of `dense`: gates, ungated layers, and one open channel in each gated layer.
+
+        Where pixels are gated: the part of each layer that every pixel computes.
+        """
+        masks = {row.name: torch.zeros(1, row.c_out, dtype=torch.float64) for row in self._rows()}
+        for name, mask in masks.items():
+            mask[:, 0] = 0.0 if name in self._pixel_gated else 1.0
         return float(self.counter.sample_cost(masks)) / self.dense
+
+    def _rows(self) -> list[Layer]:
+        """The layers with a gate of either kind."""
+        return [row for row in self.layers if row.gated or row.name in self._pixel_gated]
 
     def filter_shares(self) -> dict[str, Tensor]:
         """What closing one filter saves, as a share of `dense`: layer name -> float32 [C_out]."""

@@ -1,4 +1,4 @@
-"""Give every convolution with batch norm of a network its channel gate."""
+"""Give every convolution with batch norm of a network its gate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from sanp.gating.gated_conv import GatedConv
+from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp.tracing.trace import trace
 from sanp_targets.errors import ConfigError
 
@@ -40,30 +41,38 @@ class GatingReport:
 def attach_gates(
     model: nn.Module,
     example_input: Tensor,
-    make: Callable[[nn.Conv2d, nn.BatchNorm2d], GatedConv],
+    make: Callable[[nn.Conv2d, nn.BatchNorm2d], GatedLayer | PixelGatedLayer | str],
     method: str,
     options: Mapping[str, Any],
 ) -> nn.Module:
-    """A copy of `model` in which every Conv2d that only a BatchNorm2d reads is a GatedConv; `model` is not changed.
+    """A copy of `model` in which every Conv2d that only a BatchNorm2d reads has a gate; `model` is not changed.
 
-    make(conv, norm) builds the layer that takes their place; method and options say what made it, for the report.
+    make(conv, norm) builds the layer that takes their place, or says why the convolution cannot have one; method and
+    options say what made it, for the report.
     Raises ConfigError for a network that torch.fx cannot trace, that has gates already, or nothing to gate.
     """
     gated = _copy(model)
-    if any(isinstance(module, GatedConv) for module in gated.modules()):
+    if any(isinstance(module, (GatedLayer, PixelGatedLayer)) for module in gated.modules()):
         raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
     pairs, skipped = find_pairs(gated, example_input)
+    layers: dict[str, GatedLayer | PixelGatedLayer] = {}
+    for conv_name, norm_name in list(pairs.items()):
+        conv, norm = gated.get_submodule(conv_name), gated.get_submodule(norm_name)
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        layer = make(conv, norm)
+        if isinstance(layer, str):
+            skipped.append(SkippedLayer(conv_name, layer))
+            del pairs[conv_name]
+        else:
+            layers[conv_name] = layer.to(conv.weight.device).train(conv.training)
     if not pairs:
         reasons = "; ".join(f"{row.name}: {row.reason}" for row in skipped[:3]) or "it has no Conv2d"
         raise ConfigError(
             f"{type(model).__name__} has no layer to gate ({reasons}), expected Conv2d modules that are followed by "
             "BatchNorm2d alone; add batch norm or split the shared output"
         )
-    for conv_name, norm_name in pairs.items():
-        conv, norm = gated.get_submodule(conv_name), gated.get_submodule(norm_name)
-        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        layer = make(conv, norm)
-        layer.to(conv.weight.device).train(conv.training)
+    for conv_name, layer in layers.items():
+        conv, norm = gated.get_submodule(conv_name), gated.get_submodule(pairs[conv_name])
         _replace(gated, norm, nn.Identity())  # before the layer is in place, because the layer holds the norm too
         _replace(gated, conv, layer)
     report = GatingReport(method, dict(options), tuple(pairs), tuple(pairs.values()), tuple(skipped))

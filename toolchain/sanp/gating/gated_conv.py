@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sanp.gating.geometry import pads_of, pair
 from sanp.gating.policy import Decision, GatePolicy
 from sanp.tracing.gated_layer import GatedLayer
 from sanp_export.spec import GatedConvSpec, fold_batch_norm
@@ -75,9 +76,9 @@ class GatedConv(GatedLayer):
         return GatedConvSpec(
             weight=weight,
             bias=bias,
-            strides=_pair(self.conv.stride),
-            pads=_pads(self.conv),
-            dilations=_pair(self.conv.dilation),
+            strides=pair(self.conv.stride),
+            pads=pads_of(self.conv),
+            dilations=pair(self.conv.dilation),
             groups=self.conv.groups,
             gate=self.gate.export(),
         )
@@ -85,13 +86,3 @@ class GatedConv(GatedLayer):
     def __getstate__(self) -> dict[str, Any]:
         # The decision belongs to one forward pass; tensors inside an autograd graph cannot be copied.
         return {**self.__dict__, "decision": None}
-
-
-def _pair(value: tuple[int, ...]) -> tuple[int, int]:
-    return value[0], value[1]
-
-
-def _pads(conv: nn.Conv2d) -> tuple[int, int, int, int]:
-    # PyTorch resolves "same" and "valid" into this list, (left, right, top, bottom), with the odd pixel at the end.
-    left, right, top, bottom = conv._reversed_padding_repeated_twice
-    return top, left, bottom, right

@@ -18,12 +18,15 @@ METHODS = {
     "static": "sanp.methods.static:Static",
     "fixed-k": "sanp.methods.fixed_k:FixedK",
     "fbs": "sanp.methods.fbs:Fbs",
+    "channel-gating": "sanp.methods.channel_gating:ChannelGating",
     "random": "sanp.methods.random:Random",
     "oracle": "sanp.methods.oracle:Oracle",
     "l1": "sanp.methods.l1:L1",
     "slimming": "sanp.methods.slimming:Slimming",
     "fcp": "sanp.methods.fcp:Fcp",
     "laasp": "sanp.methods.laasp:Laasp",
+    "dense": "sanp.methods.dense:Dense",
+    "narrow": "sanp.methods.narrow:Narrow",
 }
 
 

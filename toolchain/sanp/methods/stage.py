@@ -25,7 +25,8 @@ class Context:
     built, to which all shares refer.
     samples(n): the first n training images in file order, in batches, not augmented. draw(n): n random training images
     in batches, augmented once if training is; the same ones at every call and in every process. mean: mean of a tensor
-    over all processes.
+    over all processes. backbone(): the dense network that the backbone stage ended with, in evaluation mode; None
+    before that.
     """
 
     train: TrainSettings
@@ -36,6 +37,7 @@ class Context:
     samples: Callable[[int], Iterator[Batch]]
     draw: Callable[[int], Iterator[Batch]]
     mean: Callable[[Tensor], Tensor]
+    backbone: Callable[[], nn.Module | None] = lambda: None
 
     def tracker(self) -> CostTracker:
         """Counts what the network costs now."""

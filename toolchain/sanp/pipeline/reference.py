@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sanp.cost.pixels import pixel_layers
 from sanp.gating import GatedConv, gated_layers
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
@@ -15,6 +18,7 @@ from sanp_targets.errors import InputError
 def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int = 128) -> Reference:
     """Logits, scales and decision margins of a gated network for images float32 [N, C, H, W], on the CPU in float32.
 
+    A network that decides for every pixel also answers in double precision (`Reference.exact`).
     The margin of a channel is the signed distance of its saliency from the bound that it must exceed (the threshold,
     and for top-k gates the k+1-th largest): positive = open. Static gates decide nothing per sample and have no margin.
     Raises InputError naming the first layer with a gate that is not finite, or the samples without finite logits.
@@ -33,15 +37,25 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, ba
                 gate = specs[name]
                 if isinstance(gate, SpmGate):
                     margins[name].append(_margin(layer, gate))
+    exact = _exact(model, images, batch) if pixel_layers(model) else None
     answers = Reference(
         x=np.ascontiguousarray(images, dtype=np.float32),
         labels=np.ascontiguousarray(labels, dtype=np.int64),
         logits=torch.cat(logits).numpy(),
         scales={name: torch.cat(parts).numpy() for name, parts in scales.items()},
         saliency={name: torch.cat(parts).numpy() for name, parts in margins.items()},
+        exact=exact,
     )
     _check_finite(answers)
     return answers
+
+
+def _exact(model: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
+    """Logits in double precision."""
+    double = copy.deepcopy(model).double()
+    parts = [images[start : start + batch] for start in range(0, len(images), batch)]
+    with torch.inference_mode():
+        return torch.cat([double(torch.from_numpy(part.astype(np.float64))) for part in parts]).numpy()
 
 
 def _check_finite(answers: Reference) -> None:

@@ -1,8 +1,8 @@
-"""What a gated layer is to the rooms that only look at a network from outside."""
+"""What gated layers are to the rooms that only look at a network from outside."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class GatedLayer(nn.Module):
@@ -23,3 +23,24 @@ class GatedLayer(nn.Module):
     def gate_direct(self) -> bool:
         """Whether the saliency module is one fully connected layer, without a hidden one."""
         return False
+
+
+class PixelGatedLayer(nn.Module):
+    """A module that is traced as one: a convolution of which every output pixel takes a short path or the whole one.
+
+    Every output channel exists for every sample, so nothing about supports changes. conv: the convolution. base_share:
+    share of its products that the short path has. open: share of pixels that took the whole path in the last forward
+    pass, [N, C_out].
+    """
+
+    conv: nn.Conv2d
+
+    @property
+    def base_share(self) -> float:
+        """Share of the products of the convolution that every pixel computes."""
+        raise NotImplementedError
+
+    @property
+    def open(self) -> Tensor:
+        """Share of the pixels of each channel that were computed whole in the last forward pass, [N, C_out]."""
+        raise NotImplementedError

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from sanp.tracing.gated_layer import GatedLayer
+from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp.tracing.support_rules import supports
 from sanp.tracing.trace import first_input, shape_of
 from sanp_runtime.network.layers import Layer
@@ -54,6 +54,8 @@ def _row(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support])
     if isinstance(module, GatedLayer):
         row = _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)
         return replace(row, gated=True, gate_hidden=module.gate_hidden, gate_direct=module.gate_direct)
+    if isinstance(module, PixelGatedLayer):
+        return _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)
     if isinstance(module, nn.Conv2d):
         return _convolution(name, module.weight.shape, module.groups, shape, reads)
     weight = _weight_of_call(node)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
-from sanp.tracing.gated_layer import GatedLayer
+from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp_targets.errors import ConfigError
 
 
@@ -18,7 +18,7 @@ class _Tracer(fx.Tracer):
     """Gated layers are leaves: their inside is not part of the network's wiring."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, GatedLayer) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (GatedLayer, PixelGatedLayer)) or super().is_leaf_module(m, module_qualified_name)
 
 
 @contextmanager
@@ -48,7 +48,13 @@ def trace(model: nn.Module, example_input: Tensor) -> fx.GraphModule:
                 f"{name} cannot be traced by torch.fx ({_first_line(error)}), expected a forward pass whose control "
                 "flow does not depend on the data; rewrite that branch or wrap it in a module that fx treats as a leaf"
             ) from error
-        module = fx.GraphModule(model, graph)
+        try:
+            module = fx.GraphModule(model, graph)
+        except SyntaxError as error:
+            raise ConfigError(
+                f"{name} has a module whose name torch.fx cannot write as code ({_first_line(error)}), expected names "
+                "without quotes and line ends; rename the module"
+            ) from error
         module.eval()
         try:
             ShapeProp(module).propagate(example_input)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sanp import checkpoint, data, models
 from sanp.checkpoint.architecture import rebuild
@@ -109,8 +110,21 @@ class Run:
             self.network = stage.prepare(self._context())
 
     def _context(self) -> Context:
-        share = self.processes.mean
-        return Context(self.settings, self.network, self.example, _COUNTER, self.full, self._samples, self._draw, share)
+        return Context(
+            self.settings,
+            self.network,
+            self.example,
+            _COUNTER,
+            self.full,
+            self._samples,
+            self._draw,
+            self.processes.mean,
+            self._backbone,
+        )
+
+    def _backbone(self) -> nn.Module | None:
+        path = self.output / "dense.safetensors"
+        return checkpoint.load(path).model.eval() if path.is_file() else None
 
     def _samples(self, most: int) -> Iterator[Batch]:
         return self.batches.sequential(256, most)
@@ -178,8 +192,9 @@ class Run:
             self._recalibrate()
         final = evaluate(self.network, self.test, tracker)
         path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
-        check_budget(path, final.cost, self.settings.budget)
-        dense = self.position.dense["accuracy"] if self.position.dense else 0.0
+        if self.method.budgeted:
+            check_budget(path, final.cost, self.settings.budget)
+        dense = self.position.dense["accuracy"] if self.position.dense else None
         history = tuple(self.position.history)
         return TrainResult(path, dense, final.accuracy, final.cost, final, uncalibrated, history)
 

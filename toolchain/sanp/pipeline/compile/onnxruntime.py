@@ -15,6 +15,7 @@ from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import LIBRARY_FILE
+from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
@@ -30,7 +31,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     library, part = find_library(), job.settings.onnxruntime
     model = job.model
     options: dict[str, Any] = {}
-    build: dict[str, Any] = {}
+    build: dict[str, Any] = {"glibc": glibc_floor(library)}
     if part.bf16_weights:
         rounded = round_small_maps(model, job.answers)
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
