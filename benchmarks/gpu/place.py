@@ -99,6 +99,7 @@ class Gpu(Place):
         Selection("gates and random shapes", 60, (f"{GPU_TESTS}_gate.py", f"{GPU_TESTS}_convolution.py"), "random", 8),
         Selection("graphs and streams", 40, (f"{GPU_TESTS}_streams.py",)),
         Selection("layers and masks", 60, (f"{GPU_TESTS}_convolution.py",), "not random", 8),
+        Selection("training steps", 40, (f"{GPU_TESTS}_training_step.py",)),
     )  # fmt: skip
 
     def build(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class Gpu(Place):
         }  # fmt: skip
 
     def race(self, runs: dict[str, Run], rounds: int, launches: int) -> dict[str, float]:
-        """As the base says; every turn is one CUDA graph, but not on few multiprocessors."""
+        """As the base says; every turn is one CUDA graph, on few multiprocessors a queue behind a wait."""
         return race(runs, rounds, launches, self._limited is None, self._limited)
 
     @contextmanager

@@ -89,6 +89,9 @@ def test_the_stages_of_a_second_visit(tmp_path):
     found = {entry.name: read(tmp_path / f"{entry.name}.json") for entry in SECOND}
     assert {content["status"] for content in found.values()} == {"ok"}
     assert [row["cuda_graph"] for row in found["steps"]["numbers"]["steps"]] == [False] * 3
+    agreement = found["steps"]["numbers"]["agreement"]
+    assert len(agreement["losses"]["python"]) == 2
+    assert "difference" not in agreement, "a CPU has no graph to compare"
     few = found["few_multiprocessors"]["numbers"]
     assert few["multiprocessors"] == 16
     assert few["layers"][0]["gated_us"].keys() == {"0.5", "1.0"}

@@ -106,11 +106,16 @@ def _training(contents: Contents) -> Iterable[str]:
 
 
 def _steps(contents: Contents) -> Iterable[str]:
-    for key in ("steps", "agreement"):
-        for row in _of(contents, "steps").get(key, []):
-            way = "replayed as a graph" if row["cuda_graph"] else "started from Python"
-            times = f"dense {row['dense_ms']:.1f} ms, joint {row['joint_ms']:.1f} ms ({row['ratio']:.2f}x)"
-            yield f"{key}, {row['precision']}, {way}: {times}, losses {', '.join(f'{x:.4g}' for x in row['losses'])}"
+    numbers = _of(contents, "steps")
+    for row in numbers.get("steps", []):
+        way = "replayed as a graph" if row["cuda_graph"] else "started from Python"
+        times = f"dense {row['dense_ms']:.1f} ms, joint {row['joint_ms']:.1f} ms ({row['ratio']:.2f}x)"
+        yield f"steps, {row['precision']}, {way}: {times}"
+    found = numbers.get("agreement")
+    if found:
+        losses = "; ".join(f"{way} {', '.join(f'{x:.6g}' for x in row)}" for way, row in found["losses"].items())
+        verdict = f", largest difference {found['difference']:.1e}" if "difference" in found else ", nothing to compare"
+        yield f"losses of the same {found['precision']} steps, {found['steps']} an epoch: {losses}{verdict}"
 
 
 def _few(contents: Contents) -> Iterable[str]:

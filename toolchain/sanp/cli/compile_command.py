@@ -44,8 +44,10 @@ def compile_(
         for line in summary(record["bf16_weights"]):
             out.print(line)
     if manifest.gated and record.get("plugin_layers") == "auto" and not manifest.gate_kernels:
-        out.print("No layer is expected to gain from our kernel on this target, so gating will not make it faster.")
-        out.print("--plugin-layers all compiles it with our kernel anyway, to measure.")
+        out.print("No layer is known to gain from our kernel on this target, so gating will not make it faster.")
+        out.print(
+            "--plugin-layers all compiles it with our kernel, to profile it there; --layer-times reads the profile."
+        )
     if "tuning" in record:
         print_tuning(record["tuning"])
     if made.proof is not None:

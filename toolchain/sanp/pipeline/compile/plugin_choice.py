@@ -1,14 +1,16 @@
 """Which gated layers should run in our TensorRT plugin and which in TensorRT's own convolution, and why.
 
-A plugin skips work but costs a launch of its own, breaks fusion and runs less close to the peak of the GPU. So it pays
-below some density. Measured times decide where there are some; otherwise a model does:
+A plugin skips work but costs a launch of its own, breaks fusion and runs less close to the peak of the GPU. Measured
+times of the device decide where there are some. Otherwise the plugin is used only where what was measured on an H100
+(docs/cuda.md) says that it pays: never in halves, never with fewer than 16 input channels, and in float32 by a model:
 
     native = LAUNCH + work + LAUNCH + reading and writing the output once more for the scale
     plugin = PLUGIN + ETA * work * density + writing the output, of which closed channels are zeros
     work   = max(operations / peak, bytes / bandwidth)
 
-density is the mean over samples of (open outputs x active inputs), from PyTorch's answers beside the model. The three
-constants are assumptions, not measurements of any board; docs/tensorrt.md says how to replace them by a profile.
+density is the mean over samples of (open outputs x active inputs), from PyTorch's answers beside the model. LAUNCH and
+PLUGIN are assumptions. ETA is the smallest whole number with which the model chooses no float32 layer that was slower
+in our kernel on the H100; a test holds it to the committed times.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ AUTO, ALL, NONE = "auto", "all", "none"
 
 LAUNCH_US = 4.0
 PLUGIN_US = 12.0
-ETA = 2.0
+ETA = 4.0
+FEWEST_CHANNELS = 16  # inputs of a group: stems and depthwise layers, nearly all of them slower
+
+NOT_MEASURED = "no layer was measured on this device, see --layer-times"
 
 
 @dataclass(frozen=True)
@@ -117,25 +122,41 @@ def _decide(layer: Layer, evidence: Evidence) -> Choice:
     if layer.name in evidence.measured:
         ours, dense = evidence.measured[layer.name]
         return Choice(layer.name, ours < dense, f"measured {ours:.4f} ms in our kernel, {dense:.4f} ms dense")
-    if layer.name not in evidence.densities:
-        return Choice(layer.name, True, "no samples to tell its density")
+    known = _known_without_times(layer, evidence)
+    if known is not None:
+        return Choice(layer.name, False, f"{known}; {NOT_MEASURED}")
     density, limit = evidence.densities[layer.name], break_even(layer, evidence)
-    return Choice(layer.name, density < limit, f"density {density:.3f}, modelled break-even {limit:.3f}")
+    return Choice(
+        layer.name, density < limit, f"density {density:.3f}, modelled break-even {limit:.3f}; {NOT_MEASURED}"
+    )
+
+
+def _known_without_times(layer: Layer, evidence: Evidence) -> str | None:
+    """Why TensorRT's own convolution is taken without asking the model; None if the model has to say."""
+    if evidence.precision != "fp32":
+        return f"in {evidence.precision} our kernel was slower than the dense one on nearly every layer measured"
+    if layer.c_in // layer.groups < FEWEST_CHANNELS:
+        return f"with fewer than {FEWEST_CHANNELS} input channels our kernel was slower on nearly every layer measured"
+    if _work_us(layer, evidence) is None:
+        return "nothing is known of this GPU's rates"
+    if layer.name not in evidence.densities:
+        return "no samples tell its density"
+    return None
 
 
 def break_even(layer: Layer, evidence: Evidence) -> float:
-    """Density below which the modelled plugin is faster; 0 if it never is."""
+    """Density below which the modelled plugin is faster; 0 if it never is, or if the rates of the GPU are unknown."""
     work = _work_us(layer, evidence)
-    if work is None:  # an unknown GPU: only the efficiency counts
-        return 1.0 / ETA
+    if work is None:
+        return 0.0
     output = _map_bytes(layer, evidence) / _bandwidth(evidence)
     native = LAUNCH_US + work + LAUNCH_US + 2.0 * output
     return min(max((native - PLUGIN_US - output) / (ETA * work), 0.0), 1.0)
 
 
 def _work_us(layer: Layer, evidence: Evidence) -> float | None:
-    gpu, half = evidence.gpu, evidence.precision == "fp16"
-    peak = gpu.fp16_tflops if half else gpu.fp32_tflops
+    gpu = evidence.gpu
+    peak = gpu.fp16_tflops if evidence.precision == "fp16" else gpu.fp32_tflops
     if peak is None or gpu.bandwidth_gb_s is None:
         return None
     operations = 2.0 * dense_macs((layer,)) * evidence.batch
