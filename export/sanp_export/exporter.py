@@ -16,6 +16,7 @@ import onnx_graphsurgeon as gs
 import torch
 from torch import Tensor, nn
 
+from sanp_export.environment import environment_error, root_cause
 from sanp_export.functions import OPSET
 from sanp_export.graph.layer_table import layer_table
 from sanp_export.graph.model_file import SCHEMA_VERSION, UNGATED_MODEL, to_graph, to_model
@@ -109,16 +110,29 @@ def _prepare(graph: gs.Graph) -> list[str]:
     return execution_order
 
 
+def check_environment() -> None:
+    """Export a single convolution; TargetError if the installed torch, onnx and onnxscript do not fit each other."""
+    to_onnx(nn.Conv2d(3, 4, 3).eval(), torch.zeros(2, 3, 5, 5))
+
+
 def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
     check_example(example_input)
     lowered, _ = lower(model)
     # A batch of one would be specialised to the constant 1.
     example = example_input.detach().cpu()
     example = example if example.shape[0] > 1 else example.repeat(2, 1, 1, 1)
+    return to_onnx(lowered, example, type(model).__name__)
+
+
+def to_onnx(model: nn.Module, example: Tensor, name: str = "the network") -> onnx.ModelProto:
+    """torch's export of a network in evaluation mode; the example [N, C, H, W] has at least two samples.
+
+    Raises ExportError for a network that torch.export cannot trace, TargetError for packages that do not fit.
+    """
     try:
         with _quiet():
             program = torch.onnx.export(
-                lowered,
+                model,
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
@@ -128,18 +142,19 @@ def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:
+        environment = environment_error(error)
+        if environment is not None:
+            raise environment from error
         raise ExportError(
-            f"{type(model).__name__}: torch could not export the network ({_root_cause(error)}); expected operators "
+            f"{name}: torch could not export the network ({_first_line(root_cause(error))}); expected operators "
             "and control flow that torch.export supports: replace the named part, or see the full trace with --debug"
         ) from error
     assert program is not None  # only the legacy exporter returns None
     return program.model_proto
 
 
-def _root_cause(error: BaseException) -> str:
-    """First line of the innermost error: torch wraps it in pages of advice with terminal colours."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+def _first_line(error: BaseException) -> str:
+    """Without the terminal colours of torch's pages of advice."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 

@@ -6,6 +6,7 @@ says what the operators compute, runtime/README.md what the files hold.
 
 from __future__ import annotations
 
+import re
 from typing import Tuple
 
 from sanp_targets import target
@@ -83,3 +84,8 @@ def variant_file(variant: str) -> str:
 def engine_file(variant: str) -> str:
     """TensorRT engine of a variant."""
     return f"{variant}.engine"
+
+
+def plain_name(name: str) -> str:
+    """How TensorRT knows a node or tensor: what is not in [A-Za-z0-9_./-] as its code point, "a b" as "a_20_b"."""
+    return re.sub(r"[^A-Za-z0-9_./-]", lambda match: f"_{ord(match.group()):x}_", name)

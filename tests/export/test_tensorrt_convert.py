@@ -195,7 +195,7 @@ def test_newer_forms_are_lowered_and_mean_the_same(made, shape, checks):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (node("Gelu", ["input"]), "Gelu does not exist in opset 17"),
+        (node("AffineGrid", ["input"]), "AffineGrid does not exist in opset 17"),
         (node("AveragePool", ["input"], kernel_shape=[2, 2], dilations=[2, 2]), "newer than opset 17"),
         (node("ReduceMean", ["input", "computed"]), "computed at run time"),
     ],
@@ -255,3 +255,28 @@ def test_each_layer_of_the_parser_has_a_node(made, constants, shape, ops):
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
     graph = to_graph(copy)
     assert one_layer_nodes(graph) == 0
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        node("Gelu", ["input"]),
+        node("Gelu", ["input"], approximate="tanh"),
+        node("Mish", ["input"]),
+        node("Celu", ["input"]),
+        node("Celu", ["input"], alpha=0.3),
+    ],
+    ids=["gelu", "gelu-tanh", "mish", "celu", "celu-alpha"],
+)
+def test_activations_that_tensorrt_lacks_are_composed(made):
+    """In float32 the same values; in half within its rounding, also where an intermediate value overflows."""
+    rng = np.random.default_rng(5)
+    x = {"input": (rng.standard_normal((3, 2, 4, 4)) * 3).astype(np.float32)}
+    x["input"].reshape(-1)[:4] = (300.0, -300.0, 20.0, -20.0)
+    model = onnx.shape_inference.infer_shapes(small(made))
+    expected = ort.InferenceSession(model.SerializeToString()).run(None, x)[0]
+    for precision, rtol, atol in (("fp32", 1e-5, 1e-6), ("fp16", 4e-3, 4e-3)):
+        copy = convert(model, TensorrtOptions(precision))
+        assert not {item.op_type for item in copy.graph.node} & {"Gelu", "Mish", "Celu"}
+        found = ort.InferenceSession(copy.SerializeToString()).run(None, x)[0]
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol, err_msg=precision)

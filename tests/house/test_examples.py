@@ -14,13 +14,22 @@ from tests.house.tree import ROOT
 
 VERBS = get_command(app).commands
 # Each example needs the files of those before it.
-ORDER = ("train", "export", "compile", "validate", "profile", "report", "inspect", "analyze", "doctor")
+ORDER = ("train", "export", "compile", "validate", "profile", "report", "inspect", "analyze", "compare", "doctor")
 SETTINGS = """
 [train]
 pretrain_epochs = 2
 image_size = 16
 batch_size = 64
 options = { warmup_epochs = 1, joint_epochs = 2 }
+
+[compare]
+epochs = 2
+pretrain_epochs = 1
+duration = 0.1
+
+[compare.training]
+width = 0.1
+data_options = { modes = 2, train_size = 128, val_size = 10, test_size = 32 }
 
 [profile]
 duration = 0.5

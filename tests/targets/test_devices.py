@@ -11,7 +11,11 @@ import pytest
 from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.pinning import choose_cpus, pinned
 from sanp_targets.sensors import Reading, clock_drop, read_sensors, throttle_events
-from sanp_targets.sensors.registry import SENSORS
+from sanp_targets.sensors.registry import GPU_SENSORS, SENSORS
+
+NOTHING = (
+    "clock of the processor", "temperatures", "cooling levels of the processor", "CPU quota of the container"
+)  # fmt: skip
 
 
 def test_jetson_fingerprint(jetson):
@@ -37,8 +41,9 @@ def test_jetson_sensors(jetson):
     reading = read_sensors(jetson)
     assert reading.clock_mhz == {"policy0": 1510.4, "policy4": 729.6}
     assert reading.temperature_c == {"cpu-thermal/0": 48.531}, "zones that are off must be absent, not zero"
-    assert reading.throttle == {"hwmon1/oc1_event_cnt": 2, "cpufreq-cpu0/1": 0}, "a fan is not a throttle"
-    assert reading.missing == ()
+    assert reading.throttle == {"hwmon1/oc1_event_cnt": 2}
+    assert reading.levels == {"cpufreq-cpu0/1": 0}, "a fan is not a throttle"
+    assert reading.missing == ("CPU quota of the container",), "there is no /proc/self/cgroup"
     assert reading.steal_ticks == 7
 
 
@@ -55,13 +60,15 @@ def test_virtual_machine_has_no_clock(desktop):
     path = desktop / "proc/cpuinfo"
     path.write_text(path.read_text().replace("fma", "fma hypervisor"))
     assert fingerprint(desktop)["virtual"] == "virtual machine"
-    assert "clock_mhz" in read_sensors(desktop).missing, "the nominal clock that a guest sees is not a measurement"
+    assert "clock of the processor" in read_sensors(desktop).missing, (
+        "the nominal clock that a guest sees is not a measurement"
+    )
 
 
 def test_nothing_known_is_none_and_missing(tmp_path):
     device, reading = fingerprint(tmp_path), read_sensors(tmp_path)
     assert device["cpu_model"] is None and device["memory_mb"] is None and device["board"] is None
-    assert reading == Reading(missing=("clock_mhz", "temperature_c", "throttle"))
+    assert reading == Reading(missing=NOTHING)
     assert "unknown" in describe(device)
 
 
@@ -96,7 +103,7 @@ def test_device_id_ignores_what_changes_between_runs(jetson):
 
 def test_every_kind_of_sensor_is_a_field_of_a_reading(jetson):
     names = {field.name for field in dataclasses.fields(Reading)}
-    assert set(SENSORS) <= names and set(SENSORS) == names - {"steal_ticks", "missing"}
+    assert set(SENSORS) <= names and set(SENSORS) == names - {"steal_ticks", "missing"} - set(GPU_SENSORS)
     for name, sensor in SENSORS.items():
         assert sensor(jetson) == getattr(read_sensors(jetson), name) != {}
 
@@ -104,19 +111,25 @@ def test_every_kind_of_sensor_is_a_field_of_a_reading(jetson):
 def test_raspberry_pi_throttling_is_read_in_hexadecimal(tmp_path):
     path = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
     path.parent.mkdir(parents=True)
-    path.write_text("50000\n")
-    assert read_sensors(tmp_path).throttle == {"firmware/get_throttled": 0x50000}
+    path.write_text("50002\n")
+    reading = read_sensors(tmp_path)
+    assert reading.throttle == {"firmware/get_throttled since boot": 5}
+    assert reading.levels == {"firmware/get_throttled now": 2} and "firmware of the Raspberry Pi" not in reading.missing
     path.write_text("never\n")
-    assert read_sensors(tmp_path).throttle == {} and "throttle" in read_sensors(tmp_path).missing
+    assert read_sensors(tmp_path).throttle == {} and "firmware of the Raspberry Pi" in read_sensors(tmp_path).missing
 
 
 def test_events_between_readings():
     readings = [
-        Reading({"policy0": 1500.0, "once": 1.0}, {}, {"a": 3, "cpufreq-cpu0/1": 0, "b": 1}),
-        Reading({"policy0": 900.0}, {}, {"a": 3, "cpufreq-cpu0/1": 2, "b": 2}),
-        Reading({"policy0": 1500.0}, {}, {"a": 3, "cpufreq-cpu0/1": 0}),
+        Reading({"policy0": 1500.0, "once": 1.0}, {}, {"a": 3, "b": 1}, {"cpufreq-cpu0/1": 0, "old": 1}),
+        Reading({"policy0": 900.0}, {}, {"a": 3, "b": 2}, {"cpufreq-cpu0/1": 2, "old": 1}),
+        Reading({"policy0": 1500.0}, {}, {"a": 3}, {"cpufreq-cpu0/1": 0, "old": 0}),
     ]
-    assert throttle_events(readings) == ["b rose from 1 to 2", "cpufreq-cpu0/1 rose from 0 to 2"]
+    assert throttle_events(readings) == [
+        "b rose from 1 to 2",
+        "cpufreq-cpu0/1 rose from 0 to 2",
+        "old was at level 1 when the measurement began",
+    ]
     assert clock_drop(readings) == {"policy0": 0.6}
     assert throttle_events([]) == [] and clock_drop([]) == {}
 

@@ -13,7 +13,7 @@ from sanp.methods.registry import train_settings
 from sanp_targets.errors import ConfigError, InputError
 
 LEAST_SECONDS = 9.0  # with less left no further row is begun
-GRAPH_STEPS = 120
+GRAPH_STEPS = 80
 
 
 def run(place: Place, record: Record) -> None:

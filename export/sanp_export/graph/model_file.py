@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from sanp_export.functions import (
 )
 from sanp_export.graph.patterns import GATE_BIAS, GATE_W1
 from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV, MASK_PREFIX, PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import InputError
@@ -152,7 +152,12 @@ def _verify(path: Path, model: onnx.ModelProto, allow_modified: bool) -> None:
 
 def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     """The layer table that the exporter wrote into the metadata."""
-    rows: Any = json.loads(metadata_of(model)["sanp.layers"])
+    try:
+        rows: Any = parse_json(metadata_of(model)["sanp.layers"])
+    except ValueError as error:
+        raise InputError(f"the layer table of the model is not JSON ({error}); export the model again") from error
+    if not isinstance(rows, list):
+        raise InputError(f"the layer table of the model is a {type(rows).__name__}, expected a list; export it again")
     return tuple(Layer.from_json(row) for row in rows)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 from onnx import TensorProto
 
 from sanp_export.graph.number_types import to_half
 from sanp_export.graph.patterns import RESIDUAL, WEIGHT, X
+from sanp_export.passes.lower_opset import OPSET
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 
 # A mean over a map or a softmax sums many values: half as a running sum would lose what the convolutions kept.
@@ -70,7 +72,7 @@ class _Halver:
             node.outputs[0].dtype = np.float16
         elif node.op in (*_SHAPE_OPS, CHANNEL_GATE, "Cast") or not any(_is_half(t) for t in node.inputs):
             return
-        elif node.op in _SINGLE_OPS or node.op.startswith("Reduce"):
+        elif node.op in _SINGLE_OPS or node.op.startswith("Reduce") or not _exists_in_half(node):
             node.inputs = [self._cast(tensor, np.float32) if _is_half(tensor) else tensor for tensor in node.inputs]
             for output in node.outputs:
                 readers = list(output.outputs)
@@ -117,6 +119,14 @@ class _Halver:
         self._graph.nodes.append(gs.Node("Cast", f"{name}/single", {"to": int(TensorProto.FLOAT)}, [output], [result]))
         self._changes += 1
         return result
+
+
+def _exists_in_half(node: gs.Node) -> bool:
+    """Whether ONNX lets the first operand of this operator be float16."""
+    if node.domain not in (None, "", "ai.onnx") or not onnx.defs.has(node.op):
+        return True
+    schema = onnx.defs.get_schema(node.op, OPSET, "")
+    return not schema.inputs or "tensor(float16)" in schema.inputs[0].types
 
 
 def _is_half(tensor: gs.Tensor) -> bool:

@@ -33,10 +33,11 @@ class Manifest:
     `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
-    Runtime `bf16_weights` if weights were rounded: `layers` with the errors of their weights, and `answers`. `parent`
-    is empty, or describes the network before channels were removed: `layers`, its layer table as JSON, and `weights`,
-    "trained" or "random". `files` is filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`,
-    `source`, `options`) are carried and shown, never interpreted.
+    Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
+    `layers` with the errors of their weights, and `answers`. `parent` is empty, or describes the network before
+    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is filled by
+    BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and shown,
+    never interpreted.
     """
 
     name: str

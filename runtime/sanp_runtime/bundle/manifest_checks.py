@@ -54,8 +54,8 @@ def _check_parent(manifest: Manifest) -> None:
     row = manifest.parent
     if not row:
         return
-    if set(row) != {"layers", "weights"} or row["weights"] not in ("trained", "random"):
-        fail("parent", sorted(row), "layers, and weights that are trained or random")
+    if set(row) != {"layers", "weights"} or row["weights"] not in ("trained", "untrained"):
+        fail("parent", sorted(row), "layers, and weights that are trained or untrained")
     if not isinstance(row["layers"], list) or not row["layers"] or any(layer.gated for layer in manifest.parent_layers):
         fail("parent.layers", row["layers"], "the layer table of a network without gates")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, FrozenSet, Mapping
 
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import CHECKSUM, REPAIR, SCHEMA_VERSION, FileEntry, Manifest, checksum
 from sanp_runtime.bundle.manifest_checks import check, fail
+from sanp_runtime.bundle.manifest_options import SHOWN, first_wrong
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import InputError
@@ -21,13 +22,10 @@ def loads(text: str) -> Manifest:
     Raises InputError if it is not JSON, of another schema, damaged (its checksum differs) or inconsistent.
     """
     try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(text)
+    except ValueError as error:
         raise InputError(f"{MANIFEST_FILE} is not valid JSON ({error}); {REPAIR}") from error
-    try:
-        return from_json(row)
-    except RecursionError as error:
-        raise InputError(f"{MANIFEST_FILE} is nested too deeply to be a manifest; {REPAIR}") from error
+    return from_json(row)
 
 
 def from_json(row: Any) -> Manifest:
@@ -41,6 +39,9 @@ def from_json(row: Any) -> Manifest:
     if row.get(CHECKSUM) != checksum(content):
         raise InputError(f"{MANIFEST_FILE} does not match its own checksum, so it was damaged or edited; {REPAIR}")
     _check_fields(content)
+    wrong = first_wrong(content, SHOWN)
+    if wrong is not None:
+        raise InputError(f"{MANIFEST_FILE}: {wrong}; {REPAIR}")
     content["layers"] = tuple(Layer.from_json(item) for item in content["layers"])
     content["files"] = {name: _file_entry(name, item) for name, item in content["files"].items()}
     content.update(outputs=tuple(content["outputs"]), gated=tuple(content["gated"]))
@@ -67,8 +68,8 @@ def listed_files(text: str) -> FrozenSet[str]:
     For whoever replaces a bundle that this version cannot read.
     """
     try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        row = parse_json(text)
+    except ValueError as error:
         raise InputError(f"{MANIFEST_FILE} is not valid JSON ({error}); {REPAIR}") from error
     if not isinstance(row, dict) or not isinstance(row.get("files"), dict) or row.get(CHECKSUM) != checksum(row):
         raise InputError(f"{MANIFEST_FILE} is no undamaged manifest of a bundle; {REPAIR}")

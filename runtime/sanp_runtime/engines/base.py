@@ -20,6 +20,7 @@ from sanp_runtime.measure.timing import Measurement, measure
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.sensors import Reading, read_sensors
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,16 @@ class Engine(abc.ABC):
         cls, engines: "Mapping[str, Engine]", batches: Sequence[np.ndarray], duration_s: float
     ) -> Measurement:
         """Time engines of one backend side by side on the same batches, by bound calls; see `measure.timing`."""
-        return measure({name: [engine.bind(part) for part in batches] for name, engine in engines.items()}, duration_s)
+        return measure(
+            {name: [engine.bind(part) for part in batches] for name, engine in engines.items()},
+            duration_s,
+            sensors=cls.read_sensors,
+        )
+
+    @classmethod
+    def read_sensors(cls) -> Reading:
+        """What slows the processor down; a backend on a GPU looks at that too."""
+        return read_sensors()
 
     @abc.abstractmethod
     def versions(self) -> Dict[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
+from sanp_runtime.engines.glibc import check_glibc
 from sanp_targets.errors import TargetError
 
 _MAGIC = b"\x7fELF"
@@ -44,13 +46,15 @@ def open_shared_object(path: Path, mode: int = ctypes.DEFAULT_MODE) -> ctypes.CD
 def check_shared_object(path: Path) -> None:
     """Raise TargetError, saying what is wrong, unless the file is complete and made for the processor of this process.
 
-    Checks the header, the bounds of all segments and sections, and that code and the tables of the loader are not
-    blank. A file whose checksum is right can fail: the checksum was then taken of a damaged file.
+    Checks the header, the bounds of all segments and sections, that code and the tables of the loader are not blank,
+    that the file may be executed where it lies, and that this glibc is new enough. A file whose checksum is right can
+    fail: the checksum was then taken of a damaged file.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise TargetError(f"{path}: cannot be read ({error.strerror or error}); copy the file again") from error
+    _check_place(path)
     try:
         _check(content)
     except _Damaged as error:
@@ -58,6 +62,20 @@ def check_shared_object(path: Path) -> None:
             f"{path}: cannot be loaded on this machine ({error}), expected a complete shared object for this "
             "processor; compile the bundle again on a machine of this kind, or install the package again"
         ) from error
+    check_glibc(path, content)
+
+
+def _check_place(path: Path) -> None:
+    """Raise TargetError for a file system from which nothing may be executed, whatever the file is."""
+    try:
+        flags = os.statvfs(path).f_flag
+    except OSError:
+        return
+    if flags & os.ST_NOEXEC:
+        raise TargetError(
+            f"{path}: lies on a file system that is mounted noexec, expected one from which code may be loaded; copy "
+            "the bundle to another folder (or install the package there), or mount this one with exec"
+        )
 
 
 def _check(content: bytes) -> None:

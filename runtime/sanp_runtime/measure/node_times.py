@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import MeasurementError
 
 _SUFFIX = "_kernel_time"
@@ -62,7 +62,7 @@ def aggregate_rows(calls: Sequence[Sequence[Tuple[str, float]]], skip: int = 0) 
 
 def _events(path: Path) -> List[Dict[str, Any]]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise MeasurementError(
             f"ONNX Runtime's profile cannot be read ({error}), expected its JSON trace; check free space in the "

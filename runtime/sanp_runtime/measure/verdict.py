@@ -9,7 +9,7 @@ import numpy as np
 
 from sanp_runtime.contract import DENSE
 from sanp_runtime.measure.timing import Measurement
-from sanp_targets.sensors import clock_drop, throttle_events
+from sanp_targets.sensors import clock_drop, gpu_clock_range, throttle_events
 
 VALID, UNPINNED, NOISY, THROTTLED = "VALID", "UNPINNED", "NOISY", "THROTTLED"
 
@@ -62,10 +62,11 @@ def assess(measurement: Measurement, conditions: Conditions, baseline: str = DEN
     clock = min([drops[name] for name in conditions.clocks if name in drops], default=None)
     steal = _steal_share(measurement, conditions.cores)
     events = throttle_events(measurement.readings)
+    gpus = gpu_clock_range(measurement.readings)
     found = {
         THROTTLED: _throttled(events, drift, clock, conditions),
         NOISY: _noisy(measurement, drift, spread, steal),
-        UNPINNED: _unpinned(clock, conditions),
+        UNPINNED: [*_unpinned(clock, conditions), *_gpu_unpinned(gpus)],
     }
     return Validity(
         verdict=next((name for name, reasons in found.items() if reasons), VALID),
@@ -75,6 +76,7 @@ def assess(measurement: Measurement, conditions: Conditions, baseline: str = DEN
             "drift": drift,
             "spread": spread,
             "clock_drop": clock,
+            "gpu_clock_mhz": {name: list(ends) for name, ends in gpus.items()},
             "steal": steal,
             "throttle_events": events,
             "preempted": measurement.preempted,
@@ -129,6 +131,16 @@ def _unpinned(clock: Optional[float], conditions: Conditions) -> List[str]:
         varied = f", and the clock varied down to {clock:.0%}" if clock is not None and clock < MIN_CLOCK else ""
         reasons.append(f"the frequency governor is {conditions.governor}, not performance{varied}")
     return reasons
+
+
+def _gpu_unpinned(clocks: Mapping[str, Tuple[float, float]]) -> List[str]:
+    """A GPU whose clock moves, idle between two calls or not, was not fixed; that is no throttling by itself."""
+    return [
+        f"the clock of {name} varied between {low:.0f} and {high:.0f} MHz; fix it with `sudo jetson_clocks` or "
+        "`sudo nvidia-smi --lock-gpu-clocks`"
+        for name, (low, high) in clocks.items()
+        if low < MIN_CLOCK * high
+    ]
 
 
 def _steal_share(measurement: Measurement, cores: int) -> Optional[float]:

@@ -37,7 +37,7 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     )
     if ratios["overhead"] is not None:
         line += f"; all gates open: {ratios['overhead']:.2f}x the dense time"
-    if profile["bundle"]["parent_weights"] == "random":
+    if profile["bundle"]["parent_weights"] == "untrained":
         line += "; the parent has random weights, on which latency does not depend"
     return line
 

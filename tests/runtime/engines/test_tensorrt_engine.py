@@ -20,6 +20,7 @@ from sanp_runtime.engines.tensorrt.builder import build
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
+from sanp_targets.sensors.registry import GPU_SENSORS
 from tests.fakes import cuda as fake_cuda
 from tests.fakes import tensorrt as fake_tensorrt
 from tests.support import tiny_net
@@ -350,3 +351,12 @@ def test_the_device_command_line(machine, stub, tmp_path, capsys, monkeypatch):
     assert main(["profile", str(path), "--duration", "0.05", "--allow-invalid"]) == 0
     assert main(["self-test", str(path), "--plain"]) == 2
     assert len(make_reference()) == 6
+
+
+def test_a_profile_looks_at_the_gpu(built, monkeypatch):
+    monkeypatch.setattr("sanp_targets.sensors.registry.gpu_levels", lambda root: {"gpu0/power cap": 1})
+    monkeypatch.setitem(GPU_SENSORS, "gpu_clock_mhz", lambda root: {"gpu0": 918.0})
+    report = profile(built, duration_s=0.05).to_json()
+    assert report["validity"]["verdict"] == "THROTTLED"
+    assert "gpu0/power cap was at level 1 when the measurement began" in report["validity"]["reasons"]
+    assert report["validity"]["evidence"]["gpu_clock_mhz"] == {"gpu0": [918.0, 918.0]}

@@ -207,3 +207,28 @@ def test_unpinned():
     assert virtual.verdict == UNPINNED and "(virtual machine)" in virtual.reasons[0]
     missing = assess(measurement(steady(), [Reading(), Reading(missing=("temperature_c",))]), FIXED)
     assert missing.verdict == VALID and missing.notes == ("temperature_c cannot be read on this machine",)
+
+
+def test_a_machine_that_was_throttled_before_the_run_is_throttled():
+    """Nothing changes between the readings; the level alone tells."""
+    hot = [Reading(levels={"cpufreq-cpu0/1": 3}), Reading(levels={"cpufreq-cpu0/1": 3})]
+    found = assess(measurement(steady(), hot), FIXED)
+    assert found.verdict == THROTTLED
+    assert found.reasons == ("cpufreq-cpu0/1 was at level 3 when the measurement began",)
+
+
+def test_a_gpu_clock_that_moves_is_unpinned():
+    moving = [Reading(gpu_clock_mhz={"gpu0": 306.0}), Reading(gpu_clock_mhz={"gpu0": 1410.0})]
+    found = assess(measurement(steady(), moving), FIXED)
+    assert found.verdict == UNPINNED and "gpu0 varied between 306 and 1410 MHz" in found.reasons[0]
+    assert found.evidence["gpu_clock_mhz"] == {"gpu0": [306.0, 1410.0]}
+    still = [Reading(gpu_clock_mhz={"gpu0": 1395.0}), Reading(gpu_clock_mhz={"gpu0": 1410.0})]
+    assert assess(measurement(steady(), still), FIXED).verdict == VALID
+
+
+def test_sources_that_could_not_be_read_are_notes_one_by_one():
+    blind = [Reading(missing=("clock of the GPU", "over-current counters of the board"))] * 2
+    assert assess(measurement(steady(), blind), FIXED).notes == (
+        "clock of the GPU cannot be read on this machine",
+        "over-current counters of the board cannot be read on this machine",
+    )

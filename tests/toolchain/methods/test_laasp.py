@@ -7,9 +7,12 @@ import math
 import os
 import signal
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+import sanp
 from sanp import checkpoint
 from sanp.checkpoint import tensor_file
 from sanp.cost.tracker import CostTracker
@@ -48,6 +51,16 @@ def test_the_network_is_an_ordinary_one_with_fewer_channels_at_the_budget(whole)
     assert loaded.metadata["test"]["cost"] == pytest.approx(result.cost)
 
 
+def test_it_is_exported_like_any_network(whole, tmp_path):
+    exported = sanp.export(whole[0].checkpoint, tmp_path / "model.onnx", samples=4)
+    model = checkpoint.load(whole[0].checkpoint).model
+    images = np.random.default_rng(0).normal(size=(4, 3, 16, 16)).astype(np.float32)
+    session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(session.run(["logits"], {"input": images})[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_epochs_are_those_of_the_settings_and_the_cost_falls(whole):
     rows = whole[0].history
     assert [row["stage"] for row in rows] == ["pretrain"] * 2 + ["prune"] * 5
@@ -69,6 +82,7 @@ def test_recoveries_run_at_the_rate_of_the_first_removal_and_the_rest_of_the_sch
     assert rates[1] > start  # the last step of pretraining has not reached it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3, 4, 5, 9])
 def test_killed_inside_the_removal_schedule_and_resumed_ends_with_the_same_bits(step, whole, tmp_path, monkeypatch):
     """Steps 0 and 4 remove filters; 1 and 5 are the first saves after them, 3 is the last one before."""
@@ -107,6 +121,7 @@ def test_with_one_criterion_it_is_its_own_control(whole, tmp_path):
     assert all(torch.equal(value, before[1][name]) for name, value in before[0].items())
 
 
+@pytest.mark.slow
 def test_published_recovery_after_every_removal_lengthens_the_run(tmp_path):
     result = run(tmp_path, delta=0.0, extra_recovery=True, recovery_share=2.0, epochs=3, budget=0.7, samples=20)
     rows = [row for row in result.history if row["stage"] == "prune"]
@@ -122,6 +137,7 @@ def test_when_the_recoveries_are_used_up_the_rest_leaves_at_once(tmp_path):
     assert rows[1]["cost"] > 0.8 and rows[2]["cost"] == pytest.approx(result.cost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet-20", "resnet-20-a", "imagenet-mobilenet-v2"])
 def test_other_networks_meet_their_budgets(name, tmp_path):
     budget = 0.6

@@ -42,7 +42,14 @@ def tensors(folder, name="checkpoint.safetensors"):
 
 
 @pytest.mark.parametrize("method", SHORT)
-@pytest.mark.parametrize("model", ["m-cifarnet", "resnet-20", "resnet-20-a"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "m-cifarnet",
+        pytest.param("resnet-20", marks=pytest.mark.slow),
+        pytest.param("resnet-20-a", marks=pytest.mark.slow),
+    ],
+)
 def test_the_budget_is_met_within_a_point_and_the_network_is_an_ordinary_one(method, model, tmp_path):
     budget = 0.35 if model == "m-cifarnet" else 0.5
     result = run(tmp_path, method, model=model, width=0.25 if model == "m-cifarnet" else 0.5, budget=budget)
@@ -55,6 +62,7 @@ def test_the_budget_is_met_within_a_point_and_the_network_is_an_ordinary_one(met
     assert loaded.metadata["dense_cost"] == {"MACs": trackers[1].dense}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "step"),
     [("l1", 2), ("l1", 7), ("slimming", 5), ("slimming", 9), ("slimming", 11), ("fcp", 5), ("fcp", 9), ("fcp", 11)],
@@ -95,16 +103,16 @@ def test_l1_removes_the_filters_with_the_least_sum(tmp_path):
     assert torch.equal(read, dense["conv1.conv.weight"][rows][:, order])
 
 
-def test_l1_follows_a_plan_and_refuses_one_that_does_not_fit(tmp_path):
-    plan = [16, 8, 16, 32, 20, 24, 48, 12]
-    run(tmp_path / "plan", "l1", plan=plan, budget=0.6, finetune_epochs=0)
-    model = checkpoint.load(tmp_path / "plan" / "checkpoint.safetensors").model
-    assert [model.get_submodule(f"conv{index}.conv").out_channels for index in range(8)] == plan
-    for wrong, says in ((plan[:7], "expected 8 numbers"), ([17, *plan[1:]], "expected 8 numbers")):
+def test_l1_follows_given_widths_and_refuses_those_that_do_not_fit(tmp_path):
+    widths = [16, 8, 16, 32, 20, 24, 48, 12]
+    run(tmp_path / "given", "l1", widths=widths, budget=0.6, finetune_epochs=0)
+    model = checkpoint.load(tmp_path / "given" / "checkpoint.safetensors").model
+    assert [model.get_submodule(f"conv{index}.conv").out_channels for index in range(8)] == widths
+    for wrong, says in ((widths[:7], "expected 8 numbers"), ([17, *widths[1:]], "expected 8 numbers")):
         with pytest.raises(ConfigError, match=says):
-            run(tmp_path / "wrong", "l1", plan=wrong)
-    with pytest.raises(ConfigError, match=r"the plan costs 0\.\d+ of the dense network, expected at most .* 0\.2"):
-        run(tmp_path / "wrong", "l1", plan=plan, budget=0.2)
+            run(tmp_path / "wrong", "l1", widths=wrong)
+    with pytest.raises(ConfigError, match=r"the widths cost 0\.\d+ of the dense network, expected at most .* 0\.2"):
+        run(tmp_path / "wrong", "l1", widths=widths, budget=0.2)
     assert not (tmp_path / "wrong" / "dense.safetensors").exists()
 
 

@@ -111,7 +111,7 @@ def test_where_the_parent_comes_from(tmp_path):
     moved = dense.rename(tmp_path / "elsewhere.safetensors")
     random = export(path, tmp_path / "random.onnx", samples=1)
     bundle = compile_model(random.path, tmp_path / "random.sanp").bundle
-    assert bundle.manifest.parent["weights"] == "random"
+    assert bundle.manifest.parent["weights"] == "untrained"
     whole = checkpoint.load(moved)
     assert bundle.manifest.full_macs == CostTracker(whole.model, whole.example_input).dense
     gated = make_checkpoint(tmp_path / "gated.safetensors", width=0.1)

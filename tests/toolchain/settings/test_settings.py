@@ -7,6 +7,7 @@ import pytest
 from sanp.settings.compile import CompileSettings, TensorrtPart
 from sanp.settings.profile import ProfileSettings
 from sanp.settings.toml import listing, read_file, resolve
+from sanp.settings.train import TrainSettings
 from sanp_targets.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -107,3 +108,29 @@ def test_the_part_of_another_backend_is_refused(keywords, backend, leave_out):
     with pytest.raises(ConfigError, match=f"leave out {leave_out} "):
         settings.check_backend("board", backend)
     settings.check_backend("board", "tensorrt" if backend == "onnxruntime" else "onnxruntime")
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e400"])
+@pytest.mark.parametrize("key", ["clip_norm", "lr", "save_every_s", "weight_decay", "data_options = {cue"])
+def test_numbers_that_are_none_are_refused_before_training(tmp_path, number, key):
+    text = f"[train]\n{key} = {number}" + ("}" if "{" in key else "") + "\n"
+    with pytest.raises(
+        ConfigError,
+        match=r"\w+ is -?(inf|nan), expected to be a finite number",
+    ):
+        resolve(TrainSettings, write(tmp_path, text), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[train]\noptions = " + "[" * 200 + "]" * 200,
+        "[train]\noptions = " + "[" * 90_000 + "]" * 90_000,
+        "[train." + ".".join("a" * 1 for _ in range(3000)) + "]\nb = 1",
+        "[train]\n" + ".".join("a" for _ in range(500)) + " = 1",
+    ],
+    ids=["arrays", "many-arrays", "tables", "dotted"],
+)
+def test_deeply_nested_files_are_refused_in_a_sentence(tmp_path, text):
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        resolve(TrainSettings, write(tmp_path, text), {})

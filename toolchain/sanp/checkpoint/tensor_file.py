@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import InputError
 
 _HEADER_LIMIT = 64 * 1024 * 1024  # bytes of JSON; a damaged length field must not make us allocate terabytes
@@ -47,7 +48,7 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         metadata = _metadata(data)
         text, digest = metadata["sanp"], metadata["sha256"]
-        description = json.loads(text)
+        description = parse_json(text)
         found = description.pop("kind")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
@@ -69,7 +70,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(len(data) - 8, _HEADER_LIMIT):
         raise ValueError("header length")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    metadata = parse_json(data[8 : 8 + length].decode())["__metadata__"]
     if set(metadata) != {"sanp", "sha256"}:
         raise ValueError("metadata keys")
     return metadata

@@ -10,6 +10,7 @@ import typer
 from sanp import __version__
 from sanp.cli import (
     analyze_command,
+    compare_command,
     compile_command,
     demo_command,
     doctor_command,
@@ -70,6 +71,7 @@ for command in (
     inspect_command.inspect,
     analyze_command.analyze,
     report_command.report,
+    compare_command.compare,
     doctor_command.doctor,
     demo_command.demo,
 ):

@@ -57,7 +57,5 @@ def train(
     if as_json:
         print_json(summary)
         return
-    out.print(
-        f"{result.checkpoint}: accuracy {result.accuracy:.2%} (dense {result.dense_accuracy:.2%}) "
-        f"at {result.cost:.1%} of the dense MACs"
-    )
+    dense = "" if result.dense_accuracy is None else f" (dense {result.dense_accuracy:.2%})"
+    out.print(f"{result.checkpoint}: accuracy {result.accuracy:.2%}{dense} at {result.cost:.1%} of the dense MACs")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -24,6 +23,7 @@ from pydantic.fields import FieldInfo
 from sanp.cli.console import err, out
 from sanp.settings.base import Settings, fields_of, part_of
 from sanp.settings.toml import listing, resolve
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import ConfigError
 
 Config = Annotated[
@@ -132,8 +132,8 @@ def _parsed(field: FieldInfo, value: Any) -> Any:
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text
 
 

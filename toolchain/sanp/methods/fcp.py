@@ -53,7 +53,7 @@ class Cluster(Task):
         self.until = self.own.cluster_epochs * length.steps
         self.clusters: dict[str, Tensor] | None = None
         self.pull: Pull | None = None
-        self.step = 0
+        self.weight = torch.zeros((), device=context.example.device)  # of the distances, set before every step
 
     def before_epoch(self, epoch: int) -> None:
         """Assign the clusters before the first epoch; find the tensors that belong to them."""
@@ -77,7 +77,7 @@ class Cluster(Task):
 
     def before_step(self, step: int, momentum: Callable[[], dict[str, Tensor]]) -> Change | None:
         """At `until`: what a cluster's survivor does not do itself, it inherits; the others leave."""
-        self.step = step
+        self.weight.fill_(self.own.pull * min(1.0, 2 * (step + 1) / self.until))
         if step != self.until or self.clusters is None:
             return None
         groups = self.method.groups(self.context)
@@ -93,12 +93,16 @@ class Cluster(Task):
             return rise_and_cosine(step, self.until)
         return rise_and_cosine(step - self.until, max(1, self.length.total - self.until))
 
+    def recordable(self) -> bool:
+        """The weight changes in place; where the pull ends, the optimizer is a new one."""
+        return self.hooks_of(Cluster)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy, and the distances with a weight that grows from zero."""
         loss = super().loss(logits, batch)
-        if self.pull is None or self.step >= self.until or not self.pull.rows:
+        if self.pull is None or not self.pull.rows:
             return loss
-        return loss + self.own.pull * min(1.0, 2 * (self.step + 1) / self.until) * self.pull.distance()
+        return loss + self.weight * self.pull.distance()
 
     def metrics(self) -> dict[str, float]:
         """The relative radius of the clusters while there are any."""

@@ -27,14 +27,14 @@ class L1Settings(RemovalSettings):
         False, description="remove channels of residual streams too; no, as published: first layers of blocks only"
     )
     criterion: Literal["L1", "L2", "EUCL", "COS", "RANDOM"] = Field("L1", description="what ranks the filters")
-    plan: tuple[int, ...] = Field(
+    widths: tuple[int, ...] = Field(
         (), description="filters that stay, one number per layer that may lose some; none: the same share everywhere"
     )
     finetune_epochs: int = Field(64, ge=0, le=10000, description="epochs after the removal")
     finetune_lr: float = Field(0.05, gt=0, le=10, description="learning rate after the removal")
     finetune_schedule: Literal["cosine", "constant"] = Field("cosine", description="of that rate; published: constant")
 
-    @field_validator("plan", mode="before")
+    @field_validator("widths", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int) else value
@@ -52,21 +52,21 @@ class L1(RemovalMethod):
         return pretrain(train), after
 
     def floor(self, context: Context) -> float:
-        """As for all removals; a plan has to fit the network and the budget."""
+        """As for all removals; given widths have to fit the network and the budget."""
         groups = self.groups(context)
         cost = self.cost(context, groups)
-        if self.settings.plan:
-            share, budget = cost.share(self._planned(groups)), context.train.budget
+        if self.settings.widths:
+            share, budget = cost.share(self._given(groups)), context.train.budget
             if share > budget:
                 raise ConfigError(
-                    f"the plan costs {share:.4f} of the dense network, expected at most the budget of {budget:g}; "
-                    "lower the numbers of the plan or raise the budget"
+                    f"the widths cost {share:.4f} of the dense network, expected at most the budget of {budget:g}; "
+                    "lower some of them or raise the budget"
                 )
             return 0.0
         return super().floor(context)
 
     def prune(self, context: Context) -> nn.Module:
-        """The network without the filters that the plan, or the budget, does not leave it."""
+        """The network without the filters that the widths, or the budget, do not leave it."""
         groups = self.groups(context)
         counts = self._counts(context, groups, self.cost(context, groups))
         scores = group_scores(context.network, groups, criteria([self.settings.criterion])[self.settings.criterion])
@@ -75,17 +75,17 @@ class L1(RemovalMethod):
         return context.network
 
     def _counts(self, context: Context, groups: Groups, cost: WidthCost) -> dict[str, int]:
-        if self.settings.plan:
-            return self._planned(groups)
+        if self.settings.widths:
+            return self._given(groups)
         return uniform(groups, cost, self.settings.limits(), context.train.budget)
 
-    def _planned(self, groups: Groups) -> dict[str, int]:
-        """How many units of each group leave by the plan; ConfigError for a plan of another network."""
-        plan, rows = self.settings.plan, groups.rows
+    def _given(self, groups: Groups) -> dict[str, int]:
+        """How many units of each group leave by the widths; ConfigError for those of another network."""
+        given, rows = self.settings.widths, groups.rows
         widths = [row.width for row in rows.values()]
-        if len(plan) != len(rows) or any(not 1 <= left <= width for left, width in zip(plan, widths)):
+        if len(given) != len(rows) or any(not 1 <= left <= width for left, width in zip(given, widths)):
             raise ConfigError(
-                f"the plan is {list(plan)}, expected {len(rows)} numbers from 1 up to the widths {widths} of "
-                f"{', '.join(rows)}; correct the plan"
+                f"the widths are {list(given)}, expected {len(rows)} numbers from 1 up to the widths {widths} of "
+                f"{', '.join(rows)}; correct them"
             )
-        return {name: row.width - left for (name, row), left in zip(rows.items(), plan) if left < row.width}
+        return {name: row.width - left for (name, row), left in zip(rows.items(), given) if left < row.width}

@@ -122,6 +122,10 @@ class Removal(Task):
         self.first: dict[str, int] = {}
         self.log: list[list[Any]] = []
 
+    def recordable(self) -> bool:
+        """Between removals a step does the same operations; a removal makes a new optimizer, and so a new recording."""
+        return self.hooks_of(Removal)
+
     def before_step(self, step: int, momentum: Callable[[], dict[str, Tensor]]) -> Change | None:
         """Remove filters until a recovery is due or the budget is met."""
         self.now = step

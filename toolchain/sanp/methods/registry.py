@@ -25,6 +25,8 @@ METHODS = {
     "slimming": "sanp.methods.slimming:Slimming",
     "fcp": "sanp.methods.fcp:Fcp",
     "laasp": "sanp.methods.laasp:Laasp",
+    "dense": "sanp.methods.dense:Dense",
+    "narrow": "sanp.methods.narrow:Narrow",
 }
 
 

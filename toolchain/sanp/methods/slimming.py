@@ -86,6 +86,10 @@ class SparseScales(Task):
         norms = (module for module in context.network.modules() if isinstance(module, _BatchNorm))
         self.scales: list[Tensor] = [norm.weight for norm in norms if norm.affine]
 
+    def recordable(self) -> bool:
+        """The weight of the penalty is constant."""
+        return self.hooks_of(SparseScales)
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """The loss with the penalty."""
         return super().loss(logits, batch) + self.weight * torch.cat(self.scales).abs().sum()

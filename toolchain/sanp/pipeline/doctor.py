@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sanp_runtime.engines.onnxruntime import distribution
 from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_targets.device import describe, fingerprint
@@ -29,15 +30,16 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at packages, the operator library, the targets and the measuring conditions of this machine."""
     findings = [Finding("python", "ok", f"{platform.python_version()} on {platform.machine()}")]
-    findings += [_package(*row) for row in _NEEDS]
+    findings += [_runtime(), *(_package(*row) for row in _NEEDS)]
     findings += [_try("operator library", _library), _try("kernels in ONNX Runtime", _kernels)]
+    if all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "onnx_graphsurgeon")):
+        findings.append(_try("export to ONNX", _export))
     findings += [_target(name) for name in TARGETS]
     findings += _measuring()
     return findings
 
 
 _NEEDS = (
-    ("onnxruntime", "run bundles", "pip install sanp-toolchain"),
     ("torch", "train and export", "pip install 'sanp-toolchain[train,export]'"),
     ("scikit-learn", "load the digits data set", "pip install 'sanp-toolchain[train]'"),
     ("onnx", "export and compile", "pip install 'sanp-toolchain[export]'"),
@@ -52,6 +54,18 @@ def _package(name: str, purpose: str, cure: str) -> Finding:
         return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name, "missing", f"not installed; needed to {purpose}", cure)
+
+
+def _runtime() -> Finding:
+    """ONNX Runtime comes in several builds, of which there should be one."""
+    found = distribution.installed()
+    if not found:
+        cure = f"pip install 'sanp-toolchain[run]', or another build such as {distribution.DISTRIBUTIONS[1]}"
+        return Finding("onnxruntime", "missing", "not installed; needed to run bundles", cure)
+    if len(found) > 1:
+        detail, _, cure = distribution.several().partition("; ")
+        return Finding("onnxruntime", "missing", detail, cure)
+    return Finding("onnxruntime", "ok", ", ".join(f"{name} {version}" for name, version in found.items()))
 
 
 def _try(what: str, look: Callable[[], str]) -> Finding:
@@ -72,12 +86,19 @@ def _library() -> str:
 
 def _kernels() -> str:
     """Register the library with the installed ONNX Runtime: the one thing that a version check cannot tell."""
-    import onnxruntime
-
+    onnxruntime = distribution.import_onnxruntime()
     options = onnxruntime.SessionOptions()
     check_shared_object(find_library())
     options.register_custom_ops_library(str(find_library()))
     return f"library registers with ONNX Runtime {onnxruntime.__version__}"
+
+
+def _export() -> str:
+    """Export one convolution: versions may each be new enough and still not fit each other."""
+    from sanp_export.exporter import check_environment
+
+    check_environment()
+    return "torch exports a network"
 
 
 def _target(name: str) -> Finding:

@@ -23,7 +23,7 @@ _BESIDE = "dense.safetensors"  # what training keeps of the backbone
 
 @dataclass(frozen=True, eq=False)
 class Parent:
-    """A network without gates. weights: "trained" or "random"."""
+    """A network without gates. weights: "trained" or "untrained"."""
 
     model: nn.Module
     weights: str
@@ -74,10 +74,10 @@ def parent_of(path: Path, loaded: checkpoint.Checkpoint, named: Path | None) -> 
         try:
             found = _ungated(beside)
         except (ConfigError, InputError):
-            return Parent(whole, "random")
+            return Parent(whole, "untrained")
         if describe(found)["widths"] == widths:
             return Parent(found, "trained")
-    return Parent(whole, "random")
+    return Parent(whole, "untrained")
 
 
 def _ungated(path: Path) -> nn.Module:

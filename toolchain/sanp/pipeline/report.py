@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from sanp.report import write_report
 from sanp.report.checks import check_each, check_same_bundle
 from sanp.report.writer import DATA, PAGE
 from sanp.settings.report import ReportSettings
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_targets.errors import InputError
 
@@ -44,7 +44,7 @@ def read_result(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a result file") from error
     except (ValueError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,7 @@ from sanp.pruning.groups import Groups
 from sanp.pruning.interfaces import Importance
 from sanp.pruning.removal import masked
 from sanp.pruning.selection import Limits
+from sanp.pruning.suffix import Suffix
 from sanp.pruning.width_cost import WidthCost
 from sanp.tracing.trace import evaluation
 
@@ -83,10 +84,12 @@ def propose(
 
 def mean_loss(network: nn.Module, samples: Sequence[Batch]) -> Tensor:
     """Mean cross-entropy over all samples, float64 [], on the device of the network."""
-    sums = [
-        F.cross_entropy(forward(network, batch).float(), batch.labels, reduction="sum").double() for batch in samples
-    ]
+    sums = [_sum(forward(network, batch), batch.labels) for batch in samples]
     return torch.stack(sums).sum() / sum(len(batch) for batch in samples)
+
+
+def _sum(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), labels, reduction="sum").double()
 
 
 class LossAware:
@@ -110,16 +113,29 @@ class LossAware:
         if not self.reuse:
             self._added.clear()
         fresh = {candidate.key: candidate for candidate in candidates if candidate.key not in self._added}
-        with evaluation(network):
-            found = [mean_loss(network, self.samples)]
-            for candidate in fresh.values():
-                with masked(network, groups, {candidate.group: candidate.units}):
-                    found.append(mean_loss(network, self.samples))
-        base, *values = self.mean(torch.stack(found)).tolist()
-        self.evaluations += len(found)
+        base, *values = self.mean(self._losses(network, groups, list(fresh.values()))).tolist()
+        self.evaluations += 1 + len(fresh)
         self._added.update((key, value - base) for key, value in zip(fresh, values))
         best = min(candidates, key=lambda candidate: self._added[candidate.key])
         return best, base + self._added[best.key]
+
+    def _losses(self, network: nn.Module, groups: Groups, candidates: Sequence[Candidate]) -> Tensor:
+        """Mean cross-entropy of the network as it is, and without each candidate; float64 [1 + candidates]."""
+        suffix = Suffix(network, self.samples[0].images[:1])
+        totals: list[list[Tensor]] = [[] for _ in range(1 + len(candidates))]
+        with evaluation(network):
+            for images, labels in self._chunks(suffix.images_at_once):
+                totals[0].append(_sum(suffix.remember(images), labels))
+                for row, candidate in zip(totals[1:], candidates):
+                    readers = {member.layer for member in groups.rows[candidate.group].readers}
+                    with masked(network, groups, {candidate.group: candidate.units}):
+                        row.append(_sum(suffix.again(readers), labels))
+        count = sum(len(batch) for batch in self.samples)
+        return torch.stack([torch.stack(row).sum() for row in totals]) / count
+
+    def _chunks(self, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.samples:
+            yield from zip(batch.images.split(most), batch.labels.split(most))
 
     def removed(self, group: str) -> None:
         """Forget what was known about a group that has just lost units."""

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from sanp_targets.errors import ConfigError
 
+_KINDS = ("bool", "int", "float", "str")
 Chosen = TypeVar("Chosen", bound="Settings")
 
 
@@ -27,7 +28,7 @@ class Settings(BaseModel):
     `--set` reaches the others.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     section: ClassVar[str] = ""
     flags: ClassVar[tuple[str, ...] | None] = None
@@ -96,8 +97,12 @@ def from_nested(kind: type[Chosen], values: Mapping[str, Any], label: str | None
 
 def _sentence(kind: type[Settings], error: ValidationError, label: str | None) -> str:
     """The only translation of pydantic's reports."""
-    first = error.errors()[0]
-    *parts, key = [str(part) for part in first["loc"]] or [""]
+    found = error.errors()
+    first = next((row for row in found if row["type"] == "finite_number"), found[0])
+    place = [str(part) for part in first["loc"]] or [""]
+    if len(place) > 1 and place[-1] in _KINDS:  # which of several types it failed to be says nothing
+        place.pop()
+    *parts, key = place
     if first["type"] == "extra_forbidden":
         return _unknown(kind, tuple(parts), key, label)
     expected = re.sub(r"^(Value error, )?(Input should|Value should) ", "expected to ", first["msg"])

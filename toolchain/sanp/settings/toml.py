@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sanp.settings.base import Chosen, Settings, fields_of, from_nested, nested
+from sanp_runtime.bundle.json_text import check_depth
 from sanp_targets.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -18,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-SECTIONS = ("train", "export", "compile", "validate", "profile", "analyze", "report", "demo")
+SECTIONS = ("train", "export", "compile", "validate", "profile", "analyze", "report", "demo", "compare")
 
 
 def read_file(path: Path | None) -> dict[str, dict[str, Any]]:
@@ -27,9 +28,10 @@ def read_file(path: Path | None) -> dict[str, dict[str, Any]]:
         return {}
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        check_depth(content)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, and the depth of tables
         raise ConfigError(f"{path}: is not valid TOML ({error}); correct that line") from error
     for name, table in content.items():
         if name not in SECTIONS:

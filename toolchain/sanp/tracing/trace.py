@@ -48,7 +48,13 @@ def trace(model: nn.Module, example_input: Tensor) -> fx.GraphModule:
                 f"{name} cannot be traced by torch.fx ({_first_line(error)}), expected a forward pass whose control "
                 "flow does not depend on the data; rewrite that branch or wrap it in a module that fx treats as a leaf"
             ) from error
-        module = fx.GraphModule(model, graph)
+        try:
+            module = fx.GraphModule(model, graph)
+        except SyntaxError as error:
+            raise ConfigError(
+                f"{name} has a module whose name torch.fx cannot write as code ({_first_line(error)}), expected names "
+                "without quotes and line ends; rename the module"
+            ) from error
         module.eval()
         try:
             ShapeProp(module).propagate(example_input)

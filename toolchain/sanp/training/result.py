@@ -14,10 +14,13 @@ _TOLERANCE = 0.03  # of the dense cost: how far above its budget a network may e
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run produced. Accuracies and costs are shares (0 to 1) on the test split; cost includes the gates."""
+    """What a run produced. Accuracies and costs are shares (0 to 1) on the test split; cost includes the gates.
+
+    dense_accuracy: of the backbone at the end of its own stage, None for a method that trains none.
+    """
 
     checkpoint: Path
-    dense_accuracy: float
+    dense_accuracy: float | None
     accuracy: float
     cost: float
     evaluation: Evaluation

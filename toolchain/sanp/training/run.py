@@ -192,8 +192,9 @@ class Run:
             self._recalibrate()
         final = evaluate(self.network, self.test, tracker)
         path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
-        check_budget(path, final.cost, self.settings.budget)
-        dense = self.position.dense["accuracy"] if self.position.dense else 0.0
+        if self.method.budgeted:
+            check_budget(path, final.cost, self.settings.budget)
+        dense = self.position.dense["accuracy"] if self.position.dense else None
         history = tuple(self.position.history)
         return TrainResult(path, dense, final.accuracy, final.cost, final, uncalibrated, history)
 

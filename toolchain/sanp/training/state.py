@@ -87,7 +87,8 @@ def load(path: Path, settings: TrainSettings) -> SavedState:
     description, tensors = tensor_file.read(path, KIND)
     check_version(path, KIND, description.get("version"), _VERSION)
     now, then = (_flat(values) for values in (settings.model_dump(mode="json"), description["settings"]))
-    changed = sorted(key for key in {*now, *then} - {"device", "save_every_s"} if now.get(key) != then.get(key))
+    compared = {*now, *then} - {"device", "save_every_s", "cuda_graph"}
+    changed = sorted(key for key in compared if now.get(key) != then.get(key))
     if changed:
         key = changed[0]
         raise ConfigError(

@@ -76,8 +76,9 @@ __device__ __forceinline__ void gather_products(const ConvArgs& a, const BlockTi
   });
 }
 
+// Left alone, nvcc 13 aims at three resident blocks of the larger tile and spills on sm_110.
 template <int kM, int kN, int kWarps>
-__global__ void __launch_bounds__(32 * kWarps) conv_gather(const ConvArgs a) {
+__global__ void __launch_bounds__(32 * kWarps, kN == 4 ? 2 : 4) conv_gather(const ConvArgs a) {
   if (!kHasMatrixProduct) return;
   using Product = HalfProduct<kM, kN, kWarps>;
   BlockTile b;

@@ -13,6 +13,7 @@ from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import LOGITS, mask_input
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
+from sanp_runtime.engines.onnxruntime.distribution import describe
 from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
 from sanp_runtime.engines.options import EngineOptions
@@ -68,7 +69,7 @@ class OnnxEngine(Engine):
 
     def versions(self) -> Dict[str, str]:
         """ONNX Runtime alone."""
-        return {"onnxruntime": onnxruntime_version()}
+        return describe()
 
     def close(self) -> None:
         """Release the session."""

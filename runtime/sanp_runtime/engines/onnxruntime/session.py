@@ -1,34 +1,20 @@
-"""ONNX Runtime sessions: the only file that imports onnxruntime."""
+"""ONNX Runtime sessions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+from sanp_runtime.engines.onnxruntime.distribution import import_onnxruntime
 from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_targets.errors import InputError, TargetError
 
 PROVIDER = "CPUExecutionProvider"
 
 
-def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        if not isinstance(error, ModuleNotFoundError) or error.name != "onnxruntime":
-            raise TargetError(
-                f"onnxruntime is installed but cannot be imported ({error}); free some memory, or run "
-                "`pip install --force-reinstall onnxruntime` if its files are damaged"
-            ) from error
-        raise TargetError(
-            f"onnxruntime cannot be imported ({error}), and this bundle needs it; run `pip install onnxruntime`"
-        ) from error
-    return onnxruntime
-
-
 def onnxruntime_version() -> str:
     """Version of the installed ONNX Runtime; TargetError if there is none."""
-    return str(_onnxruntime().__version__)
+    return str(import_onnxruntime().__version__)
 
 
 def open_session(
@@ -44,7 +30,7 @@ def open_session(
     and write its file there. entries: of the session's configuration, such as `OpLibrary.session_entries` returns.
     Raises TargetError if the library cannot be registered, InputError if the model cannot be loaded.
     """
-    ort = _onnxruntime()
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -7,11 +7,12 @@ from typing import Any, Dict, List
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import LOGITS, PLUGIN_FILE, gate_output, mask_input
+from sanp_runtime.contract import LOGITS, PLUGIN_FILE, conv_node, gate_node, gate_output, mask_input, plain_name
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.proof import Proof, expected_nodes
-from sanp_runtime.engines.tensorrt.layers import our_layers, read_layers
+from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
 from sanp_runtime.engines.tensorrt.versions import check_same
+from sanp_targets.sensors import Reading, read_sensors
 
 
 class TensorrtBase(Engine):
@@ -25,9 +26,16 @@ class TensorrtBase(Engine):
         self.max_batch = int(self.manifest.build["batch"]["max"])
         self._file = bundle.path / self.manifest.build["engines"][variant]["file"]
         self._plugin = bundle.path / PLUGIN_FILE if PLUGIN_FILE in self.manifest.files else None
+        nodes = [node(name) for name in self.gated for node in (gate_node, conv_node)]
+        self._nodes = {plain_name(node): node for node in nodes}
         widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._masks = {mask_input(name): width for name, width in widths.items()}
         self._widths = {LOGITS: self.manifest.classes, **{gate_output(name): width for name, width in widths.items()}}
+
+    @classmethod
+    def read_sensors(cls) -> Reading:
+        """Clock and throttle reasons of the GPU too."""
+        return read_sensors(gpu=True)
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""
@@ -40,14 +48,20 @@ class TensorrtBase(Engine):
     def _prove(self, layer_information: str, seen_in: str) -> Proof:
         """Compare TensorRT's account of the layers, as JSON, with the layers that should be ours."""
         expected = expected_nodes(self.manifest, self.variant)
+        found = our_layers(read_layers(layer_information), {plain_name(name): op for name, op in expected.items()})
         return Proof(
             variant=self.variant,
             gated_nodes=expected,
-            accelerated=our_layers(read_layers(layer_information), expected),
+            accelerated=tuple(name for name in expected if plain_name(name) in found),
             isa=f"sm_{self.fingerprint['sm']}",
             library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
             seen_in=seen_in,
         )
+
+    def _node(self, layer: str) -> str:
+        """The node of the exported model that a layer of the engine computes, as the rest of the runtime names it."""
+        found = node_name(layer)
+        return self._nodes.get(found, found)
 
     def _run(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
         """All samples, at most `max_batch` at a time."""

@@ -7,12 +7,12 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.contract import plain_name
 from sanp_runtime.engines.bound_call import Binding
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt.api import Tensorrt
 from sanp_runtime.engines.tensorrt.base import TensorrtBase, repeat_rows
 from sanp_runtime.engines.tensorrt.cuda import Cuda
-from sanp_runtime.engines.tensorrt.layers import node_name
 from sanp_runtime.engines.tensorrt.plugin import load_plugin
 from sanp_runtime.measure.node_times import NodeTime, aggregate_rows
 from sanp_targets.errors import ConfigError, InputError, TargetError
@@ -66,7 +66,7 @@ class TensorrtEngine(TensorrtBase):
                 calls.append(profiler.rows)
         finally:
             self._context, self._bound = usual, None
-        return aggregate_rows([[(node_name(name), ms) for name, ms in rows] for rows in calls], skip)
+        return aggregate_rows([[(self._node(name), ms) for name, ms in rows] for rows in calls], skip)
 
     def close(self) -> None:
         """Free the device memory and the engine."""
@@ -130,10 +130,10 @@ class TensorrtEngine(TensorrtBase):
         if self._bound is places:
             return
         for name, shape in self._inputs.items():
-            self._context.set_input_shape(name, (n, *shape))
-            self._context.set_tensor_address(name, places.get(name, self._ones))
+            self._context.set_input_shape(plain_name(name), (n, *shape))
+            self._context.set_tensor_address(plain_name(name), places.get(name, self._ones))
         for name in self.outputs:
-            self._context.set_tensor_address(name, self._memory[name])
+            self._context.set_tensor_address(plain_name(name), self._memory[name])
         self._bound = places
 
     def _allocate(self) -> None:
@@ -147,8 +147,8 @@ class TensorrtEngine(TensorrtBase):
 
     def _check_signature(self) -> None:
         found = self._trt.tensors(self._engine)
-        expected = dict.fromkeys([self.manifest.input["name"], *self._masks], True)
-        expected.update(dict.fromkeys(self.outputs, False))
+        expected = dict.fromkeys(map(plain_name, [self.manifest.input["name"], *self._masks]), True)
+        expected.update(dict.fromkeys(map(plain_name, self.outputs), False))
         if found != expected:
             wrong = sorted(set(found.items()) ^ set(expected.items()))
             raise InputError(

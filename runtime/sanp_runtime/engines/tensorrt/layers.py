@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Tuple
 
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import InputError
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 # A node of ours inside the name of a fused or reformatting layer: `layer1.0.conv1/conv`, `stem/gate/scale`.
-_NODE = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+")
+_NODE = re.compile(r"[A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def read_layers(text: str) -> List[EngineLayer]:
     names, which prove nothing.
     """
     try:
-        rows = json.loads(text)["Layers"]
+        rows = parse_json(text)["Layers"]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"the layer information is not TensorRT's JSON ({error}), expected a list Layers") from error
     if any(not isinstance(row, dict) for row in rows):

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import UNGATED, mask_input
+from sanp_runtime.contract import UNGATED, mask_input, plain_name
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.api import Tensorrt, import_tensorrt
 from sanp_runtime.engines.tensorrt.plugin import load_plugin
@@ -86,9 +86,9 @@ def has_package() -> bool:
 
 def input_shapes(manifest: Manifest, variant: str) -> Dict[str, Tuple[List[int], List[int], List[int]]]:
     """Name -> smallest, typical and largest shape of every input of a variant."""
-    sizes = {manifest.input["name"]: list(manifest.input["shape"])}
+    sizes = {plain_name(manifest.input["name"]): list(manifest.input["shape"])}
     if variant not in UNGATED:
-        sizes.update({mask_input(name): [manifest.layer(name).c_out] for name in manifest.gated})
+        sizes.update({plain_name(mask_input(name)): [manifest.layer(name).c_out] for name in manifest.gated})
     batch = manifest.build["batch"]
     least, typical, most = (int(batch[key]) for key in ("min", "opt", "max"))
     return {name: ([least, *size], [typical, *size], [most, *size]) for name, size in sizes.items()}

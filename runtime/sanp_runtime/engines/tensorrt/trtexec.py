@@ -7,7 +7,6 @@ gates, and so the work done, would mean nothing.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import InputError, TargetError
 
 # Name -> min, opt and max of an input
@@ -150,7 +150,7 @@ def _constant(match: "re.Match[str]") -> str:
 
 def _json(text: str, what: str) -> List[Dict[str, Any]]:
     try:
-        rows = json.loads(text)
+        rows = parse_json(text)
     except ValueError as error:
         raise InputError(f"the {what} are not JSON ({error}), expected a list; run trtexec again") from error
     if not isinstance(rows, list):

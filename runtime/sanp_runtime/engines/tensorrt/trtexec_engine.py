@@ -14,17 +14,16 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.contract import plain_name
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.base import TensorrtBase, repeat_rows
-from sanp_runtime.engines.tensorrt.layers import node_name
 from sanp_runtime.engines.tensorrt.versions import gpu, trtexec_version
 from sanp_runtime.measure.node_times import NodeTime, aggregate_rows
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_targets.errors import ConfigError, InputError
-from sanp_targets.sensors import read_sensors
 
 _MIN_CALLS = 20
 
@@ -60,7 +59,7 @@ class TrtexecEngine(TensorrtBase):
                 times, profile = Path(name) / "times.json", Path(name) / "profile.json"
                 flags = trtexec.timing_flags(str(times), str(profile), calls=_MIN_CALLS)
                 self._call(Path(name), self._feeds(batch, None), len(batch), flags)
-                calls.append([(node_name(layer), ms) for layer, ms in trtexec.read_profile(_text(profile))])
+                calls.append([(self._node(layer), ms) for layer, ms in trtexec.read_profile(_text(profile))])
         return aggregate_rows(calls)
 
     @classmethod
@@ -68,14 +67,14 @@ class TrtexecEngine(TensorrtBase):
         cls, engines: Mapping[str, Engine], batches: Sequence[np.ndarray], duration_s: float
     ) -> Measurement:
         """Time every batch in every engine in turn, the engines side by side; equal numbers of calls for all."""
-        start, readings = time.perf_counter(), [read_sensors()]
+        start, readings = time.perf_counter(), [cls.read_sensors()]
         share = duration_s / (len(engines) * len(batches))
         columns: Dict[str, List[np.ndarray]] = {name: [] for name in engines}
         for batch in batches:
             for name, engine in engines.items():
                 assert isinstance(engine, cls)
                 columns[name].append(engine.gpu_times(batch, share))
-            readings.append(read_sensors())
+            readings.append(cls.read_sensors())
         count = min(len(column) for rows in columns.values() for column in rows)
         return Measurement(
             latency_ms={name: np.stack([row[:count] for row in rows], axis=1) for name, rows in columns.items()},
@@ -97,10 +96,10 @@ class TrtexecEngine(TensorrtBase):
             outputs = Path(name) / "outputs.json"
             self._call(Path(name), feeds, n, trtexec.output_flags(str(outputs)))
             found = trtexec.read_outputs(_text(outputs))
-        missing = [output for output in self.outputs if output not in found]
+        missing = [output for output in self.outputs if plain_name(output) not in found]
         if missing:
             raise InputError(f"{self._file}: has no output {missing[0]}, expected {self.outputs}; build it again")
-        return [found[output] for output in self.outputs]
+        return [found[plain_name(output)] for output in self.outputs]
 
     def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
         raise ConfigError(
@@ -114,7 +113,7 @@ class TrtexecEngine(TensorrtBase):
         for index, (name, value) in enumerate(whole.items()):
             rows, path = repeat_rows(value, n), folder / f"{index}.bin"
             path.write_bytes(rows.tobytes())
-            inputs[name] = (str(path), rows.shape)
+            inputs[plain_name(name)] = (str(path), rows.shape)
         plugin = str(self._plugin) if self._plugin is not None else None
         line = trtexec.run_line(self._version, str(self._file), plugin, inputs)
         trtexec.run(self._trtexec, [*line, *flags])

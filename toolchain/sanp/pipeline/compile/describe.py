@@ -5,20 +5,25 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
 import onnx
 
 from sanp_export.graph import model_file
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import INPUT, MACS, variant_file, variants_of
+from sanp_runtime.engines.onnxruntime import distribution
 from sanp_runtime.network.macs import dense_macs
 from sanp_targets.device import fingerprint
+from sanp_targets.errors import InputError
 from sanp_targets.targets import Target
 
 _PACKAGES = ("sanp-toolchain", "torch", "onnx", "onnx-graphsurgeon", "onnxruntime", "numpy")
+
+# What the exporter writes, by type; a model of somebody else may have none of it.
+_PROPERTIES = {"name": str, "dataset": str, "classes": int, "method": dict, "normalisation": dict, "parent": dict}
 
 
 def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.ModelProto | None = None) -> Manifest:
@@ -61,8 +66,15 @@ def _parent(model: onnx.ModelProto, weights: str) -> dict[str, Any]:
 
 def properties_of(model: onnx.ModelProto) -> dict[str, Any]:
     """What the exporter knew about the model beyond its graph."""
-    properties: dict[str, Any] = json.loads(model_file.metadata_of(model).get("sanp.properties", "{}"))
-    return properties
+    try:
+        properties = parse_json(model_file.metadata_of(model).get("sanp.properties", "{}"))
+    except ValueError as error:
+        raise InputError(f"the properties in the model are not JSON ({error}); export the model again") from error
+    for name, kind in _PROPERTIES.items() if isinstance(properties, dict) else [("properties", dict)]:
+        value = properties.get(name, kind()) if isinstance(properties, dict) else properties
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError(f"{name} in the model is {value!r:.100}, expected {kind.__name__}; export the model again")
+    return dict(properties)
 
 
 def _package_versions() -> dict[str, str]:
@@ -73,4 +85,7 @@ def _package_versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "absent"
+    # One of its builds may stand in for onnxruntime.
+    builds = {name: version for name, version in distribution.installed().items() if name != "onnxruntime"}
+    found.update(builds)
     return found

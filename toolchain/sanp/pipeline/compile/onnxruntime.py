@@ -16,6 +16,7 @@ from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import DENSE, LIBRARY_FILE, PIXEL_GATED_CONV
+from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
@@ -31,7 +32,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     library, part = find_library(), job.settings.onnxruntime
     model = job.model
     options: dict[str, Any] = {}
-    build: dict[str, Any] = {}
+    build: dict[str, Any] = {"glibc": glibc_floor(library)}
     if part.bf16_weights:
         rounded = round_small_maps(model, job.answers)
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
@@ -61,11 +62,14 @@ def _ungated(job: Job, bundle: Path) -> Compiled:
             f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "
             "does not reach; leave it out"
         )
+    build: dict[str, Any] = {}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, variants(job.model, job.parent))
         if pixels:
-            writer.add_file(LIBRARY_FILE, find_library())
-        return compiled(writer.finish(job.finished({}, {}), check=lambda bundle: _runs(bundle, pixels)), None)
+            library = find_library()
+            writer.add_file(LIBRARY_FILE, library)
+            build["glibc"] = glibc_floor(library)
+        return compiled(writer.finish(job.finished({}, build), check=lambda bundle: _runs(bundle, pixels)), None)
 
 
 def _runs(candidate: Bundle, pixels: Collection[str]) -> None:

@@ -13,12 +13,12 @@ constants are assumptions, not measurements of any board; docs/tensorrt.md says 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import Convention, dense_macs, sample_macs
@@ -94,10 +94,10 @@ def read_layer_times(path: Path, target: str) -> dict[str, tuple[float, float]]:
     is no such profile.
     """
     try:
-        profile = json.loads(path.read_text(encoding="utf-8"))
+        profile = parse_json(path.read_text(encoding="utf-8"))
         found = (profile["kind"], profile["bundle"]["target"]["name"])
         rows = {row["name"]: _pair(row) for row in profile["layers"] if row["gated"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: is not a profile ({type(error).__name__}: {error}), expected the JSON of `device.pyz profile`"
         ) from error

@@ -20,7 +20,7 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
         "includes": profile["includes"],
         "opened": OPEN in profile["variants"],
         "ratios": profile["ratios"] is not None,
-        "random_parent": profile["bundle"]["parent_weights"] == "random",
+        "random_parent": profile["bundle"]["parent_weights"] == "untrained",
     }
 
 

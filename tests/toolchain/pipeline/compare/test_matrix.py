@@ -1,0 +1,117 @@
+"""What a comparison plans: equal epochs for every method, one backbone per seed, and no run that cannot be."""
+
+import pytest
+
+from sanp import data
+from sanp.methods.epochs import own_epochs, with_epochs
+from sanp.methods.registry import METHODS, create, train_settings
+from sanp.pipeline.compare.matrix import check_all, parse, plan
+from sanp.settings.compare import CompareSettings
+from sanp_targets.errors import ConfigError
+
+SMALL = {
+    "width": 0.1,
+    "data_options": {"modes": 2, "train_size": 256, "val_size": 10, "test_size": 64},
+    "epochs": 12,
+    "pretrain_epochs": 3,
+}
+
+
+def settings(**values):
+    return CompareSettings.checked(**{**SMALL, **values})
+
+
+def total(run, start):
+    """Epochs that a run and the backbone it starts from train together."""
+    return sum(stage.epochs for stage in create(run.method, run.options).stages(run) if not stage.backbone) + start
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_gets_the_same_epochs(method):
+    for epochs in (7, 12, 40):
+        run = with_epochs(train_settings(method=method, pretrain_epochs=3), epochs)
+        stages = create(run.method, run.options).stages(run)
+        assert sum(stage.epochs for stage in stages) == epochs
+        own, pretrained = own_epochs(run)
+        assert own == epochs - (3 if pretrained else 0)
+
+
+def test_proportions_are_kept_and_what_is_given_stays():
+    run = with_epochs(train_settings(method="sanp", pretrain_epochs=16), 16 + 32)
+    assert (run.options["warmup_epochs"], run.options["joint_epochs"]) == (2, 30)
+    run = with_epochs(train_settings(method="sanp", pretrain_epochs=4, warmup_epochs=5), 14)
+    assert (run.options["warmup_epochs"], run.options["joint_epochs"]) == (5, 5)
+    run = with_epochs(train_settings(method="sanp", pretrain_epochs=4), 6)
+    assert (run.options["warmup_epochs"], run.options["joint_epochs"]) == (1, 1), "no stage is dropped that fits"
+    with pytest.raises(ConfigError, match="trains 9 epochs after the backbone, expected 8"):
+        with_epochs(train_settings(method="sanp", pretrain_epochs=4, warmup_epochs=5, joint_epochs=4), 12)
+
+
+def test_the_cells():
+    matrix = plan(settings(methods="dense narrow sanp laasp:criteria=L1", budgets=[0.35, 0.5], seeds=[3, 4]))
+    assert [cell.label for cell in matrix.cells if cell.seed == 3] == [
+        "dense", "narrow", "narrow", "sanp", "sanp", "laasp:criteria=L1", "laasp:criteria=L1",
+    ]  # fmt: skip
+    assert [str(cell.folder) for cell in matrix.backbones] == ["backbones/seed-3", "backbones/seed-4"]
+    for cell in matrix.cells:
+        starts = cell.label not in ("dense", "narrow")
+        assert (cell.backbone is not None) == starts and cell.epochs == (9 if starts else 12)
+        assert (cell.budget is None) == (cell.label == "dense") and cell.settings.seed == cell.seed
+    assert len({cell.folder for cell in matrix.cells}) == len(matrix.cells) == 14
+    assert matrix.cells[5].settings.options["criteria"] == "L1"
+    assert not plan(settings(methods="dense narrow")).backbones, "nobody starts from one"
+
+
+def test_options_of_a_method():
+    assert parse("sanp") == ("sanp", {})
+    assert parse("laasp:criteria=L1,COS,samples=50,reuse=true,step=0.02") == (
+        "laasp", {"criteria": "L1,COS", "samples": 50, "reuse": True, "step": 0.02},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"methods": "sanp sanpp"}, "method 'sanpp' is not known"),
+        ({"methods": "sanp:joint_rl=1"}, "has no setting 'joint_rl'; did you mean joint_lr"),
+        ({"methods": "sanp:joint_lr"}, "expected name:option=value"),
+        ({"methods": "sanp sanp"}, "each once"),
+        ({"methods": ""}, "at least one"),
+        ({"methods": "sanp", "budgets": [0.5, 1.5]}, "budgets has 1.5"),
+        ({"methods": "sanp", "pretrain_epochs": 12}, "expected fewer than the 12"),
+        ({"methods": "sanp:joint_epochs=3,warmup_epochs=0"}, "trains 3 epochs after the backbone, expected 9"),
+    ],
+)
+def test_what_cannot_be_is_refused(values, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        plan(settings(**values))
+
+
+def test_an_impossible_budget_is_refused_before_anything_is_trained():
+    made = settings(methods="dense sanp narrow", budgets=[0.5, 0.0005])
+    training = made.training
+    dataset = data.load(training.dataset, image_size=training.image_size, **training.data_options)
+    with pytest.raises(ConfigError, match=r"sanp: budget is 0.0005 of the dense cost, expected more than 0\.0"):
+        check_all(plan(made), dataset)
+    check_all(plan(settings(methods="dense sanp narrow", budgets=[0.5])), dataset)
+
+
+def test_the_narrow_control_meets_its_budget_from_below():
+    """The next wider network costs more than the budget."""
+    import torch
+
+    from sanp import models
+    from sanp.cost.macs import MacCounter
+    from sanp.cost.tracker import CostTracker
+    from sanp.methods.stage import Context
+
+    run = train_settings(method="narrow", model="m-cifarnet", width=0.25, image_size=16, budget=0.5)
+    network, example = models.build("m-cifarnet", 10, 0.25, 3, 16), torch.zeros(1, 3, 16, 16)
+    full = CostTracker(network, example).dense
+    context = Context(run, network, example, MacCounter, full, lambda n: iter(()), lambda n: iter(()), lambda t: t)
+    narrow = create("narrow", {}).prepare(context)
+    share = CostTracker(narrow, example).dense / full
+    assert 0.45 < share <= 0.5
+    for name, module in narrow.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            assert module.out_channels <= network.get_submodule(name).out_channels

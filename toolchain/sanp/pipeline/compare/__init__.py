@@ -1,0 +1,1 @@
+"""`sanp compare`: methods side by side on one target."""

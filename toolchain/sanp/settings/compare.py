@@ -1,0 +1,82 @@
+"""Settings of `sanp compare`: the matrix, and what all its runs have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sanp.settings.base import Settings
+from sanp.settings.train import Value
+from sanp_targets.errors import ConfigError
+
+Phase = Literal["train", "export", "compile", "validate", "profile", "report"]
+PHASES: tuple[Phase, ...] = ("train", "export", "compile", "validate", "profile", "report")
+_ALL = "dense narrow sanp fixed-k static"
+
+
+class TrainingPart(Settings):
+    """What every run of the matrix is trained on"""
+
+    model: str = Field("m-cifarnet", description="backbone; see `sanp train`")
+    width: float = Field(0.25, gt=0, le=8, description="factor on every channel count of the backbone")
+    dataset: str = Field("mixcues", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
+    data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
+    data_options: dict[str, Value] = Field(
+        {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000}, description="knobs of the data set"
+    )
+    image_size: int = Field(16, ge=16, le=512, description="height and width of the images in pixels")
+    batch_size: int = Field(64, ge=2, le=65536, description="samples per step")
+    lr: float = Field(0.05, gt=0, le=10, description="peak learning rate of pretraining")
+    augment: bool = Field(False, description="random shifts and mirroring; MixCues moves and turns everything itself")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast")
+    device: str = Field("cpu", description="auto, cpu, cuda or cuda:<index>")
+
+
+class CompareSettings(Settings):
+    """[compare], [compare.training]"""
+
+    section: ClassVar[str] = "compare"
+    flags: ClassVar[tuple[str, ...]] = (
+        "methods", "budgets", "seeds", "epochs", "pretrain_epochs", "jobs", "until", "target", "duration", "model",
+        "width", "dataset", "data_root", "device",
+    )  # fmt: skip
+
+    methods: tuple[str, ...] = Field(
+        tuple(_ALL.split()),
+        description="methods with their options, as in 'sanp laasp:criteria=L1 static:joint_lr=0.1'",
+    )
+    budgets: tuple[float, ...] = Field((0.35, 0.5), description="shares of the dense cost")
+    seeds: tuple[int, ...] = Field((0, 1, 2), description="one backbone is trained for each")
+    epochs: int = Field(42, ge=1, le=10**6, description="epochs of every run, those of its backbone among them")
+    pretrain_epochs: int = Field(8, ge=1, le=10**6, description="epochs of the backbone that methods start from")
+    until: Phase = Field("report", description="last phase of this call; the folder can go on elsewhere")
+    jobs: int = Field(1, ge=1, le=256, description="runs at a time, each with its share of the processors")
+    target: str = Field("host", description="name of the target that everything is compiled for")
+    samples: int = Field(64, ge=1, le=100_000, description="test images that are timed and kept in each bundle")
+    duration: float = Field(3.0, gt=0, le=86_400, description="seconds of measurement of each network")
+    training: TrainingPart = TrainingPart()
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CompareSettings:
+        for name in ("methods", "budgets", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise ConfigError(
+                    f"[compare] {name} is {list(values)}, expected at least one and each once; correct it"
+                )
+        wrong = [budget for budget in self.budgets if not 0 < budget <= 1]
+        if wrong:
+            raise ConfigError(f"[compare] budgets has {wrong[0]:g}, expected shares above 0, at most 1; correct it")
+        if self.pretrain_epochs >= self.epochs:
+            raise ConfigError(
+                f"[compare] pretrain_epochs is {self.pretrain_epochs}, expected fewer than the {self.epochs} of the "
+                "whole run; correct it"
+            )
+        return self
