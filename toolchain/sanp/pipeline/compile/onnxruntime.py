@@ -62,11 +62,14 @@ def _ungated(job: Job, bundle: Path) -> Compiled:
             f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "
             "does not reach; leave it out"
         )
+    build: dict[str, Any] = {}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, variants(job.model, job.parent))
         if pixels:
-            writer.add_file(LIBRARY_FILE, find_library())
-        return compiled(writer.finish(job.finished({}, {}), check=lambda bundle: _runs(bundle, pixels)), None)
+            library = find_library()
+            writer.add_file(LIBRARY_FILE, library)
+            build["glibc"] = glibc_floor(library)
+        return compiled(writer.finish(job.finished({}, build), check=lambda bundle: _runs(bundle, pixels)), None)
 
 
 def _runs(candidate: Bundle, pixels: Collection[str]) -> None:
