@@ -17,8 +17,8 @@ struct Gates {
   int n;
 };
 
-// The first pass over two vectors of gates: each warp counts the open channels of its runs, two chunks of each vector in
-// flight at once. The counts meet in `totals` [2][kWarps]; ends with a barrier.
+// The first pass over two vectors of gates: each warp counts the open channels of its runs, two chunks of each vector
+// in flight at once. The counts meet in `totals` [2][kWarps]; ends with a barrier.
 template <int kWarps>
 __device__ __forceinline__ void count_open(const Gates& first, const Gates& second, int* totals) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -66,11 +66,10 @@ __device__ __forceinline__ int select_rows(const ConvArgs& a, const BlockTile& b
                                            int* rows, const int* totals) {
   for (int r = threadIdx.x; r < tile_m; r += 32 * kWarps)
     if (b.first_rank + r >= a.group_out) rows[r] = -1;
-  const int open = rank_channels<kWarps>(
-      scale, totals, [&](int i, bool flag, int rank, int all) {
-        const int r = (flag ? rank : all + i - rank) - b.first_rank;
-        if (r >= 0 && r < tile_m) rows[r] = b.first_out + i;
-      });
+  const int open = rank_channels<kWarps>(scale, totals, [&](int i, bool flag, int rank, int all) {
+    const int r = (flag ? rank : all + i - rank) - b.first_rank;
+    if (r >= 0 && r < tile_m) rows[r] = b.first_out + i;
+  });
   const int here = open - b.first_rank;
   return here < 0 ? 0 : here < tile_m ? here : tile_m;
 }

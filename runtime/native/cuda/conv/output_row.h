@@ -38,9 +38,10 @@ class OutputRow {
   int64_t plane_;
 };
 
-// Stores n_rows rows of a tile, a multiple of kStoreRows. `sums` holds [n_rows][pitch] in shared memory; rows at and past `open` are masked and
-// their sums are not read. A warp takes a row, so that lanes write neighbouring pixels. With split_k the open rows go
-// to the slice's partial sums, and the masked ones are left to the kernel that adds the slices.
+// Stores n_rows rows of a tile, a multiple of kStoreRows. `sums` holds [n_rows][pitch] in shared memory; rows at and
+// past `open` are masked and their sums are not read. A warp takes a row, so that lanes write neighbouring pixels. With
+// split_k the open rows go to the slice's partial sums, and the masked ones are left to the kernel that adds the
+// slices.
 template <class T, int kTileN, int kWarps>
 __device__ __forceinline__ void store_rows(const ConvArgs& a, const BlockTile& b, const int* rows, int n_rows, int open,
                                            const float* sums, int pitch) {
