@@ -86,11 +86,10 @@ _SHIFT_WITH_OFFSET = """  first = Constant <value_ints: ints = [0]> ()
 _PIXEL_GATED_CONV = """
 <opset_import: ["" : 20], domain: "sanp",
  doc_string: "y = scale * (conv(x, w) where the short path exceeds its bound, else the short path) + shift">
-SanpPixelGatedConv <strides, pads, dilations, parts> (x, w, w_base, order, bound, scale, shift) => (y) {
+SanpPixelGatedConv <strides, pads, dilations, parts> (x, w, w_base, bound, scale, shift) => (y) {
   hw = Constant <value_ints: ints = [1, 2]> ()
-  reordered = Gather <axis = 1> (x, order)
   base = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @parts>
-    (reordered, w_base)
+    (x, w_base)
   whole = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations> (x, w)
   bound_3d = Unsqueeze (bound, hw)
   open = Greater (base, bound_3d)

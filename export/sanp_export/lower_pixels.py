@@ -8,13 +8,18 @@ from torch import Tensor, nn
 from sanp_export.spec import PixelGatedConvSpec
 from sanp_runtime.contract import DOMAIN, PIXEL_GATED_CONV
 
-_CONSTANTS = ("weight", "base_weight", "order", "bound", "scale", "shift")
+_CONSTANTS = ("weight", "base_weight", "bound", "scale", "shift")
 
 
 class LoweredPixelGatedConv(nn.Module):
-    """Emits one `SanpPixelGatedConv`, which carries the layer's name in the attribute `layer`."""
+    """Emits one `SanpPixelGatedConv`, which carries the layer's name in the attribute `layer`.
+
+    The operator has groups of neighbouring channels. Where the groups are interleaved, a Gather brings the channels
+    into their order first, and the weights are written in that order.
+    """
 
     weight: Tensor
+    order: Tensor | None
 
     def __init__(self, layer: str, spec: PixelGatedConvSpec) -> None:
         super().__init__()
@@ -22,9 +27,14 @@ class LoweredPixelGatedConv(nn.Module):
         self.strides, self.pads, self.dilations, self.parts = spec.strides, spec.pads, spec.dilations, spec.parts
         for name in _CONSTANTS:
             self.register_buffer(name, getattr(spec, name).detach().contiguous())
+        self.weight = self.weight[:, spec.order].contiguous()
+        ordered = torch.equal(spec.order, torch.arange(len(spec.order)))
+        self.register_buffer("order", None if ordered else spec.order)
 
     def forward(self, x: Tensor) -> Tensor:
         """Emit the node; x [N, Ci, H, W] -> [N, Co, H', W']."""
+        if self.order is not None:
+            x = x.index_select(1, self.order)
         return torch.onnx.ops.symbolic(
             f"{DOMAIN}::{PIXEL_GATED_CONV}",
             (x, *(getattr(self, name) for name in _CONSTANTS)),

@@ -22,7 +22,7 @@ MASK_PREFIX = "mask."  # input mask.<layer>: float32 [1 or N, Co], 0 = forced of
 DOMAIN = "sanp"
 GATED_CONV = "SanpGatedConv"
 CHANNEL_GATE = "SanpChannelGate"
-PIXEL_GATED_CONV = "SanpPixelGatedConv"  # no kernel of ours yet: ONNX Runtime runs its function body
+PIXEL_GATED_CONV = "SanpPixelGatedConv"
 CONV_SUFFIX = "/conv"
 GATE_SUFFIX = "/gate"
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.kernels import layers, nodes, weights
+from benchmarks.kernels import layers, nodes, pixels, weights
 from benchmarks.networks import gated, graphs
 from benchmarks.networks.shapes import Layer
 from benchmarks.sessions import Library, require_close
@@ -53,6 +53,16 @@ def test_layers(run, isa, capsys):
     elif written["ceiling_gflops"]:
         cell = row["gated"][0]
         assert cell["of_ceiling"] == pytest.approx(cell["gflops"] / written["ceiling_gflops"])
+
+
+def test_pixels(run, capsys):
+    written = run(pixels, "--rounds", 2, "--only", "128-192")
+    (row,) = written["layers"]
+    assert row["name"] == "128-192 3x3/2 @15" and written["parts"] == 4
+    assert [cell["open"] for cell in row["gated"]] == pytest.approx(pixels.OPEN, abs=0.02)
+    assert row["gated"][0]["macs"] == pytest.approx(0.25) and row["gated"][-1]["macs"] == pytest.approx(1)
+    assert row["function"]["speedup"] == pytest.approx(row["dense"]["median_us"] / row["function"]["median_us"])
+    assert "function" in capsys.readouterr().out
 
 
 def test_nodes(run, monkeypatch):

@@ -5,8 +5,11 @@ import sys
 
 import pytest
 
-from benchmarks.training import pilot, step_time, tables
+from benchmarks.training import step_time, tables
 from benchmarks.training.rows import RESULTS, write_rows
+from sanp.pipeline.compare.matrix import plan
+from sanp.settings.compare import CompareSettings
+from sanp.settings.toml import resolve
 
 pytestmark = pytest.mark.slow
 
@@ -16,32 +19,17 @@ def test_a_joint_step_is_timed_against_a_dense_one():
     assert row["ratio"] > 0 and row["dense_ms"] > 0 and row["joint_ms"] > 0
 
 
-def test_recorded_rows_are_not_run_again():
-    """A row counts as done only with the same settings."""
-    results = pilot.Results(RESULTS / "pilot-digits.json")
-    for label, budget, changes in pilot.PLANS["budgets"]:
-        options = {"seed": 0, **pilot.SETTINGS["digits"], "budget": budget, **changes}
-        assert results.has(label, pilot.train_settings(**options))
-        assert not results.has(label, pilot.train_settings(**{**options, "seed": 77}))
-        assert not results.has(label, pilot.train_settings(**{**options, "noise": 0.123}))
+def test_the_matrix_of_the_repository_can_be_planned():
+    settings = resolve(CompareSettings, RESULTS.parents[1] / "training/matrix.toml", {})
+    matrix = plan(settings)
+    pretrained = [cell for cell in matrix.cells if cell.backbone is not None]
+    assert len(matrix.backbones) == len(settings.seeds)
+    assert {cell.epochs + settings.pretrain_epochs for cell in pretrained} == {settings.epochs}
 
 
-def test_a_new_row_replaces_its_predecessor(tmp_path, capsys):
-    results = pilot.Results(tmp_path / "pilot-digits.json")
-    row = {
-        "label": "sanp",
-        "budget": 0.5,
-        "seed": 1,
-        "accuracy": 0.9,
-        "dense_accuracy": 0.9,
-        "cost": 0.5,
-        "dynamic": 0.1,
-    }
-    results.add(row)
-    results.add({**row, "accuracy": 0.95})
-    results.add({**row, "seed": 2})
-    written = json.loads(results.path.read_text())
-    assert [(r["seed"], r["accuracy"]) for r in written["rows"]] == [(1, 0.95), (2, 0.9)]
+def test_rows_say_their_machine(tmp_path):
+    write_rows(tmp_path / "rows.json", [{"label": "sanp"}])
+    written = json.loads((tmp_path / "rows.json").read_text())
     assert written["machine"]["threads"] >= 1 and "torch" in written["machine"]["packages"]
 
 

@@ -119,6 +119,8 @@ def read(path: Path, allow_modified: bool = False) -> onnx.ModelProto:
     Raises InputError if the file is missing, truncated, not ONNX, not one of ours, or changed since its export (unless
     `allow_modified`).
     """
+    if Path(path).suffix == ".safetensors":
+        raise InputError(f"{path}: is a checkpoint, expected an exported model; run `sanp export {path} -o model.onnx`")
     try:
         content = Path(path).read_bytes()
     except OSError as error:

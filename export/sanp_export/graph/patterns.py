@@ -15,7 +15,7 @@ ALGORITHM = "algorithm"
 GATE_X, GATE_W1, GATE_B1, GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = range(7)
 
 # Constants of SanpPixelGatedConv behind x and w.
-PIXEL_BASE_WEIGHT, PIXEL_ORDER, PIXEL_BOUND, PIXEL_SCALE, PIXEL_SHIFT = range(2, 7)
+PIXEL_BASE_WEIGHT, PIXEL_BOUND, PIXEL_SCALE, PIXEL_SHIFT = range(2, 6)
 
 # A gate that is the same for every sample, between lowering and `expand_static_gates`.
 STATIC_GATE = "SanpStaticGate"

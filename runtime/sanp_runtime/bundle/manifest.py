@@ -35,9 +35,9 @@ class Manifest:
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
     `layers` with the errors of their weights, and `answers`. `parent` is empty, or describes the network before
-    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is filled by
-    BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and shown,
-    never interpreted.
+    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
+    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
+    shown, never interpreted.
     """
 
     name: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from sanp_runtime.cli import build_command, info_command, profile_command, run_command, self_test_command, time_command
 from sanp_runtime.cli.process import (
@@ -18,6 +18,7 @@ from sanp_runtime.cli.process import (
     NO_MEMORY,
     NO_MEMORY_SENTENCE,
     NO_OUTPUT,
+    ClosedOutput,
     drop_output,
     is_output_failure,
     output_sentence,
@@ -30,6 +31,8 @@ COMMANDS = (run_command, self_test_command, profile_command, time_command, build
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command and return its exit code; usage errors exit with 2 as argparse does."""
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()  # type: ignore[assignment,unused-ignore]
     try:
         try:
             arguments = _parser().parse_args(argv)
@@ -57,8 +60,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse swallows what goes wrong while it prints its help; a full disk is to be said here too."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            (file or sys.stderr).write(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=_program(), description="Run, test and measure a bundle here.")
+    parser = _Parser(prog=_program(), description="Run, test and measure a bundle here.")
     commands = parser.add_subparsers(required=True, metavar="command")
     for command in COMMANDS:
         command.add(commands)

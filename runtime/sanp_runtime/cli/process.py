@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -10,6 +11,14 @@ import sys
 NO_MEMORY, NO_OUTPUT, BROKEN_PIPE = 71, 74, 141
 NO_MEMORY_SENTENCE = "there is not enough memory for this, expected more of it; use a smaller batch or fewer samples"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE, errno.EBADF)
+
+
+class ClosedOutput(io.TextIOBase):
+    """Standard output of a process that was started without one (`>&-`): a result that goes nowhere is a failure."""
+
+    def write(self, text: str) -> int:
+        """Fail as the closed stream does."""
+        raise OSError(errno.EBADF, "it is closed")
 
 
 def is_output_failure(error: OSError) -> bool:

@@ -66,6 +66,6 @@ def require_valid(profile: Mapping[str, Any]) -> None:
     """Raise MeasurementError if the numbers must not be quoted (NOISY or THROTTLED)."""
     if profile["validity"]["verdict"] in (NOISY, THROTTLED):
         raise MeasurementError(
-            f"the measurement is {verdict_line(profile)}, expected a quiet machine; stop other work and measure again, "
-            "or pass --allow-invalid"
+            f"the measurement is {profile['validity']['verdict']}, expected a quiet machine; stop what the reasons in "
+            "the result name and measure again, or pass --allow-invalid"
         )

@@ -13,6 +13,7 @@ from sanp_runtime.engines.tensorrt.versions import find_trtexec, trtexec_version
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
+from tests.fakes import cuda as fake_cuda
 from tests.fakes import tensorrt as fake_tensorrt
 from tests.fakes import trtexec as fake_trtexec
 from tests.support import tiny_net
@@ -149,6 +150,11 @@ def test_names_alone_prove_nothing():
             read_layers(text)
 
 
+@pytest.fixture(scope="session")
+def stub(tmp_path_factory):
+    return fake_cuda.compile_stub_plugin(tmp_path_factory.mktemp("stub"))
+
+
 @pytest.fixture
 def only_trtexec(monkeypatch, tmp_path):
     """A function that makes this a machine with a GPU and trtexec of a version, but no Python package."""
@@ -171,11 +177,10 @@ def only_trtexec(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("version", "precision"), [("8.5.2", "fp16"), ("8.6.2", "fp32"), ("10.3.0", "fp16"), ("11.1.0", "fp32")]
 )
-def test_build_validate_profile_with_trtexec_alone(only_trtexec, tmp_path, version, precision):
+def test_build_validate_profile_with_trtexec_alone(only_trtexec, stub, tmp_path, version, precision):
     fake = only_trtexec(version)
     tiny_trt.write(tmp_path / "net.sanp", "jetson-orin-nano", precision)
-    (tmp_path / "plugin.so").write_bytes(b"never loaded into this process")
-    bundle = build(tmp_path / "net.sanp", plugin=tmp_path / "plugin.so")
+    bundle = build(tmp_path / "net.sanp", plugin=stub)
     result = self_test(bundle)
     assert result.passed, result.summary()
     assert "layer information" in result.proof.seen_in
@@ -202,10 +207,19 @@ def _timed(line):
     return any(item.startswith("--exportTimes") for item in line)
 
 
-def test_trtexec_proves_too(only_trtexec, tmp_path):
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"no library at all"])
+def test_trtexec_never_gets_a_plugin_that_is_none(only_trtexec, tmp_path, content):
+    fake = only_trtexec("10.3.0")
+    tiny_trt.write(tmp_path / "net.sanp", "jetson-orin-nano")
+    (tmp_path / "plugin.so").write_bytes(content)
+    with pytest.raises(TargetError, match=r"plugin\.so: cannot be loaded on this machine"):
+        build(tmp_path / "net.sanp", plugin=tmp_path / "plugin.so")
+    assert not fake.lines
+
+
+def test_trtexec_proves_too(only_trtexec, stub, tmp_path):
     fake = only_trtexec("10.3.0")
     fake.trt.sabotage = {"stem/gate"}
     tiny_trt.write(tmp_path / "net.sanp", "jetson-orin-nano")
-    (tmp_path / "plugin.so").write_bytes(b"")
     with pytest.raises(AccelerationError, match=r"stem/gate.*layer information"):
-        build(tmp_path / "net.sanp", plugin=tmp_path / "plugin.so")
+        build(tmp_path / "net.sanp", plugin=stub)

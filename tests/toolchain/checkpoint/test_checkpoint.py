@@ -96,7 +96,7 @@ def test_foreign_files_are_refused(content, tmp_path):
 def test_missing_file_and_wrong_kind(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         checkpoint.load(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match="Is a directory"):
+    with pytest.raises(InputError, match="is a folder without a checkpoint"):
         checkpoint.load(tmp_path)
     tensor_file.write(tmp_path / "state.safetensors", "training-state", {}, {"a": torch.ones(2)})
     with pytest.raises(InputError, match="is a training-state, expected a checkpoint"):

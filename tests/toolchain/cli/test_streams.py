@@ -121,11 +121,14 @@ def test_ctrl_c_during_the_start_is_quiet(in_new_process, tmp_path, name):
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"stopped\n")
 
 
-def test_output_to_a_closed_stream_is_no_crash(in_new_process, bundle):
-    code = "import os; os.close(1)\n" + _CLI.format(["sanp", "inspect", str(bundle)])
-    done = in_new_process("import subprocess, sys; sys.stdout = None\n" + _CLI.format(["sanp", "inspect", str(bundle)]))
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    assert b"Traceback" not in in_new_process(code).stderr
+@pytest.mark.parametrize("module", ["sanp.cli.app", "sanp_runtime.cli"])
+@pytest.mark.parametrize("close", ["import sys; sys.stdout = None", "import os; os.close(1)"])
+def test_output_to_a_closed_stream_is_one_line_and_74(in_new_process, bundle, module, close):
+    """A result that nobody can have is no success."""
+    words = ["sanp", "inspect" if module == "sanp.cli.app" else "info", str(bundle)]
+    done = in_new_process(f"{close}\nimport sys; sys.argv = {words!r}\nfrom {module} import main\nsys.exit(main())")
+    assert done.returncode == 74, done.stderr
+    assert done.stderr.startswith(b"error: the output cannot be written") and done.stderr.count(b"\n") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -137,6 +140,8 @@ def test_output_to_a_closed_stream_is_no_crash(in_new_process, bundle):
         ("sanp.cli.app", ["compile", "--help"]),
         ("sanp.cli.app", ["--version"]),
         ("sanp_runtime.cli", ["info", "BUNDLE"]),
+        ("sanp_runtime.cli", ["--help"]),
+        ("sanp_runtime.cli", ["run", "--help"]),
         ("sanp_runtime.cli", ["run", "BUNDLE", "--json"]),
     ],
 )

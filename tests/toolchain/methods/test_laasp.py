@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -13,10 +14,14 @@ import pytest
 import torch
 
 import sanp
-from sanp import checkpoint
+from sanp import checkpoint, models
 from sanp.checkpoint import tensor_file
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
+from sanp.data.batch import Batch
 from sanp.methods.registry import create, train_settings
+from sanp.methods.stage import Context, Length
+from sanp.settings.train import TrainSettings
 from sanp.training import train
 from sanp.training.progress import Journal
 from sanp_targets.errors import ConfigError, TrainingInterrupted
@@ -66,6 +71,7 @@ def test_the_epochs_are_those_of_the_settings_and_the_cost_falls(whole):
     assert [row["stage"] for row in rows] == ["pretrain"] * 2 + ["prune"] * 5
     costs = [row["cost"] for row in rows[2:]]
     assert costs == sorted(costs, reverse=True) and costs[0] < 0.87 and costs[-1] == pytest.approx(whole[0].cost)
+    assert costs[0] - costs[1] > 0.1  # each recovery follows on a share of `delta` of its own
     last = rows[-1]
     chosen = sum(last[f"chosen_{name}"] for name in ("l1", "l2", "eucl", "cos"))
     assert last["removals"] == chosen >= 6 and last["recovery_epochs"] == 2
@@ -108,6 +114,27 @@ def test_killed_inside_the_removal_schedule_and_resumed_ends_with_the_same_bits(
     assert all(torch.equal(value, expected[name]) for name, value in resumed.items())
     for row, again in zip(whole[0].history, result.history, strict=True):
         assert {**row, "seconds": 0, "samples_per_s": 0} == {**again, "seconds": 0, "samples_per_s": 0}
+
+
+@pytest.mark.parametrize(("recovery", "fresh"), [(1, True), (0, False)])
+def test_a_recovery_begins_with_a_fresh_optimizer_and_momentum_survives_other_removals(recovery, fresh):
+    torch.manual_seed(0)
+    network, example = models.build("m-cifarnet", width=0.1), torch.zeros(1, 3, 16, 16)
+    full = CostTracker(network, example).dense
+    batch = Batch(torch.randn(8, 3, 16, 16), torch.arange(8))
+    context = Context(TrainSettings(budget=0.6), network, example, MacCounter, full, iter, lambda count: [batch], iter)
+    context = replace(context, mean=lambda value: value)
+    method = create("laasp", {"delta": 0.1, "recovery": recovery, "step": 0.05, "epochs": 4})
+    task = method.stages(context.train)[1].task(context, Length(4, 10))
+    momentum = {name: torch.randn_like(value) for name, value in network.named_parameters()}
+    change = task.before_step(0, lambda: momentum)
+    if fresh:
+        assert not change.momentum and task.due == 10 and task.done == -1 and 0.6 < task.cost <= 0.9
+        assert task.before_step(9, dict) is None
+    else:
+        shapes = {name: value.shape for name, value in change.network.named_parameters()}
+        assert {name: value.shape for name, value in change.momentum.items()} == shapes
+        assert task.done == 0 and task.cost <= 0.6
 
 
 def test_with_one_criterion_it_is_its_own_control(whole, tmp_path):

@@ -180,3 +180,9 @@ def test_the_network_that_is_followed_stays_as_it_is():
     channel_groups(network, IMAGE)
     assert network.training and not any(value.requires_grad for value in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_the_reason_of_a_refusal_is_not_that_of_the_last_layer():
+    rows = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    with pytest.raises(ConfigError, match=r"can be removed \(\d: .* 2 groups"):
+        channel_groups(nn.Sequential(*rows), SMALL)

@@ -78,7 +78,7 @@ class InPlace(nn.Module):
 
     def forward(self, x):
         y = self.first(x)
-        y += self.side(x)
+        y = y.add_(self.side(x))
         if self.hidden:
             F.relu_(y)
         else:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
-from sanp import checkpoint
+from sanp import checkpoint, models
 from sanp.checkpoint import tensor_file
 from sanp.cost.tracker import CostTracker
-from sanp.methods.registry import train_settings
+from sanp.methods.registry import gate, train_settings
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.validate import validate
 from sanp.training import train
 from sanp.training.progress import Journal
-from sanp_targets.errors import ConfigError, TrainingInterrupted
+from sanp_runtime import load
+from sanp_runtime.engines.onnxruntime.engine import OnnxEngine
+from sanp_targets.errors import AccelerationError, ConfigError, TrainingInterrupted
 
 CASES = {
     "fbs": {"warmup_epochs": 1, "density_step": 0.3, "l1": 1e-4},
@@ -87,6 +90,26 @@ def test_the_bundle_passes_its_validation(whole, tmp_path):
     assert result.passed, result.summary()
     if method == "fbs":
         assert result.proof.passed and result.gates.decisions > 0
+        return
+    reference = bundle.reference()
+    with load(bundle.path) as fast, load(bundle.path, library=None) as slow:
+        ran = [row for row in fast.node_times([reference.x[:1]]) if row.op == "SanpPixelGatedConv"]
+        assert len(ran) == 7
+        assert not [row for row in slow.node_times([reference.x[:1]]) if row.op == "SanpPixelGatedConv"]
+        same = [fast(reference.x).logits, slow(reference.x).logits]
+    # A pixel whose decision lies within rounding moves a sample; most have none.
+    close = np.abs(same[0] - same[1]).max(1) < 1e-4 * np.abs(same[1]).max()
+    assert close.mean() > 0.5
+
+
+def test_a_kernel_that_does_not_run_is_an_error(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = gate(models.build("m-cifarnet", width=0.25), torch.zeros(1, 3, 32, 32), "channel-gating").eval()
+    export(model, tmp_path / "model.onnx", example_input=torch.zeros(1, 3, 32, 32))
+    monkeypatch.setattr(OnnxEngine, "node_times", lambda self, batches, skip=0: [])
+    with pytest.raises(AccelerationError, match="7 of 7 nodes with gated pixels"):
+        compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+    assert not (tmp_path / "model.sanp").exists()
 
 
 @pytest.mark.parametrize("method", list(CASES))

@@ -14,6 +14,7 @@ from sanp import models
 from sanp.checkpoint import tensor_file
 from sanp.checkpoint.architecture import describe, narrowed, rebuild
 from sanp.settings.train import TrainSettings
+from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError, InputError, SanpError
 
 KIND = "checkpoint"
@@ -73,12 +74,28 @@ def save(
     tensor_file.write(Path(path), KIND, description, model.state_dict())
 
 
+def _check_kind(path: Path) -> None:
+    """InputError for what is easily taken for a checkpoint: the folder of a run, a model, a bundle."""
+    inside = path / "checkpoint.safetensors"
+    if inside.is_file():
+        raise InputError(f"{path}: is the folder of a run, expected the checkpoint in it; pass {inside}")
+    if path.is_dir():
+        kind = "a bundle" if (path / MANIFEST_FILE).is_file() else "a folder without a checkpoint"
+        raise InputError(f"{path}: is {kind}, expected a file; pass the checkpoint.safetensors of a training run")
+    if path.suffix == ".onnx":
+        raise InputError(
+            f"{path}: is an exported model already, expected a checkpoint; pass the .safetensors that it was made "
+            f"from, or run `sanp compile {path} -o model.sanp`"
+        )
+
+
 def load(path: str | Path, model: nn.Module | None = None) -> Checkpoint:
     """Read a checkpoint and rebuild its network; `model`, gated as it was when saved, is required for custom networks.
 
     The weights are loaded into `model` in place. Raises InputError if the file is damaged or does not fit.
     """
     path = Path(path)
+    _check_kind(path)
     description, tensors = tensor_file.read(path, KIND)
     try:
         check_version(path, KIND, description.get("version"), _VERSION)

@@ -41,6 +41,7 @@ EXIT_CODES = (
 _EXTRAS = {
     "torch": "[train,export]",
     "sklearn": "[train]",
+    "torch_pruning": "[train]",
     "safetensors": "[train]",
     "PIL": "[train]",
     "onnx": "[export]",

@@ -17,16 +17,20 @@ from rich.table import Table
 from rich.text import Text
 
 from sanp_runtime.bundle.result_json import dumps
+from sanp_runtime.cli.process import ClosedOutput
 
 # Without a terminal rich assumes 80 columns and cuts tables; a pipe or a log file has no width.
 _PIPE_WIDTH = 200
 
 
 def open_streams() -> None:
-    """Let stdout and stderr replace what they cannot encode; a closed stream swallows what is written to it."""
+    """Let stdout and stderr replace what they cannot encode; without a stdout the first result is a failure,
+    without a stderr remarks go nowhere."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:
+        if stream is None and name == "stdout":
+            sys.stdout = ClosedOutput()  # type: ignore[assignment,unused-ignore]
+        elif stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,4 +57,21 @@ def inspect(
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():
-        out.print(f"{key}: {value}")
+        for line in _lines(key, value):
+            out.print(line)
+
+
+def _lines(key: str, value: Any, indent: str = "") -> list[str]:
+    """A fact in words: a dictionary as a line per entry below its name, a list joined, nothing for what is absent."""
+    if value is None or value in ("", {}, [], ()):
+        return []
+    if isinstance(value, (list, tuple)):
+        if not any(isinstance(item, (dict, list, tuple)) for item in value):
+            return [f"{indent}{key}: {', '.join(map(str, value))}"]
+        value = {str(index): item for index, item in enumerate(value)}
+    if isinstance(value, dict):
+        inner = [line for name, item in value.items() for line in _lines(str(name), item, indent + "  ")]
+        return [f"{indent}{key}:", *inner] if inner else []
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    return [f"{indent}{key}: {value}"]

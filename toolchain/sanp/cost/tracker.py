@@ -13,6 +13,7 @@ from sanp.cost.pixels import PixelCounter, pixel_layers
 from sanp.data.batch import Batch
 from sanp.gating.attach import gated_layers
 from sanp.gating.forward import tell
+from sanp.gating.top_k import most_open
 from sanp.tracing.layer_table import layer_table, uncounted
 from sanp.tracing.trace import trace
 from sanp_runtime.network.layers import Layer
@@ -63,6 +64,14 @@ class CostTracker:
     def uniform(self, density: float) -> float:
         """Expected cost as a share of `dense` if every gated channel, or pixel, is open with this probability."""
         masks = {row.name: torch.full((1, row.c_out), density, dtype=torch.float64) for row in self._rows()}
+        return float(self.counter.sample_cost(masks)) / self.dense
+
+    def kept(self, density: float) -> float:
+        """Expected cost as a share of `dense` if every gated layer keeps ceil(density * C_out) channels."""
+        masks = {
+            row.name: torch.full((1, row.c_out), most_open(density, row.c_out) / row.c_out, dtype=torch.float64)
+            for row in self._rows()
+        }
         return float(self.counter.sample_cost(masks)) / self.dense
 
     def floor(self) -> float:

@@ -39,8 +39,8 @@ class PixelGatedConv(PixelGatedLayer):
     g + 2 parts ... and so mixes what the groups of the layer before have computed; else a contiguous block. Training on
     shuffled channels and on contiguous ones after a shuffle are the same thing.
 
-    norm0 has no scale and shift. delta [C_out] is learned; offset is one number for calibration. alpha: steepness of
-    the gradient of the decision. sparse_backward: closed pixels send no gradient into their decision.
+    norm0 has no scale and shift. delta [C_out] is learned; offset is one number that training and calibration set.
+    alpha: steepness of the gradient of the decision. sparse_backward: closed pixels send no gradient into it.
     """
 
     offset: Tensor
@@ -55,7 +55,7 @@ class PixelGatedConv(PixelGatedLayer):
         self.parts, self.shuffle, self.alpha, self.sparse_backward = parts, shuffle, alpha, sparse_backward
         self.norm0 = nn.BatchNorm2d(conv.out_channels, eps=norm.eps, momentum=norm.momentum, affine=False)
         self.delta = nn.Parameter(torch.zeros(conv.out_channels))
-        # A buffer, because calibration moves it after training and checkpoints must carry it.
+        # A buffer: it is set and not learned, and checkpoints must carry it.
         self.register_buffer("offset", torch.zeros(()))
         self._open: Tensor | None = None
 

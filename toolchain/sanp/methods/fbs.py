@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.cost.calibration import density_for, largest_density, mean_cost
+from sanp.cost.calibration import largest_density, mean_cost
 from sanp.cost.controller import Control
 from sanp.data.batch import Batch
 from sanp.gating.attach import gated_layers
@@ -27,6 +27,9 @@ from sanp_export.spec import GatedConvSpec, SpmGate
 
 # A filter whose batch norm has no scale left still has its shift: it starts at this scale, open.
 _LEAST_SCALE = 1e-3
+
+# A measured cost this near to the budget needs no other density.
+_CLOSE = 0.01
 
 
 class BoostGate(GatePolicy):
@@ -128,7 +131,7 @@ class FbsSettings(GatedSettings):
     density_step: float = Field(0.1, gt=0, le=1, description="step by which the density is lowered")
     init_std: float = Field(0.05, ge=0, le=1, description="initial weights of a gate, beside a bias of 1")
     l1: float = Field(1e-8, ge=0, le=1, description="weight of the sum of all saliencies in the loss")
-    calibrate: bool = Field(True, description="set the density at the end by the cost that is measured")
+    calibrate: bool = Field(True, description="set another density at the end if the measured cost is not the budget")
 
 
 class LowerDensity(Observed):
@@ -138,7 +141,7 @@ class LowerDensity(Observed):
         super().__init__(context, length, control)
         self.settings = settings
         self.layers = gated_layers(context.network)
-        self.last = density_for(self.tracker.uniform, context.train.budget)
+        self.last = largest_density(self.tracker.kept, context.train.budget)
 
     def density(self, epoch: int) -> float:
         """The density of an epoch."""
@@ -177,17 +180,19 @@ class Fbs(GatedMethod):
         return LowerDensity(context, length, Control(context.train.budget, own.ramp, window=own.window), own)
 
     def finish(self, context: Context) -> bool:
-        """Set the largest density whose measured cost is within the budget; without calibration, the expected one."""
+        """Set the density of the budget, and if the measured cost is off by a point, the largest that is within it.
+
+        Another density than the one that was trained with costs accuracy: a pilot lost 4 points to 5 % of the channels.
+        """
         before = context.network.gating
         tracker, budget = context.tracker(), context.train.budget
+        density = largest_density(tracker.kept, budget)
 
         def cost(density: float) -> float:
             set_density(context.network, density)
             return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
 
-        if self.settings.calibrate:
+        if self.settings.calibrate and abs(cost(density) - budget) > _CLOSE:
             density = largest_density(cost, budget)
-        else:
-            density = density_for(tracker.uniform, budget)
         set_density(context.network, density)
         return before != context.network.gating

@@ -48,7 +48,7 @@ class LaaspSettings(RemovalSettings):
         description="most epochs of recovery, as a share of `epochs`; then the rest leaves at once",
     )
     extra_recovery: bool = Field(False, description="recoveries lengthen the run (as published), not shorten the rest")
-    reuse: bool = Field(False, description="evaluate a proposal once between two recoveries; several times cheaper")
+    reuse: bool = Field(False, description="evaluate a proposal once between two recoveries, which is cheaper")
     milestones: tuple[int, ...] = Field(
         (), description="epochs, pretraining included, at which the rate is multiplied by gamma; none: half a cosine"
     )

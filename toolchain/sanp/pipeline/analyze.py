@@ -8,7 +8,7 @@ from typing import Any
 from sanp import checkpoint
 from sanp.analysis.channel_use import Analysis, analyze
 from sanp.analysis.figures import save_figures
-from sanp.pipeline.export import test_samples
+from sanp.pipeline.export import test_rows
 from sanp.pipeline.outputs import check_outputs
 from sanp.settings.analyze import AnalyzeSettings
 from sanp_runtime.bundle.files import write_atomically
@@ -27,9 +27,10 @@ def analyze_checkpoint(
     if folder is not None:
         check_outputs([folder / "analysis.json"], chosen.replace)
     loaded = checkpoint.load(source)
-    images, labels = test_samples(loaded, chosen.limit, chosen.data_root)
+    split, rows = test_rows(loaded, chosen.limit, chosen.data_root)
+    modes = split.extra["mode"][rows] if "mode" in split.extra else None
     names = tuple(loaded.metadata.get("class_names", ()))
-    analysis = analyze(loaded.model, images, labels, class_names=names)
+    analysis = analyze(loaded.model, split.images[rows], split.labels[rows], modes=modes, class_names=names)
     written: list[Path] = []
     if folder is not None:
         write_atomically(folder / "analysis.json", dumps(analysis.to_json()).encode())

@@ -42,6 +42,7 @@ def examine() -> list[Finding]:
 _NEEDS = (
     ("torch", "train and export", "pip install 'sanp-toolchain[train,export]'"),
     ("scikit-learn", "load the digits data set", "pip install 'sanp-toolchain[train]'"),
+    ("torch-pruning", "train with methods that remove channels", "pip install 'sanp-toolchain[train]'"),
     ("onnx", "export and compile", "pip install 'sanp-toolchain[export]'"),
     ("onnx-graphsurgeon", "export and compile", "pip install 'sanp-toolchain[export]'"),
     ("onnxscript", "export", "pip install 'sanp-toolchain[export]'"),

@@ -106,12 +106,19 @@ def test_samples(
     loaded: checkpoint.Checkpoint, count: int | None, data_root: Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of the test split a checkpoint was made for: all, or `count` spread evenly over it."""
+    split, rows = test_rows(loaded, count, data_root)
+    return split.images[rows], split.labels[rows]
+
+
+def test_rows(
+    loaded: checkpoint.Checkpoint, count: int | None, data_root: Path | None = None
+) -> tuple[data.Split, np.ndarray]:
+    """The test split a checkpoint was made for, and its rows: all, or `count` spread evenly over it."""
     root = data_root or (loaded.config.data_root if loaded.config else None)
     split = data.load(loaded.dataset_name, root, loaded.image_size, **loaded.dataset_options).test
     if count is None or count >= len(split):
-        return split.images, split.labels
-    rows = np.linspace(0, len(split) - 1, count).round().astype(int)
-    return split.images[rows], split.labels[rows]
+        return split, np.arange(len(split))
+    return split, np.linspace(0, len(split) - 1, count).round().astype(int)
 
 
 def _checked(images: np.ndarray, labels: np.ndarray, example: Tensor) -> np.ndarray:

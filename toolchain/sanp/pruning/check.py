@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from sanp.pruning.dependencies import dependencies
+from sanp.pruning.dependencies import OUTPUT, dependencies
 from sanp.pruning.groups import Groups
 from sanp.pruning.removal import masked, remove
 from sanp.tracing.trace import evaluation
@@ -45,7 +45,9 @@ def _checked(network: nn.Module, found: Groups, wrong: Iterable[str]) -> Groups:
     untreated = {**found.untreated, **single}
     untreated.update({layer: reason for name in wrong for layer in found.rows[name].layers})
     if not rows:
-        why = next((f"{layer}: {text}" for layer, text in untreated.items()), "it has no convolution")
+        # The last layer never can; any other reason says more.
+        reasons = sorted(untreated.items(), key=lambda row: row[1] == OUTPUT)
+        why = next((f"{layer}: {text}" for layer, text in reasons), "it has no convolution")
         raise ConfigError(
             f"no channel of {type(network).__name__} can be removed ({why}), expected a convolution whose output only "
             "this network's layers read; choose a method with gates"

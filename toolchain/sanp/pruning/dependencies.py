@@ -15,6 +15,8 @@ from sanp.pruning.layer_width import is_depthwise, width_of
 from sanp.tracing.trace import trace
 from sanp_targets.errors import ConfigError
 
+OUTPUT = "its channels are the network's output"  # why the last layer is untreated
+
 # One channel of one side of a layer.
 Channel = tuple[str, Side, int]
 
@@ -132,7 +134,7 @@ def _reason(
     for layer, side in sorted(sides):
         module = network.get_submodule(layer)
         if side == "outputs" and layer in output:
-            return "its channels are the network's output"
+            return OUTPUT
         if side == "outputs" and layer in refused:
             return refused[layer]
         if isinstance(module, nn.Conv2d) and module.groups > 1 and not is_depthwise(module):

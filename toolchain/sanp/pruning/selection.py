@@ -19,7 +19,7 @@ class Limits:
     """What every selection keeps to. cap: largest share of a group that may leave; at least one unit always stays.
 
     multiple: widths are kept to multiples of this number (a group that is narrower keeps all). Kernels work on vectors
-    of 8 or 16 channels, and tensor cores on tiles of 8: a width of 33 runs as long as one of 40. Cost in MACs does not
+    of 8 or 16 channels, and tensor cores on tiles of 8: a width of 33 takes as many as one of 40. Cost in MACs does not
     see that, latency does. Widths in steps of 8 or 16 cannot meet a budget as closely as single channels do.
     """
 

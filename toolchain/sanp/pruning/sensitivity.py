@@ -24,7 +24,7 @@ def sensitivity(
     """Group -> the measure of the network without each share of that group's lowest units, in the order of the shares.
 
     measure: such as the accuracy on a validation split; it puts the network into evaluation mode itself. Layers whose
-    curve falls early should keep more: the widths for L1 are read off these curves. The network is as before afterwards.
+    curve falls early should keep more: widths for L1 are read off these curves. The network is as before afterwards.
     """
     scores = group_scores(network, groups, score)
     found: dict[str, list[float]] = {}

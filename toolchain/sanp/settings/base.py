@@ -106,7 +106,18 @@ def _sentence(kind: type[Settings], error: ValidationError, label: str | None) -
     if first["type"] == "extra_forbidden":
         return _unknown(kind, tuple(parts), key, label)
     expected = re.sub(r"^(Value error, )?(Input should|Value should) ", "expected to ", first["msg"])
-    return f"{label or _table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; correct it"
+    cure = _share(kind, key, first["input"]) or "correct it"
+    return f"{label or _table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; {cure}"
+
+
+def _share(kind: type[Settings], key: str, value: Any) -> str | None:
+    """What was meant, if a share was given in percent."""
+    known = fields_of(kind)
+    ends = [getattr(item, "le", None) for item in known[key][1].metadata] if key in known else []
+    is_share = 1 in ends and "share" in (known[key][1].description or "")
+    if is_share and isinstance(value, (int, float)) and 1 < value <= 100:
+        return f"it is a share: {value:g} % are {value / 100:g}"
+    return None
 
 
 def _unknown(kind: type[Settings], parts: tuple[str, ...], key: str, label: str | None) -> str:

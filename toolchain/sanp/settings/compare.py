@@ -13,7 +13,7 @@ from sanp_targets.errors import ConfigError
 
 Phase = Literal["train", "export", "compile", "validate", "profile", "report"]
 PHASES: tuple[Phase, ...] = ("train", "export", "compile", "validate", "profile", "report")
-_ALL = "dense narrow sanp fixed-k static"
+_ALL = "dense narrow sanp fixed-k static fbs slimming fcp l1 laasp laasp:criteria=L1"
 
 
 class TrainingPart(Settings):
@@ -45,7 +45,7 @@ class CompareSettings(Settings):
 
     methods: tuple[str, ...] = Field(
         tuple(_ALL.split()),
-        description="methods with their options, as in 'sanp laasp:criteria=L1 static:joint_lr=0.1'",
+        description="methods with options and device, as in 'sanp laasp:criteria=L1@cuda'",
     )
     budgets: tuple[float, ...] = Field((0.35, 0.5), description="shares of the dense cost")
     seeds: tuple[int, ...] = Field((0, 1, 2), description="one backbone is trained for each")

@@ -3,6 +3,7 @@
 
 #include "cpu/microkernels/depthwise.h"
 #include "cpu/microkernels/dot.h"
+#include "cpu/microkernels/listed_dot.h"
 #include "cpu/microkernels/pixel_pairs.h"
 #include "cpu/microkernels/plane.h"
 #include "cpu/microkernels/tile.h"
@@ -23,6 +24,7 @@ struct IsaKernels {
   TileFn tile[kWeightKinds][kTapsKinds][kMaxNr + 1][kMaxMr + 1];  // kBf16Weights: up to kBf16MaxPixels
   DotFn dot[kWeightKinds][kDotMaxRows + 1][kDotMaxPixels + 1];    // by rows (1 or dot_rows) and pixels
   int dot_rows[kDotMaxPixels + 1];                                // by pixels: what fits the registers
+  ListedDotFn listed_dot[kListedMax + 1];                         // by pixels
   // By rows up to pairs_max_rows; none where the set has no permutation across a vector.
   PairsFn pairs[kWeightKinds][kPairMaxRows + 1];
   int pairs_max_rows;

@@ -8,6 +8,7 @@
 #include "cpu/microkernels/depthwise_inl.h"
 #include "cpu/microkernels/dot_inl.h"
 #include "cpu/microkernels/gate_inl.h"
+#include "cpu/microkernels/listed_dot_inl.h"
 #include "cpu/microkernels/pack_inl.h"
 #include "cpu/microkernels/pixel_pairs_inl.h"
 #include "cpu/microkernels/tile_inl.h"
@@ -60,6 +61,10 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   add_dot<V, 2>(k);
   add_dot<V, 3>(k);
   add_dot<V, 4>(k);
+  k.listed_dot[1] = listed_dot<V, 1>;
+  k.listed_dot[2] = listed_dot<V, 2>;
+  k.listed_dot[3] = listed_dot<V, 3>;
+  k.listed_dot[4] = listed_dot<V, 4>;
   k.winograd_nr = max_nr;
   k.winograd_input[0] = winograd_input<V, 2>;
   k.winograd_input[1] = winograd_input<V, 4>;

@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Tuple, Union
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import UNGATED, mask_input, plain_name
+from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.api import Tensorrt, import_tensorrt
 from sanp_runtime.engines.tensorrt.plugin import load_plugin
@@ -46,6 +47,8 @@ class TrtexecTool:
 
     def build(self, bundle: Bundle, variant: str, engine: Path, library: Optional[Path]) -> None:
         """Write the engine of one variant and its layer information (`.json` beside it)."""
+        if library is not None:
+            check_shared_object(library)  # trtexec would only say that it cannot open it, or die
         line = trtexec.build_line(
             self.version,
             str(bundle.variant(variant)),

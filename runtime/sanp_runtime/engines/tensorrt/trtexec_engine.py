@@ -18,6 +18,7 @@ from sanp_runtime.contract import plain_name
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
 from sanp_runtime.engines.proof import Proof
+from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.base import TensorrtBase, repeat_rows
 from sanp_runtime.engines.tensorrt.versions import gpu, trtexec_version
@@ -40,6 +41,8 @@ class TrtexecEngine(TensorrtBase):
     def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
         self._trtexec, self._version = path, trtexec_version(path)
         super().__init__(bundle, variant, {"tensorrt": self._version, **gpu()})
+        if self._plugin is not None:
+            check_shared_object(self._plugin)
 
     def proof(self) -> Proof:
         """Compare trtexec's layer information with the layers that should be ours; InputError for the dense variant."""

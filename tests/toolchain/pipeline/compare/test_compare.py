@@ -15,7 +15,7 @@ import pytest
 from sanp import checkpoint
 from sanp.pipeline.compare.compare import compare
 from sanp.pipeline.compare.matrix import plan
-from sanp.pipeline.compare.steps import read_result
+from sanp.pipeline.compare.training import read_result
 from sanp.settings.compare import CompareSettings
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_targets.errors import ConfigError
@@ -90,17 +90,17 @@ def test_other_settings_are_refused(done):
 
 
 def test_a_failing_cell_stops_no_other(tmp_path, monkeypatch):
-    from sanp.pipeline.compare import steps
+    from sanp.pipeline.compare import training
     from sanp_targets.errors import InputError
 
-    plain = steps.train
+    plain = training.train
 
     def broken(settings, **keywords):
         if settings.method == "narrow":
             raise InputError("the loss is not finite")
         return plain(settings, **keywords)
 
-    monkeypatch.setattr(steps, "train", broken)
+    monkeypatch.setattr(training, "train", broken)
     settings = CompareSettings.checked(**{**VALUES, "methods": "narrow sanp"}, until="train")
     made = compare(tmp_path / "matrix", settings, progress=False)
     assert list(made.failed.values()) == ["the loss is not finite"]
@@ -143,3 +143,19 @@ def test_killed_while_training_in_several_processes_and_gone_on(tmp_path):
 def test_a_step_that_was_not_done_has_no_result(tmp_path):
     cell = plan(CompareSettings.checked(**VALUES)).cells[0]
     assert read_result(tmp_path, cell, "profile.json") is None
+
+
+def test_a_machine_that_only_trains_needs_no_onnx(tmp_path):
+    code = (
+        "import sys; [sys.modules.__setitem__(name, None) for name in ('onnx', 'onnxruntime', 'onnx_graphsurgeon', "
+        "'onnxscript', 'jinja2', 'typer', 'sklearn')]; "
+        "from sanp.pipeline.compare.compare import compare; from sanp.settings.compare import CompareSettings; "
+        f"values = {dict(VALUES, methods='sanp', until='train')!r}; "
+        f"made = compare({str(tmp_path)!r}, CompareSettings.checked(**values)); "
+        "assert not made.failed and made.result['rows'][0]['accuracy']"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env={**os.environ, **paths}
+    )
+    assert run.returncode == 0, run.stderr

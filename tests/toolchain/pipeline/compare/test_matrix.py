@@ -69,6 +69,15 @@ def test_options_of_a_method():
     )  # fmt: skip
 
 
+def test_a_method_can_have_a_device_of_its_own():
+    matrix = plan(settings(methods="sanp static:joint_lr=0.02@cuda:0", budgets=[0.5], seeds=[0]))
+    assert [(cell.label, cell.settings.device) for cell in matrix.cells] == [
+        ("sanp", "cpu"), ("static:joint_lr=0.02", "cuda:0"),
+    ]  # fmt: skip
+    same = plan(settings(methods="sanp static:joint_lr=0.02", budgets=[0.5], seeds=[0]))
+    assert [cell.folder for cell in same.cells] == [cell.folder for cell in matrix.cells]
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [

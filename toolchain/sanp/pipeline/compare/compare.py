@@ -12,7 +12,7 @@ from typing import Any
 from sanp.pipeline.compare.matrix import Matrix, check_all, plan
 from sanp.pipeline.compare.progress import Watch, epochs_done
 from sanp.pipeline.compare.results import points, rows
-from sanp.pipeline.compare.steps import trained
+from sanp.pipeline.compare.training import trained
 from sanp.pipeline.compare.workers import Workers
 from sanp.report.comparison import DATA, files
 from sanp.settings.compare import PHASES, CompareSettings

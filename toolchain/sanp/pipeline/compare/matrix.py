@@ -74,7 +74,7 @@ def check_all(matrix: Matrix, dataset: Dataset) -> None:
 
 def parse(entry: str) -> tuple[str, dict[str, Value]]:
     """Method and options of `name:key=value,key=value`; commas that no key follows belong to the value."""
-    name, _, rest = entry.partition(":")
+    name, _, rest = placed(entry)[0].partition(":")
     options: dict[str, Value] = {}
     for part in re.split(r",(?=\w+=)", rest) if rest else ():
         key, sign, text = part.partition("=")
@@ -84,12 +84,19 @@ def parse(entry: str) -> tuple[str, dict[str, Value]]:
     return name, options
 
 
+def placed(entry: str) -> tuple[str, str | None]:
+    """An entry without the device that its runs are trained on, and that device: `name:key=value@cuda`."""
+    label, sign, device = entry.partition("@")
+    return label, device if sign else None
+
+
 def _of_seed(settings: CompareSettings, seed: int) -> Iterator[Cell]:
-    for label in settings.methods:
-        name, options = parse(label)
+    for entry in settings.methods:
+        (label, device), (name, options) = placed(entry), parse(entry)
         budgets = settings.budgets if find(name).budgeted else (None,)
         for budget in budgets:
             made = with_epochs(_settings(settings, seed, name, options, budget), settings.epochs)
+            made = made if device is None else made.model_copy(update={"device": device})
             start = _folder(BACKBONES, f"seed-{seed}") if own_epochs(made)[1] else None
             words = [
                 re.sub(r"[^A-Za-z0-9.=-]+", "_", label),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sanp.pipeline.compare.matrix import Cell
-from sanp.pipeline.compare.steps import METRICS, TRAINED
+from sanp.pipeline.compare.training import METRICS, TRAINED
 
 _EVERY_S = 1.0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sanp.pipeline.compare.matrix import Cell, Matrix
-from sanp.pipeline.compare.steps import PROFILE, VALIDATION, read_result, trained
+from sanp.pipeline.compare.training import PROFILE, VALIDATION, read_result, trained
 
 # A share of the dense cost: this much more is not called better.
 _SAME = 1e-9

@@ -17,29 +17,26 @@ from types import FrameType, TracebackType
 import torch
 
 from sanp.data import Dataset
-from sanp.pipeline.compare import steps
 from sanp.pipeline.compare.matrix import Cell
+from sanp.pipeline.compare.training import train_cell
 from sanp.settings.compare import CompareSettings
 from sanp.settings.train import TrainSettings
 from sanp.training import load_data
 from sanp_targets.errors import SanpError, TrainingInterrupted
 
 _ORPHAN_S = 2.0
-_STEPS = {
-    "export": steps.export_cell,
-    "compile": steps.compile_cell,
-    "validate": steps.validate_cell,
-    "profile": steps.profile_cell,
-}
 
 
 def run_step(root: Path, cell: Cell, settings: CompareSettings, step: str) -> str | None:
     """One step of one cell, in whatever process; the sentence of an error that belongs to this cell, else None."""
     try:
         if step == "train":
-            steps.train_cell(root, cell, _data(cell.settings.model_dump_json(include=_DATA)))
+            train_cell(root, cell, _data(cell.settings.model_dump_json(include=_DATA)))
         else:
-            _STEPS[step](root, cell, settings)
+            # Here, because a machine that only trains lacks ONNX.
+            from sanp.pipeline.compare.deployment import STEPS
+
+            STEPS[step](root, cell, settings)
     except SanpError as error:
         if isinstance(error, TrainingInterrupted):
             raise
@@ -76,10 +73,13 @@ class Workers:
     ) -> dict[Path, str]:
         """Do a step for all cells; folder -> sentence for those that failed. done: called after each cell.
 
-        A cell waits for its backbone, and fails with it. Longest first, so that the last ones are short.
+        A cell waits for its backbone, and fails with it. Most epochs first, then in the order of the methods: name slow
+        ones first, and the last ones are short.
         """
         failed: dict[Path, str] = {}
-        ready = sorted((cell for cell in cells), key=lambda cell: -cell.epochs)
+        labels = list(dict.fromkeys(cell.label for cell in cells))
+        first = {cell.backbone for cell in cells}
+        ready = sorted(cells, key=lambda cell: (cell.folder not in first, -cell.epochs, labels.index(cell.label)))
         waiting = {cell.folder for cell in cells}
         running: dict[Future[str | None], Cell] = {}
         with _terminable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from sanp.pipeline.tune.record import tune
 from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import LIBRARY_FILE
+from sanp_runtime.contract import DENSE, LIBRARY_FILE, PIXEL_GATED_CONV
 from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import AccelerationError, ConfigError
 from sanp_targets.targets import check_runs_here
 
 
@@ -49,7 +50,11 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
 
 
 def _ungated(job: Job, bundle: Path) -> Compiled:
-    """A network without gates: ONNX Runtime's own kernels, no library, nothing to prove; it must run."""
+    """A network without channel gates: ONNX Runtime's own kernels, no library, nothing to prove; it must run.
+
+    One whose pixels are gated has our library, and its nodes must run there.
+    """
+    pixels = {node.name for node in job.model.graph.node if node.op_type == PIXEL_GATED_CONV}
     part = job.settings.onnxruntime
     asked = [f"--{name.replace('_', '-')}" for name, value in part if value]
     if asked:
@@ -57,17 +62,31 @@ def _ungated(job: Job, bundle: Path) -> Compiled:
             f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "
             "does not reach; leave it out"
         )
+    build: dict[str, Any] = {}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, variants(job.model, job.parent))
-        return compiled(writer.finish(job.finished({}, {}), check=_runs), None)
+        if pixels:
+            library = find_library()
+            writer.add_file(LIBRARY_FILE, library)
+            build["glibc"] = glibc_floor(library)
+        return compiled(writer.finish(job.finished({}, build), check=lambda bundle: _runs(bundle, pixels)), None)
 
 
-def _runs(candidate: Bundle) -> None:
-    """Every variant loads and answers a sample of zeros."""
+def _runs(candidate: Bundle, pixels: Collection[str]) -> None:
+    """Every variant loads and answers a sample of zeros; pixels: nodes that must run in our kernel."""
     sample = np.zeros((1, *candidate.manifest.input["shape"]), np.float32)
     for variant in candidate.manifest.variants:
         with load_bundle(candidate, variant) as engine:
             engine(sample).classes()
+            if variant != DENSE or not pixels:
+                continue
+            ran = {row.name for row in engine.node_times([sample]) if row.op == PIXEL_GATED_CONV}
+            missing = sorted(set(pixels) - ran)
+            if missing:
+                raise AccelerationError(
+                    f"{len(missing)} of {len(pixels)} nodes with gated pixels did not run in our kernel: "
+                    f"{', '.join(missing)[:400]}; expected all of them: build the operator library again"
+                )
 
 
 class _Proving:
