@@ -129,10 +129,11 @@ def _runs(table: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for row in table:
         failed = "–" if row["failed_levels"] is None else ", ".join(row["failed_levels"]) or "none"
+        cost = _number(row["cost"], 100, 1) + (" (over budget)" if row["over_budget"] else "")
         seconds = "–" if row["seconds"] is None else f"{row['seconds']:.0f}"
         cells = [
             row["label"], _share(row["budget"]), str(row["seed"]), _number(row["accuracy"], 100, 2),
-            _number(row["cost"], 100, 1), ms(row["p50_ms"]), ms(row["baseline_p50_ms"]), row["verdict"] or "–",
+            cost, ms(row["p50_ms"]), ms(row["baseline_p50_ms"]), row["verdict"] or "–",
             failed, seconds,
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
