@@ -22,25 +22,20 @@ else:
 
 
 @pytest.fixture
-def builds(monkeypatch, tmp_path):
-    """A function that makes these builds the installed ones, as pip records them."""
+def builds(monkeypatch):
+    """A function that makes these builds the installed ones, as pip would say."""
 
     def install(**versions):
-        for name, version in versions.items():
-            folder = tmp_path / f"{name}-{version}.dist-info"
-            folder.mkdir()
-            (folder / "METADATA").write_text(
-                f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n"
-            )
         real = distribution.importlib.metadata.version
         known = {name.replace("_", "-"): version for name, version in versions.items()}
 
         def version(name):
-            if name in distribution.DISTRIBUTIONS and name not in known:
+            if name in known:
+                return known[name]
+            if name in distribution.DISTRIBUTIONS:
                 raise distribution.importlib.metadata.PackageNotFoundError(name)
             return real(name)
 
-        monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.setattr(distribution.importlib.metadata, "version", version)
 
     return install
