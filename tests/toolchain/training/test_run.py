@@ -112,6 +112,19 @@ def test_resuming_after_a_signal_changes_no_bit(number, stage, step, whole, tmp_
     assert again == plain
 
 
+def test_a_resume_where_sums_round_differently_says_so(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(Journal, "say", lambda self, message: said.append(message))
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, signal.SIGINT, "pretrain", 4)
+        with pytest.raises(TrainingInterrupted):
+            train(TINY, output=tmp_path, progress=False)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    train(TINY, output=tmp_path, progress=False, resume=True)
+    assert len(said) == 1 and f"threads {threads}, now {threads + 1}" in said[0]
+
+
 @pytest.mark.parametrize("stage", ["warmup", "joint"])
 def test_killed_in_the_first_step_of_a_stage(stage, whole, tmp_path, monkeypatch):
     """All that is left is the state of the stage's beginning, in which no task has anything to remember."""

@@ -48,6 +48,11 @@ class Journal:
         fields: dict[str, Any] = {"note": note} if note else {}
         self._progress.update(self._tasks[stage], completed=done, **fields)
 
+    def say(self, message: str) -> None:
+        """A line on stderr, with the bars below it."""
+        if not self._progress.disable:
+            self._progress.console.print(message, markup=False, highlight=False)
+
     def restart(self, rows: list[dict[str, Any]]) -> None:
         """Make metrics.jsonl hold exactly these rows: a killed run may have written epochs that are trained again."""
         if self._path is not None:

@@ -239,6 +239,10 @@ class Run:
         if saved.scaler:
             self.loop.scaler.load_state_dict(saved.scaler)
         self._resumed = saved
+        if different := saved.other_arithmetic():
+            self.journal.say(
+                f"resumed where sums round differently ({different}): the result is another one by rounding"
+            )
         return saved.position
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sanp.checkpoint import tensor_file
@@ -48,7 +49,8 @@ class Position:
 class SavedState:
     """Content of a state file.
 
-    architecture: what `sanp.checkpoint.architecture.rebuild` needs. task: None at the beginning of a stage.
+    architecture: what `sanp.checkpoint.architecture.rebuild` needs. task: None at the beginning of a stage. arithmetic:
+    see `arithmetic`; empty in states of older releases.
     """
 
     position: Position
@@ -57,6 +59,23 @@ class SavedState:
     scaler: dict[str, Any]
     model: dict[str, Tensor]
     momentum: dict[str, Tensor]
+    arithmetic: dict[str, Any] = field(default_factory=dict)
+
+    def other_arithmetic(self) -> str:
+        """What differs here from where the state was saved, such as "threads 2, now 1"; empty if nothing does."""
+        now = arithmetic()
+        return ", ".join(
+            f"{key} {then}, now {now.get(key)}" for key, then in self.arithmetic.items() if then != now.get(key)
+        )
+
+
+def arithmetic() -> dict[str, Any]:
+    """What decides in which order a processor adds, and so the last bits of everything that is trained on it."""
+    return {
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "PyTorch": torch.__version__,
+    }
 
 
 def save(
@@ -78,6 +97,7 @@ def save(
         "architecture": describe(network),
         "task": task,
         "scaler": scaler,
+        "arithmetic": arithmetic(),
     }
     tensor_file.write(path, KIND, description, tensors)
 
@@ -101,7 +121,14 @@ def load(path: Path, settings: TrainSettings) -> SavedState:
         parts[part][rest] = value
     try:
         position = Position(**description["position"])
-        return SavedState(position, description["architecture"], description["task"], description["scaler"], **parts)
+        return SavedState(
+            position,
+            description["architecture"],
+            description["task"],
+            description["scaler"],
+            **parts,
+            arithmetic=description.get("arithmetic", {}),
+        )
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} lacks a part of its state ({error}); start the run again") from error
 
