@@ -34,8 +34,14 @@ def test_common_settings_and_options_stand_side_by_side():
     assert train_settings(**settings.model_dump()) == settings
     with pytest.raises(ConfigError, match="did you mean noise"):
         train_settings(noize=0.1)
-    with pytest.raises(ConfigError, match="density"):
-        train_settings(density=0.5)  # an option of another method
+    with pytest.raises(
+        ConfigError, match=r"method sanp has no setting 'density', which is one of fixed-k, fbs, random;"
+    ):
+        train_settings(density=0.5)  # an option of other methods
+    with pytest.raises(ConfigError, match=r"milestones is '1,2', expected to be a list in square brackets"):
+        train_settings(method="laasp", milestones="1,2")
+    with pytest.raises(ConfigError, match=r"^criterion 'FOO' is not known, expected one or several of L1"):
+        train_settings(method="laasp", criteria="FOO")
     assert train_settings(method="fixed-k", density=0.5).options == {"density": 0.5}
 
 

@@ -40,7 +40,7 @@ def train(
     settings: TrainSettings,
     as_json: bool,
 ) -> None:
-    """Train a gated network: backbone, gates, then both against a budget of multiply-accumulates.
+    """Train a backbone and make it cheaper by a method: gates, or fewer channels, against a budget of MACs.
 
     Example: sanp train --model m-cifarnet --width 0.25 --dataset digits --budget 0.35 -o runs/digits
     """

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -104,6 +105,8 @@ def _help(field: FieldInfo) -> str:
     """The description as a sentence. Defaults are in round brackets: rich would read square ones as markup."""
     text, default = field.description or "", field.get_default(call_default_factory=True)
     plain = default is None or default is False or default == {}
+    if isinstance(default, tuple):  # as it can be typed
+        default = " ".join(default) if all(isinstance(one, str) for one in default) else json.dumps(default)
     shown = "" if plain else f" (default: {'yes' if default is True else default})"
     return f"{text[:1].upper()}{text[1:]}{shown}.".replace("[", r"\[")
 

@@ -62,10 +62,7 @@ class LaaspSettings(RemovalSettings):
     @field_validator("criteria")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return tuple(criteria(value))
-        except Exception as error:
-            raise ValueError(f"be a pool of criteria: {error}") from error
+        return tuple(criteria(value))
 
     @field_validator("milestones", mode="before")
     @classmethod

@@ -42,6 +42,7 @@ def find(name: str) -> type[Method]:
 def create(name: str, options: Mapping[str, Any]) -> Method:
     """A method with these options; ConfigError, naming the key, for an option that it does not have or accept."""
     kind = find(name)
+    _refuse_others(name, options)
     return kind(name, from_nested(kind.Settings, options, f"method {name}"))
 
 
@@ -72,7 +73,19 @@ def train_settings(**values: Any) -> TrainSettings:
     kind = find(common.get("method", TrainSettings.model_fields["method"].default))
     unknown = sorted(set(own) - set(kind.Settings.model_fields))
     if unknown:
+        _refuse_others(common.get("method", TrainSettings.model_fields["method"].default), own)
         raise ConfigError(no_setting("[train]", unknown[0], [*TrainSettings.model_fields, *kind.Settings.model_fields]))
     settings = TrainSettings.checked(**{**common, "options": {**common.get("options", {}), **own}})
     create(settings.method, settings.options)
     return settings
+
+
+def _refuse_others(name: str, options: Mapping[str, Any]) -> None:
+    """ConfigError for an option that this method lacks and others have: a near name would be a wrong guess."""
+    for key in sorted(set(options) - set(find(name).Settings.model_fields)):
+        owners = [other for other in METHODS if key in find(other).Settings.model_fields]
+        if owners:
+            raise ConfigError(
+                f"method {name} has no setting {key!r}, which is one of {', '.join(owners)}; remove it, or choose "
+                "that method"
+            )

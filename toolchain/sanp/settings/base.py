@@ -102,10 +102,13 @@ def _sentence(kind: type[Settings], error: ValidationError, label: str | None) -
     place = [str(part) for part in first["loc"]] or [""]
     if len(place) > 1 and place[-1] in _KINDS:  # which of several types it failed to be says nothing
         place.pop()
+    while len(place) > 1 and isinstance(first["loc"][len(place) - 1], int):  # a place in a list
+        place[-2:] = [f"{place[-2]}[{place[-1]}]"]
     *parts, key = place
     if first["type"] == "extra_forbidden":
         return _unknown(kind, tuple(parts), key, label)
     expected = re.sub(r"^(Value error, )?(Input should|Value should) ", "expected to ", first["msg"])
+    expected = expected.replace("a valid tuple", "a list in square brackets, such as [1, 2]")
     cure = _share(kind, key, first["input"]) or "correct it"
     return f"{label or _table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; {cure}"
 

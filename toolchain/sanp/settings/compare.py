@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,7 +24,8 @@ class TrainingPart(Settings):
     dataset: str = Field("mixcues", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
     data_options: dict[str, Value] = Field(
-        {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000}, description="knobs of the data set"
+        {"modes": 4, "train_size": 4000, "val_size": 1000, "test_size": 4000},
+        description="knobs of the data set; {} if it is another one",
     )
     image_size: int = Field(16, ge=16, le=512, description="height and width of the images in pixels")
     batch_size: int = Field(64, ge=2, le=65536, description="samples per step")
@@ -32,6 +33,15 @@ class TrainingPart(Settings):
     augment: bool = Field(False, description="random shifts and mirroring; MixCues moves and turns everything itself")
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast")
     device: str = Field("cpu", description="auto, cpu, cuda or cuda:<index>")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_options(cls, values: Any) -> Any:
+        """The default knobs are those of the default data set."""
+        own = cls.model_fields["dataset"].default
+        if isinstance(values, dict) and values.get("dataset", own) != own:
+            return {"data_options": {}, **values}
+        return values
 
 
 class CompareSettings(Settings):
@@ -45,7 +55,7 @@ class CompareSettings(Settings):
 
     methods: tuple[str, ...] = Field(
         tuple(_ALL.split()),
-        description="methods with options and device, as in 'sanp laasp:criteria=L1@cuda'",
+        description="methods with options and device, spaces between them, as in 'sanp laasp:criteria=L1@cuda'",
     )
     budgets: tuple[float, ...] = Field((0.35, 0.5), description="shares of the dense cost")
     seeds: tuple[int, ...] = Field((0, 1, 2), description="one backbone is trained for each")
@@ -62,6 +72,14 @@ class CompareSettings(Settings):
     @classmethod
     def _words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("budgets", "seeds", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        """A single number, or numbers with commas, as the command line gives them."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(","))
+        return (value,) if isinstance(value, (int, float)) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> CompareSettings:

@@ -5,9 +5,10 @@ import pytest
 from sanp import data
 from sanp.methods.epochs import own_epochs, with_epochs
 from sanp.methods.registry import METHODS, create, train_settings
+from sanp.pipeline.compare.compare import compare
 from sanp.pipeline.compare.matrix import check_all, parse, plan
 from sanp.settings.compare import CompareSettings
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, TargetError
 
 SMALL = {
     "width": 0.1,
@@ -78,11 +79,32 @@ def test_a_method_can_have_a_device_of_its_own():
     assert [cell.folder for cell in same.cells] == [cell.folder for cell in matrix.cells]
 
 
+def test_another_data_set_has_no_options_of_mixcues():
+    assert CompareSettings.checked(dataset="digits").training.data_options == {}
+    assert CompareSettings.checked().training.data_options["modes"] == 4
+
+
+def test_an_unknown_target_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(TargetError, match="nosuch"):
+        compare(tmp_path / "out", settings(target="nosuch"), progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_can_be_an_option_and_a_single_number_a_list():
+    made = settings(methods="l1:widths=[3,4],criterion=L2", budgets="0.5", seeds=0)
+    assert (made.budgets, made.seeds, settings(budgets="0.35,0.5").budgets) == ((0.5,), (0,), (0.35, 0.5))
+    (cell,) = plan(made).cells
+    assert (cell.settings.options["widths"], cell.settings.options["criterion"]) == ([3, 4], "L2")
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({"methods": "sanp sanpp"}, "method 'sanpp' is not known"),
         ({"methods": "sanp:joint_rl=1"}, "has no setting 'joint_rl'; did you mean joint_lr"),
+        ({"methods": "laasp:sparse_epochs=1"}, "method laasp has no setting 'sparse_epochs', which is one of slimming"),
+        ({"methods": "dense,sanp"}, "spaces between methods, not commas"),
+        ({"methods": "sanp", "budgets": "0.5;0.4"}, r"budgets\[0\] is '0.5;0.4', expected to be a valid number"),
         ({"methods": "sanp:joint_lr"}, "expected name:option=value"),
         ({"methods": "sanp sanp"}, "each once"),
         ({"methods": ""}, "at least one"),

@@ -19,6 +19,7 @@ from sanp.settings.compare import PHASES, CompareSettings
 from sanp.training import load_data
 from sanp_runtime.bundle.files import check_outside_bundles, write_atomically
 from sanp_targets.device import describe, fingerprint
+from sanp_targets.targets import resolve
 
 Log = Callable[[str], None]
 # Each cell alone: what runs beside a measurement is measured with it.
@@ -52,6 +53,8 @@ def compare(
     """
     root, chosen = Path(folder), CompareSettings.chosen(settings, keywords)
     check_outside_bundles(root / DATA)
+    if chosen.until != PHASES[0]:  # a machine that only trains need not know the target
+        resolve(chosen.target)
     matrix = plan(chosen)
     everything = (*matrix.backbones, *matrix.cells)
     open_cells = [cell for cell in everything if trained(root, cell) is None]

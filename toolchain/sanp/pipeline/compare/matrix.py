@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from sanp.data import Dataset
 from sanp.methods.epochs import own_epochs, with_epochs
 from sanp.methods.registry import create, find, train_settings
 from sanp.settings.compare import CompareSettings
-from sanp.settings.train import TrainSettings, Value
+from sanp.settings.train import Option, TrainSettings, Value
 from sanp.training import check
+from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import ConfigError
 
 BACKBONES, CELLS = "backbones", "cells"
@@ -72,10 +75,14 @@ def check_all(matrix: Matrix, dataset: Dataset) -> None:
                 raise ConfigError(f"{cell.label}: {error}") from error
 
 
-def parse(entry: str) -> tuple[str, dict[str, Value]]:
+def parse(entry: str) -> tuple[str, dict[str, Option]]:
     """Method and options of `name:key=value,key=value`; commas that no key follows belong to the value."""
     name, _, rest = placed(entry)[0].partition(":")
-    options: dict[str, Value] = {}
+    if "," in name:
+        raise ConfigError(
+            f"[compare] methods has {entry!r}, expected one method; put spaces between methods, not commas"
+        )
+    options: dict[str, Option] = {}
     for part in re.split(r",(?=\w+=)", rest) if rest else ():
         key, sign, text = part.partition("=")
         if not sign or not key:
@@ -112,7 +119,7 @@ def _backbone(settings: CompareSettings, seed: int) -> Cell:
 
 
 def _settings(
-    settings: CompareSettings, seed: int, method: str, options: dict[str, Value], budget: float | None
+    settings: CompareSettings, seed: int, method: str, options: dict[str, Option], budget: float | None
 ) -> TrainSettings:
     own = train_settings(
         **settings.training.model_dump(),
@@ -131,10 +138,13 @@ def _folder(kind: str, name: str) -> Path:
     return Path(kind) / name
 
 
-def _value(text: str) -> Value:
+def _value(text: str) -> Option:
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             continue
+    if text.startswith("["):
+        with contextlib.suppress(ValueError):
+            return cast(list[Value], parse_json(text))
     return {"true": True, "false": False}.get(text.lower(), text)
