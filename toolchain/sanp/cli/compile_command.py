@@ -29,6 +29,7 @@ def compile_(
     """
     from sanp.pipeline.compile.bf16_weights import summary
     from sanp.pipeline.compile.compile import compile_model
+    from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
 
     made = compile_model(model, output, settings, log=step)
@@ -52,6 +53,8 @@ def compile_(
         print_tuning(record["tuning"])
     if made.proof is not None:
         out.print(made.proof.summary())
+    elif LIBRARY_FILE in manifest.files:  # of a network without channel gates: for its gated pixels
+        out.print("No channel gates: layers with gated pixels run in our kernel, the others in the target's own.")
     elif manifest.engines_built:
         out.print("No gates: every layer runs in the target's own kernels.")
     else:
