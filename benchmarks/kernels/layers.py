@@ -65,7 +65,7 @@ def line(row: dict) -> str:
     for g in row["gated"]:
         share = "   -" if g["of_ceiling"] is None else f"{g['of_ceiling']:4.0%}"
         cells.append(f"{g['keep']:.1f} {g['median_us']:7.1f} us {g['gflops']:5.1f} {share} {g['speedup']:5.2f}x")
-    return f"{row['name']:<22} dense {row['dense']['median_us']:7.1f} us | {'  '.join(cells)}"
+    return f"{row['name']:<28} dense {row['dense']['median_us']:7.1f} us | {'  '.join(cells)}"
 
 
 def main() -> int:
