@@ -1,6 +1,7 @@
 """Time every convolution shape of the backbones: the gated kernel against ONNX Runtime's dense convolution.
 
     python -m benchmarks.kernels.layers
+    python -m benchmarks.kernels.layers --edge --only depthwise
     python -m benchmarks.kernels.layers --only resnet18 --isa avx2 --json layers.json
 
 Both sides run in one process on one thread, interleaved, and are compared before they are timed. The yardstick is the
@@ -16,6 +17,7 @@ import numpy as np
 
 from benchmarks.command_line import write_json
 from benchmarks.networks import graphs
+from benchmarks.networks.edge import edge_layers
 from benchmarks.networks.masks import random_mask
 from benchmarks.networks.resnets import every_layer
 from benchmarks.networks.shapes import Layer
@@ -37,11 +39,13 @@ def bench_layer(layer: Layer, library: Library, ceiling: float | None, rounds: i
     for keep in KEEPS:
         scale = random_mask(layer.c_out, keep, rng)
         active = random_mask(layer.c_in, keep if layer.c_in > 3 else 1.0, rng)
+        active = scale if layer.group == layer.c_in == layer.c_out > 1 else active  # depthwise: one decision for both
         feeds = {"x": x * active[:, :, None, None], "scale": scale, "shift": np.zeros_like(scale), "active": active}
         reference = dense.run(None, {"x": feeds["x"]})[0] * scale[:, :, None, None]
         require_close(f"{layer.name} keep {keep}", gated.run(None, feeds)[0], reference)
         runs.append(bound_run(gated, feeds))
-        kept_macs.append(layer.macs * float(scale.mean()) * float(active.mean()))
+        kept = scale.reshape(layer.group, -1).mean(1) * active.reshape(layer.group, -1).mean(1)
+        kept_macs.append(layer.macs * float(kept.mean()))
     times = interleaved_seconds(runs, rounds)
     result = {"name": layer.name, "macs": layer.macs, "dense": spread(times[0]), "gated": []}
     for keep, macs, measured in zip(KEEPS, kept_macs[1:], times[1:]):
@@ -61,14 +65,17 @@ def line(row: dict) -> str:
     for g in row["gated"]:
         share = "   -" if g["of_ceiling"] is None else f"{g['of_ceiling']:4.0%}"
         cells.append(f"{g['keep']:.1f} {g['median_us']:7.1f} us {g['gflops']:5.1f} {share} {g['speedup']:5.2f}x")
-    return f"{row['name']:<22} dense {row['dense']['median_us']:7.1f} us | {'  '.join(cells)}"
+    return f"{row['name']:<28} dense {row['dense']['median_us']:7.1f} us | {'  '.join(cells)}"
 
 
 def main() -> int:
     """Command line."""
-    args, library, report = started(__doc__)
+    args, library, report = started(
+        __doc__,
+        lambda made: made.add_argument("--edge", action="store_true", help="layers of the edge networks instead"),
+    )
     rows: list[dict] = []
-    for layer, networks in every_layer().items():
+    for layer, networks in (edge_layers() if args.edge else every_layer()).items():
         if any(args.only in name for name in (layer.name, *networks)):
             row = bench_layer(layer, library, report["ceiling_gflops"], args.rounds, args.winograd)
             rows.append({**row, "networks": networks})

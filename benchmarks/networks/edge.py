@@ -75,3 +75,12 @@ EDGE_NETWORKS = {
     }.items()
     for image in (224, 96)
 }
+
+
+def edge_layers() -> dict[Layer, list[str]]:
+    """Each shape of the networks for 224 x 224 images once, with the networks it comes from."""
+    found: dict[Layer, list[str]] = {}
+    for name, make in EDGE_NETWORKS.items():
+        for layer in dict.fromkeys(conv.layer for conv in make().convs.values()) if name.endswith("@224") else ():
+            found.setdefault(layer, []).append(name)
+    return found
