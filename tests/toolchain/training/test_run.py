@@ -17,6 +17,7 @@ from sanp.methods.registry import METHODS, find, train_settings
 from sanp.methods.stage import Task
 from sanp.settings.train import TrainSettings
 from sanp.training import train
+from sanp.training.interrupt import stop_on_signal
 from sanp.training.loop import Loop
 from sanp.training.progress import Journal
 from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted, ValidationError
@@ -110,6 +111,21 @@ def test_resuming_after_a_signal_changes_no_bit(number, stage, step, whole, tmp_
     plain = [{k: v for k, v in row.items() if k not in ("seconds", "samples_per_s")} for row in whole[0].history]
     again = [{k: v for k, v in row.items() if k not in ("seconds", "samples_per_s")} for row in result.history]
     assert again == plain
+
+
+def test_a_signal_after_the_last_step_is_not_lost():
+    arrived = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: arrived.append(number))
+    try:
+        with stop_on_signal() as request:
+            signal.raise_signal(signal.SIGTERM)
+            assert request.signal == signal.SIGTERM and not arrived
+        assert arrived == [signal.SIGTERM]
+        with stop_on_signal():
+            pass
+        assert len(arrived) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_resume_where_sums_round_differently_says_so(tmp_path, monkeypatch):

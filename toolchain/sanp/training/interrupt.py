@@ -18,7 +18,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request that the loop reads between steps; no effect outside the main thread."""
+    """Turn SIGINT and SIGTERM into a request that the loop reads between steps; no effect outside the main thread.
+
+    A request that comes after the last step, when nobody reads it any more, acts as usual at the end.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
@@ -38,3 +41,5 @@ def stop_on_signal() -> Iterator[StopRequest]:
     finally:
         for kind in kinds:
             signal.signal(kind, previous[kind])
+    if request.signal is not None:  # whoever obeys it leaves by an exception
+        signal.raise_signal(request.signal)
