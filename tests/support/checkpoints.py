@@ -20,7 +20,7 @@ def make_checkpoint(path, name="m-cifarnet", method="sanp", width=0.25, seed=0, 
         for layer in gated_layers(model).values():
             for parameter in layer.gate.parameters():
                 parameter.add_(0.5 * parameter.abs().mean() * torch.randn_like(parameter))
-            last = [p for p in layer.gate.parameters() if p.shape == (layer.conv.out_channels,)][-1]
+            last = [p for p in layer.gate.parameters() if p.dim() == 1][-1]
             last.copy_(0.7 * torch.randn_like(last) + 0.1)
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d) and module.affine:

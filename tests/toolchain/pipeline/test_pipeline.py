@@ -33,6 +33,7 @@ pytestmark = pytest.mark.slow
 
 CASES = [
     ("m-cifarnet", "sanp", {}),
+    ("m-cifarnet", "sanp", {"group": 5}),
     ("vgg-19", "sanp", {}),
     ("resnet-18", "sanp", {}),
     ("resnet-18", "fixed-k", {"density": 0.6}),
@@ -41,7 +42,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([*case[:2], *case[2]]))
 def built(request, tmp_path_factory):
     """(checkpoint, model, bundle) of one case."""
     name, method, options = request.param

@@ -48,6 +48,7 @@ class SaliencySettings(GatedSettings):
 class PenalisedSettings(SaliencySettings):
     """Options of methods that learn which channels to close from a cost loss."""
 
+    group: int = Field(1, ge=1, le=256, description="neighbouring output channels of a layer that decide together")
     noise: float = Field(0.2, ge=0, le=4, description="standard deviation of the gate noise while training")
     soft_share: float = Field(0.5, ge=0, le=1, description="share of gates that are soft in a training step")
     anneal: float = Field(

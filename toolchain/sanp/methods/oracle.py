@@ -36,7 +36,7 @@ class ModeGate(SaliencyGate):
         self.modes = batch.modes
 
     def saliency(self, x: Tensor) -> Tensor:
-        """u [N, C_out] from the modes; ConfigError if they were not told for this batch."""
+        """u [N, groups] from the modes; ConfigError if they were not told for this batch."""
         if self.modes is None or self.modes.shape[0] != x.shape[0]:
             found = "none" if self.modes is None else f"{self.modes.shape[0]}"
             raise ConfigError(
@@ -73,5 +73,5 @@ class Oracle(PenalisedMethod):
 
     def make_gate(self, c_in: int, c_out: int) -> GatePolicy:
         """The gate that knows the mode."""
-        names = ("reduction", "hidden_min", "noise", "soft_share", "threshold", "num_modes")
+        names = ("reduction", "hidden_min", "noise", "soft_share", "threshold", "num_modes", "group")
         return ModeGate(c_in, c_out, **{name: getattr(self.settings, name) for name in names})

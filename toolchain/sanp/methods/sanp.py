@@ -22,5 +22,5 @@ class Sanp(PenalisedMethod):
 
     def make_gate(self, c_in: int, c_out: int) -> GatePolicy:
         """The learned gate."""
-        names = ("reduction", "hidden_min", "noise", "soft_share", "threshold", "standardise")
+        names = ("reduction", "hidden_min", "noise", "soft_share", "threshold", "standardise", "group")
         return SaliencyGate(c_in, c_out, **{name: getattr(self.settings, name) for name in names})

@@ -25,14 +25,14 @@ class ConstantGate(SaliencyGate):
         return 0
 
     def saliency(self, x: Tensor) -> Tensor:
-        """u [N, C_out], all rows equal."""
+        """u [N, groups], all rows equal."""
         with full_precision(x):
             return self.net(self.descriptor).expand(x.shape[0], -1)
 
     def export(self) -> StaticGate:
         """The constant scale, 0 where closed."""
         s = F.relu(self.net(self.descriptor))[0]
-        return StaticGate((s * (s > self.threshold)).detach().clone())
+        return StaticGate(self.spread(s * (s > self.threshold)).detach().clone())
 
 
 class Static(PenalisedMethod):
@@ -40,5 +40,5 @@ class Static(PenalisedMethod):
 
     def make_gate(self, c_in: int, c_out: int) -> GatePolicy:
         """The constant gate."""
-        names = ("reduction", "hidden_min", "noise", "soft_share", "threshold")
+        names = ("reduction", "hidden_min", "noise", "soft_share", "threshold", "group")
         return ConstantGate(c_in, c_out, **{name: getattr(self.settings, name) for name in names})
