@@ -148,7 +148,10 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
 def test_tuning_times_the_rounded_weights(made, tmp_path, monkeypatch):
     _, model, plain, rounded = made
     timed = {}
-    monkeypatch.setattr(compiling, "tune", lambda graphs, *rest: (timed.update(graphs), ({}, {}))[1])
+    machine = {"arch": "x86_64", "cpu_model": None, "isa": None}
+    record = {"machine": machine, "threads": 1, "batch": 1, "inputs": "samples", "kept": False, "layers": {}}
+    record["network_ms"] = {"model": 1.0, "tuned": 1.0}
+    monkeypatch.setattr(compiling, "tune", lambda graphs, *rest: (timed.update(graphs), ({}, record))[1])
     bundle = compile_model(model, tmp_path / "model.sanp", tune=True, bf16_weights=True).bundle
     assert bundle.manifest.rounded == rounded.manifest.rounded
     expected = weights(rounded, "gated")
