@@ -7,6 +7,7 @@ library and in no other.
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,13 +23,18 @@ def touched_code(libraries: Mapping[str, Path], run: Run) -> dict[str, int]:
 
     SystemExit where the system does not mark pages, and for a library that is not loaded.
     """
+    gc.collect()  # a session that is collected meanwhile runs its own library's destructors
     try:
         _CLEAR.write_text("1")
     except OSError as error:
         raise SystemExit(
             f"{_CLEAR}: cannot be written ({error}), so it is not known whose code a session runs; use Linux"
         ) from error
-    run()
+    gc.disable()
+    try:
+        run()
+    finally:
+        gc.enable()
     touched: dict[Path, int] = {}
     here: Path | None = None
     for line in _PAGES.read_text().splitlines():

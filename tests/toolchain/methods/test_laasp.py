@@ -178,9 +178,7 @@ def test_a_budget_below_the_caps_and_unknown_options_are_refused_before_training
     with pytest.raises(ConfigError, match=r"expected more than 0\.\d+, which the layers that keep .* cap"):
         run(tmp_path, cap=0.3, budget=0.3)
     assert not (tmp_path / "dense.safetensors").exists()
-    with pytest.raises(
-        ConfigError, match=r"criterion 'L3' is not known, expected one or several of L1"
-    ):
+    with pytest.raises(ConfigError, match=r"criterion 'L3' is not known, expected one or several of L1"):
         train_settings(**{**RUN, "criteria": "L1,L3"})
     assert create("laasp", {"criteria": ["l1", "cos"]}).settings.criteria == ("L1", "COS")
 
