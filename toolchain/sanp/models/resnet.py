@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from torch import Tensor, nn
 
 from sanp.models.widths import scaled
@@ -30,23 +32,35 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of basic blocks, global average pool, linear head."""
+    """Stem, stages of blocks, global average pool, linear head."""
 
-    def __init__(self, blocks: tuple[int, int, int, int], num_classes: int, width: float, in_channels: int) -> None:
+    def __init__(self, num_classes: int, in_channels: int, stem: int, large: bool = False) -> None:
+        """stem: its channels. large: 7x7 of stride 2 and a max pool, the ImageNet form; otherwise 3x3."""
         super().__init__()
-        channels = scaled(64, width)
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        kernel, stride = (7, 2) if large else (3, 1)
+        self.conv1 = nn.Conv2d(in_channels, stem, kernel, stride=stride, padding=kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
         self.act1 = nn.ReLU(inplace=True)
-        for stage, count in enumerate(blocks):
-            c_out = scaled(64 * 2**stage, width)
+        if large:
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self._large, self._num_classes, self._stages = large, num_classes, 0
+
+    def build(
+        self, channels: int, stages: Iterable[tuple[int, int]], block: Callable[[int, int, int], nn.Module]
+    ) -> None:
+        """Add the stages and the head behind a stem of `channels`, then set the initial weights.
+
+        stages: output channels and number of blocks of each. block(c_in, c_out, stride) makes one.
+        """
+        for c_out, count in stages:
             rows = []
             for index in range(count):
-                rows.append(BasicBlock(channels, c_out, stride=2 if stage and not index else 1))
+                rows.append(block(channels, c_out, 2 if self._stages and not index else 1))
                 channels = c_out
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
+            self._stages += 1
+            self.add_module(f"layer{self._stages}", nn.Sequential(*rows))
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(channels, num_classes)
+        self.head = nn.Linear(channels, self._num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -54,11 +68,14 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Images [N, in_channels, H, W] -> logits [N, num_classes]."""
         x = self.act1(self.bn1(self.conv1(x)))
-        for stage in range(4):
+        x = self.maxpool(x) if self._large else x
+        for stage in range(self._stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)
         return self.head(self.pool(x).flatten(1))
 
 
 def resnet18(num_classes: int = 10, width: float = 1.0, in_channels: int = 3) -> ResNet:
     """ResNet-18, 555,417,600 convolution MACs at width 1 and 32x32 (the 501M of the paper cannot be reproduced)."""
-    return ResNet((2, 2, 2, 2), num_classes, width, in_channels)
+    network = ResNet(num_classes, in_channels, scaled(64, width))
+    network.build(scaled(64, width), [(scaled(64 * 2**stage, width), 2) for stage in range(4)], BasicBlock)
+    return network

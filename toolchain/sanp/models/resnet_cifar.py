@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.models.resnet import BasicBlock
+from sanp.models.resnet import BasicBlock, ResNet
 from sanp.models.widths import scaled
 
 Shortcut = Literal["A", "B"]
@@ -26,35 +26,18 @@ class PaddedShortcut(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(ResNet):
     """3x3 stem, three stages of `blocks` basic blocks, global average pool, linear head."""
 
     def __init__(
         self, blocks: int, shortcut: Shortcut, num_classes: int = 10, width: float = 1.0, in_channels: int = 3
     ) -> None:
-        super().__init__()
-        channels = scaled(16, width)
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.act1 = nn.ReLU(inplace=True)
-        for stage in range(3):
-            c_out, rows = scaled(16 * 2**stage, width), []
-            for index in range(blocks):
-                block = BasicBlock(channels, c_out, stride=2 if stage and not index else 1)
-                if shortcut == "A" and not isinstance(block.shortcut, nn.Identity):
-                    block.shortcut = PaddedShortcut(channels, c_out, 2)
-                rows.append(block)
-                channels = c_out
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(channels, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(num_classes, in_channels, scaled(16, width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> logits [N, num_classes]."""
-        x = self.act1(self.bn1(self.conv1(x)))
-        for stage in range(3):
-            x = self.get_submodule(f"layer{stage + 1}")(x)
-        return self.head(self.pool(x).flatten(1))
+        def block(c_in: int, c_out: int, stride: int) -> nn.Module:
+            made = BasicBlock(c_in, c_out, stride)
+            if shortcut == "A" and not isinstance(made.shortcut, nn.Identity):
+                made.shortcut = PaddedShortcut(c_in, c_out, 2)
+            return made
+
+        self.build(scaled(16, width), [(scaled(16 * 2**stage, width), blocks) for stage in range(3)], block)

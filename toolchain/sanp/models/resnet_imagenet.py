@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sanp.models.resnet import BasicBlock
+from sanp.models.resnet import BasicBlock, ResNet
 from sanp.models.widths import scaled
 
 
@@ -35,7 +35,7 @@ class Bottleneck(nn.Module):
         return self.act3(self.bn3(self.conv3(y)) + self.shortcut(x))
 
 
-class ImageNetResNet(nn.Module):
+class ImageNetResNet(ResNet):
     """Stem, four stages of blocks, global average pool, linear head; bottleneck: the blocks of ResNet-50."""
 
     def __init__(
@@ -46,30 +46,11 @@ class ImageNetResNet(nn.Module):
         width: float = 1.0,
         in_channels: int = 3,
     ) -> None:
-        super().__init__()
-        channels = scaled(64, width)
-        self.conv1 = nn.Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.act1 = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        for stage, count in enumerate(blocks):
-            inner, rows = scaled(64 * 2**stage, width), []
-            c_out = inner * Bottleneck.expansion if bottleneck else inner
-            for index in range(count):
-                stride = 2 if stage and not index else 1
-                one = Bottleneck(channels, inner, c_out, stride) if bottleneck else BasicBlock(channels, c_out, stride)
-                rows.append(one)
-                channels = c_out
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*rows))
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(channels, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        super().__init__(num_classes, in_channels, scaled(64, width), large=True)
+        wider = Bottleneck.expansion if bottleneck else 1
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [N, in_channels, H, W] -> logits [N, num_classes]."""
-        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
-        for stage in range(4):
-            x = self.get_submodule(f"layer{stage + 1}")(x)
-        return self.head(self.pool(x).flatten(1))
+        def block(c_in: int, c_out: int, stride: int) -> nn.Module:
+            return Bottleneck(c_in, c_out // wider, c_out, stride) if bottleneck else BasicBlock(c_in, c_out, stride)
+
+        stages = [(scaled(64 * 2**stage, width) * wider, count) for stage, count in enumerate(blocks)]
+        self.build(scaled(64, width), stages, block)
