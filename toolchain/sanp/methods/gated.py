@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
+from sanp.cost.calibration import mean_cost, smallest_threshold
 from sanp.cost.controller import Control
-from sanp.gating.attach import attach_gates
+from sanp.gating.attach import attach_gates, gated_layers
 from sanp.gating.controls import set_density, set_threshold
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import GatePolicy
 from sanp.methods.base import Method, MethodSettings
 from sanp.methods.stage import Context, Length, Stage, Task
-from sanp.methods.stages.joint import FollowDensity, Penalised, joint
+from sanp.methods.stages.joint import FollowDensity, Penalised, joint, open_for
 from sanp.methods.stages.pretrain import pretrain
 from sanp.methods.stages.warm_up import warm_up
 from sanp.settings.train import TrainSettings
+from sanp_targets.errors import ConfigError
 
 CALIBRATION_IMAGES = 2048
+
+# Description of the setting that gates with a number of channels have.
+CHANNELS = "open channels by layer, where not ceil(density * channels); training sets it"
 
 
 class GatedSettings(MethodSettings):
@@ -128,7 +133,7 @@ class PenalisedMethod(GatedMethod):
 
 
 class DensityMethod(GatedMethod):
-    """Opens the same share of channels in every layer: the one that is expected to cost the budget."""
+    """Opens the same share of channels in every layer, up to whole ones: what is expected to cost the budget."""
 
     def task(self, context: Context, length: Length) -> Task:
         """The density follows the falling target."""
@@ -137,10 +142,24 @@ class DensityMethod(GatedMethod):
         )
 
     def finish(self, context: Context) -> bool:
-        """Set the density of the budget, also when there was no joint stage."""
+        """Open what the budget allows, also when there was no joint stage."""
         before = context.network.gating
-        set_density(context.network, density_for(context.tracker().uniform, context.train.budget))
+        open_for(context.network, context.tracker(), context.train.budget)
         return before != context.network.gating
+
+
+def with_channels(network: nn.Module, density: float, channels: Mapping[str, int]) -> nn.Module:
+    """The network with the open channels of these layers set; ConfigError for a layer or number that it has not."""
+    layers = gated_layers(network)
+    for name, count in channels.items():
+        if name not in layers or not 1 <= count <= layers[name].conv.out_channels:
+            most = (
+                f"1 to {layers[name].conv.out_channels} channels" if name in layers else f"one of {', '.join(layers)}"
+            )
+            raise ConfigError(f"channels has {name} = {count}, expected {most}; leave the setting to training")
+    if channels:
+        set_density(network, density, channels)
+    return network
 
 
 def calibrate_threshold(context: Context) -> float:
