@@ -89,7 +89,7 @@ def export(
         model, example, properties = copy.deepcopy(source), example_input, {"name": type(source).__name__}
         parent = None if parent_model is None else Parent(copy.deepcopy(parent_model), "trained")
     else:
-        loaded = checkpoint.load(source)
+        loaded = checkpoint.load(source, chosen.model, chosen.model_args)
         model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
         parent = parent_of(Path(source), loaded, chosen.parent)
         if chosen.samples and loaded.dataset_name != "custom":
@@ -136,7 +136,7 @@ def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
     config = loaded.config
     gating = getattr(loaded.model, "gating", None)
     return {
-        "name": f"{config.model} x{config.width:g}" if config else type(loaded.model).__name__,
+        "name": config.backbone if config else type(loaded.model).__name__,
         "dataset": loaded.dataset_name,
         "method": _method(config, gating),
         "normalisation": {key: loaded.metadata[key] for key in ("mean", "std") if key in loaded.metadata},
