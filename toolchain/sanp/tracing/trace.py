@@ -15,10 +15,12 @@ from sanp_targets.errors import ConfigError
 
 
 class _Tracer(fx.Tracer):
-    """Gated layers are leaves: their inside is not part of the network's wiring."""
+    """Gated layers are leaves, and so is every kind of batch norm: their inside is not part of the network's wiring."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (GatedLayer, PixelGatedLayer)) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (GatedLayer, PixelGatedLayer, nn.BatchNorm2d)) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 @contextmanager
