@@ -160,6 +160,33 @@ def test_other_norms_are_told(norm, word):
         gate(Net(norm), X)
 
 
+class AsksForShapes(nn.Module):
+    """Control flow that depends on the shape alone, inside a leaf of its own and outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8 * 9, 5)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x)))
+        if x.shape[-1] > 8 and x.size(2) > 8 and x.dim() == 4:
+            x = F.adaptive_avg_pool2d(x, 3)
+        for _ in range(x.ndim - 3):
+            x = x * 1.0
+        return self.fc(x.flatten(1))
+
+
+def test_control_flow_that_depends_on_shapes(tmp_path):
+    torch.manual_seed(0)
+    gated = gate(AsksForShapes(), X)
+    assert gated.gating.gated == ("conv",)
+    x = torch.randn(4, 3, 16, 16)
+    spread(gated)
+    sanp.export(gated, tmp_path / "net.onnx", example_input=X)
+    found = onnxruntime.InferenceSession(tmp_path / "net.onnx").run(["logits"], {"input": x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(found), gated(x), rtol=1e-3, atol=1e-4)
+
+
 def test_heads_and_squeezed_maps_stay():
     class Detector(nn.Module):
         def __init__(self):
