@@ -34,6 +34,9 @@ class GatedSettings(MethodSettings):
     gate_lr_scale: float = Field(0.3, gt=0, le=100, description="factor on the joint rate for gate parameters")
     ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
     window: int = Field(5, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+    share: Literal["depthwise", "none"] = Field(
+        "depthwise", description="layers that share the decision of the layers that feed them instead of a gate"
+    )
 
 
 class SaliencySettings(GatedSettings):
@@ -85,7 +88,9 @@ class GatedMethod(Method):
 
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
-        return attach_gates(network, example_input, self.make_layer, self.name, self.settings.model_dump(mode="json"))
+        own = self.settings
+        share = own.share == "depthwise"
+        return attach_gates(network, example_input, self.make_layer, self.name, own.model_dump(mode="json"), share)
 
     def prepare(self, context: Context) -> nn.Module:
         """The network with its gates."""
