@@ -28,6 +28,7 @@ from sanp_export.passes.drop_magnitudes import drop_magnitudes
 from sanp_export.passes.expand_static_gates import expand_static_gates
 from sanp_export.passes.expose_gates import expose_gates
 from sanp_export.passes.fuse_activations import fuse_activations
+from sanp_export.passes.fuse_pads import fuse_pads
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
 from sanp_export.passes.share_gates import share_gates
@@ -104,6 +105,7 @@ def _prepare(graph: gs.Graph) -> list[str]:
     share_gates(graph)
     execution_order = [layer.name for layer in layer_table(graph)]
     expand_static_gates(graph)
+    fuse_pads(graph)
     fuse_residuals(graph)
     graph.cleanup().toposort()
     fuse_activations(graph)

@@ -104,6 +104,8 @@ class OpenChannels:
         """Pairs of an open output and an active input channel that meet, summed over groups."""
         if layer.groups == 1:
             return self._open(layer.support) * self.outputs(layer)
+        if layer.is_depthwise and layer.support == layer.outputs:
+            return self._open(layer.outputs)  # a channel meets itself; masks between 0 and 1 are not multiplied
         inputs = self.mask(layer.support).reshape(len(self.first), layer.groups, -1)
         outputs = self.mask(layer.outputs).reshape(len(self.first), layer.groups, -1)
         per_group = inputs.sum(2) * outputs.sum(2)

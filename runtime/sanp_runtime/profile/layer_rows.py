@@ -9,6 +9,7 @@ import numpy as np
 
 from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN, PARENT
 from sanp_runtime.measure.node_times import NodeTime
+from sanp_runtime.network.gate_balance import GateBalance, gate_balance
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import OpenChannels, dense_macs, sample_macs
 from sanp_runtime.network.support import gates_of
@@ -114,3 +115,11 @@ def _decisions(layer: Layer, scales: Mapping[str, np.ndarray]) -> np.ndarray:
         layer.outputs
     )
     return mask != 0
+
+
+def gates_of_profile(layers: Sequence[Layer], rows: Sequence[LayerRow]) -> List[GateBalance]:
+    """What the gates cost and save by the times of the nodes; empty where the backend does not tell them."""
+    shares = {row.name: row.open_fraction for row in rows if row.gated and row.open_fraction is not None}
+    dense = {row.name: row.dense_ms for row in rows if row.dense_ms is not None}
+    price = {row.name: row.gate_ms for row in rows if row.gated and row.gate_ms is not None}
+    return gate_balance(layers, shares, dense, price) if dense and price else []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from sanp.gating.attach import GatingReport
+from sanp.gating.attach import GatingReport, SkippedLayer
 from sanp.methods.registry import create, find
 from sanp.pruning.layer_width import axes_of, is_depthwise, set_width, width_of
 from sanp.tracing.trace import evaluation
@@ -71,6 +71,8 @@ def _rebuild(plain: nn.Module, description: Mapping[str, Any], example_input: Te
             f"{len(gating['gated'])} gated layers are stated and gating finds {len(report.gated)} or other ones; "
             "load it with the version that saved it"
         )
+    skipped = tuple(SkippedLayer(**row) for row in gating.get("skipped", ()))
+    network.gating = replace(report, skipped=skipped)  # type: ignore[assignment]
     names = _plain_names(report)
     _resize(network, {name: width for name, width in stated.items() if name not in own}, _widths(network, names))
     return network

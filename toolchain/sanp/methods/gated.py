@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
 from sanp.cost.controller import Control
-from sanp.gating.attach import attach_gates
+from sanp.cost.gate_rates import not_worth
+from sanp.gating.attach import GatingReport, attach_gates
 from sanp.gating.controls import set_density, set_threshold
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import GatePolicy
@@ -37,6 +39,11 @@ class GatedSettings(MethodSettings):
     share: Literal["depthwise", "none"] = Field(
         "depthwise", description="layers that share the decision of the layers that feed them instead of a gate"
     )
+    layers: str = Field(
+        "all",
+        description="convolutions to gate: all, auto (those whose gate can pay on the target), or names and commas",
+    )
+    target: str = Field("x86-cpu", description="where gates must pay, for layers = auto")
 
 
 class SaliencySettings(GatedSettings):
@@ -89,8 +96,26 @@ class GatedMethod(Method):
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
         own = self.settings
-        share = own.share == "depthwise"
-        return attach_gates(network, example_input, self.make_layer, self.name, own.model_dump(mode="json"), share)
+        only = None if own.layers in ("all", "auto") else [name.strip() for name in own.layers.split(",")]
+        if own.layers != "auto":
+            return self._attach(network, example_input, {}, only)
+        reasons: dict[str, str] = {}
+        while True:
+            gated = self._attach(network, example_input, reasons, None)
+            fresh = not_worth(gated, example_input, own.target)
+            if not fresh:
+                break
+            reasons.update(fresh)  # what is left saves less, because less is closed around it
+        report: GatingReport = gated.gating  # type: ignore[assignment]
+        chosen = {**report.options, "layers": ",".join(report.norms)}  # a checkpoint is not asked to choose again
+        gated.gating = replace(report, options=chosen)  # type: ignore[assignment]
+        return gated
+
+    def _attach(
+        self, network: nn.Module, example_input: Tensor, leave_out: Mapping[str, str], only: Collection[str] | None
+    ) -> nn.Module:
+        options, share = self.settings.model_dump(mode="json"), self.settings.share == "depthwise"
+        return attach_gates(network, example_input, self.make_layer, self.name, options, share, leave_out, only)
 
     def prepare(self, context: Context) -> nn.Module:
         """The network with its gates."""

@@ -102,7 +102,7 @@ def read_layer_times(path: Path, target: str) -> dict[str, tuple[float, float]]:
     try:
         profile = parse_json(path.read_text(encoding="utf-8"))
         found = (profile["kind"], profile["bundle"]["target"]["name"])
-        rows = {row["name"]: _pair(row) for row in profile["layers"] if row["gated"] or row["follows"]}
+        rows = {row["name"]: _pair(row) for row in profile["layers"] if row["gated"] or row.get("follows")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: is not a profile ({type(error).__name__}: {error}), expected the JSON of `device.pyz profile`"
