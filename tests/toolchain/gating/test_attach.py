@@ -26,7 +26,7 @@ def open_all(model):
     ("build", "count"),
     [
         (ResNet50Style, 1 + 4 * 3 + 2),
-        (MobileNetV2Style, 1 + 3 * 3),
+        (MobileNetV2Style, 1 + 3 * 2),  # depthwise layers follow
         (DenseNetStyle, 4),
         (SqueezeExciteNet, 3),
         (lambda: models.build("resnet-18", width=0.1), 20),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, fx, nn
 
+from sanp.gating.followers import find_followers
+from sanp.gating.following_conv import FollowingConv
 from sanp.gating.gated_conv import GatedConv
 from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp.tracing.trace import trace
+from sanp_runtime.network.support import Concat, Dense, Gate, Support, gates_of
 from sanp_targets.errors import ConfigError
 
 
@@ -28,13 +31,15 @@ class SkippedLayer:
 class GatingReport:
     """What was gated, and by which method: kept as `network.gating` and written into checkpoints.
 
-    gated: module paths of the convolutions; norms: those of their batch norms in the network without gates.
+    gated: module paths of the convolutions with a gate; followers: convolution that shares a decision -> the gated ones
+    that decide for it; norms: convolution of either kind -> its batch norm in the network without gates.
     """
 
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     gated: tuple[str, ...] = ()
-    norms: tuple[str, ...] = ()
+    followers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    norms: dict[str, str] = field(default_factory=dict)
     skipped: tuple[SkippedLayer, ...] = ()
 
 
@@ -44,27 +49,41 @@ def attach_gates(
     make: Callable[[nn.Conv2d, nn.BatchNorm2d], GatedLayer | PixelGatedLayer | str],
     method: str,
     options: Mapping[str, Any],
+    share: bool = False,
+    leave_out: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> nn.Module:
     """A copy of `model` in which every Conv2d that only a BatchNorm2d reads has a gate; `model` is not changed.
 
     make(conv, norm) builds the layer that takes their place, or says why the convolution cannot have one; method and
-    options say what made it, for the report.
+    options say what made it, for the report. share: depthwise convolutions follow the gates of the layers that feed
+    them, where `find_followers` says so. leave_out: convolutions that get no gate, and why; only: those that get one.
     Raises ConfigError for a network that torch.fx cannot trace, that has gates already, or nothing to gate.
     """
     gated = _copy(model)
     if any(isinstance(module, (GatedLayer, PixelGatedLayer)) for module in gated.modules()):
         raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
     pairs, skipped = find_pairs(gated, example_input)
+    refused = _refused(pairs, leave_out or {}, only)
     layers: dict[str, GatedLayer | PixelGatedLayer] = {}
-    for conv_name, norm_name in list(pairs.items()):
-        conv, norm = gated.get_submodule(conv_name), gated.get_submodule(norm_name)
-        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        layer = make(conv, norm)
-        if isinstance(layer, str):
-            skipped.append(SkippedLayer(conv_name, layer))
-            del pairs[conv_name]
-        else:
-            layers[conv_name] = layer.to(conv.weight.device).train(conv.training)
+    followers: dict[str, Support] = {}
+    traced = trace(gated, example_input) if share else None
+    while True:
+        pairs = {name: norm for name, norm in pairs.items() if name not in refused}
+        followers = {} if traced is None else find_followers(traced, pairs)
+        fresh = {}
+        for conv_name in [name for name in pairs if name not in followers and name not in layers]:
+            conv, norm = gated.get_submodule(conv_name), gated.get_submodule(pairs[conv_name])
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            layer = make(conv, norm)
+            if isinstance(layer, str):
+                fresh[conv_name] = layer
+            else:
+                layers[conv_name] = layer.to(conv.weight.device).train(conv.training)
+        if not fresh:
+            break
+        refused.update(fresh)  # what would have followed these decides for itself
+    skipped += [SkippedLayer(name, reason) for name, reason in refused.items()]
     if not pairs:
         reasons = "; ".join(f"{row.name}: {row.reason}" for row in skipped[:3]) or "it has no Conv2d"
         raise ConfigError(
@@ -75,9 +94,39 @@ def attach_gates(
         conv, norm = gated.get_submodule(conv_name), gated.get_submodule(pairs[conv_name])
         _replace(gated, norm, nn.Identity())  # before the layer is in place, because the layer holds the norm too
         _replace(gated, conv, layer)
-    report = GatingReport(method, dict(options), tuple(pairs), tuple(pairs.values()), tuple(skipped))
+    _add_followers(gated, pairs, followers)
+    own = tuple(name for name in pairs if name not in followers)
+    leaders = {name: gates_of(followers[name]) for name in pairs if name in followers}
+    report = GatingReport(method, dict(options), own, leaders, pairs, tuple(skipped))
     gated.gating = report  # type: ignore[assignment]
     return gated
+
+
+def _refused(pairs: Mapping[str, str], leave_out: Mapping[str, str], only: Collection[str] | None) -> dict[str, str]:
+    """Convolutions that could have a gate and shall have none, and why; ConfigError for a name that has no place."""
+    unknown = sorted(set(only or ()) - set(pairs))
+    if unknown:
+        raise ConfigError(
+            f"layer {unknown[0]!r} cannot be gated, expected some of {', '.join(pairs)}; correct the option layers"
+        )
+    others = {} if only is None else {name: "it is not among the layers to gate" for name in pairs if name not in only}
+    return {**others, **{name: reason for name, reason in leave_out.items() if name in pairs}}
+
+
+def _add_followers(gated: nn.Module, pairs: Mapping[str, str], followers: Mapping[str, Support]) -> None:
+    """Put the layers in place that share the decisions of gated ones, which are in place already."""
+    for conv_name, support in followers.items():
+        conv, norm = gated.get_submodule(conv_name), gated.get_submodule(pairs[conv_name])
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        parts = support.parts if isinstance(support, Concat) else (support,)
+        leaders: list[GatedConv | int] = []
+        for part in parts:
+            assert isinstance(part, (Gate, Dense))
+            leader = part.channels if isinstance(part, Dense) else gated.get_submodule(part.layer)
+            assert isinstance(leader, (GatedConv, int))
+            leaders.append(leader)
+        _replace(gated, norm, nn.Identity())
+        _replace(gated, conv, FollowingConv(conv, norm, leaders).train(conv.training))
 
 
 def _copy(model: nn.Module) -> nn.Module:

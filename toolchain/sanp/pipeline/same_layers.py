@@ -44,7 +44,7 @@ def check_same_layers(model: nn.Module, example: Tensor, exported: Sequence[Laye
 
 
 def _identity(row: Layer) -> Layer:
-    return row if row.gated else replace(row, name="")
+    return row if row.masked else replace(row, name="")
 
 
 def _describe(row: Layer) -> str:
