@@ -34,6 +34,18 @@ class StaticGate:
 
 
 @dataclass(frozen=True)
+class SharedGate:
+    """The decision of other gated layers: open where their channels, side by side, are.
+
+    leaders: those layers; a number stands for that many channels, which are always open. widths: channels of each. The
+    scale is 1 where a channel is open.
+    """
+
+    leaders: tuple[nn.Module | int, ...]
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class GatedConvSpec:
     """A convolution with batch norm folded in, and its gate.
 
@@ -47,7 +59,7 @@ class GatedConvSpec:
     pads: tuple[int, int, int, int]
     dilations: tuple[int, int]
     groups: int
-    gate: SpmGate | StaticGate
+    gate: SpmGate | StaticGate | SharedGate
     offset: Tensor | None = None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sanp import models
 from sanp.checkpoint import tensor_file
-from sanp.checkpoint.architecture import describe, narrowed, rebuild
+from sanp.checkpoint.architecture import describe, gates_as_stated, narrowed, rebuild
 from sanp.settings.train import TrainSettings
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError, InputError, SanpError
@@ -206,7 +206,7 @@ def _rebuild(path: Path, description: Mapping[str, Any], model: nn.Module | None
             "as before and call load(path, model=network)"
         )
     found = getattr(model, "gating", None)
-    if gating is not None and (found is None or list(found.gated) != list(gating["gated"])):
+    if gating is not None and (found is None or not gates_as_stated(found, gating)):
         raise InputError(
             f"{path} holds a network with {len(gating['gated'])} gated layers and the given one has "
             f"{len(found.gated) if found else 0} or other ones; gate it as before saving"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from sanp.gating.followers import find_followers
+from sanp.gating.following_conv import FollowingConv
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.norms import divided
 from sanp.gating.prepare import float32_surroundings, prepared, replace_module
 from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp.tracing.trace import shape_of, trace
+from sanp_runtime.network.support import Concat, Dense, Gate, Support, gates_of
 from sanp_targets.errors import ConfigError
 
 
@@ -31,14 +34,15 @@ class SkippedLayer:
 class GatingReport:
     """What was gated, and by which method: kept as `network.gating` and written into checkpoints.
 
-    gated: module paths of the convolutions; norms: those of their batch norms in the network without gates, "" for a
-    convolution without one.
+    gated: module paths of the convolutions with a gate; followers: convolution that shares a decision -> the gated ones
+    that decide for it; norms: convolution of either kind -> its batch norm in the network without gates, "" for none.
     """
 
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     gated: tuple[str, ...] = ()
-    norms: tuple[str, ...] = ()
+    followers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    norms: dict[str, str] = field(default_factory=dict)
     skipped: tuple[SkippedLayer, ...] = ()
 
 
@@ -48,19 +52,24 @@ def attach_gates(
     make: Callable[[nn.Conv2d, nn.BatchNorm2d | nn.Identity], GatedLayer | PixelGatedLayer | str],
     method: str,
     options: Mapping[str, Any],
+    share: bool = False,
+    leave_out: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
 ) -> nn.Module:
     """A float32 copy of `model` without wrappers in which convolutions have gates; `model` is not changed.
 
     A Conv2d that only a BatchNorm2d reads is gated together with it; one without a norm is gated alone, unless its
     output is that of the network. make(conv, norm) builds the layer that takes their place (norm is an Identity where
     there is none), or says why the convolution cannot have one; method and options say what made it, for the report.
+    share: depthwise convolutions follow the gates of the layers that feed them, where `find_followers` says so.
+    leave_out: convolutions that get no gate, and why; only: those that get one.
     Raises ConfigError for a network that torch.fx cannot trace, that has gates already, or nothing to gate.
     """
     with float32_surroundings():
         gated = prepared(model)
         if any(isinstance(module, (GatedLayer, PixelGatedLayer)) for module in gated.modules()):
             raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
-        return _attach(gated, example_input.float(), make, method, options)
+        return _attach(gated, example_input.float(), make, method, options, share, leave_out or {}, only)
 
 
 def _attach(
@@ -69,20 +78,31 @@ def _attach(
     make: Callable[[nn.Conv2d, nn.BatchNorm2d | nn.Identity], GatedLayer | PixelGatedLayer | str],
     method: str,
     options: Mapping[str, Any],
+    share: bool,
+    leave_out: Mapping[str, str],
+    only: Collection[str] | None,
 ) -> nn.Module:
     pairs, skipped = find_pairs(gated, example_input)
+    refused = _refused(pairs, leave_out, only)
     layers: dict[str, GatedLayer | PixelGatedLayer] = {}
-    rests: dict[str, nn.Module] = {}
-    for conv_name, norm_name in list(pairs.items()):
-        conv = gated.get_submodule(conv_name)
-        assert isinstance(conv, nn.Conv2d)
-        norm, rests[conv_name] = _norm_and_rest(gated, norm_name)
-        layer = make(conv, norm)
-        if isinstance(layer, str):
-            skipped.append(SkippedLayer(conv_name, layer))
-            del pairs[conv_name]
-        else:
-            layers[conv_name] = layer.to(conv.weight.device).train(conv.training)
+    followers: dict[str, Support] = {}
+    traced = trace(gated, example_input) if share else None
+    while True:
+        pairs = {name: norm for name, norm in pairs.items() if name not in refused}
+        followers = {} if traced is None else find_followers(traced, pairs)
+        fresh = {}
+        for conv_name in [name for name in pairs if name not in followers and name not in layers]:
+            conv = gated.get_submodule(conv_name)
+            assert isinstance(conv, nn.Conv2d)
+            layer = make(conv, _norm_and_rest(gated, pairs[conv_name])[0])
+            if isinstance(layer, str):
+                fresh[conv_name] = layer
+            else:
+                layers[conv_name] = layer.to(conv.weight.device).train(conv.training)
+        if not fresh:
+            break
+        refused.update(fresh)  # what would have followed these decides for itself
+    skipped += [SkippedLayer(name, reason) for name, reason in refused.items()]
     if not pairs:
         reasons = "; ".join(f"{row.name}: {row.reason}" for row in skipped[:3]) or "it has no Conv2d"
         raise ConfigError(
@@ -90,11 +110,11 @@ def _attach(
             "leave it as it is, or make what it computes a Conv2d"
         )
     for conv_name, layer in layers.items():
-        conv = gated.get_submodule(conv_name)
-        if pairs[conv_name]:  # before the layer is in place, because the layer holds the norm too
-            replace_module(gated, gated.get_submodule(pairs[conv_name]), rests[conv_name])
-        replace_module(gated, conv, layer)
-    report = GatingReport(method, dict(options), tuple(pairs), tuple(pairs.values()), tuple(skipped))
+        _place(gated, conv_name, pairs[conv_name], layer)
+    _add_followers(gated, pairs, followers)
+    own = tuple(name for name in pairs if name not in followers)
+    leaders = {name: gates_of(followers[name]) for name in pairs if name in followers}
+    report = GatingReport(method, dict(options), own, leaders, pairs, tuple(skipped))
     gated.gating = report  # type: ignore[assignment]
     return gated
 
@@ -108,6 +128,40 @@ def _norm_and_rest(network: nn.Module, name: str) -> tuple[nn.BatchNorm2d | nn.I
     parts = divided(norm)
     assert parts is not None, "such a norm is an obstacle"
     return parts
+
+
+def _place(gated: nn.Module, conv_name: str, norm_name: str, layer: nn.Module) -> None:
+    """Put a layer where its convolution was, and what the norm computes after itself where the norm was."""
+    conv = gated.get_submodule(conv_name)
+    if norm_name:  # before the layer is in place, because the layer holds the norm too
+        replace_module(gated, gated.get_submodule(norm_name), _norm_and_rest(gated, norm_name)[1])
+    replace_module(gated, conv, layer)
+
+
+def _refused(pairs: Mapping[str, str], leave_out: Mapping[str, str], only: Collection[str] | None) -> dict[str, str]:
+    """Convolutions that could have a gate and shall have none, and why; ConfigError for a name that has no place."""
+    unknown = sorted(set(only or ()) - set(pairs))
+    if unknown:
+        raise ConfigError(
+            f"layer {unknown[0]!r} cannot be gated, expected some of {', '.join(pairs)}; correct the option layers"
+        )
+    others = {} if only is None else {name: "it is not among the layers to gate" for name in pairs if name not in only}
+    return {**others, **{name: reason for name, reason in leave_out.items() if name in pairs}}
+
+
+def _add_followers(gated: nn.Module, pairs: Mapping[str, str], followers: Mapping[str, Support]) -> None:
+    """Put the layers in place that share the decisions of gated ones, which are in place already."""
+    for conv_name, support in followers.items():
+        conv, norm = gated.get_submodule(conv_name), _norm_and_rest(gated, pairs[conv_name])[0]
+        assert isinstance(conv, nn.Conv2d)
+        parts = support.parts if isinstance(support, Concat) else (support,)
+        leaders: list[GatedConv | int] = []
+        for part in parts:
+            assert isinstance(part, (Gate, Dense))
+            leader = part.channels if isinstance(part, Dense) else gated.get_submodule(part.layer)
+            assert isinstance(leader, (GatedConv, int))
+            leaders.append(leader)
+        _place(gated, conv_name, pairs[conv_name], FollowingConv(conv, norm, leaders).train(conv.training))
 
 
 def gated_layers(model: nn.Module) -> dict[str, GatedConv]:

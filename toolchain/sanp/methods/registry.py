@@ -54,8 +54,9 @@ def gate(model: nn.Module, example_input: Tensor, method: str = "sanp", **option
 
     example_input: a tensor [N, C, H, W] that the network accepts. method: one of `METHODS`; options: those of its
     settings (reduction, hidden_min, noise, threshold, standardise ...). The layer names are the module paths of the
-    convolutions. `model.gating` lists the gated and the skipped layers. Grouped and depthwise convolutions are gated
-    like any other.
+    convolutions. `model.gating` lists the gated and the skipped layers, with reasons, and which layers follow which.
+    share: "depthwise" (default) lets depthwise convolutions share the decision of the layers that feed them, "none"
+    gives every layer a gate. layers: "all", "auto" (those whose gate can pay on `target`), or names and commas.
     Raises ConfigError for an unknown method or option, a method without gates, a network that torch.fx cannot trace,
     or nothing to gate.
     """

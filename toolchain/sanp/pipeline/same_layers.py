@@ -46,7 +46,7 @@ def check_same_layers(model: nn.Module, example: Tensor, exported: Sequence[Laye
 
 def _identity(row: Layer) -> Layer:
     row = replace(row, support=_sorted(row.support))
-    return row if row.gated else replace(row, name="")
+    return row if row.masked else replace(row, name="")
 
 
 def _sorted(support: Support) -> Support:
