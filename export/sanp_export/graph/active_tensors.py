@@ -37,6 +37,7 @@ class ActiveTensors:
         self._built: dict[Support, gs.Tensor] = {}
         self._constants: dict[str, gs.Constant] = {}
         self._batch: gs.Tensor | None = None
+        self._taken = {node.name for node in graph.nodes}
 
     def build(self, support: Support) -> gs.Tensor:
         """The tensor for one support; repeated calls return the same one."""
@@ -84,7 +85,11 @@ class ActiveTensors:
         dtype: type = np.float32,
     ) -> gs.Tensor:
         """Append one standard node and return its output, of shape [active_N, channels] if channels are given."""
-        name = f"{_PREFIX}{len(self._graph.nodes)}"
+        number = len(self._graph.nodes)
+        while f"{_PREFIX}{number}" in self._taken:  # of an earlier pass, since when nodes have been removed
+            number += 1
+        name = f"{_PREFIX}{number}"
+        self._taken.add(name)
         shape = [_ROWS, channels] if channels is not None else None
         output = gs.Variable(name, dtype, shape)
         self._graph.nodes.append(gs.Node(op, name, dict(attributes or {}), inputs, [output]))

@@ -21,6 +21,10 @@ PIXEL_BASE_WEIGHT, PIXEL_BOUND, PIXEL_SCALE, PIXEL_SHIFT = range(2, 6)
 STATIC_GATE = "SanpStaticGate"
 STATIC_SCALE, STATIC_BIAS, STATIC_MASK = range(3)
 
+# A gate that is the decision of other layers, between lowering and `share_gates`.
+SHARED_GATE = "SanpSharedGate"
+SHARED_BIAS = 0
+
 
 # Attributes of a Constant node, and the type that their numbers have.
 _CONSTANT_FORMS = {

@@ -19,9 +19,10 @@ from sanp_export.graph.closed_channels import (
     select,
     support_of,
 )
-from sanp_export.graph.patterns import RESIDUAL, constant, has_residual, layer_of
+from sanp_export.graph.patterns import RESIDUAL, constant, has_residual
+from sanp_export.graph.shared_gates import outputs_of
 from sanp_runtime.contract import GATED_CONV
-from sanp_runtime.network.support import Gate, Support
+from sanp_runtime.network.support import Support
 
 # The training side has the same rules for PyTorch's operations (`sanp/tracing/support_rules.py`; a test and the export
 # compare the two), or a network would be trained to other MACs than it has.
@@ -83,7 +84,7 @@ class SupportTrace:
         parts = [self._operand(item, tensor) for item in _operands(tensor)]
         if node.op == GATED_CONV:
             low, high = node.attrs["act_min"], node.attrs["act_max"]
-            return elementwise([Closed(Gate(layer_of(node))), *parts], lambda *values: min(max(sum(values), low), high))
+            return elementwise([Closed(outputs_of(node)), *parts], lambda *values: min(max(sum(values), low), high))
         if node.op in _EXACT:
             return elementwise(parts, _single(_EXACT[node.op]))
         if node.op == "Mul":

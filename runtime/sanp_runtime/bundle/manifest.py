@@ -131,14 +131,19 @@ class Manifest:
         return self.target["backend"] != TENSORRT or "engines" in self.build
 
     @property
+    def masked(self) -> Tuple[str, ...]:
+        """Layers whose output channels can be closed: those with a gate, and those that follow one."""
+        return tuple(row.name for row in self.layers if row.masked)
+
+    @property
     def native(self) -> FrozenSet[str]:
-        """Gated layers that were compiled to standard operators of the backend instead of our kernel."""
-        return frozenset(self.gated) - frozenset(self.build.get("plugin_layers", self.gated))
+        """Masked layers that were compiled to standard operators of the backend instead of our kernel."""
+        return frozenset(self.masked) - frozenset(self.build.get("plugin_layers", self.masked))
 
     @property
     def gate_kernels(self) -> bool:
         """True if the channel gates run in our kernel: unless every layer is native."""
-        return bool(frozenset(self.gated) - self.native)
+        return bool(frozenset(self.masked) - self.native)
 
     def with_files(self, files: Mapping[str, FileEntry]) -> "Manifest":
         """A copy that lists these files."""

@@ -11,6 +11,9 @@ from sanp_targets.errors import MeasurementError
 # A call of this many times the 90th percentile was stopped by something else than its own work.
 STALL = 5
 
+# Gates that a line names; the file has all of them.
+_NAMED_GATES = 4
+
 
 def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     """A row per variant, what was gained, and the verdict. profile: `Profile.to_json()`, or a file that holds it."""
@@ -25,6 +28,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
         )
     lines += stall_lines(profile)
     lines.append(ratio_line(profile))
+    lines += gate_lines(profile)
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]
 
@@ -57,6 +61,20 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     if pixels:
         line += f"; MACs are those with every pixel of {pixels} layers open, since open pixels are not recorded"
     return line
+
+
+def gate_lines(profile: Mapping[str, Any]) -> List[str]:
+    """The gates that cost more than they save, in one line; none if all of them pay or their times are not known."""
+    rows = [row for row in profile.get("gates", ()) if row["saved_ms"] <= row["price_ms"]]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: row["saved_ms"] - row["price_ms"])
+    named = [f"{row['layer']} ({row['price_ms']:.3f} ms for {row['saved_ms']:.3f})" for row in rows[:_NAMED_GATES]]
+    more = f" and {len(rows) - len(named)} more" if len(rows) > len(named) else ""
+    return [
+        f"{len(rows)} of {len(profile['gates'])} gates cost more than they save by the times per node: "
+        f"{', '.join(named)}{more}; gate without them (layers=auto or their names)"
+    ]
 
 
 def stall_lines(profile: Mapping[str, Any]) -> List[str]:

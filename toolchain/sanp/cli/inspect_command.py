@@ -41,7 +41,7 @@ def inspect(
             f"{row['channels'][0]} -> {row['channels'][1]}",
             "x".join(map(str, row["kernel"])) + (f" /{row['groups']}" if row["groups"] > 1 else ""),
             "x".join(map(str, row["output"])),
-            "yes" if row["gated"] else "",
+            "yes" if row["gated"] else "follows " + ", ".join(row["follows"]) if row["follows"] else "",
             f"{row['macs']:,}",
             f"{row['gate_macs']:,}" if row["gate_macs"] else "",
             " | ".join(row["input_gates"]),

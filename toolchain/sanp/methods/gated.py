@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from sanp.cost.calibration import mean_cost, smallest_threshold
 from sanp.cost.controller import Control
-from sanp.gating.attach import attach_gates, gated_layers
+from sanp.cost.gate_rates import not_worth
+from sanp.gating.attach import GatingReport, attach_gates, gated_layers
 from sanp.gating.controls import set_density, set_threshold
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import GatePolicy
@@ -39,6 +40,14 @@ class GatedSettings(MethodSettings):
     gate_lr_scale: float = Field(0.3, gt=0, le=100, description="factor on the joint rate for gate parameters")
     ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
     window: int = Field(5, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+    share: Literal["depthwise", "none"] = Field(
+        "depthwise", description="layers that share the decision of the layers that feed them instead of a gate"
+    )
+    layers: str = Field(
+        "all",
+        description="convolutions to gate: all, auto (those whose gate can pay on the target), or names and commas",
+    )
+    target: str = Field("x86-cpu", description="where gates must pay, for layers = auto")
 
 
 class SaliencySettings(GatedSettings):
@@ -80,8 +89,8 @@ class GatedMethod(Method):
         """The gate of a layer."""
         raise NotImplementedError
 
-    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> GatedConv:
-        """The layer that takes the place of a convolution and its batch norm."""
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> GatedConv | str:
+        """The layer that takes the place of a convolution and its batch norm, or why it stays as it is."""
         return GatedConv(conv, norm, self.make_gate(conv.in_channels, conv.out_channels))
 
     def task(self, context: Context, length: Length) -> Task:
@@ -90,7 +99,27 @@ class GatedMethod(Method):
 
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
-        return attach_gates(network, example_input, self.make_layer, self.name, self.settings.model_dump(mode="json"))
+        own = self.settings
+        only = None if own.layers in ("all", "auto") else [name.strip() for name in own.layers.split(",")]
+        if own.layers != "auto":
+            return self._attach(network, example_input, {}, only)
+        reasons: dict[str, str] = {}
+        while True:
+            gated = self._attach(network, example_input, reasons, None)
+            fresh = not_worth(gated, example_input, own.target)
+            if not fresh:
+                break
+            reasons.update(fresh)  # what is left saves less, because less is closed around it
+        report: GatingReport = gated.gating  # type: ignore[assignment]
+        chosen = {**report.options, "layers": ",".join(report.norms)}  # a checkpoint is not asked to choose again
+        gated.gating = replace(report, options=chosen)  # type: ignore[assignment]
+        return gated
+
+    def _attach(
+        self, network: nn.Module, example_input: Tensor, leave_out: Mapping[str, str], only: Collection[str] | None
+    ) -> nn.Module:
+        options, share = self.settings.model_dump(mode="json"), self.settings.share == "depthwise"
+        return attach_gates(network, example_input, self.make_layer, self.name, options, share, leave_out, only)
 
     def prepare(self, context: Context) -> nn.Module:
         """The network with its gates."""

@@ -133,6 +133,7 @@ def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
             "groups": layer.groups,
             "output": list(layer.out_hw),
             "gated": layer.gated,
+            "follows": [] if layer.follows is None else list(gates_of(layer.follows)),
             "macs": dense_macs((layer,)),
             "gate_macs": spm_macs(layer),
             "input_gates": list(gates_of(layer.support)),
