@@ -13,6 +13,7 @@ from sanp.gating.forward import tell
 from sanp.tracing.layer_table import layer_table
 from sanp.tracing.trace import trace
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
 from sanp_targets.errors import ConfigError, ExportError
 
 
@@ -44,7 +45,16 @@ def check_same_layers(model: nn.Module, example: Tensor, exported: Sequence[Laye
 
 
 def _identity(row: Layer) -> Layer:
-    return row if row.masked else replace(row, name="")
+    ordered = replace(row, support=_ordered(row.support))
+    return ordered if row.masked else replace(ordered, name="")
+
+
+def _ordered(support: Support) -> Support:
+    """The operands of an addition in one order: x + f(x) and f(x) + x are the same channels."""
+    if isinstance(support, (Dense, Gate)):
+        return support
+    parts = tuple(_ordered(part) for part in support.parts)
+    return Concat(parts) if isinstance(support, Concat) else AnyOf(tuple(sorted(parts, key=repr)))
 
 
 def _describe(row: Layer) -> str:
