@@ -83,7 +83,8 @@ class HandFollower(nn.Module):
         nn.init.uniform_(self.norm.bias, 0.2, 0.5)
 
     def forward(self, x):
-        ones = [torch.ones(len(x), item) if isinstance(item, int) else item.scale for item in self.leaders]
+        scales = [item if isinstance(item, int) else item.scale for item in self.leaders]
+        ones = [torch.ones(len(x), n) if s is None or isinstance(s, int) else s for s, n in zip(scales, self.widths)]
         return self.norm(self.conv(x)) * (torch.cat(ones, 1) > 0)[:, :, None, None]
 
     def gated_conv_spec(self):
@@ -193,6 +194,11 @@ def make(kind, seed=0):
 
 def gated_layers(net):
     return {name: module for name, module in net.named_modules() if isinstance(module, HandGated)}
+
+
+def masked_layers(net):
+    """Those with a gate, and those that follow one."""
+    return {name: module for name, module in net.named_modules() if isinstance(module, (HandGated, HandFollower))}
 
 
 @functools.cache
