@@ -148,14 +148,14 @@ class Sharing(nn.Module):
 
     def __init__(self, static=None):
         super().__init__()
-        self.stem = HandGated(3, 6)
-        self.expand = HandGated(6, 12, kernel=1, static=static)
+        self.stem = HandGated(3, 10)
+        self.expand = HandGated(10, 12, kernel=1, static=static)
         self.first, self.second = HandFollower([self.expand], 5), HandFollower([self.expand], stride=2)
         self.project = HandGated(12, 6, kernel=1)
         self.plain = nn.Conv2d(6, 4, 1)
         self.beside = HandFollower([self.project, 4])
-        self.last = HandGated(10, 8, kernel=1)
-        self.fc = nn.Linear(8, 10)
+        self.last = HandGated(10, 16, kernel=1)
+        self.fc = nn.Linear(16, 10)
 
     def forward(self, x):
         x = self.stem(x).clamp(0, 6)
