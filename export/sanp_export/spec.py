@@ -101,11 +101,15 @@ class ExportsGatedConv(Protocol):
         ...
 
 
-def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> tuple[Tensor, Tensor]:
     """Weight and bias of the single convolution that equals norm(conv(x)) in evaluation mode.
 
-    Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding per filter that L1 validation would see.
+    An Identity leaves the convolution as it is. Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding
+    per filter that L1 validation would see.
     """
+    if isinstance(norm, nn.Identity):
+        bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().float()
+        return conv.weight.detach().float(), bias.to(conv.weight.device)
     factor, bias = _folded(conv, norm)
     return (conv.weight.detach().double() * factor[:, None, None, None]).float(), bias.float()
 

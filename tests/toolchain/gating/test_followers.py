@@ -30,7 +30,7 @@ class Between(nn.Module):
         self.between = between
         self.first, self.norm1 = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
         self.other, self.norm2 = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
-        self.plain = nn.Conv2d(3, 4, 1)
+        self.plain = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")  # which cannot have a gate
         self.squeeze, self.excite = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
         out = out or width
         self.depthwise, self.norm3 = nn.Conv2d(width, out, 3, padding=1, groups=width), nn.BatchNorm2d(out)

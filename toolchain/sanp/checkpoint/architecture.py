@@ -106,7 +106,9 @@ def _plain_names(report: GatingReport) -> dict[str, str]:
     """Module path in the gated network -> in the plain one, for convolutions and norms behind gates."""
     names = {}
     for conv, norm in report.norms.items():
-        names[f"{conv}.conv"], names[f"{conv}.norm"] = conv, norm
+        names[f"{conv}.conv"] = conv
+        if norm:
+            names[f"{conv}.norm"] = norm
     return names
 
 

@@ -24,7 +24,7 @@ class FollowingConv(GatedLayer):
     The leaders are not submodules: they run, are saved and are counted where they stand.
     """
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, leaders: Sequence[GatedConv | int]) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity, leaders: Sequence[GatedConv | int]) -> None:
         super().__init__()
         self.conv = conv
         self.norm = norm

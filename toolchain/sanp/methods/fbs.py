@@ -177,8 +177,10 @@ class Fbs(GatedMethod):
 
     Settings = FbsSettings
 
-    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> GatedConv:
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> GatedConv | str:
         """The boosted convolution, with what the batch norm has learned."""
+        if isinstance(norm, nn.Identity):
+            return "it has no batch norm, whose scale the gate takes over"
         return BoostedConv(conv, norm, self.settings.density, self.settings.init_std)
 
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:

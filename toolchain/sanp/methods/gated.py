@@ -89,8 +89,8 @@ class GatedMethod(Method):
         """The gate of a layer."""
         raise NotImplementedError
 
-    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> GatedConv:
-        """The layer that takes the place of a convolution and its batch norm."""
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> GatedConv | str:
+        """The layer that takes the place of a convolution and its batch norm, or why it stays as it is."""
         return GatedConv(conv, norm, self.make_gate(conv.in_channels, conv.out_channels))
 
     def task(self, context: Context, length: Length) -> Task:

@@ -34,7 +34,7 @@ def validate(
     """
     choice = ValidateSettings.chosen(settings, keywords)
     opened = open_bundle(bundle)
-    loaded = checkpoint.load(source)
+    loaded = checkpoint.load(source, choice.model, choice.model_args)
     images, labels = test_samples(loaded, choice.limit, choice.data_root)
     return compare(opened, loaded.model, images, labels, choice)
 

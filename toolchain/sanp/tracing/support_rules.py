@@ -223,12 +223,16 @@ def _order(node: fx.Node) -> tuple[int, ...]:
 
 
 def _slices_inside_channels(node: fx.Node) -> bool:
-    index = node.args[1]
-    whole = slice(None, None, None)
+    """Whether axes 0 and 1 are taken whole: a forward slice that leaves an axis its size is one too."""
+    index, before, after = node.args[1], shape_of(first_input(node)), shape_of(node)
+    slices = [item for item in index if isinstance(item, slice)] if isinstance(index, (tuple, list)) else []
     return (
         isinstance(index, (tuple, list))
-        and all(isinstance(item, slice) for item in index)
-        and all(item == whole for item in index[:2])
+        and len(slices) == len(index)
+        and all(item.step in (None, 1) for item in slices[:2])
+        and before is not None
+        and after is not None
+        and before[:2] == after[:2]
     )
 
 
