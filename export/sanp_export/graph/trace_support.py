@@ -45,6 +45,11 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "Equal": np.equal, "Not": np.logical_not, "And": np.logical_and, "Or": np.logical_or,
 }  # fmt: skip
 
+# Operators that work channel by channel: on all their operands, or on the first one, whose axes may change.
+KNOWN_OPERATORS = frozenset({*_EXACT, "Mul", "Div", "Where"})
+SPATIAL_OPERATORS = frozenset({*_KEEP_ZERO - {"Resize"}, *_UNCHANGED, *_RESHAPES, *_REDUCTIONS, "Slice", "Transpose",
+                               "Clip", "Pad", "Pow", "Sigmoid", "HardSigmoid", "Softplus", "Exp", "Log"})  # fmt: skip
+
 
 class SupportTrace:
     """Supports of all tensors of a graph, found by walking upstream; results are cached.
@@ -108,7 +113,7 @@ class SupportTrace:
         if not node.inputs:
             return None
         known = self._known[id(node.inputs[0])]
-        if known is None or (known.support is not None and not _channels_stay(node, tensor)):
+        if known is None or (known.support is not None and not channels_stay(node, tensor)):
             return None
         if node.op in _UNCHANGED or node.op in _RESHAPES or node.op in ("Expand", "Slice", "Transpose"):
             return known
@@ -147,7 +152,7 @@ def _bounds(node: gs.Node) -> list[tuple[gs.Tensor, np.ndarray]]:
     return list(zip(given, (np.array(-np.inf), np.array(np.inf))))
 
 
-def _channels_stay(node: gs.Node, result: gs.Tensor) -> bool:
+def channels_stay(node: gs.Node, result: gs.Tensor) -> bool:
     """Whether axes 0 and 1 of the first input are those of the result, and no value moves across them."""
     source = node.inputs[0]
     before, after = list(source.shape or []), list(result.shape or [])

@@ -34,10 +34,11 @@ class Manifest:
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
-    `layers` with the errors of their weights, and `answers`. `parent` is empty, or describes the network before
-    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
-    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
-    shown, never interpreted.
+    `layers` with the errors of their weights, and `answers`. `fold` says what was taken out of a gated network:
+    `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
+    for every pixel. `parent` is empty, or describes the network before channels were removed: `layers`, its layer table
+    as JSON, and `weights`, "trained" or "untrained". `files` is filled by BundleWriter. Free-form dictionaries
+    (`made_by`, `device`, `method`, `source`, `options`) are carried and shown, never interpreted.
     """
 
     name: str
@@ -108,6 +109,21 @@ class Manifest:
         """Layer whose weights were rounded to bfloat16 -> RMS of their changes over that of the weights."""
         row: Mapping[str, float] = self.build.get("bf16_weights", {}).get("layers", {})
         return row
+
+    @property
+    def fold(self) -> Mapping[str, Any]:
+        """What was folded at compilation, by gated layer of the network before; empty if nothing was.
+
+        A row has `before` (channels), `kept` (their indices), `gate` ("stays", "dropped" or "fixed"), `scale` of the
+        kept channels where the gate has gone, and `reason`.
+        """
+        row: Mapping[str, Any] = self.build.get("fold", {}).get("layers", {})
+        return row
+
+    @property
+    def pixel_gated(self) -> Tuple[str, ...]:
+        """Layers that decide for every output pixel; their open pixels are not recorded, so they are counted dense."""
+        return tuple(self.build.get("pixel_gated", ()))
 
     @property
     def engines_built(self) -> bool:

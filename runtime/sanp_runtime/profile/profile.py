@@ -182,6 +182,7 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
         "target": dict(manifest.target),
         "dataset": manifest.dataset,
         "parent_weights": manifest.parent.get("weights"),
+        "pixel_gated": len(manifest.pixel_gated),
         "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.variants.items()},
     }
 

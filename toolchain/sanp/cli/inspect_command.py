@@ -25,6 +25,7 @@ def inspect(
 
     Example: sanp inspect model.sanp
     """
+    from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp.pipeline.inspect import inspect as run
 
     found = run(file)
@@ -54,6 +55,8 @@ def inspect(
         out.print(f"input   {name} {shape}")
     out.print(f"output  {', '.join(found['outputs'])}")
     print_choices("kernel  ", found)
+    for line in fold_summary(found["fold"]) if found.get("fold") else []:
+        out.print(f"folded  {line}")
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():

@@ -25,6 +25,7 @@ from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
 from sanp_runtime.bundle.files import write_together
 from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
 from sanp_targets.errors import ConfigError, ExportError
@@ -34,13 +35,15 @@ from sanp_targets.errors import ConfigError, ExportError
 class Exported:
     """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table.
 
-    parent: the model of the network before channels were removed, None where there is none.
+    parent: the model of the network before channels were removed, None where there is none. pixel_gated: layers that
+    decide for every pixel.
     """
 
     path: Path
     reference: Path | None
     layers: tuple[Layer, ...]
     parent: Path | None = None
+    pixel_gated: int = 0
 
     @property
     def dense_macs(self) -> int:
@@ -189,7 +192,9 @@ def _write(
     # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
     write_together({**written, path: model_file.dumps(proto)})
     reference = beside if content is not None else None
-    return Exported(path, reference, model_file.layers_of(proto), parent_path(path) if parent is not None else None)
+    pixels = sum(node.op_type == PIXEL_GATED_CONV for node in proto.graph.node)
+    place = parent_path(path) if parent is not None else None
+    return Exported(path, reference, model_file.layers_of(proto), place, pixels)
 
 
 def _sha256(content: bytes | None) -> str | None:
