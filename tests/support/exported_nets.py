@@ -83,7 +83,8 @@ class HandFollower(nn.Module):
         nn.init.uniform_(self.norm.bias, 0.2, 0.5)
 
     def forward(self, x):
-        ones = [torch.ones(len(x), item) if isinstance(item, int) else item.scale for item in self.leaders]
+        scales = [item if isinstance(item, int) else item.scale for item in self.leaders]
+        ones = [torch.ones(len(x), n) if s is None or isinstance(s, int) else s for s, n in zip(scales, self.widths)]
         return self.norm(self.conv(x)) * (torch.cat(ones, 1) > 0)[:, :, None, None]
 
     def gated_conv_spec(self):
@@ -147,14 +148,14 @@ class Sharing(nn.Module):
 
     def __init__(self, static=None):
         super().__init__()
-        self.stem = HandGated(3, 6)
-        self.expand = HandGated(6, 12, kernel=1, static=static)
+        self.stem = HandGated(3, 10)
+        self.expand = HandGated(10, 12, kernel=1, static=static)
         self.first, self.second = HandFollower([self.expand], 5), HandFollower([self.expand], stride=2)
         self.project = HandGated(12, 6, kernel=1)
         self.plain = nn.Conv2d(6, 4, 1)
         self.beside = HandFollower([self.project, 4])
-        self.last = HandGated(10, 8, kernel=1)
-        self.fc = nn.Linear(8, 10)
+        self.last = HandGated(10, 16, kernel=1)
+        self.fc = nn.Linear(16, 10)
 
     def forward(self, x):
         x = self.stem(x).clamp(0, 6)
@@ -193,6 +194,11 @@ def make(kind, seed=0):
 
 def gated_layers(net):
     return {name: module for name, module in net.named_modules() if isinstance(module, HandGated)}
+
+
+def masked_layers(net):
+    """Those with a gate, and those that follow one."""
+    return {name: module for name, module in net.named_modules() if isinstance(module, (HandGated, HandFollower))}
 
 
 @functools.cache

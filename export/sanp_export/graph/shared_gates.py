@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import SCALE, STATIC_GATE, constant, layer_of
+from sanp_export.graph.patterns import OPEN_OP, SCALE, STATIC_GATE, constant, layer_of
 from sanp_runtime.contract import CHANNEL_GATE, GATE_SUFFIX
 from sanp_runtime.network.support import Dense, Gate, Support, concat
 
-# The operator that makes 0 or 1 of the leaders' scales, which are never negative.
-OPEN_OP = "Sign"
 _SCALE_SUFFIX = f"{GATE_SUFFIX}/scale"
 
 

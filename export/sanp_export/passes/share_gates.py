@@ -6,8 +6,15 @@ import onnx_graphsurgeon as gs
 
 from sanp_export.graph.active_tensors import ActiveTensors, name_rows
 from sanp_export.graph.gates import emit_shift
-from sanp_export.graph.patterns import SCALE, SHARED_BIAS, SHARED_GATE, gated_convs, layer_of
-from sanp_export.graph.shared_gates import OPEN_OP
+from sanp_export.graph.patterns import (
+    OPEN_OP,
+    OPEN_SUFFIX,
+    SCALE,
+    SHARED_BIAS,
+    SHARED_GATE,
+    gated_convs,
+    layer_of,
+)
 from sanp_runtime.network.support import Dense, Gate, Support, concat
 
 
@@ -43,5 +50,5 @@ def share_gates(graph: gs.Graph) -> int:
 
 def _emit_open(graph: gs.Graph, layer: str, scale: gs.Tensor) -> gs.Tensor:
     opened = gs.Variable(f"{layer}.open", scale.dtype, list(scale.shape))
-    graph.nodes.append(gs.Node(OPEN_OP, f"{layer}/gate/open", inputs=[scale], outputs=[opened]))
+    graph.nodes.append(gs.Node(OPEN_OP, layer + OPEN_SUFFIX, inputs=[scale], outputs=[opened]))
     return opened

@@ -78,14 +78,9 @@ def test_the_whole_way(plain, images, share, layers, tmp_path, capsys):
     with torch.no_grad():
         labels = plain(torch.from_numpy(images)).argmax(1).numpy()
         for layer in gated_layers(gated).values():
-            nn.init.normal_(layer.gate.net.fc2.weight, std=0.5)
+            layer.gate.net.fc2.weight.mul_(0.2)
             nn.init.normal_(layer.gate.net.fc2.bias, 0.1, 0.7)
-        gated.train()
-        for module in gated.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = 0.5
-        gated(torch.from_numpy(images))
-        gated.eval()
+    gated.eval()  # the statistics of ImageNet stay: with every gate open it is the real network
     followers = len(gated.gating.followers)
     assert followers == {"all": 16, "auto": followers}[layers] if share == "depthwise" else not followers
     export(gated, tmp_path / "net.onnx", example_input=example, images=images, labels=labels)
@@ -101,4 +96,5 @@ def test_the_whole_way(plain, images, share, layers, tmp_path, capsys):
             f"MACs left {profile['macs']['gated_mean'] / profile['macs']['dense']:.1%}, "
             f"{sum(row['saved_ms'] <= row['price_ms'] for row in profile['gates'])} gates do not pay"
         )
-    assert set(times) == {"dense", "open", "gated"} and times["gated"] < times["open"]
+    assert set(times) == {"dense", "open", "gated"}
+    assert profile["proof"]["passed"] and 0.2 < profile["macs"]["gated_mean"] / profile["macs"]["dense"] < 0.9
