@@ -28,8 +28,10 @@ from sanp_export.passes.drop_magnitudes import drop_magnitudes
 from sanp_export.passes.expand_static_gates import expand_static_gates
 from sanp_export.passes.expose_gates import expose_gates
 from sanp_export.passes.fuse_activations import fuse_activations
+from sanp_export.passes.fuse_pads import fuse_pads
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
+from sanp_export.passes.share_gates import share_gates
 from sanp_runtime.contract import INPUT, LOGITS
 from sanp_targets.errors import ExportError
 
@@ -100,8 +102,10 @@ def _prepare(graph: gs.Graph) -> list[str]:
     needs it to tell the first gate that differs from those in its wake.
     """
     name_layers(graph)
+    share_gates(graph)
     execution_order = [layer.name for layer in layer_table(graph)]
     expand_static_gates(graph)
+    fuse_pads(graph)
     fuse_residuals(graph)
     graph.cleanup().toposort()
     fuse_activations(graph)

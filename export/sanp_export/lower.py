@@ -10,19 +10,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sanp_export.graph.patterns import STATIC_GATE
+from sanp_export.graph.patterns import SHARED_GATE, STATIC_GATE
 from sanp_export.lower_pixels import LoweredPixelGatedConv, output_hw
-from sanp_export.spec import ExportsGatedConv, ExportsPixelGatedConv, GatedConvSpec, SpmGate, StaticGate
+from sanp_export.spec import (
+    ExportsGatedConv,
+    ExportsPixelGatedConv,
+    GatedConvSpec,
+    SharedGate,
+    SpmGate,
+    StaticGate,
+)
 from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV
 from sanp_targets.errors import ExportError
 
-_GATE_OPERANDS: dict[type, tuple[str, ...]] = {SpmGate: ("w1", "b1", "w2", "b2"), StaticGate: ("scale",)}
+_GATE_OPERANDS: dict[type, tuple[str, ...]] = {
+    SpmGate: ("w1", "b1", "w2", "b2"),
+    StaticGate: ("scale",),
+    SharedGate: (),
+}
 
 
 class LoweredGatedConv(nn.Module):
     """Export twin of a gated convolution: one gate node and one convolution node, batch norm folded.
 
-    A static gate is written as `SanpStaticGate(scale, bias, mask)`, which a pass expands into standard operators.
+    A static gate is written as `SanpStaticGate(scale, bias, mask)` and a shared one as `SanpSharedGate(bias)` with the
+    names of its leaders ("" for channels that are always open) and their widths; passes expand both into standard
+    operators.
     Both nodes carry the layer's name in the attribute `layer`, because the exporter merges equal constants and their
     names. `in_active` and `residual` start as constants (all active, none) and are wired by passes on the whole graph.
     """
@@ -33,9 +46,13 @@ class LoweredGatedConv(nn.Module):
     in_active: Tensor
     residual: Tensor
 
-    def __init__(self, layer: str, spec: GatedConvSpec) -> None:
+    def __init__(self, layer: str, spec: GatedConvSpec, names: Mapping[nn.Module, str]) -> None:
+        """names: of the modules that a shared gate may name as its leaders."""
         super().__init__()
         self.layer = layer
+        leaders = spec.gate.leaders if isinstance(spec.gate, SharedGate) else ()
+        self.leaders = ["" if isinstance(item, int) else names[item] for item in leaders]
+        self.widths = list(spec.gate.widths) if isinstance(spec.gate, SharedGate) else []
         self.strides, self.pads = spec.strides, spec.pads
         self.dilations, self.groups = spec.dilations, spec.groups
         self.register_buffer("weight", spec.weight.contiguous())
@@ -78,7 +95,10 @@ class LoweredGatedConv(nn.Module):
     def _emit_gate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         operands = [getattr(self, f"gate_{name}") for name in _GATE_OPERANDS[type(self.gate)]]
         attributes: dict[str, Any] = {"layer": self.layer}
-        if isinstance(self.gate, StaticGate):
+        if isinstance(self.gate, SharedGate):
+            name, inputs = SHARED_GATE, [self.bias]
+            attributes.update(leaders=self.leaders, widths=self.widths)
+        elif isinstance(self.gate, StaticGate):
             name, inputs = STATIC_GATE, [*operands, self.bias, self.mask]
         else:
             read = torch.abs(x) if self.gate.magnitude else x
@@ -98,6 +118,7 @@ def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
     """
     lowered = copy.deepcopy(model).cpu().eval()
     specs: dict[str, GatedConvSpec] = {}
+    names = {module: name for name, module in model.named_modules()}
     for name, module in model.named_modules():
         if isinstance(module, ExportsPixelGatedConv):
             pixel_spec = module.pixel_gated_conv_spec()
@@ -108,7 +129,7 @@ def lower(model: nn.Module) -> tuple[nn.Module, dict[str, GatedConvSpec]]:
             _check_finite(name, {**vars(spec), **vars(spec.gate)})
             _check_static(name, spec)
             specs[name] = spec
-            _replace(lowered, name, LoweredGatedConv(name, spec))
+            _replace(lowered, name, LoweredGatedConv(name, spec, names))
     forms = {(spec.gate.w1 is None, spec.offset is None) for spec in specs.values() if isinstance(spec.gate, SpmGate)}
     if len(forms) > 1:
         raise ExportError(

@@ -34,6 +34,18 @@ class StaticGate:
 
 
 @dataclass(frozen=True)
+class SharedGate:
+    """The decision of other gated layers: open where their channels, side by side, are.
+
+    leaders: those layers; a number stands for that many channels, which are always open. widths: channels of each. The
+    scale is 1 where a channel is open.
+    """
+
+    leaders: tuple[nn.Module | int, ...]
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class GatedConvSpec:
     """A convolution with batch norm folded in, and its gate.
 
@@ -47,7 +59,7 @@ class GatedConvSpec:
     pads: tuple[int, int, int, int]
     dilations: tuple[int, int]
     groups: int
-    gate: SpmGate | StaticGate
+    gate: SpmGate | StaticGate | SharedGate
     offset: Tensor | None = None
 
 
@@ -89,11 +101,15 @@ class ExportsGatedConv(Protocol):
         ...
 
 
-def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> tuple[Tensor, Tensor]:
     """Weight and bias of the single convolution that equals norm(conv(x)) in evaluation mode.
 
-    Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding per filter that L1 validation would see.
+    An Identity leaves the convolution as it is. Folded in float64: gamma / sqrt(var + eps) in float32 costs a rounding
+    per filter that L1 validation would see.
     """
+    if isinstance(norm, nn.Identity):
+        bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().float()
+        return conv.weight.detach().float(), bias.to(conv.weight.device)
     factor, bias = _folded(conv, norm)
     return (conv.weight.detach().double() * factor[:, None, None, None]).float(), bias.float()
 

@@ -143,7 +143,7 @@ def test_file_is_clean(exported):
     assert not re.search(r"(/[\w.-]+){2,}\.py", text), "no source paths of the exporting machine"
     assert "Relu" not in {node.op_type for node in model.graph.node}, "activations are fused"
     gated = [node for node in model.graph.node if node.op_type == "SanpGatedConv"]
-    assert {node.name for node in gated} == {f"{name}/conv" for name in nets.gated_layers(net)}
+    assert {node.name for node in gated} == {f"{name}/conv" for name in nets.masked_layers(net)}
     overridable = {value.name for value in model.graph.input} - {"input"}
     assert overridable == {f"mask.{name}" for name in nets.gated_layers(net)}
 

@@ -33,6 +33,7 @@ def dense_reference(net):
     kept = {}
     for name, module in nets.gated_layers(net).items():
         kept[name] = module.forward
+        module.scale = None  # whoever follows it is open
         module.forward = lambda x, module=module: (
             module.norm(module.conv(x)) + (module.offset[:, None, None] if module.boosted else 0)
         )

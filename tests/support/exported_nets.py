@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sanp_export.exporter import export
-from sanp_export.spec import GatedConvSpec, SpmGate, StaticGate, fold_batch_norm
+from sanp_export.spec import GatedConvSpec, SharedGate, SpmGate, StaticGate, fold_batch_norm
 from sanp_export.variants import variants
 
 IMAGE = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(4))
@@ -69,6 +69,31 @@ class HandGated(nn.Module):
         return GatedConvSpec(weight, bias, *geometry, gate, self.offset if self.boosted else None)
 
 
+class HandFollower(nn.Module):
+    """(scale of the leaders > 0) * norm(conv(x)) of a depthwise convolution; a number is that many open channels."""
+
+    def __init__(self, leaders, kernel=3, stride=1):
+        super().__init__()
+        self.leaders = tuple(leaders)
+        self.widths = tuple(item if isinstance(item, int) else item.conv.out_channels for item in leaders)
+        width = sum(self.widths)
+        self.conv = nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        nn.init.uniform_(self.norm.running_mean, -0.3, 0.3)
+        nn.init.uniform_(self.norm.bias, 0.2, 0.5)
+
+    def forward(self, x):
+        scales = [item if isinstance(item, int) else item.scale for item in self.leaders]
+        ones = [torch.ones(len(x), n) if s is None or isinstance(s, int) else s for s, n in zip(scales, self.widths)]
+        return self.norm(self.conv(x)) * (torch.cat(ones, 1) > 0)[:, :, None, None]
+
+    def gated_conv_spec(self):
+        weight, bias = fold_batch_norm(self.conv, self.norm)
+        top, left = self.conv.padding
+        geometry = (self.conv.stride, (top, left, top, left), self.conv.dilation, self.conv.groups)
+        return GatedConvSpec(weight, bias, *geometry, SharedGate(self.leaders, self.widths))
+
+
 class Plain(nn.Module):
     def __init__(self, **gate):
         super().__init__()
@@ -118,6 +143,28 @@ class Concatenating(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class Sharing(nn.Module):
+    """An inverted residual block whose depthwise layers follow the expansion, and one that follows a concatenation."""
+
+    def __init__(self, static=None):
+        super().__init__()
+        self.stem = HandGated(3, 10)
+        self.expand = HandGated(10, 12, kernel=1, static=static)
+        self.first, self.second = HandFollower([self.expand], 5), HandFollower([self.expand], stride=2)
+        self.project = HandGated(12, 6, kernel=1)
+        self.plain = nn.Conv2d(6, 4, 1)
+        self.beside = HandFollower([self.project, 4])
+        self.last = HandGated(10, 16, kernel=1)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = self.stem(x).clamp(0, 6)
+        y = self.first(self.expand(x).clamp(0, 6)).relu()
+        y = self.project(F.hardswish(self.second(y)))
+        y = torch.cat([y, self.plain(y)], 1)
+        return self.fc(self.last(self.beside(y).relu()).mean((2, 3)))
+
+
 class Static(Plain):
     def __init__(self):
         super().__init__()
@@ -132,6 +179,8 @@ NETS = {
     "residual": Residual,
     "concatenating": Concatenating,
     "static": Static,
+    "sharing": Sharing,
+    "sharing-static": lambda: Sharing(torch.tensor([0.0, 1.5, 0.7, 0.0] * 3)),
     "top-k": lambda: Plain(k=5),
     "boosted": lambda: Plain(k=5, boosted=True),
     "boosted-residual": lambda: Residual(k=5, boosted=True),
@@ -145,6 +194,11 @@ def make(kind, seed=0):
 
 def gated_layers(net):
     return {name: module for name, module in net.named_modules() if isinstance(module, HandGated)}
+
+
+def masked_layers(net):
+    """Those with a gate, and those that follow one."""
+    return {name: module for name, module in net.named_modules() if isinstance(module, (HandGated, HandFollower))}
 
 
 @functools.cache

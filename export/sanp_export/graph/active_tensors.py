@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import SCALE, gated_convs, layer_of
+from sanp_export.graph.patterns import OPEN_OP, OPEN_SUFFIX, SCALE, gated_convs, layer_of
 from sanp_runtime.network.support import AnyOf, Dense, Gate, Support
 
 _PREFIX = "sanp.active/"
@@ -15,7 +15,8 @@ _ROWS = "active_N"
 
 
 def name_rows(graph: gs.Graph) -> None:
-    """Give every sum of scales whose rows are not those of the batch a row dimension of its own name.
+    """Give every sum of scales whose rows are not those of the batch a row dimension of its own name, and shared gates
+    the rows of what they are made from.
 
     Gates that masks decide have one row or one for each sample. ONNX Runtime shares buffers between tensors whose
     dimensions have one name, and fails where one of them then has a single row and the other one for each sample.
@@ -26,6 +27,13 @@ def name_rows(graph: gs.Graph) -> None:
             output = node.outputs[0]
             if any(item.shape is None or item.shape[0] not in batch for item in node.inputs):
                 output.shape = [f"{output.name}.N", output.shape[1]]
+    for node in graph.nodes:
+        if node.op == OPEN_OP and node.name.endswith(OPEN_SUFFIX):
+            opened, rows = node.outputs[0], node.inputs[0].shape[0]
+            opened.shape = [rows, opened.shape[1]]
+            for reader in opened.outputs:
+                if reader.op == "Mul":  # the shift of a layer that follows
+                    reader.outputs[0].shape = [rows, opened.shape[1]]
 
 
 class ActiveTensors:
@@ -37,6 +45,7 @@ class ActiveTensors:
         self._built: dict[Support, gs.Tensor] = {}
         self._constants: dict[str, gs.Constant] = {}
         self._batch: gs.Tensor | None = None
+        self._taken = {node.name for node in graph.nodes}
 
     def build(self, support: Support) -> gs.Tensor:
         """The tensor for one support; repeated calls return the same one."""
@@ -84,7 +93,11 @@ class ActiveTensors:
         dtype: type = np.float32,
     ) -> gs.Tensor:
         """Append one standard node and return its output, of shape [active_N, channels] if channels are given."""
-        name = f"{_PREFIX}{len(self._graph.nodes)}"
+        number = len(self._graph.nodes)
+        while f"{_PREFIX}{number}" in self._taken:  # of an earlier pass, since when nodes have been removed
+            number += 1
+        name = f"{_PREFIX}{number}"
+        self._taken.add(name)
         shape = [_ROWS, channels] if channels is not None else None
         output = gs.Variable(name, dtype, shape)
         self._graph.nodes.append(gs.Node(op, name, dict(attributes or {}), inputs, [output]))

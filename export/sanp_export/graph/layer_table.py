@@ -9,6 +9,7 @@ from collections import Counter
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import GATE_W1, SCALE, WEIGHT, X, constant, layer_of
+from sanp_export.graph.shared_gates import follows, outputs_of
 from sanp_export.graph.trace_support import SupportTrace
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV, PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
@@ -47,7 +48,8 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
     if node.op in ("Gemm", "MatMul"):
         return _linear_row(node, weight.shape, trace)
     groups = int(node.attrs.get("group", 1))
-    gated = node.op == GATED_CONV
+    masked = node.op == GATED_CONV
+    gated = masked and not follows(node)
     name = layer_of(node) if node.op in _OURS else _module_name(node)
     out_shape = node.outputs[0].shape
     return Layer(
@@ -60,7 +62,8 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
         gated=gated,
         gate_hidden=_gate_hidden(node) if gated else 0,
         gate_direct=gated and _gate_is_direct(node),
-        head=not gated and tuple(out_shape[2:]) == (1, 1) and _is_head(node),
+        follows=outputs_of(node) if masked and not gated else None,
+        head=not masked and tuple(out_shape[2:]) == (1, 1) and _is_head(node),
         support=trace.of(node.inputs[X]),
     )
 

@@ -21,6 +21,14 @@ PIXEL_BASE_WEIGHT, PIXEL_BOUND, PIXEL_SCALE, PIXEL_SHIFT = range(2, 6)
 STATIC_GATE = "SanpStaticGate"
 STATIC_SCALE, STATIC_BIAS, STATIC_MASK = range(3)
 
+# A gate that is the decision of other layers, between lowering and `share_gates`.
+SHARED_GATE = "SanpSharedGate"
+SHARED_BIAS = 0
+
+# The node that makes 0 or 1 of the leaders' scales, which are never negative, and the end of its name.
+OPEN_OP = "Sign"
+OPEN_SUFFIX = "/gate/open"
+
 
 # Attributes of a Constant node, and the type that their numbers have.
 _CONSTANT_FORMS = {

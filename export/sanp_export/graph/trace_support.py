@@ -19,9 +19,10 @@ from sanp_export.graph.closed_channels import (
     select,
     support_of,
 )
-from sanp_export.graph.patterns import RESIDUAL, constant, has_residual, layer_of
+from sanp_export.graph.patterns import RESIDUAL, constant, has_residual
+from sanp_export.graph.shared_gates import outputs_of
 from sanp_runtime.contract import GATED_CONV
-from sanp_runtime.network.support import Gate, Support
+from sanp_runtime.network.support import Support
 
 # The training side has the same rules for PyTorch's operations (`sanp/tracing/support_rules.py`; a test and the export
 # compare the two), or a network would be trained to other MACs than it has.
@@ -43,6 +44,11 @@ _EXACT: dict[str, Callable[..., Any]] = {
     "Greater": np.greater, "GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal,
     "Equal": np.equal, "Not": np.logical_not, "And": np.logical_and, "Or": np.logical_or,
 }  # fmt: skip
+
+# Operators that work channel by channel: on all their operands, or on the first one, whose axes may change.
+KNOWN_OPERATORS = frozenset({*_EXACT, "Mul", "Div", "Where"})
+SPATIAL_OPERATORS = frozenset({*_KEEP_ZERO - {"Resize"}, *_UNCHANGED, *_RESHAPES, *_REDUCTIONS, "Slice", "Transpose",
+                               "Clip", "Pad", "Pow", "Sigmoid", "HardSigmoid", "Softplus", "Exp", "Log"})  # fmt: skip
 
 
 class SupportTrace:
@@ -78,7 +84,7 @@ class SupportTrace:
         parts = [self._operand(item, tensor) for item in _operands(tensor)]
         if node.op == GATED_CONV:
             low, high = node.attrs["act_min"], node.attrs["act_max"]
-            return elementwise([Closed(Gate(layer_of(node))), *parts], lambda *values: min(max(sum(values), low), high))
+            return elementwise([Closed(outputs_of(node)), *parts], lambda *values: min(max(sum(values), low), high))
         if node.op in _EXACT:
             return elementwise(parts, _single(_EXACT[node.op]))
         if node.op == "Mul":
@@ -107,7 +113,7 @@ class SupportTrace:
         if not node.inputs:
             return None
         known = self._known[id(node.inputs[0])]
-        if known is None or (known.support is not None and not _channels_stay(node, tensor)):
+        if known is None or (known.support is not None and not channels_stay(node, tensor)):
             return None
         if node.op in _UNCHANGED or node.op in _RESHAPES or node.op in ("Expand", "Slice", "Transpose"):
             return known
@@ -146,7 +152,7 @@ def _bounds(node: gs.Node) -> list[tuple[gs.Tensor, np.ndarray]]:
     return list(zip(given, (np.array(-np.inf), np.array(np.inf))))
 
 
-def _channels_stay(node: gs.Node, result: gs.Tensor) -> bool:
+def channels_stay(node: gs.Node, result: gs.Tensor) -> bool:
     """Whether axes 0 and 1 of the first input are those of the result, and no value moves across them."""
     source = node.inputs[0]
     before, after = list(source.shape or []), list(result.shape or [])

@@ -11,7 +11,7 @@ from sanp_export.graph.active_tensors import ActiveTensors, name_rows
 from sanp_runtime.contract import MACS
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import layer_cost
-from sanp_runtime.network.support import Dense, Gate, Support
+from sanp_runtime.network.support import Dense, Support
 from sanp_targets.errors import ExportError
 
 
@@ -27,7 +27,7 @@ def count_macs(graph: gs.Graph, layers: Sequence[Layer]) -> int:
     constant = 0.0
     terms: list[gs.Tensor] = []
     for layer in layers:
-        out = Gate(layer.name) if layer.gated else Dense(layer.c_out)
+        out = layer.outputs
         cost = layer_cost(layer)
         constant += cost.constant
         if isinstance(out, Dense) and isinstance(layer.support, Dense):

@@ -27,14 +27,15 @@ def densify(graph: gs.Graph) -> int:
     """
     changes = 0
     for conv in gated_convs(graph):
-        _replace(graph, conv, bias_of(conv))
+        replace_conv(graph, conv, bias_of(conv))
         changes += 1
     for gate in channel_gates(graph):
         gate.outputs.clear()
     return changes
 
 
-def _replace(graph: gs.Graph, conv: gs.Node, bias: gs.Tensor) -> None:
+def replace_conv(graph: gs.Graph, conv: gs.Node, bias: gs.Tensor) -> None:
+    """Put Conv (+ Add) (+ Relu or Clip) with this bias [Co] in the place of a gated convolution."""
     layer, result = layer_of(conv), conv.outputs[0]
     conv.outputs.clear()
     residual = conv.inputs[RESIDUAL] if has_residual(conv) else None

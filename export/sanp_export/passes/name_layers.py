@@ -19,6 +19,8 @@ from sanp_export.graph.patterns import (
     PIXEL_SHIFT,
     RESIDUAL,
     SCALE,
+    SHARED_BIAS,
+    SHARED_GATE,
     SHIFT,
     STATIC_BIAS,
     STATIC_GATE,
@@ -46,6 +48,7 @@ _OWN_CONSTANTS = {
         GATE_BIAS: "{}.bias",
     },
     STATIC_GATE: {STATIC_SCALE: "{}.gate.scale", STATIC_BIAS: "{}.bias"},
+    SHARED_GATE: {SHARED_BIAS: "{}.bias"},
     GATED_CONV: {WEIGHT: "{}.weight"},
     PIXEL_GATED_CONV: {
         WEIGHT: "{}.weight",
@@ -84,7 +87,8 @@ def name_layers(graph: gs.Graph) -> int:
             node.inputs[RESIDUAL] = shared["none"]
         else:
             node.name = layer + GATE_SUFFIX
-            mask = node.inputs[_MASK_INPUT[node.op]]
-            node.inputs[_MASK_INPUT[node.op]] = float_constant(mask_input(layer), mask.values)
+            if node.op in _MASK_INPUT:  # a shared gate has none: its leaders have
+                mask = node.inputs[_MASK_INPUT[node.op]]
+                node.inputs[_MASK_INPUT[node.op]] = float_constant(mask_input(layer), mask.values)
         changes += 1
     return changes

@@ -34,10 +34,11 @@ class Manifest:
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
-    `layers` with the errors of their weights, and `answers`. `parent` is empty, or describes the network before
-    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
-    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
-    shown, never interpreted.
+    `layers` with the errors of their weights, and `answers`. `fold` says what was taken out of a gated network:
+    `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
+    for every pixel. `parent` is empty, or describes the network before channels were removed: `layers`, its layer table
+    as JSON, and `weights`, "trained" or "untrained". `files` is filled by BundleWriter. Free-form dictionaries
+    (`made_by`, `device`, `method`, `source`, `options`) are carried and shown, never interpreted.
     """
 
     name: str
@@ -110,19 +111,39 @@ class Manifest:
         return row
 
     @property
+    def fold(self) -> Mapping[str, Any]:
+        """What was folded at compilation, by gated layer of the network before; empty if nothing was.
+
+        A row has `before` (channels), `kept` (their indices), `gate` ("stays", "dropped" or "fixed"), `scale` of the
+        kept channels where the gate has gone, and `reason`.
+        """
+        row: Mapping[str, Any] = self.build.get("fold", {}).get("layers", {})
+        return row
+
+    @property
+    def pixel_gated(self) -> Tuple[str, ...]:
+        """Layers that decide for every output pixel; their open pixels are not recorded, so they are counted dense."""
+        return tuple(self.build.get("pixel_gated", ()))
+
+    @property
     def engines_built(self) -> bool:
         """True if the bundle can run: a TensorRT bundle that was compiled elsewhere has no engines yet."""
         return self.target["backend"] != TENSORRT or "engines" in self.build
 
     @property
+    def masked(self) -> Tuple[str, ...]:
+        """Layers whose output channels can be closed: those with a gate, and those that follow one."""
+        return tuple(row.name for row in self.layers if row.masked)
+
+    @property
     def native(self) -> FrozenSet[str]:
-        """Gated layers that were compiled to standard operators of the backend instead of our kernel."""
-        return frozenset(self.gated) - frozenset(self.build.get("plugin_layers", self.gated))
+        """Masked layers that were compiled to standard operators of the backend instead of our kernel."""
+        return frozenset(self.masked) - frozenset(self.build.get("plugin_layers", self.masked))
 
     @property
     def gate_kernels(self) -> bool:
         """True if the channel gates run in our kernel: unless every layer is native."""
-        return bool(frozenset(self.gated) - self.native)
+        return bool(frozenset(self.masked) - self.native)
 
     def with_files(self, files: Mapping[str, FileEntry]) -> "Manifest":
         """A copy that lists these files."""

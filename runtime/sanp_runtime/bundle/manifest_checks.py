@@ -45,6 +45,8 @@ def check(manifest: Manifest) -> None:
             fail(f"layers.{row.name}", [row.c_in, row.c_out, row.groups, row.gate_hidden], "positive counts")
         if _width(row.support, widths) != row.c_in or row.c_in % row.groups or row.c_out % row.groups:
             fail(f"layers.{row.name}", f"{row.c_in} -> {row.c_out} channels", "widths that fit support and groups")
+        if row.follows is not None and (row.gated or not row.is_depthwise or _width(row.follows, widths) != row.c_out):
+            fail(f"layers.{row.name}.follows", row.follows, "gates of as many channels as a depthwise layer has")
     _check_build(manifest)
     if manifest.dense_macs != dense_macs(manifest.layers):
         fail("dense_macs", manifest.dense_macs, f"{dense_macs(manifest.layers)}, the sum over the layer table")
@@ -56,17 +58,25 @@ def _check_parent(manifest: Manifest) -> None:
         return
     if set(row) != {"layers", "weights"} or row["weights"] not in ("trained", "untrained"):
         fail("parent", sorted(row), "layers, and weights that are trained or untrained")
-    if not isinstance(row["layers"], list) or not row["layers"] or any(layer.gated for layer in manifest.parent_layers):
+    if (
+        not isinstance(row["layers"], list)
+        or not row["layers"]
+        or any(layer.masked for layer in manifest.parent_layers)
+    ):
         fail("parent.layers", row["layers"], "the layer table of a network without gates")
 
 
 def _check_build(manifest: Manifest) -> None:
     plugins, precision = manifest.build.get("plugin_layers", []), manifest.build.get("precision", "fp32")
-    if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.gated):
-        fail("build.plugin_layers", plugins, "names of gated layers")
+    if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.masked):
+        fail("build.plugin_layers", plugins, "names of layers that are gated or follow a gate")
     if precision not in ("fp32", "fp16"):
         fail("build.precision", precision, "fp32 or fp16")
     _check_rounded(manifest)
+    _check_fold(manifest)
+    pixels = manifest.build.get("pixel_gated", [])
+    if not isinstance(pixels, list) or not set(map(str, pixels)) <= set(manifest.names()) - set(manifest.gated):
+        fail("build.pixel_gated", pixels, "names of layers without a channel gate")
     if manifest.target["backend"] == TENSORRT:
         _check_engines(manifest)
 
@@ -76,10 +86,36 @@ def _check_rounded(manifest: Manifest) -> None:
     layers = row.get("layers") if isinstance(row, dict) else None
     if (
         not isinstance(layers, dict)
-        or not set(layers) <= set(manifest.gated)
+        or not set(layers) <= set(manifest.masked)
         or not all(type(error) is float and 0 <= error < 1 for error in layers.values())
     ):
         fail("build.bf16_weights", row, "relative errors below 1 of gated layers")
+
+
+def _check_fold(manifest: Manifest) -> None:
+    row = manifest.build.get("fold", {"layers": {}})
+    layers = row.get("layers") if isinstance(row, dict) else None
+    if not isinstance(layers, dict) or not all(_is_fold(layer) for layer in layers.values()):
+        fail("build.fold", row, "what became of each gated layer: before, kept, gate, scale and reason")
+        return
+    widths = {row.name: row.c_out for row in manifest.layers}
+    for name, layer in layers.items():
+        if widths.get(name) != len(layer["kept"]) or (name in manifest.gated) != (layer["gate"] == "stays"):
+            fail(f"build.fold.layers.{name}", f"{len(layer['kept'])} channels", "the width and gate of the layer table")
+
+
+def _is_fold(row: Any) -> bool:
+    """Whether this describes a folded layer."""
+    if not isinstance(row, dict) or type(row.get("before")) is not int or not isinstance(row.get("reason"), str):
+        return False
+    kept, scale = row.get("kept"), row.get("scale")
+    if not isinstance(kept, list) or not all(type(at) is int and 0 <= at < row["before"] for at in kept):
+        return False
+    if not kept or kept != sorted(set(kept)) or row.get("gate") not in ("stays", "dropped", "fixed"):
+        return False
+    if not isinstance(scale, list) or not all(type(value) is float and value >= 0 for value in scale):
+        return False
+    return len(scale) == (0 if row["gate"] == "stays" else len(kept))
 
 
 def _check_engines(manifest: Manifest) -> None:

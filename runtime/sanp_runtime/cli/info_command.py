@@ -21,11 +21,13 @@ def run(arguments: argparse.Namespace) -> None:
     bundle, device = open_bundle(arguments.bundle), fingerprint()
     manifest = bundle.manifest
     row = {"digest": bundle.digest(), "manifest": manifest.to_json(), "device": device}
+    followers = len(manifest.masked) - len(manifest.gated)
+    follow = f" and {followers} following" if followers else ""
     shape = "x".join(str(size) for size in manifest.input["shape"])
     lines = [
         f"{manifest.name}: {shape} to {manifest.classes} classes, {manifest.dense_macs / 1e6:.1f} M MACs dense",
-        f"{len(manifest.gated)} gated of {len(manifest.layers)} layers, for {manifest.target['name']}, with the "
-        f"variants {', '.join(manifest.all_variants)}",
+        f"{len(manifest.gated)} gated{follow} of {len(manifest.layers)} layers, for {manifest.target['name']}, with "
+        f"the variants {', '.join(manifest.all_variants)}",
         f"made {manifest.created} with {', '.join(f'{name} {version}' for name, version in manifest.made_by.items())}",
         f"content {bundle.digest()[:16]}, {len(manifest.files)} files verified",
         f"this machine: {describe(device)}",

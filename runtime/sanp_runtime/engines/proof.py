@@ -61,7 +61,8 @@ class Proof:
 
 
 def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
-    """Node name -> operator for the gated layers of a variant; a layer has a gate node if it has a saliency module.
+    """Node name -> operator for the gated layers of a variant and those that follow them; a layer has a gate node if it
+    has a saliency module.
 
     Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for a
     variant of standard operators, where there is nothing to prove.
@@ -70,7 +71,7 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
         cure = "use variant='gated'" if manifest.gated else "a network without gates runs in the backend's own kernels"
         raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
-    for name in manifest.gated:
+    for name in manifest.masked:
         if variant != REPLAY and manifest.layer(name).has_saliency and manifest.gate_kernels:
             nodes[gate_node(name)] = CHANNEL_GATE
         if name not in manifest.native:

@@ -14,7 +14,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 import numpy as np
 
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.support import Dense, Gate, Support, evaluate
+from sanp_runtime.network.support import Dense, Support, evaluate
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,17 @@ class OpenChannels:
 
     def outputs(self, layer: Layer) -> Any:
         """Output channels that a layer computes."""
-        return self._open(Gate(layer.name)) if layer.gated else layer.c_out
+        return self._open(layer.outputs)
 
     def pairs(self, layer: Layer) -> Any:
         """Pairs of an open output and an active input channel that meet, summed over groups."""
         if layer.groups == 1:
             return self._open(layer.support) * self.outputs(layer)
+        if layer.is_depthwise and layer.support == layer.outputs:
+            return self._open(layer.outputs)  # a channel meets itself; masks between 0 and 1 are not multiplied
         inputs = self.mask(layer.support).reshape(len(self.first), layer.groups, -1)
-        outputs = self.masks[layer.name] if layer.gated else self.ones(layer.c_out)
-        per_group = inputs.sum(2) * outputs.reshape(len(self.first), layer.groups, -1).sum(2)
+        outputs = self.mask(layer.outputs).reshape(len(self.first), layer.groups, -1)
+        per_group = inputs.sum(2) * outputs.sum(2)
         return self.total(per_group)
 
     def mask(self, support: Support) -> Any:

@@ -5,6 +5,7 @@ the per-sample MAC counter on the device all use the same expressions, so that t
 
     network input, ungated convolution   Dense(channels)
     gated convolution                    Gate(layer)
+    depthwise layer that follows         the gates that it follows
     ReLU, pooling, dropout               unchanged
     addition                             any_of([...])   a channel is active if it is active in any operand
     concatenation                        concat([...])

@@ -9,8 +9,10 @@ import numpy as np
 
 from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN, PARENT
 from sanp_runtime.measure.node_times import NodeTime
+from sanp_runtime.network.gate_balance import GateBalance, gate_balance
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.macs import dense_macs, sample_macs
+from sanp_runtime.network.macs import OpenChannels, dense_macs, sample_macs
+from sanp_runtime.network.support import gates_of
 from sanp_runtime.profile.layer_times import gate_times, layer_times
 
 
@@ -33,11 +35,13 @@ class LayerRow:
     """One layer. Times are None where the backend does not tell them and for variants that a bundle lacks.
 
     macs_parent: of the layer of the same name before channels were removed, None without a parent.
-    open_fraction: share of open decisions over samples and channels. varies: whether they differ between samples.
+    follows: the layers whose gates decide for this one too. open_fraction: share of open channels over samples and
+    channels, of a layer with a gate or that follows one. varies: whether they differ between samples.
     """
 
     name: str
     gated: bool
+    follows: Tuple[str, ...]
     channels: Tuple[int, int]
     kernel: Tuple[int, int]
     out_hw: Tuple[int, int]
@@ -54,7 +58,7 @@ class LayerRow:
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON."""
-        lists = {key: list(getattr(self, key)) for key in ("channels", "kernel", "out_hw")}
+        lists = {key: list(getattr(self, key)) for key in ("follows", "channels", "kernel", "out_hw")}
         return {**asdict(self), **lists}
 
 
@@ -84,10 +88,11 @@ def _row(
 ) -> LayerRow:
     times = {name: nodes[name].layers.get(layer.name) if name in nodes else None for name in MEASURED}
     macs = float(sample_macs((layer,), scales).mean()) if scales else float(dense_macs((layer,)))
-    decisions = scales[layer.name] != 0 if layer.gated else None
+    decisions = _decisions(layer, scales) if layer.masked else None
     return LayerRow(
         name=layer.name,
         gated=layer.gated,
+        follows=gates_of(layer.follows) if layer.follows is not None else (),
         channels=(layer.c_in, layer.c_out),
         kernel=layer.kernel,
         out_hw=layer.out_hw,
@@ -102,3 +107,19 @@ def _row(
         gated_ms=times[GATED],
         gate_ms=nodes[GATED].gates.get(layer.name) if GATED in nodes else None,
     )
+
+
+def _decisions(layer: Layer, scales: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which output channels of a masked layer are open, bool [n, Co]."""
+    mask: np.ndarray = OpenChannels({name: (scale != 0).astype(np.float64) for name, scale in scales.items()}).mask(
+        layer.outputs
+    )
+    return mask != 0
+
+
+def gates_of_profile(layers: Sequence[Layer], rows: Sequence[LayerRow]) -> List[GateBalance]:
+    """What the gates cost and save by the times of the nodes; empty where the backend does not tell them."""
+    shares = {row.name: row.open_fraction for row in rows if row.gated and row.open_fraction is not None}
+    dense = {row.name: row.dense_ms for row in rows if row.dense_ms is not None}
+    price = {row.name: row.gate_ms for row in rows if row.gated and row.gate_ms is not None}
+    return gate_balance(layers, shares, dense, price) if dense and price else []

@@ -21,7 +21,7 @@ from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
-from sanp_runtime.profile.layer_rows import NodeTimes, layer_rows, node_times
+from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
 from sanp_runtime.profile.results import Profile, RunSettings, variant_times
 from sanp_runtime.profile.tuning_note import tuning_note
 from sanp_runtime.validate.replay import replay_check
@@ -140,6 +140,7 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
     typical = {name: measurement.typical_ms(name) for name in manifest.measured}
     per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
     baseline, parent = manifest.measured[0], manifest.parent_layers
+    rows = layer_rows(manifest.layers, parent, scales, run.nodes)
     return Profile(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle=_origin(bundle),
@@ -156,7 +157,8 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
         ratios=ratios_of(typical, baseline, manifest.main, manifest.full_macs, float(per_call.mean())),
         samples=tuple(sample_rows(per_sample, per_call)),
         correlation=correlation(per_sample[manifest.main], per_call),
-        layers=tuple(layer_rows(manifest.layers, parent, scales, run.nodes)),
+        layers=tuple(rows),
+        gates=tuple(gates_of_profile(manifest.layers, rows)),
         nodes=run.nodes,
         node_source=run.node_source,
         validity=assess(measurement, _conditions(device, settings.cpus), baseline),
@@ -180,6 +182,7 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
         "target": dict(manifest.target),
         "dataset": manifest.dataset,
         "parent_weights": manifest.parent.get("weights"),
+        "pixel_gated": len(manifest.pixel_gated),
         "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.variants.items()},
     }
 

@@ -9,6 +9,7 @@ from sanp_runtime.engines.proof import Proof
 from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_runtime.measure.verdict import Validity
+from sanp_runtime.network.gate_balance import GateBalance
 from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
 from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
 from sanp_targets.sensors import Reading
@@ -51,9 +52,10 @@ class Profile:
 
     baseline, main: the variant that is compared with and the one that is the network as trained, the same where there
     is nothing to compare with, and then there are no ratios. includes: what a latency contains; node_source: whose
-    account the times per node are; readings: the first and the last look at the sensors; proof: None for a network
-    without gates, and then JSON has no version of our library either; tuning_note: a sentence if the bundle was tuned
-    on another machine. The remaining fields are described by their types.
+    account the times per node are; gates: what each gate costs and saves by these times; readings: the first and the
+    last look at the sensors; proof: None for a network without gates, and then JSON has no version of our library
+    either; tuning_note: a sentence if the bundle was tuned on another machine. The remaining fields are described by
+    their types.
     """
 
     created: str
@@ -68,6 +70,7 @@ class Profile:
     samples: Tuple[SampleRow, ...]
     correlation: Optional[float]
     layers: Tuple[LayerRow, ...]
+    gates: Tuple[GateBalance, ...]
     nodes: Mapping[str, NodeTimes]
     node_source: str
     validity: Validity
@@ -99,6 +102,7 @@ class Profile:
             "samples": [asdict(row) for row in self.samples],
             "correlation": self.correlation,
             "layers": [row.to_json() for row in self.layers],
+            "gates": [row.to_json() for row in self.gates],
             "node_times": {
                 "perturbed": True,
                 "note": f"from {self.node_source} in a separate run, which slows every node down: read as shares",

@@ -4,42 +4,77 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
+from sanp_runtime.contract import DENSE, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
 from sanp_targets.errors import MeasurementError
 
 # A call of this many times the 90th percentile was stopped by something else than its own work.
 STALL = 5
 
+# Gates that a line names; the file has all of them.
+_NAMED_GATES = 4
+
 
 def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     """A row per variant, what was gained, and the verdict. profile: `Profile.to_json()`, or a file that holds it."""
-    lines = [f"{'':8}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}{'mean ms':>10}{'calls':>8}"]
+    names = {name: title(profile, name) for name in profile["variants"]}
+    width = max(8, *(len(name) + 2 for name in names.values()))
+    lines = [f"{'':{width}}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}{'mean ms':>10}{'calls':>8}"]
     for name, times in profile["variants"].items():
         block = times["latency"]
         p99 = "-" if block["p99"] is None else f"{block['p99']:.3f}"
         lines.append(
-            f"{name:8}{block['p50']:10.3f}{block['p90']:10.3f}{p99:>10}{block['mean']:10.3f}{block['count']:8}"
+            f"{names[name]:{width}}{block['p50']:10.3f}{block['p90']:10.3f}{p99:>10}{block['mean']:10.3f}{block['count']:8}"
         )
     lines += stall_lines(profile)
     lines.append(ratio_line(profile))
+    lines += gate_lines(profile)
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]
 
 
+def title(profile: Mapping[str, Any], variant: str) -> str:
+    """What the table calls a variant: a network without gates has no variant "dense" to speak of, it is that."""
+    if variant == PARENT:
+        return "before pruning"
+    return "pruned" if profile["main"] == DENSE and PARENT in profile["variants"] else variant
+
+
 def ratio_line(profile: Mapping[str, Any]) -> str:
     """What was gained over the baseline, in one line."""
-    ratios = profile["ratios"]
+    ratios, pixels = profile["ratios"], profile["bundle"].get("pixel_gated", 0)
+    if ratios is None and pixels:
+        return (
+            f"{pixels} layers decide for every pixel: MACs are those with every pixel open, since open pixels are not "
+            "recorded, and the bundle has no parent to compare with"
+        )
     if ratios is None:
         return "a network without gates, and no parent in the bundle: there is nothing to compare it with"
     line = (
-        f"{ratios['measured']:.2f}x the speed of {profile['baseline']} at 1/{ratios['theoretical']:.2f} of its MACs "
-        f"(efficiency {ratios['efficiency']:.2f})"
+        f"{ratios['measured']:.2f}x the speed of {title(profile, profile['baseline'])} at 1/"
+        f"{ratios['theoretical']:.2f} of its MACs (efficiency {ratios['efficiency']:.2f})"
     )
     if ratios["overhead"] is not None:
         line += f"; all gates open: {ratios['overhead']:.2f}x the dense time"
     if profile["bundle"]["parent_weights"] == "untrained":
-        line += "; the parent has random weights, on which latency does not depend"
+        line += "; the network before pruning has random weights, on which latency does not depend"
+    if pixels:
+        line += f"; MACs are those with every pixel of {pixels} layers open, since open pixels are not recorded"
     return line
+
+
+def gate_lines(profile: Mapping[str, Any]) -> List[str]:
+    """The gates that cost more than they save, in one line; none if all of them pay or their times are not known."""
+    rows = [row for row in profile.get("gates", ()) if row["saved_ms"] <= row["price_ms"]]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: row["saved_ms"] - row["price_ms"])
+    named = [f"{row['layer']} ({row['price_ms']:.3f} ms for {row['saved_ms']:.3f})" for row in rows[:_NAMED_GATES]]
+    more = f" and {len(rows) - len(named)} more" if len(rows) > len(named) else ""
+    return [
+        f"{len(rows)} of {len(profile['gates'])} gates cost more than they save by the times per node: "
+        f"{', '.join(named)}{more}; gate without them (layers=auto or their names)"
+    ]
 
 
 def stall_lines(profile: Mapping[str, Any]) -> List[str]:
@@ -50,8 +85,8 @@ def stall_lines(profile: Mapping[str, Any]) -> List[str]:
         stalls = sum(value > STALL * block["p90"] for value in block["values"])
         if stalls:
             lines.append(
-                f"{name}: {stalls} of {block['count']} calls took more than {STALL} times the p90, the longest "
-                f"{block['max']:.3f} ms"
+                f"{title(profile, name)}: {stalls} of {block['count']} calls took more than {STALL} times the p90, the "
+                f"longest {block['max']:.3f} ms"
             )
     return lines
 

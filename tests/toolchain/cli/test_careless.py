@@ -50,6 +50,11 @@ def test_a_budget_in_percent(budget, said):
         resolve(TrainSettings, None, {"budget": budget})
 
 
+def test_a_budget_just_above_one_is_not_taken_for_percent():
+    with pytest.raises(ConfigError, match=r"budget is 1\.5, .*; it is a share of the whole: 0\.35 are 35 %"):
+        resolve(TrainSettings, None, {"budget": 1.5})
+
+
 @pytest.mark.parametrize("budget", [-1, 0, 101])
 def test_other_wrong_budgets_are_no_percentages(budget):
     with pytest.raises(ConfigError) as error:

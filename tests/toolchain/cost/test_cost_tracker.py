@@ -10,8 +10,9 @@ from torch import nn
 from sanp import models
 from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
-from sanp.gating import GatedConv, gated_layers
+from sanp.gating import gated_layers
 from sanp.methods.registry import gate
+from sanp.tracing.gated_layer import GatedLayer
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network import support
 from tests.support.torch_networks import DenseNetStyle, MobileNetV2Style, ResNet50Style, SqueezeExciteNet
@@ -79,7 +80,7 @@ def test_support_covers_every_channel_that_is_not_zero(build, seed, force_masks)
         return hook
 
     for name, module in model.named_modules():
-        if isinstance(module, (GatedConv, nn.Conv2d, nn.Linear)):
+        if isinstance(module, (GatedLayer, nn.Conv2d, nn.Linear)):
             module.register_forward_pre_hook(catch(name))
     model(torch.randn(6, 3, 32, 32) + 2 * torch.randn(6, 3, 1, 1))
     masks = {name: mask.numpy() for name, mask in tracker.masks().items()}
@@ -149,7 +150,7 @@ def test_heads_and_uncounted_operations_are_told_apart():
 
 
 def test_depthwise_pairs_are_counted_per_group(force_masks):
-    model = gate(MobileNetV2Style(), X).eval()
+    model = gate(MobileNetV2Style(), X, share="none").eval()
     force_masks(model)
     tracker = CostTracker(model, X)
     model(torch.randn(1, 3, 32, 32))
@@ -161,7 +162,7 @@ def test_depthwise_pairs_are_counted_per_group(force_masks):
     assert only[0] == 16 * 16 * 9 * both
 
 
-@pytest.mark.parametrize("name", ["m-cifarnet", "resnet-18"])
+@pytest.mark.parametrize("name", ["m-cifarnet", "resnet-18", "imagenet-mobilenet-v2"])
 def test_counting_together_gives_the_same_bits(name):
     """The product over all layers against the sum layer by layer; also for masks that close a layer."""
     network = gate(models.build(name, width=0.1), torch.zeros(1, 3, 32, 32))

@@ -215,6 +215,46 @@ def test_image_folder(folder):
     assert (found.test.raw[:2, 2] > 150).all() and (found.test.raw[2:, 0] > 150).all()
 
 
+def test_image_folder_of_258_pictures_as_people_have_them(tmp_path):
+    """Upper half bright or lower half: a photo that is stored on its side says so in EXIF, one picture has 16 bits."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 100), ("test", 29)):
+        for label, name in enumerate(("lower", "upper")):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                picture = rng.integers(0, 60, (20, 20, 3), dtype=np.uint8)
+                picture[slice(0, 10) if label else slice(10, 20)] += 180
+                Image.fromarray(picture).save(folder / f"{index}.png")
+    upright = np.asarray(Image.open(tmp_path / "train/upper/0.png"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "train/upper/0.png", exif=exif)
+    grey = np.asarray(Image.open(tmp_path / "train/lower/1.png").convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "train/lower/1.png")
+    for hidden in ("train/.ipynb_checkpoints", "train/upper/.cache"):
+        (tmp_path / hidden).mkdir()
+        Image.fromarray(upright).save(tmp_path / hidden / "copy.png")
+    Image.fromarray(upright).save(tmp_path / "test/upper/._0.png")
+    with pytest.warns(UserWarning, match="3 hidden files were left out"):
+        found = data.load("image-folder", root=tmp_path, image_size=16)
+    assert (len(found.train), len(found.test), found.class_names) == (200, 58, ("lower", "upper"))
+    for part in (found.train, found.test):
+        halves = part.raw[:, :, :6].mean((1, 2, 3)), part.raw[:, :, -6:].mean((1, 2, 3))
+        assert np.array_equal(halves[0] > halves[1], part.labels == 1), "every picture says what its folder says"
+    assert found.train.raw.max() < 250, "16 bits are scaled, not clipped to white"
+
+
+def test_image_folder_refuses_pixels_without_a_range(folder):
+    from PIL import Image
+
+    Image.fromarray(np.full((20, 20), 0.5, np.float32)).save(folder / "train" / "red" / "float.tiff")
+    with pytest.raises(InputError, match=r"float.tiff cannot be read .*floating-point"):
+        data.load("image-folder", root=folder, image_size=16)
+
+
 def test_image_folder_refuses_what_it_cannot_read(folder):
     (folder / "test" / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no image")
     with pytest.raises(InputError, match=r"broken\.png"):

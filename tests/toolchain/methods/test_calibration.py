@@ -15,6 +15,7 @@ from sanp.gating.controls import set_density
 from sanp.methods.gated import calibrate_threshold
 from sanp.methods.registry import create, gate
 from sanp.methods.stage import Context
+from sanp.methods.stages.joint import open_for
 from sanp.settings.train import TrainSettings
 
 
@@ -68,3 +69,15 @@ def test_densities_of_fixed_k_meet_the_budget(name, budget):
     set_density(model, density_for(tracker.uniform, budget))
     model(torch.rand(8, 3, 16, 16))
     assert float(tracker.shares().mean()) == pytest.approx(budget, abs=0.04)
+
+
+@pytest.mark.parametrize("name", ["m-cifarnet", "resnet-18"])
+@pytest.mark.parametrize("budget", [0.35, 0.5])
+def test_fixed_k_opens_what_the_budget_allows_in_narrow_layers(name, budget):
+    example = torch.zeros(1, 3, 16, 16)
+    model = gate(models.build(name, width=0.25), example, "fixed-k").eval()
+    tracker = CostTracker(model, example)
+    open_for(model, tracker, budget)
+    shares = {layer: gated.gate.k / gated.gate.c_out for layer, gated in gated_layers(model).items()}
+    assert budget - 0.01 < tracker.expected(shares) <= budget
+    assert model.gating.options["channels"] == {layer: gated.gate.k for layer, gated in gated_layers(model).items()}

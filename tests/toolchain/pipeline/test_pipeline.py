@@ -38,6 +38,8 @@ CASES = [
     ("resnet-18", "sanp", {}),
     ("resnet-18", "fixed-k", {"density": 0.6}),
     ("vgg-19", "static", {}),
+    ("imagenet-mobilenet-v2", "sanp", {}),
+    ("imagenet-mobilenet-v2", "fbs", {"density": 0.6}),
     ("resnet-18", "fbs", {"density": 0.6}),
 ]
 

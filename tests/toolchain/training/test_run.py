@@ -218,9 +218,10 @@ def test_other_methods_run(method, tmp_path):
     result = train(config, output=tmp_path, progress=False)
     assert result.cost == pytest.approx(0.5, abs=0.1)
     found = checkpoint.load(result.checkpoint).model
-    if method == "fixed-k":  # the density is found while training and must come back with the file
+    if method == "fixed-k":  # the channels are planned while training and must come back with the file
         assert found.gating.options["density"] == pytest.approx(0.7, abs=0.05)
-        assert [layer.gate.k for layer in gated_layers(found).values()][1:3] == [5, 10]
+        kept = {name: layer.gate.k for name, layer in gated_layers(found).items()}
+        assert kept == found.gating.options["channels"] and list(kept.values())[1:3] == [4, 9]
     if method == "static":
         assert result.evaluation.dynamic == 0
     else:

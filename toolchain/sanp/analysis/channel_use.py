@@ -82,6 +82,11 @@ def analyze(
     device = next(model.parameters()).device
     tracker = CostTracker(model, torch.from_numpy(images[:1]).to(device))
     parts: dict[str, list[np.ndarray]] = {row.name: [] for row in tracker.layers if row.gated}
+    if not parts and tracker.masks():
+        raise ConfigError(
+            "the network decides for every pixel and has no channel gates, expected at least one; its cost is in "
+            "result.json and metrics.jsonl of the run"
+        )
     if not parts:
         raise ConfigError("the network has no gated layer, expected at least one; analyze a gated checkpoint")
     costs: list[np.ndarray] = []

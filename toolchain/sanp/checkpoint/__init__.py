@@ -1,5 +1,5 @@
 """Trained networks on disk: `checkpoint.save(path, network)` and `checkpoint.load(path)`."""
 
-from sanp.checkpoint.network import Checkpoint, load, save
+from sanp.checkpoint.network import Checkpoint, backbone_of, load, save
 
-__all__ = ["Checkpoint", "load", "save"]
+__all__ = ["Checkpoint", "backbone_of", "load", "save"]

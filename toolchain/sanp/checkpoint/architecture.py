@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from sanp.gating.attach import GatingReport
-from sanp.methods.registry import create
+from sanp.gating.attach import GatingReport, SkippedLayer
+from sanp.methods.registry import create, find
 from sanp.pruning.layer_width import axes_of, is_depthwise, set_width, width_of
 from sanp.tracing.trace import evaluation
 from sanp_targets.errors import InputError, SanpError
@@ -64,16 +64,31 @@ def _rebuild(plain: nn.Module, description: Mapping[str, Any], example_input: Te
         if extra:
             raise InputError(f"layer {extra[0]} is stated and the network has none of that name; save it again")
         return plain
-    network = create(gating["method"], gating["options"]).attach(plain, example_input)
+    network = create(gating["method"], _options(gating)).attach(plain, example_input)
     report: GatingReport = network.gating  # type: ignore[assignment]
-    if list(report.gated) != list(gating["gated"]):
+    if not gates_as_stated(report, gating):
         raise InputError(
             f"{len(gating['gated'])} gated layers are stated and gating finds {len(report.gated)} or other ones; "
             "load it with the version that saved it"
         )
+    skipped = tuple(SkippedLayer(**row) for row in gating.get("skipped", ()))
+    network.gating = replace(report, skipped=skipped)  # type: ignore[assignment]
     names = _plain_names(report)
     _resize(network, {name: width for name, width in stated.items() if name not in own}, _widths(network, names))
     return network
+
+
+def gates_as_stated(report: GatingReport, gating: Mapping[str, Any]) -> bool:
+    """Whether a network has the gates that a file states, and the layers that follow them."""
+    return list(report.gated) == list(gating["gated"]) and set(report.followers) == set(gating.get("followers", ()))
+
+
+def _options(gating: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a method as a file states them; one from before decisions were shared has a gate per layer."""
+    options = dict(gating["options"])
+    if "followers" not in gating and "share" in find(gating["method"]).Settings.model_fields:
+        options["share"] = "none"
+    return options
 
 
 def narrowed(network: nn.Module, description: Mapping[str, Any]) -> str | None:
@@ -90,8 +105,10 @@ def _is_wider(stated: Any, width: list[int]) -> bool:
 def _plain_names(report: GatingReport) -> dict[str, str]:
     """Module path in the gated network -> in the plain one, for convolutions and norms behind gates."""
     names = {}
-    for conv, norm in zip(report.gated, report.norms):
-        names[f"{conv}.conv"], names[f"{conv}.norm"] = conv, norm
+    for conv, norm in report.norms.items():
+        names[f"{conv}.conv"] = conv
+        if norm:
+            names[f"{conv}.norm"] = norm
     return names
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sanp import models
 from sanp.checkpoint import tensor_file
-from sanp.checkpoint.architecture import describe, narrowed, rebuild
+from sanp.checkpoint.architecture import describe, gates_as_stated, narrowed, rebuild
 from sanp.settings.train import TrainSettings
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError, InputError, SanpError
@@ -64,7 +64,7 @@ def save(
     size = config.image_size if config is not None else image_size
     description = {
         "version": _VERSION,
-        "backbone": None if config is None else _backbone(config, num_classes, in_channels),
+        "backbone": None if config is None else backbone_of(config, num_classes, in_channels),
         **describe(model),
         "image_size": size,
         "in_channels": in_channels,
@@ -89,18 +89,26 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def load(path: str | Path, model: nn.Module | None = None) -> Checkpoint:
-    """Read a checkpoint and rebuild its network; `model`, gated as it was when saved, is required for custom networks.
+def load(
+    path: str | Path, model: nn.Module | str | None = None, model_args: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Read a checkpoint and rebuild its network.
 
-    The weights are loaded into `model` in place. Raises InputError if the file is damaged or does not fit.
+    A network by import path is imported and built again: read checkpoints from people whose code you would run. model:
+    the network itself, plain or gated as it was when saved, into which the weights are loaded in place (required for
+    networks that were not named); or the import path of a factory that has moved, model_args then replace its arguments
+    if any are given. Raises InputError if the file is damaged, or the factory now builds another network.
     """
     path = Path(path)
     _check_kind(path)
+    imported: dict[str, Any] | None = None
     description, tensors = tensor_file.read(path, KIND)
     try:
         check_version(path, KIND, description.get("version"), _VERSION)
         config = None if description["config"] is None else TrainSettings.checked(**description["config"])
-        network = _rebuild(path, description, model)
+        imported, model = _imported(description, model, model_args)
+        network = _rebuild(path, {**description, "backbone": imported or description["backbone"]}, model)
+        check_fit(network, tensors)
         network.load_state_dict(tensors)
         return Checkpoint(
             model=network.eval(),
@@ -111,13 +119,57 @@ def load(path: str | Path, model: nn.Module | None = None) -> Checkpoint:
             dataset_options=dict(config.data_options) if config else {},
             metadata=description["metadata"],
         )
-    except InputError:
-        raise
+    except InputError as error:
+        if imported is None:
+            raise
+        raise InputError(
+            f"{path} was saved from {imported['name']}, which now builds another network ({error}); restore that code "
+            "and its arguments, or name the factory as it was"
+        ) from error
+    except ConfigError as error:
+        if imported is None:
+            raise InputError(f"{path} does not fit the network it describes ({error})") from error
+        raise InputError(
+            f"{path} was saved from {imported['name']}, which cannot be built here ({error}); restore it, or say where "
+            "it is now with --model"
+        ) from error
     except (SanpError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"{path} does not fit the network it describes ({reason}); load it with the version that saved it"
         ) from error
+
+
+def _imported(
+    description: Mapping[str, Any], model: nn.Module | str | None, args: Mapping[str, Any] | None
+) -> tuple[dict[str, Any] | None, nn.Module | None]:
+    """How to build the network if it has an import path, in the file or given, else None; and the given network."""
+    backbone = description["backbone"]
+    if isinstance(model, nn.Module):
+        return None, model
+    if model is not None and not models.is_import_path(model):
+        raise ConfigError(f"model is {model!r}, expected the import path package.module:factory; correct it")
+    if model is None and not args and (backbone is None or not models.is_import_path(backbone["name"])):
+        return None, None
+    if backbone is None or not models.is_import_path(backbone["name"]):
+        raise ConfigError("the checkpoint's network was not named by import path, expected no model; leave it out")
+    given = {"name": model} if model is not None else {}
+    return {**backbone, **given, **({"args": dict(args)} if args else {})}, None
+
+
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """InputError naming the first tensors that the network has under another shape, not at all, or alone."""
+    own = network.state_dict()
+    wrong = [
+        *(f"{name} is {list(tensors[name].shape)} in the file and {list(own[name].shape)} in the network"
+          for name in own if name in tensors and tensors[name].shape != own[name].shape),
+        *(f"{name} is not in the file" for name in own if name not in tensors),
+        *(f"{name} is in the file only" for name in tensors if name not in own),
+    ]  # fmt: skip
+    if wrong:
+        raise InputError(
+            f"its weights do not fit: {'; '.join(wrong[:3])}{f'; {len(wrong) - 3} more' if wrong[3:] else ''}"
+        )
 
 
 def check_version(path: Path, kind: str, found: Any, expected: int) -> None:
@@ -129,8 +181,11 @@ def check_version(path: Path, kind: str, found: Any, expected: int) -> None:
         )
 
 
-def _backbone(config: TrainSettings, num_classes: int, in_channels: int) -> dict[str, Any]:
+def backbone_of(config: TrainSettings, num_classes: int, in_channels: int) -> dict[str, Any]:
+    """What `sanp.models.build` needs to build the network without weights again; plain JSON."""
+    own = {"args": dict(config.model_args)} if config.model_args else {}
     return {
+        **own,
         "name": config.model,
         "num_classes": num_classes,
         "width": config.width,
@@ -151,7 +206,7 @@ def _rebuild(path: Path, description: Mapping[str, Any], model: nn.Module | None
             "as before and call load(path, model=network)"
         )
     found = getattr(model, "gating", None)
-    if gating is not None and (found is None or list(found.gated) != list(gating["gated"])):
+    if gating is not None and (found is None or not gates_as_stated(found, gating)):
         raise InputError(
             f"{path} holds a network with {len(gating['gated'])} gated layers and the given one has "
             f"{len(found.gated) if found else 0} or other ones; gate it as before saving"

@@ -29,6 +29,7 @@ def compile_(
     """
     from sanp.pipeline.compile.bf16_weights import summary
     from sanp.pipeline.compile.compile import compile_model
+    from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
 
@@ -41,6 +42,9 @@ def compile_(
         return
     out.print(f"{path}: compiled for {manifest.target['name']}")
     print_choices("  ", record)
+    if "fold" in record:
+        for line in fold_summary(record["fold"]):
+            out.print(line)
     if "bf16_weights" in record:
         for line in summary(record["bf16_weights"]):
             out.print(line)

@@ -33,9 +33,10 @@ def export(
         reference = str(result.reference) if result.reference else None
         parent = str(result.parent) if result.parent else None
         row = {"model": str(result.path), "reference": reference, "parent": parent, "gated": gated}
-        print_json({**row, "dense_macs": result.dense_macs})
+        print_json({**row, "pixel_gated": result.pixel_gated, "dense_macs": result.dense_macs})
         return
-    out.print(f"{result.path}: {len(gated)} gated layers, {result.dense_macs:,} dense MACs")
+    pixels = f", {result.pixel_gated} layers with gated pixels" if result.pixel_gated else ""
+    out.print(f"{result.path}: {len(gated)} gated layers{pixels}, {result.dense_macs:,} dense MACs")
     if result.reference is not None:
         out.print(f"{result.reference}: PyTorch's answers, for the bundle's self-test")
     if result.parent is not None:

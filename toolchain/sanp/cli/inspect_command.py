@@ -25,6 +25,7 @@ def inspect(
 
     Example: sanp inspect model.sanp
     """
+    from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp.pipeline.inspect import inspect as run
 
     found = run(file)
@@ -40,7 +41,7 @@ def inspect(
             f"{row['channels'][0]} -> {row['channels'][1]}",
             "x".join(map(str, row["kernel"])) + (f" /{row['groups']}" if row["groups"] > 1 else ""),
             "x".join(map(str, row["output"])),
-            "yes" if row["gated"] else "",
+            "yes" if row["gated"] else "follows " + ", ".join(row["follows"]) if row["follows"] else "",
             f"{row['macs']:,}",
             f"{row['gate_macs']:,}" if row["gate_macs"] else "",
             " | ".join(row["input_gates"]),
@@ -54,6 +55,8 @@ def inspect(
         out.print(f"input   {name} {shape}")
     out.print(f"output  {', '.join(found['outputs'])}")
     print_choices("kernel  ", found)
+    for line in fold_summary(found["fold"]) if found.get("fold") else []:
+        out.print(f"folded  {line}")
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():

@@ -54,8 +54,8 @@ def verb(
         def command(**values: Any) -> None:
             config, as_json = values.pop("config"), values.pop("as_json")
             values.pop("list_settings", None)
-            flags = {name: _parsed(fields[name], values.pop(name)) for name in offered}
-            flags.update(_assignments(values.pop("set_", None) or []))
+            flags = {name: _parsed(name, fields[name], values.pop(name)) for name in offered}
+            flags.update({key.replace("-", "_"): item for key, item in _pairs("set", values.pop("set_", None) or [])})
             try:
                 function(**values, settings=resolve(kind, config, flags, make), as_json=as_json)
             except KeyboardInterrupt:
@@ -96,9 +96,17 @@ def _annotation(kind: type[Settings], name: str) -> Any:
     if field.annotation is bool:
         both = f"{flag}/--no-{flag[2:]}"
         return Annotated[bool | None, typer.Option(both, help=_help(field), rich_help_panel=panel, show_default=False)]
+    if _is_table(field.annotation):
+        return Annotated[
+            list[str] | None, typer.Option(flag, metavar="<key=value>", help=_help(field), rich_help_panel=panel)
+        ]
     return Annotated[
         str | None, typer.Option(flag, metavar=_metavar(field.annotation), help=_help(field), rich_help_panel=panel)
     ]
+
+
+def _is_table(annotation: Any) -> bool:
+    return any(get_origin(kind) is dict for kind in _kinds(annotation))
 
 
 def _help(field: FieldInfo) -> str:
@@ -124,8 +132,10 @@ def _metavar(annotation: Any) -> str:
     return f"<{'json' if get_origin(kind) is not None else {str: 'text', Path: 'path'}.get(kind, kind.__name__)}>"
 
 
-def _parsed(field: FieldInfo, value: Any) -> Any:
-    """Text of a flag as a value: numbers, lists and tables are JSON; where text is allowed it stays text."""
+def _parsed(name: str, field: FieldInfo, value: Any) -> Any:
+    """Text of a flag as a value: numbers and lists are JSON; where text is allowed it stays text."""
+    if isinstance(value, list):
+        return dict(_pairs(name, value)) if value else None
     if not isinstance(value, str) or any(
         kind in (str, Path) or get_origin(kind) is Literal for kind in _kinds(field.annotation)
     ):
@@ -140,14 +150,14 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _assignments(pairs: list[str]) -> dict[str, Any]:
+def _pairs(flag: str, pairs: list[str]) -> list[tuple[str, Any]]:
     """key=value pairs; values are JSON where they parse as JSON, text otherwise."""
-    values: dict[str, Any] = {}
+    values: list[tuple[str, Any]] = []
     for pair in pairs:
         key, sign, text = pair.partition("=")
-        if not sign:
-            raise ConfigError(f"--set {pair}: expected key=value; see --list-settings")
-        values[key.strip().replace("-", "_")] = _json_or_text(text)
+        if not sign or not key.strip():
+            raise ConfigError(f"--{flag.replace('_', '-')} {pair}: expected key=value; see --list-settings")
+        values.append((key.strip(), _json_or_text(text)))
     return values
 
 

@@ -38,11 +38,11 @@ def smallest_threshold(cost: Callable[[float], float], budget: float) -> float:
     return high
 
 
-def largest_density(cost: Callable[[float], float], budget: float) -> float:
-    """Largest share of open channels in (0, 1] at which `cost` is at most the budget, or nearly 0 if there is none.
+def largest_share(cost: Callable[[float], float], budget: float) -> float:
+    """Largest planned cost in (0, 1] at which the measured `cost` is at most the budget, or nearly 0 if there is none.
 
-    cost(density) measures the network as a share of its dense cost and rises with the density, in steps: a layer opens
-    whole channels. Bisection to 0.004, at most nine measurements.
+    cost(planned) plans for this cost and measures the network, both as shares of its dense cost; it rises with the
+    plan, in steps: a layer opens whole channels. Bisection to 0.004, at most nine measurements.
     """
     if cost(1.0) <= budget:
         return 1.0

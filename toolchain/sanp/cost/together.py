@@ -71,7 +71,7 @@ class CountedTogether:
 
 
 def counted_together(layers: Sequence[Layer], convention: Convention) -> CountedTogether | None:
-    """The layers as one product; None where there is nothing to count or a gated layer has groups."""
+    """The layers as one product; None where there is nothing to count, or where groups decide what meets."""
     supports: dict[Support, int] = {}
 
     def place(support: Support) -> int:
@@ -82,7 +82,7 @@ def counted_together(layers: Sequence[Layer], convention: Convention) -> Counted
     for layer in layers:
         cost = layer_cost(layer, convention)
         constant += cost.constant
-        outputs = place(Gate(layer.name)) if layer.gated else None
+        outputs = None if isinstance(layer.outputs, Dense) else place(layer.outputs)
         if outputs is None:
             constant += cost.per_output * layer.c_out
         else:
@@ -90,7 +90,14 @@ def counted_together(layers: Sequence[Layer], convention: Convention) -> Counted
         if not cost.per_pair:
             continue
         if layer.groups != 1:
-            return None
+            met = _pairs_of_groups(layer)
+            if met is None:
+                return None
+            if isinstance(met, Dense):
+                constant += cost.per_pair * met.channels
+            else:
+                linear[place(met)] = linear.get(place(met), 0) + cost.per_pair
+            continue
         if isinstance(layer.support, Dense):
             if outputs is None:
                 constant += cost.per_pair * layer.support.channels * layer.c_out
@@ -104,3 +111,18 @@ def counted_together(layers: Sequence[Layer], convention: Convention) -> Counted
     if not supports:
         return None
     return CountedTogether(list(supports), constant, [linear.get(i, 0) for i in range(len(supports))], products)
+
+
+def _pairs_of_groups(layer: Layer) -> Support | None:
+    """A support with as many channels as there are pairs of an open output and an active input; None if there is none.
+
+    In a depthwise layer a channel meets itself alone.
+    """
+    inputs, outputs = layer.support, layer.outputs
+    if isinstance(inputs, Dense) and isinstance(outputs, Dense):
+        return Dense(layer.c_out * layer.c_in // layer.groups)
+    if not layer.is_depthwise:
+        return None
+    if isinstance(outputs, Dense) or inputs == outputs:
+        return inputs
+    return outputs if isinstance(inputs, Dense) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,6 @@ from sanp.cost.pixels import PixelCounter, pixel_layers
 from sanp.data.batch import Batch
 from sanp.gating.attach import gated_layers
 from sanp.gating.forward import tell
-from sanp.gating.top_k import most_open
 from sanp.tracing.layer_table import layer_table, uncounted
 from sanp.tracing.trace import trace
 from sanp_runtime.network.layers import Layer
@@ -61,18 +60,20 @@ class CostTracker:
         """
         return self.counter.sample_cost(self.masks()) / self.dense
 
-    def uniform(self, density: float) -> float:
-        """Expected cost as a share of `dense` if every gated channel, or pixel, is open with this probability."""
-        masks = {row.name: torch.full((1, row.c_out), density, dtype=torch.float64) for row in self._rows()}
-        return float(self.counter.sample_cost(masks)) / self.dense
-
-    def kept(self, density: float) -> float:
-        """Expected cost as a share of `dense` if every gated layer keeps ceil(density * C_out) channels."""
+    def expected(self, open_shares: Mapping[str, float]) -> float:
+        """Expected cost as a share of `dense` if a gated layer opens this share of its channels, or pixels."""
         masks = {
-            row.name: torch.full((1, row.c_out), most_open(density, row.c_out) / row.c_out, dtype=torch.float64)
-            for row in self._rows()
+            row.name: torch.full((1, row.c_out), open_shares[row.name], dtype=torch.float64) for row in self._rows()
         }
         return float(self.counter.sample_cost(masks)) / self.dense
+
+    def uniform(self, density: float) -> float:
+        """Expected cost as a share of `dense` if every gated channel, or pixel, is open with this probability."""
+        return self.expected({row.name: density for row in self._rows()})
+
+    def widths(self) -> dict[str, int]:
+        """Layer name -> output channels of the layers whose channels, or pixels, are gated."""
+        return {row.name: row.c_out for row in self._rows()}
 
     def floor(self) -> float:
         """Least cost as a share of `dense`: gates, ungated layers, and one open channel in each gated layer.

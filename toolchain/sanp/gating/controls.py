@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from torch import nn
 
-from sanp.gating.attach import GatingReport
+from sanp.gating.attach import GatingReport, gated_layers
 from sanp.gating.saliency_gate import SaliencyGate
 
 
@@ -20,14 +21,34 @@ class HasDensity(Protocol):
         ...
 
 
-def set_density(network: nn.Module, density: float) -> None:
-    """Set the share of open channels of every gate that has one; noted in `network.gating` for checkpoints."""
-    gates = [module for module in network.modules() if isinstance(module, HasDensity)]
-    for gate in gates:
+@runtime_checkable
+class HasCount(Protocol):
+    """A gate that keeps at most a given number of channels open."""
+
+    def set_count(self, count: int) -> None:
+        """Keep at most this many channels open from now on."""
+        ...
+
+
+def set_density(network: nn.Module, density: float, channels: Mapping[str, int] | None = None) -> None:
+    """Set the share of open channels of every gate that has one, and the number of those that count whole channels.
+
+    channels: layer name -> open channels; layers that are not named keep ceil(density * C_out). Both are noted in
+    `network.gating`, for checkpoints.
+    """
+    gates = {name: layer.gate for name, layer in gated_layers(network).items() if isinstance(layer.gate, HasDensity)}
+    counts: dict[str, int] = {}
+    for name, gate in gates.items():
         gate.set_density(density)
+        if channels and name in channels and isinstance(gate, HasCount):
+            gate.set_count(channels[name])
+            counts[name] = channels[name]
     report = getattr(network, "gating", None)
     if gates and isinstance(report, GatingReport):
-        network.gating = replace(report, options={**report.options, "density": density})  # type: ignore[assignment]
+        options = {**report.options, "density": density}
+        if counts or "channels" in options:
+            options["channels"] = counts
+        network.gating = replace(report, options=options)  # type: ignore[assignment]
 
 
 def set_threshold(network: nn.Module, threshold: float) -> None:

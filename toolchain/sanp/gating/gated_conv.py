@@ -15,13 +15,14 @@ from sanp_export.spec import GatedConvSpec, fold_batch_norm
 class GatedConv(GatedLayer):
     """y = scale(x)[:, :, None, None] * norm(conv(x)) (arXiv 1910.08906 eq. 3).
 
-    The activation stays where the backbone has it. A closed channel is exactly zero, because the offset of the batch
-    norm is inside the gate. In training every channel is computed; skipping is the device's business.
+    norm is an Identity where the convolution has none. The activation stays where the backbone has it. A closed channel
+    is exactly zero, because the offset of the batch norm is inside the gate. In training every channel is computed;
+    skipping is the device's business.
 
     `decision` is what the gate said in the last forward pass (None before the first); in training it holds the graph.
     """
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, gate: GatePolicy) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity, gate: GatePolicy) -> None:
         super().__init__()
         self.conv = conv
         self.norm = norm

@@ -126,9 +126,11 @@ class ChannelGating(Method):
     gates = True
     Settings = ChannelGatingSettings
 
-    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> PixelGatedConv | str:
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> PixelGatedConv | str:
         """The layer that takes the place of a convolution and its batch norm, or why it stays as it is."""
         own = self.settings
+        if isinstance(norm, nn.Identity):
+            return "it has no batch norm, which the decision is made beside"
         return obstacle(conv, own.parts) or PixelGatedConv(
             conv, norm, parts=own.parts, shuffle=own.shuffle, alpha=own.alpha, sparse_backward=own.sparse_backward
         )

@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.cost.calibration import largest_density, mean_cost
+from sanp.cost.calibration import largest_share, mean_cost
+from sanp.cost.channel_plan import plan_channels
 from sanp.cost.controller import Control
 from sanp.data.batch import Batch
 from sanp.gating.attach import gated_layers
@@ -20,7 +21,7 @@ from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import Decision, GatePolicy, full_precision
 from sanp.gating.saliency import pooled
 from sanp.gating.top_k import check_density, most_open, top_k_mask
-from sanp.methods.gated import CALIBRATION_IMAGES, GatedMethod, GatedSettings
+from sanp.methods.gated import CALIBRATION_IMAGES, CHANNELS, GatedMethod, GatedSettings, with_channels
 from sanp.methods.stage import Context, Length, Task
 from sanp.methods.stages.joint import Observed
 from sanp_export.spec import GatedConvSpec, SpmGate
@@ -28,12 +29,14 @@ from sanp_export.spec import GatedConvSpec, SpmGate
 # A filter whose batch norm has no scale left still has its shift: it starts at this scale, open.
 _LEAST_SCALE = 1e-3
 
-# A measured cost this near to the budget needs no other density.
+# A measured cost this near to the budget needs no other channels.
 _CLOSE = 0.01
 
 
 class BoostGate(GatePolicy):
-    """g = relu(W mean|x| + rho); the k = ceil(density * C_out) largest of each sample stay open, ties close.
+    """g = relu(W mean|x| + rho); the k largest of each sample stay open, ties close.
+
+    k is ceil(density * C_out), or what a plan gives the layer.
 
     g scales the normalised convolution in place of the batch norm's scale. The gradient flows through g of open
     channels. scale [C_out]: what g starts at; W is small beside it, normal with standard deviation init_std * scale.
@@ -43,21 +46,20 @@ class BoostGate(GatePolicy):
 
     def __init__(self, c_in: int, scale: Tensor, density: float, init_std: float) -> None:
         super().__init__()
-        self.density = check_density(density)
         self.fc = nn.Linear(c_in, len(scale))
         with torch.no_grad():
             nn.init.trunc_normal_(self.fc.weight, std=1.0, a=-2.0, b=2.0)
             self.fc.weight.mul_(init_std * scale[:, None].to(self.fc.weight))
             self.fc.bias.copy_(scale)
-
-    @property
-    def k(self) -> int:
-        """Most channels that stay open."""
-        return most_open(self.density, self.fc.out_features)
+        self.set_density(check_density(density))
 
     def set_density(self, density: float) -> None:
         """Keep ceil(density * C_out) channels from now on."""
-        self.density = density
+        self.density, self.k = density, most_open(density, self.fc.out_features)
+
+    def set_count(self, count: int) -> None:
+        """Keep at most this many channels from now on; the density stays what it was meant to be."""
+        self.k = count
 
     def forward(self, x: Tensor) -> Decision:
         """x [N, C_in, H, W] -> Decision with at most k open channels per sample; the same in training."""
@@ -125,13 +127,16 @@ class FbsSettings(GatedSettings):
     """Options of FBS."""
 
     density: float = Field(1.0, gt=0, le=1, description="share of channels that stay open; training sets it")
+    channels: dict[str, int] = Field({}, description=CHANNELS)
     schedule: Literal["steps", "direct"] = Field(
         "steps", description="how the joint stage reaches the density of the budget: in steps, or from its first epoch"
     )
     density_step: float = Field(0.1, gt=0, le=1, description="step by which the density is lowered")
     init_std: float = Field(0.05, ge=0, le=1, description="initial weights of a gate, beside a bias of 1")
     l1: float = Field(1e-8, ge=0, le=1, description="weight of the sum of all saliencies in the loss")
-    calibrate: bool = Field(True, description="set another density at the end if the measured cost is not the budget")
+    calibrate: bool = Field(
+        True, description="set other numbers of channels at the end if the measured cost is not the budget"
+    )
 
 
 class LowerDensity(Observed):
@@ -141,20 +146,22 @@ class LowerDensity(Observed):
         super().__init__(context, length, control)
         self.settings = settings
         self.layers = gated_layers(context.network)
-        self.last = largest_density(self.tracker.kept, context.train.budget)
+        self.plan = plan_channels(self.tracker, context.train.budget)
 
     def density(self, epoch: int) -> float:
         """The density of an epoch."""
         own = self.settings
-        steps = max(1, math.ceil((1.0 - self.last) / own.density_step - 1e-9))
+        last = self.plan.density
+        steps = max(1, math.ceil((1.0 - last) / own.density_step - 1e-9))
         share = (epoch + 1) / max(1.0, own.ramp * self.length.epochs)
         if own.schedule == "direct" or share >= 1:
-            return self.last
-        return max(self.last, 1.0 - own.density_step * math.ceil(share * steps - 1e-9))
+            return last
+        return max(last, 1.0 - own.density_step * math.ceil(share * steps - 1e-9))
 
     def before_epoch(self, epoch: int) -> None:
-        """Set the density of this epoch."""
-        set_density(self.context.network, self.density(epoch))
+        """Set the density of this epoch; the last one comes with the plan of whole channels."""
+        density = self.density(epoch)
+        set_density(self.context.network, density, self.plan.channels if density == self.plan.density else {})
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross-entropy + l1 * sum of all saliencies, mean over samples."""
@@ -166,13 +173,19 @@ class LowerDensity(Observed):
 
 
 class Fbs(GatedMethod):
-    """The most salient channels of each sample, equally many in every layer, scaled by their saliency."""
+    """The most salient channels of each sample, the same share in every layer, scaled by their saliency."""
 
     Settings = FbsSettings
 
-    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> GatedConv:
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> GatedConv | str:
         """The boosted convolution, with what the batch norm has learned."""
+        if isinstance(norm, nn.Identity):
+            return "it has no batch norm, whose scale the gate takes over"
         return BoostedConv(conv, norm, self.settings.density, self.settings.init_std)
+
+    def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
+        """A gated copy of the network, with the channels of each layer that training has planned."""
+        return with_channels(super().attach(network, example_input), self.settings.density, self.settings.channels)
 
     def task(self, context: Context, length: Length) -> Task:
         """The falling density."""
@@ -180,19 +193,18 @@ class Fbs(GatedMethod):
         return LowerDensity(context, length, Control(context.train.budget, own.ramp, window=own.window), own)
 
     def finish(self, context: Context) -> bool:
-        """Set the density of the budget, and if the measured cost is off by a point, the largest that is within it.
+        """Set the channels that are planned for the budget; other ones if the measured cost is off by a point.
 
-        Another density than the one that was trained with costs accuracy: a pilot lost 4 points to 5 % of the channels.
+        Other channels than training had cost accuracy: a pilot lost 4 points to 5 % of them.
         """
         before = context.network.gating
         tracker, budget = context.tracker(), context.train.budget
-        density = largest_density(tracker.kept, budget)
 
-        def cost(density: float) -> float:
-            set_density(context.network, density)
+        def cost(share: float) -> float:
+            plan = plan_channels(tracker, share)
+            set_density(context.network, plan.density, plan.channels)
             return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
 
-        if self.settings.calibrate and abs(cost(density) - budget) > _CLOSE:
-            density = largest_density(cost, budget)
-        set_density(context.network, density)
+        if abs(cost(budget) - budget) > _CLOSE and self.settings.calibrate:
+            cost(largest_share(cost, budget))
         return before != context.network.gating

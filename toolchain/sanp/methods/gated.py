@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
+from sanp.cost.calibration import mean_cost, smallest_threshold
 from sanp.cost.controller import Control
-from sanp.gating.attach import attach_gates
+from sanp.cost.gate_rates import not_worth
+from sanp.gating.attach import GatingReport, attach_gates, gated_layers
 from sanp.gating.controls import set_density, set_threshold
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import GatePolicy
 from sanp.methods.base import Method, MethodSettings
 from sanp.methods.stage import Context, Length, Stage, Task
-from sanp.methods.stages.joint import FollowDensity, Penalised, joint
+from sanp.methods.stages.joint import FollowDensity, Penalised, joint, open_for
 from sanp.methods.stages.pretrain import pretrain
 from sanp.methods.stages.warm_up import warm_up
 from sanp.settings.train import TrainSettings
+from sanp_targets.errors import ConfigError
 
 CALIBRATION_IMAGES = 2048
+
+# Description of the setting that gates with a number of channels have.
+CHANNELS = "open channels by layer, where not ceil(density * channels); training sets it"
 
 
 class GatedSettings(MethodSettings):
@@ -34,6 +40,14 @@ class GatedSettings(MethodSettings):
     gate_lr_scale: float = Field(0.3, gt=0, le=100, description="factor on the joint rate for gate parameters")
     ramp: float = Field(0.5, ge=0, le=1, description="share of the joint stage in which the target falls to the budget")
     window: int = Field(5, ge=1, le=10000, description="steps over which the measured cost is smoothed")
+    share: Literal["depthwise", "none"] = Field(
+        "depthwise", description="layers that share the decision of the layers that feed them instead of a gate"
+    )
+    layers: str = Field(
+        "all",
+        description="convolutions to gate: all, auto (those whose gate can pay on the target), or names and commas",
+    )
+    target: str = Field("x86-cpu", description="where gates must pay, for layers = auto")
 
 
 class SaliencySettings(GatedSettings):
@@ -75,8 +89,8 @@ class GatedMethod(Method):
         """The gate of a layer."""
         raise NotImplementedError
 
-    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> GatedConv:
-        """The layer that takes the place of a convolution and its batch norm."""
+    def make_layer(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | nn.Identity) -> GatedConv | str:
+        """The layer that takes the place of a convolution and its batch norm, or why it stays as it is."""
         return GatedConv(conv, norm, self.make_gate(conv.in_channels, conv.out_channels))
 
     def task(self, context: Context, length: Length) -> Task:
@@ -85,7 +99,27 @@ class GatedMethod(Method):
 
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
-        return attach_gates(network, example_input, self.make_layer, self.name, self.settings.model_dump(mode="json"))
+        own = self.settings
+        only = None if own.layers in ("all", "auto") else [name.strip() for name in own.layers.split(",")]
+        if own.layers != "auto":
+            return self._attach(network, example_input, {}, only)
+        reasons: dict[str, str] = {}
+        while True:
+            gated = self._attach(network, example_input, reasons, None)
+            fresh = not_worth(gated, example_input, own.target)
+            if not fresh:
+                break
+            reasons.update(fresh)  # what is left saves less, because less is closed around it
+        report: GatingReport = gated.gating  # type: ignore[assignment]
+        chosen = {**report.options, "layers": ",".join(report.norms)}  # a checkpoint is not asked to choose again
+        gated.gating = replace(report, options=chosen)  # type: ignore[assignment]
+        return gated
+
+    def _attach(
+        self, network: nn.Module, example_input: Tensor, leave_out: Mapping[str, str], only: Collection[str] | None
+    ) -> nn.Module:
+        options, share = self.settings.model_dump(mode="json"), self.settings.share == "depthwise"
+        return attach_gates(network, example_input, self.make_layer, self.name, options, share, leave_out, only)
 
     def prepare(self, context: Context) -> nn.Module:
         """The network with its gates."""
@@ -128,7 +162,7 @@ class PenalisedMethod(GatedMethod):
 
 
 class DensityMethod(GatedMethod):
-    """Opens the same share of channels in every layer: the one that is expected to cost the budget."""
+    """Opens the same share of channels in every layer, up to whole ones: what is expected to cost the budget."""
 
     def task(self, context: Context, length: Length) -> Task:
         """The density follows the falling target."""
@@ -137,10 +171,24 @@ class DensityMethod(GatedMethod):
         )
 
     def finish(self, context: Context) -> bool:
-        """Set the density of the budget, also when there was no joint stage."""
+        """Open what the budget allows, also when there was no joint stage."""
         before = context.network.gating
-        set_density(context.network, density_for(context.tracker().uniform, context.train.budget))
+        open_for(context.network, context.tracker(), context.train.budget)
         return before != context.network.gating
+
+
+def with_channels(network: nn.Module, density: float, channels: Mapping[str, int]) -> nn.Module:
+    """The network with the open channels of these layers set; ConfigError for a layer or number that it has not."""
+    layers = gated_layers(network)
+    for name, count in channels.items():
+        if name not in layers or not 1 <= count <= layers[name].conv.out_channels:
+            most = (
+                f"1 to {layers[name].conv.out_channels} channels" if name in layers else f"one of {', '.join(layers)}"
+            )
+            raise ConfigError(f"channels has {name} = {count}, expected {most}; leave the setting to training")
+    if channels:
+        set_density(network, density, channels)
+    return network
 
 
 def calibrate_threshold(context: Context) -> float:

@@ -47,12 +47,16 @@ def create(name: str, options: Mapping[str, Any]) -> Method:
 
 
 def gate(model: nn.Module, example_input: Tensor, method: str = "sanp", **options: Any) -> nn.Module:
-    """A copy of `model` in which every Conv2d that only a BatchNorm2d reads has a gate; `model` is not changed.
+    """A float32 copy of `model` in which the convolutions inside have gates; `model` is not changed.
+
+    A Conv2d that only a BatchNorm2d reads is gated together with it, one without a norm alone. Wrappers such as
+    DataParallel are taken off.
 
     example_input: a tensor [N, C, H, W] that the network accepts. method: one of `METHODS`; options: those of its
     settings (reduction, hidden_min, noise, threshold, standardise ...). The layer names are the module paths of the
-    convolutions. `model.gating` lists the gated and the skipped layers. Grouped and depthwise convolutions are gated
-    like any other.
+    convolutions. `model.gating` lists the gated and the skipped layers, with reasons, and which layers follow which.
+    share: "depthwise" (default) lets depthwise convolutions share the decision of the layers that feed them, "none"
+    gives every layer a gate. layers: "all", "auto" (those whose gate can pay on `target`), or names and commas.
     Raises ConfigError for an unknown method or option, a method without gates, a network that torch.fx cannot trace,
     or nothing to gate.
     """

@@ -26,7 +26,7 @@ def analyze_checkpoint(
     chosen = AnalyzeSettings.chosen(settings, keywords)
     if folder is not None:
         check_outputs([folder / "analysis.json"], chosen.replace)
-    loaded = checkpoint.load(source)
+    loaded = checkpoint.load(source, chosen.model, chosen.model_args)
     split, rows = test_rows(loaded, chosen.limit, chosen.data_root)
     modes = split.extra["mode"][rows] if "mode" in split.extra else None
     names = tuple(loaded.metadata.get("class_names", ()))

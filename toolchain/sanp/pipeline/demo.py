@@ -37,7 +37,7 @@ def demo(
     made = ("model.onnx", "profile.json", PAGE, DATA)
     check_outputs([folder / name for name in made], replace)
     config = TrainSettings.demo()
-    log(f"training {config.model} x{config.width:g} on {config.dataset} to {config.budget:.0%} of its MACs")
+    log(f"training {config.backbone} on {config.dataset} to {config.budget:.0%} of its MACs")
     trained = train(config, output=folder / "training", replace=replace)
     log("exporting the gated ONNX model")
     model = folder / "model.onnx"

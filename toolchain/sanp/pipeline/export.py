@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sanp import checkpoint, data
+from sanp.gating.prepare import float32_surroundings, prepared
 from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.parent import Parent, parent_of, parent_path
 from sanp.pipeline.reference import pytorch_answers
@@ -25,6 +25,7 @@ from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
 from sanp_runtime.bundle.files import write_together
 from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
 from sanp_targets.errors import ConfigError, ExportError
@@ -34,13 +35,15 @@ from sanp_targets.errors import ConfigError, ExportError
 class Exported:
     """What `export` wrote: the model, PyTorch's answers on a few real samples (or None), and the layer table.
 
-    parent: the model of the network before channels were removed, None where there is none.
+    parent: the model of the network before channels were removed, None where there is none. pixel_gated: layers that
+    decide for every pixel.
     """
 
     path: Path
     reference: Path | None
     layers: tuple[Layer, ...]
     parent: Path | None = None
+    pixel_gated: int = 0
 
     @property
     def dense_macs(self) -> int:
@@ -78,18 +81,32 @@ def export(
     exported, answers its example with NaN, or whose layers are not counted alike by training and in the file,
     ConfigError for a folder that cannot be written, and for a model that exists, unless `replace`.
     """
-    path, chosen = Path(path), ExportSettings.chosen(settings, keywords)
+    chosen = ExportSettings.chosen(settings, keywords)
+    with float32_surroundings():
+        return _export(source, Path(path), chosen, example_input, images, labels, parent_model)
+
+
+def _export(
+    source: str | Path | nn.Module,
+    path: Path,
+    chosen: ExportSettings,
+    example_input: Tensor | None,
+    images: np.ndarray | None,
+    labels: np.ndarray | None,
+    parent_model: nn.Module | None,
+) -> Exported:
     if path.suffix != ".onnx":
         raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
     check_outputs([path, reference_path(path), parent_path(path)], chosen.replace)
     if isinstance(source, nn.Module):
         if example_input is None:
             raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
-        # A copy: the caller's network keeps its mode and its device.
-        model, example, properties = copy.deepcopy(source), example_input, {"name": type(source).__name__}
-        parent = None if parent_model is None else Parent(copy.deepcopy(parent_model), "trained")
+        # A copy: the caller's network keeps its mode, its type and its device.
+        model, example = prepared(source), example_input.float()
+        properties = {"name": type(model).__name__}
+        parent = None if parent_model is None else Parent(prepared(parent_model), "trained")
     else:
-        loaded = checkpoint.load(source)
+        loaded = checkpoint.load(source, chosen.model, chosen.model_args)
         model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
         parent = parent_of(Path(source), loaded, chosen.parent)
         if chosen.samples and loaded.dataset_name != "custom":
@@ -136,7 +153,7 @@ def _describe(path: Path, loaded: checkpoint.Checkpoint) -> dict[str, Any]:
     config = loaded.config
     gating = getattr(loaded.model, "gating", None)
     return {
-        "name": f"{config.model} x{config.width:g}" if config else type(loaded.model).__name__,
+        "name": config.backbone if config else type(loaded.model).__name__,
         "dataset": loaded.dataset_name,
         "method": _method(config, gating),
         "normalisation": {key: loaded.metadata[key] for key in ("mean", "std") if key in loaded.metadata},
@@ -175,7 +192,9 @@ def _write(
     # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
     write_together({**written, path: model_file.dumps(proto)})
     reference = beside if content is not None else None
-    return Exported(path, reference, model_file.layers_of(proto), parent_path(path) if parent is not None else None)
+    pixels = sum(node.op_type == PIXEL_GATED_CONV for node in proto.graph.node)
+    place = parent_path(path) if parent is not None else None
+    return Exported(path, reference, model_file.layers_of(proto), place, pixels)
 
 
 def _sha256(content: bytes | None) -> str | None:

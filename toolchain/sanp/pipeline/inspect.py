@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_runtime.contract import INPUT, LOGITS, RECIPE_FILE, mask_input
+from sanp_runtime.contract import CONV_SUFFIX, INPUT, LOGITS, PIXEL_GATED_CONV, RECIPE_FILE, mask_input
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
@@ -44,13 +45,20 @@ def _bundle(path: Path) -> dict[str, Any]:
             "dataset": manifest.dataset,
             "variants": ", ".join(manifest.variants),
             **({"parent_macs": manifest.full_macs} if manifest.parent else {}),
+            **_pixels(manifest.pixel_gated),
             **_engines(manifest),
             "files": {name: entry.size for name, entry in manifest.files.items()},
         },
         "choices": dict(manifest.options.get("choices", {})),
         "tuning": manifest.options.get("tuning"),
+        "fold": manifest.build.get("fold"),
         **_layers(manifest.layers),
     }
+
+
+def _pixels(layers: Sequence[str]) -> dict[str, Any]:
+    """Layers that decide for every pixel, and what their MACs in the table are."""
+    return {"gated_pixels": {"layers": list(layers), "macs": "as if every pixel were open"}} if layers else {}
 
 
 def _engines(manifest: Manifest) -> dict[str, Any]:
@@ -77,6 +85,9 @@ def _model(path: Path) -> dict[str, Any]:
             "ir_version": model.ir_version,
             "opset": {item.domain or "ai.onnx": item.version for item in model.opset_import},
             "functions": [function.name for function in model.functions],
+            **_pixels(
+                [node.name.removesuffix(CONV_SUFFIX) for node in model.graph.node if node.op_type == PIXEL_GATED_CONV]
+            ),
         },
         **_layers(layers),
     }
@@ -84,10 +95,12 @@ def _model(path: Path) -> dict[str, Any]:
 
 def _checkpoint(path: Path) -> dict[str, Any]:
     from sanp import checkpoint
+    from sanp.cost.pixels import pixel_layers
     from sanp.cost.tracker import CostTracker
 
     loaded = checkpoint.load(path)
     layers = CostTracker(loaded.model, loaded.example_input).layers
+    pixels = list(pixel_layers(loaded.model))
     return {
         "kind": "checkpoint",
         "name": loaded.config.model if loaded.config else type(loaded.model).__name__,
@@ -97,6 +110,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
             "dataset": loaded.dataset_name,
             "config": loaded.config.model_dump(mode="json") if loaded.config else None,
             "metadata": loaded.metadata,
+            **_pixels(pixels),
         },
         **_layers(layers),
     }
@@ -119,6 +133,7 @@ def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
             "groups": layer.groups,
             "output": list(layer.out_hw),
             "gated": layer.gated,
+            "follows": [] if layer.follows is None else list(gates_of(layer.follows)),
             "macs": dense_macs((layer,)),
             "gate_macs": spm_macs(layer),
             "input_gates": list(gates_of(layer.support)),

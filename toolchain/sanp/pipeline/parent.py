@@ -63,9 +63,7 @@ def parent_of(path: Path, loaded: checkpoint.Checkpoint, named: Path | None) -> 
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        whole = models.build(
-            loaded.config.model, _classes(loaded), loaded.config.width, loaded.in_channels, loaded.image_size
-        )
+        whole = models.build(**checkpoint.backbone_of(loaded.config, _classes(loaded), loaded.in_channels))
     widths = describe(whole)["widths"]
     if describe(loaded.model)["widths"] == widths:
         return None

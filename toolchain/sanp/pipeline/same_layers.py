@@ -13,6 +13,7 @@ from sanp.gating.forward import tell
 from sanp.tracing.layer_table import layer_table
 from sanp.tracing.trace import trace
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.support import AnyOf, Concat, Support
 from sanp_targets.errors import ConfigError, ExportError
 
 
@@ -44,7 +45,15 @@ def check_same_layers(model: nn.Module, example: Tensor, exported: Sequence[Laye
 
 
 def _identity(row: Layer) -> Layer:
-    return row if row.gated else replace(row, name="")
+    row = replace(row, support=_sorted(row.support))
+    return row if row.masked else replace(row, name="")
+
+
+def _sorted(support: Support) -> Support:
+    """With the parts of every any-of in one order: a sum is the same whichever operand comes first."""
+    if isinstance(support, AnyOf):
+        return AnyOf(tuple(sorted(map(_sorted, support.parts), key=repr)))
+    return Concat(tuple(map(_sorted, support.parts))) if isinstance(support, Concat) else support
 
 
 def _describe(row: Layer) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 
 from sanp import checkpoint
 from sanp.pipeline.export import test_samples
+from sanp.pipeline.folded_network import fold_answers, fold_network
 from sanp.pipeline.reference import pytorch_answers
 from sanp.pruning.layer_width import width_of
 from sanp.settings.validate import ValidateSettings
@@ -34,7 +35,7 @@ def validate(
     """
     choice = ValidateSettings.chosen(settings, keywords)
     opened = open_bundle(bundle)
-    loaded = checkpoint.load(source)
+    loaded = checkpoint.load(source, choice.model, choice.model_args)
     images, labels = test_samples(loaded, choice.limit, choice.data_root)
     return compare(opened, loaded.model, images, labels, choice)
 
@@ -42,8 +43,16 @@ def validate(
 def compare(
     bundle: Bundle, model: nn.Module, images: np.ndarray, labels: np.ndarray, settings: ValidateSettings
 ) -> Validation:
-    """`validate` for a network in memory; images float32 [N, C, H, W] normalised, labels int64 [N]."""
-    reference = pytorch_answers(model, images, labels)
+    """`validate` for a network in memory; images float32 [N, C, H, W] normalised, labels int64 [N].
+
+    A folded bundle is compared with the network whose gates do the same: removed channels closed, constant gates fixed.
+    """
+    folded = bundle.manifest.fold
+    if folded:
+        network = fold_network(model, folded, str(bundle.path))
+        reference = fold_answers(pytorch_answers(network, images, labels), folded)
+    else:
+        reference = pytorch_answers(model, images, labels)
     _check_same_network(bundle, model, reference)
     options = EngineOptions(threads=settings.threads)
     result = compare_bundle(bundle, reference, options, relative=settings.relative, max_drop=settings.max_drop)
@@ -70,7 +79,7 @@ def _check_same_network(bundle: Bundle, model: nn.Module, reference: Reference) 
             f"the checkpoint has {len(widths)} gated layers, {bundle.path} has {len(gated)}, or widths differ; "
             "validate a bundle with the checkpoint it was exported from"
         )
-    other = _other_width(bundle, model)
+    other = None if bundle.manifest.fold else _other_width(bundle, model)
     if other is not None:
         raise InputError(
             f"layer {other} of the checkpoint has another width than in {bundle.path}; validate a bundle with the "

@@ -93,7 +93,7 @@ def _colours(points: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _about(settings: Mapping[str, Any]) -> list[str]:
     training = settings["training"]
     return [
-        f"{training['model']} x{training['width']:g} on {training['dataset']} at {training['image_size']}x"
+        f"{_backbone(training)} on {training['dataset']} at {training['image_size']}x"
         f"{training['image_size']}, {settings['epochs']} epochs for every run. Methods that start from a trained "
         f"backbone share that of their seed; its {settings['pretrain_epochs']} epochs count. Accuracy is that of the "
         "last epoch on the test split, not of the best one.",
@@ -170,3 +170,8 @@ def files(result: Mapping[str, Any]) -> dict[Path, bytes]:
     plots = {MACS_PLOT: plot(result["points"], "cost"), LATENCY_PLOT: plot(result["points"], "p50_ms")}
     drawn = {Path(name): text.encode() for name, text in plots.items() if text is not None}
     return {**drawn, Path(PAGE): page(result, [name.name for name in drawn]).encode()}
+
+
+def _backbone(training: Mapping[str, Any]) -> str:
+    """The backbone in words; a network of the user's own, by import path, has no width."""
+    return str(training["model"]) if ":" in training["model"] else f"{training['model']} x{training['width']:g}"

@@ -118,7 +118,9 @@ def _share(kind: type[Settings], key: str, value: Any) -> str | None:
     known = fields_of(kind)
     ends = [getattr(item, "le", None) for item in known[key][1].metadata] if key in known else []
     is_share = 1 in ends and "share" in (known[key][1].description or "")
-    if is_share and isinstance(value, (int, float)) and 1 < value <= 100:
+    if is_share and isinstance(value, (int, float)) and 1 < value < 2:  # more likely a factor than 1.5 %
+        return "it is a share of the whole: 0.35 are 35 %"
+    if is_share and isinstance(value, (int, float)) and 2 <= value <= 100:
         return f"it is a share: {value:g} % are {value / 100:g}"
     return None
 

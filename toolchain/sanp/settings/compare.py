@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sanp.settings.base import Settings
-from sanp.settings.train import Value
+from sanp.settings.train import Option, Value
 from sanp_targets.errors import ConfigError
 
 Phase = Literal["train", "export", "compile", "validate", "profile", "report"]
@@ -21,6 +21,11 @@ class TrainingPart(Settings):
 
     model: str = Field("m-cifarnet", description="backbone; see `sanp train`")
     width: float = Field(0.25, gt=0, le=8, description="factor on every channel count of the backbone")
+    model_args: dict[str, Option | None] = Field(
+        default_factory=dict, description="arguments of the factory of the model"
+    )
+    weights: Path | None = Field(None, description="weights that the backbone begins with; see `sanp train`")
+    weights_except: tuple[str, ...] = Field((), description="tensors or modules that keep fresh weights")
     dataset: str = Field("mixcues", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
     data_options: dict[str, Value] = Field(
@@ -37,11 +42,14 @@ class TrainingPart(Settings):
     @model_validator(mode="before")
     @classmethod
     def _own_options(cls, values: Any) -> Any:
-        """The default knobs are those of the default data set."""
+        """The default knobs are those of the default data set, the default width that of built-in backbones."""
+        if not isinstance(values, dict):
+            return values
         own = cls.model_fields["dataset"].default
-        if isinstance(values, dict) and values.get("dataset", own) != own:
-            return {"data_options": {}, **values}
-        return values
+        fitting: dict[str, Any] = {} if values.get("dataset", own) == own else {"data_options": {}}
+        if ":" in str(values.get("model", "")):
+            fitting["width"] = 1.0
+        return {**fitting, **values}
 
 
 class CompareSettings(Settings):
@@ -50,7 +58,7 @@ class CompareSettings(Settings):
     section: ClassVar[str] = "compare"
     flags: ClassVar[tuple[str, ...]] = (
         "methods", "budgets", "seeds", "epochs", "pretrain_epochs", "jobs", "until", "target", "duration", "model",
-        "width", "dataset", "data_root", "device",
+        "width", "model_args", "weights", "dataset", "data_root", "device",
     )  # fmt: skip
 
     methods: tuple[str, ...] = Field(

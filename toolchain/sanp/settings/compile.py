@@ -63,8 +63,24 @@ class CompileSettings(Settings):
     reference: Path | None = Field(None, description="PyTorch's answers, if they are not beside the model")
     replace: bool = Field(False, description="replace an existing bundle")
     allow_modified: bool = Field(False, description="accept a model that was edited after its export")
+    fold: bool = Field(
+        False, description="take out channels that are never open on the samples, and gates that are constant"
+    )
+    multiple: int = Field(1, ge=1, le=256, description="keep folded widths a multiple of this, as 8 or 16")
+    max_drop: float = Field(
+        0.01, ge=0, le=1, description="most accuracy that a fold may cost on samples that were held back"
+    )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
+
+    @model_validator(mode="after")
+    def _fold_is_on(self) -> CompileSettings:
+        given = [f"--{key.replace('_', '-')}" for key in ("multiple", "max_drop") if key in self.model_fields_set]
+        if given and not self.fold:
+            raise ConfigError(
+                f"{' and '.join(given)} without --fold, expected both or neither; add --fold, or leave it out"
+            )
+        return self
 
     def check_backend(self, target: str, backend: str) -> None:
         """Raise ConfigError if a setting of another backend than that of the target was given."""

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sanp.settings.base import Settings
+from sanp.settings.train import Option
 
 
 class ExportSettings(Settings):
@@ -24,4 +25,8 @@ class ExportSettings(Settings):
         None, description="checkpoint of the network before channels were removed, to measure beside this one"
     )
     data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
+    model: str | None = Field(None, description="package.module:factory of the network, if it has moved since training")
+    model_args: dict[str, Option | None] = Field(
+        default_factory=dict, description="arguments of the factory, in place of those in the checkpoint"
+    )
     replace: bool = Field(False, description="replace an existing model")

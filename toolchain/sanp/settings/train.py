@@ -22,15 +22,22 @@ class TrainSettings(Settings):
 
     section: ClassVar[str] = "train"
     flags: ClassVar[tuple[str, ...]] = (
-        "model", "width", "dataset", "data_root", "method", "budget", "seed", "device"
+        "model", "width", "model_args", "weights", "dataset", "data_root", "method", "budget", "seed", "device"
     )  # fmt: skip
 
     model: str = Field(
         "m-cifarnet",
         description="backbone: m-cifarnet, vgg-16, vgg-19, resnet-18 | 20 | 32 | 56 | 110 (20 to 110 also with -a), "
-        "imagenet-resnet-18 | 34 | 50 or imagenet-mobilenet-v2",
+        "imagenet-resnet-18 | 34 | 50, imagenet-mobilenet-v2, or package.module:factory for a network of your own",
     )
     width: float = Field(1.0, gt=0, le=8, description="factor on every channel count of the backbone")
+    model_args: dict[str, Option | None] = Field(
+        default_factory=dict, description="arguments of the factory of the model"
+    )
+    weights: Path | None = Field(
+        None, description="weights that the backbone begins with: safetensors or a state dict of its own names"
+    )
+    weights_except: tuple[str, ...] = Field((), description="tensors or modules that keep fresh weights")
     dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
     data_options: dict[str, Value] = Field(
@@ -59,6 +66,11 @@ class TrainSettings(Settings):
     )
     log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
+
+    @property
+    def backbone(self) -> str:
+        """The backbone in words: "m-cifarnet x0.25", or the import path of a network of the user's own."""
+        return self.model if ":" in self.model else f"{self.model} x{self.width:g}"
 
     @classmethod
     def demo(cls, **values: Any) -> TrainSettings:

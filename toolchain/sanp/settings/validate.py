@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from sanp.settings.base import Settings
+from sanp.settings.train import Option
 
 
 class ValidateSettings(Settings):
@@ -20,3 +21,7 @@ class ValidateSettings(Settings):
     relative: float = Field(0.99, gt=0, le=1, description="least accuracy as a share of PyTorch's")
     max_drop: float | None = Field(None, ge=0, le=1, description="largest absolute loss of accuracy; 0.01 is one point")
     data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
+    model: str | None = Field(None, description="package.module:factory of the network, if it has moved since training")
+    model_args: dict[str, Option | None] = Field(
+        default_factory=dict, description="arguments of the factory, in place of those in the checkpoint"
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sanp_runtime.network.support import Dense, Gate, Support, concat
+
 
 class GatedLayer(nn.Module):
     """A module that is traced as one: a convolution whose output channels are switched per sample.
@@ -15,6 +17,11 @@ class GatedLayer(nn.Module):
     conv: nn.Conv2d
 
     @property
+    def leaders(self) -> tuple[GatedLayer | int, ...]:
+        """Empty for a layer with a gate of its own; else the layers whose gates decide, see `FollowingConv`."""
+        return ()
+
+    @property
     def gate_hidden(self) -> int:
         """Hidden width of the saliency module that inference pays for, 0 if the gate has none."""
         raise NotImplementedError
@@ -23,6 +30,14 @@ class GatedLayer(nn.Module):
     def gate_direct(self) -> bool:
         """Whether the saliency module is one fully connected layer, without a hidden one."""
         return False
+
+
+def followed(layer: GatedLayer, network: nn.Module) -> Support | None:
+    """The gates that decide for a layer, by the names that they have in `network`; None if it has its own."""
+    if not layer.leaders:
+        return None
+    names = {module: name for name, module in network.named_modules()}
+    return concat([Dense(item) if isinstance(item, int) else Gate(names[item]) for item in layer.leaders])
 
 
 class PixelGatedLayer(nn.Module):

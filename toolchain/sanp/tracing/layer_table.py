@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
+from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer, followed
 from sanp.tracing.support_rules import supports
 from sanp.tracing.trace import first_input, shape_of
 from sanp_runtime.network.layers import Layer
@@ -31,7 +31,7 @@ def layer_table(traced: fx.GraphModule) -> tuple[Layer, ...]:
     gated_after = _followed_by_gates(traced)
     for node in traced.graph.nodes:
         for row in _rows(traced, node, support):
-            head = not row.gated and row.out_hw == (1, 1) and node not in gated_after
+            head = not row.masked and row.out_hw == (1, 1) and node not in gated_after
             rows.append(replace(row, head=head))
     return tuple(rows)
 
@@ -53,6 +53,9 @@ def _row(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support])
         return _linear(name, (module.out_features, module.in_features), shape, reads)
     if isinstance(module, GatedLayer):
         row = _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)
+        follows = followed(module, traced)
+        if follows is not None:
+            return replace(row, follows=follows)
         return replace(row, gated=True, gate_hidden=module.gate_hidden, gate_direct=module.gate_direct)
     if isinstance(module, PixelGatedLayer):
         return _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)

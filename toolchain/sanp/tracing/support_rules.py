@@ -15,7 +15,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from sanp.tracing import operations
-from sanp.tracing.gated_layer import GatedLayer
+from sanp.tracing.gated_layer import GatedLayer, followed
 from sanp.tracing.trace import first_input, shape_of
 from sanp_export.graph.closed_channels import (
     Closed,
@@ -31,12 +31,26 @@ from sanp_export.graph.closed_channels import (
 from sanp_runtime.network.support import Gate, Support
 
 
-def supports(traced: fx.GraphModule) -> dict[Any, Support]:
-    """Support of every node whose output is a tensor with a channel axis."""
+def supports(
+    traced: fx.GraphModule, gate_of: Callable[[fx.Node, Callable[[Any], Support]], Support | None] | None = None
+) -> dict[Any, Support]:
+    """Support of every node whose output is a tensor with a channel axis.
+
+    gate_of: the support that a node would have with a gate which is not there yet, or None; it is given the node and
+    what tells the supports of the nodes before it.
+    """
     table: dict[Any, Closed | None] = {}
+
+    def before(node: Any) -> Support:
+        shape = shape_of(node)
+        return support_of(table.get(node), shape[1] if shape is not None and len(shape) > 1 else 1)
+
     for node in traced.graph.nodes:
         shape = shape_of(node)
-        if shape is not None and node.op.startswith("call"):
+        planned = None if gate_of is None else gate_of(node, before)
+        if planned is not None:
+            table[node] = Closed(planned)
+        elif shape is not None and node.op.startswith("call"):
             rule = _module_rule if node.op == "call_module" else _call_rule
             table[node] = rule(traced, node, table)
         elif shape == () and node.op == "get_attr":
@@ -53,7 +67,7 @@ def _module_rule(traced: fx.GraphModule, node: fx.Node, table: dict[Any, Closed 
     source = first_input(node)
     known = table.get(source)
     if isinstance(module, GatedLayer):
-        return Closed(Gate(str(node.target)))
+        return Closed(followed(module, traced) or Gate(str(node.target)))
     if isinstance(module, operations.EXACT_MODULES):
         return elementwise([known], lambda value: module(torch.full((1, 1, 1, 1), value)).item())
     if isinstance(module, operations.ZERO_MODULES):
@@ -209,12 +223,16 @@ def _order(node: fx.Node) -> tuple[int, ...]:
 
 
 def _slices_inside_channels(node: fx.Node) -> bool:
-    index = node.args[1]
-    whole = slice(None, None, None)
+    """Whether axes 0 and 1 are taken whole: a forward slice that leaves an axis its size is one too."""
+    index, before, after = node.args[1], shape_of(first_input(node)), shape_of(node)
+    slices = [item for item in index if isinstance(item, slice)] if isinstance(index, (tuple, list)) else []
     return (
         isinstance(index, (tuple, list))
-        and all(isinstance(item, slice) for item in index)
-        and all(item == whole for item in index[:2])
+        and len(slices) == len(index)
+        and all(item.step in (None, 1) for item in slices[:2])
+        and before is not None
+        and after is not None
+        and before[:2] == after[:2]
     )
 
 

@@ -11,14 +11,19 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
+from sanp.tracing.shape_tracer import ShapeTracer
 from sanp_targets.errors import ConfigError
 
 
 class _Tracer(fx.Tracer):
-    """Gated layers are leaves: their inside is not part of the network's wiring."""
+    """Gated layers are leaves, and so is every kind of batch norm: their inside is not part of the network's wiring."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (GatedLayer, PixelGatedLayer)) or super().is_leaf_module(m, module_qualified_name)
+        return _is_leaf(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return isinstance(module, (GatedLayer, PixelGatedLayer, nn.BatchNorm2d))
 
 
 @contextmanager
@@ -42,7 +47,7 @@ def trace(model: nn.Module, example_input: Tensor) -> fx.GraphModule:
     name = type(model).__name__
     with evaluation(model):
         try:
-            graph = _Tracer().trace(model)
+            graph = _graph(model, example_input)
         except Exception as error:
             raise ConfigError(
                 f"{name} cannot be traced by torch.fx ({_first_line(error)}), expected a forward pass whose control "
@@ -64,6 +69,18 @@ def trace(model: nn.Module, example_input: Tensor) -> fx.GraphModule:
                 "pass an input of the shape and type that the network is used with"
             ) from error
     return module
+
+
+def _graph(model: nn.Module, example_input: Tensor) -> fx.Graph:
+    """The plain trace, or one with the numbers of the example in it where control flow depends on shapes."""
+    try:
+        return _Tracer().trace(model)
+    except Exception:
+        try:
+            return ShapeTracer(example_input, _is_leaf).trace(model)
+        except Exception:  # the first error says what is wrong with the network
+            pass
+        raise
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:

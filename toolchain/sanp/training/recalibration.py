@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sanp.data.batch import Batch
 from sanp.gating.forward import forward
+from sanp.gating.norms import FrozenNorm
 
 
 def recalibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
@@ -21,7 +22,11 @@ def recalibrate(model: nn.Module, batches: Iterable[Batch]) -> None:
     While training, batch norms see noisy, half soft gates; in evaluation the gates are hard. The old statistics cost a
     pilot run 7 points of accuracy. Only batch norms are in training mode here; weights do not change.
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats and not isinstance(module, FrozenNorm)
+    ]
     pools = [_Pool(norm) for norm in norms]
     momenta = [norm.momentum for norm in norms]
     training = {module: module.training for module in model.modules()}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanp import checkpoint, data, models
 from sanp.checkpoint.architecture import rebuild
@@ -18,6 +18,7 @@ from sanp.data.batch import Batch
 from sanp.methods.base import Method
 from sanp.methods.stage import Context, Length, Stage
 from sanp.settings.train import TrainSettings
+from sanp.tracing.trace import evaluation
 from sanp.training import state
 from sanp.training.active_stage import ActiveStage
 from sanp.training.batches import Batches, seed_for
@@ -65,7 +66,8 @@ class Run:
         self._resumed: state.SavedState | None = None
         torch.manual_seed(settings.seed)
         size, channels = dataset.image_size, dataset.in_channels
-        self.network = models.build(settings.model, dataset.num_classes, settings.width, channels, size).to(device)
+        self.network = models.build_for(settings, dataset.num_classes, channels).to(device)
+        _check_logits(self.network, torch.zeros(2, channels, size, size, device=device), settings, dataset.num_classes)
         self.example = torch.zeros(1, channels, size, size, device=device)
         self.full = CostTracker(self.network, self.example, _COUNTER).dense
         if resume:
@@ -169,7 +171,7 @@ class Run:
         shapes = {name: tuple(value.shape) for name, value in found.items()}
         if shapes != {name: tuple(value.shape) for name, value in self.network.state_dict().items()}:
             raise ConfigError(
-                f"{path} does not hold a dense {self.settings.model} of width {self.settings.width} for "
+                f"{path} does not hold a dense {self.settings.backbone} for "
                 f"{self.dataset.num_classes} classes; pass the dense.safetensors of a run with the same backbone"
             )
         self.network.load_state_dict(found)
@@ -244,6 +246,24 @@ class Run:
                 f"resumed where sums round differently ({different}): the result is another one by rounding"
             )
         return saved.position
+
+
+def _check_logits(network: nn.Module, images: Tensor, settings: TrainSettings, classes: int) -> None:
+    """ConfigError unless the network maps images [2, C, H, W] to one row of logits each."""
+    try:
+        with evaluation(network):
+            found = network(images)
+    except Exception as error:
+        raise ConfigError(
+            f"{settings.backbone} does not take images {tuple(images.shape[1:])} ({str(error).splitlines()[0]}), "
+            "expected those of the data set; correct image_size or model_args"
+        ) from error
+    if not isinstance(found, Tensor) or found.shape != (len(images), classes):
+        shown = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise ConfigError(
+            f"{settings.backbone} answers {len(images)} images with {shown}, expected logits {(len(images), classes)}: "
+            f"the data set has {classes} classes; correct model_args"
+        )
 
 
 def _note(row: dict[str, Any]) -> str:

@@ -7,7 +7,16 @@ from typing import Any, Dict, List
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import LOGITS, PLUGIN_FILE, conv_node, gate_node, gate_output, mask_input, plain_name
+from sanp_runtime.contract import (
+    LOGITS,
+    PLUGIN_FILE,
+    UNGATED,
+    conv_node,
+    gate_node,
+    gate_output,
+    mask_input,
+    plain_name,
+)
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
@@ -26,7 +35,8 @@ class TensorrtBase(Engine):
         self.max_batch = int(self.manifest.build["batch"]["max"])
         self._file = bundle.path / self.manifest.build["engines"][variant]["file"]
         self._plugin = bundle.path / PLUGIN_FILE if PLUGIN_FILE in self.manifest.files else None
-        nodes = [node(name) for name in self.gated for node in (gate_node, conv_node)]
+        masked = () if self.variant in UNGATED else self.manifest.masked
+        nodes = [node(name) for name in masked for node in (gate_node, conv_node)]
         self._nodes = {plain_name(node): node for node in nodes}
         widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._masks = {mask_input(name): width for name, width in widths.items()}

@@ -84,9 +84,16 @@ def test_a_changed_file_is_followed_by_what_depends_on_it(done, tmp_path):
 
 def test_other_settings_are_refused(done):
     folder, _ = done
-    for change in ({"epochs": 4}, {"width": 0.12}):
-        with pytest.raises(ConfigError, match=r"was trained with .*; compare into another folder"):
+    for change, said in (({"epochs": 4}, r"pretrain_epochs\)"), ({"width": 0.12}, r"width = [0-9.]+, .* 0\.12")):
+        with pytest.raises(ConfigError, match=rf"was trained with .*{said}.*; compare into another folder"):
             compare(folder, CompareSettings.checked(**{**VALUES, **change}), progress=False)
+
+
+def test_a_device_that_is_not_there_is_refused_before_training(tmp_path):
+    values = {**VALUES, "methods": "dense sanp@cuda:99"}
+    with pytest.raises(ConfigError, match=r"sanp: device is 'cuda:99' and this machine has \d+ CUDA devices"):
+        compare(tmp_path / "m", CompareSettings.checked(**values), progress=False)
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_failing_cell_stops_no_other(tmp_path, monkeypatch):

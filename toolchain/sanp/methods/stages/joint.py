@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sanp.cost.calibration import density_for
+from sanp.cost.channel_plan import plan_channels
 from sanp.cost.controller import BudgetController, Control
+from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
 from sanp.gating.attach import gate_parameters, gated_layers
-from sanp.gating.controls import set_anneal_factor, set_density
+from sanp.gating.controls import HasCount, set_anneal_factor, set_density
 from sanp.gating.sparsity import effective_channels, membership, weighted_l1
 from sanp.methods.stage import Context, Group, Length, Stage, Task
 from sanp.settings.train import TrainSettings
@@ -72,12 +74,20 @@ class Observed(Task):
 
 
 class FollowDensity(Observed):
-    """The target falls, and every gate with a density is set to the one that is expected to cost it."""
+    """The target falls, and the gates open what is expected to cost it."""
 
     def before_epoch(self, epoch: int) -> None:
-        """Set the density of this epoch."""
-        target = self.controller.target((epoch + 1) / self.length.epochs)
-        set_density(self.context.network, density_for(self.tracker.uniform, target))
+        """Open what costs the target of this epoch."""
+        open_for(self.context.network, self.tracker, self.controller.target((epoch + 1) / self.length.epochs))
+
+
+def open_for(network: nn.Module, tracker: CostTracker, target: float) -> None:
+    """Set every gate to the density, or number of channels, that is expected to cost `target` of the dense network."""
+    if any(isinstance(layer.gate, HasCount) for layer in gated_layers(network).values()):
+        plan = plan_channels(tracker, target)
+        set_density(network, plan.density, plan.channels)
+    else:
+        set_density(network, density_for(tracker.uniform, target))
 
 
 class Penalised(Observed):

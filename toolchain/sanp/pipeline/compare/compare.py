@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sanp.pipeline.compare.matrix import Matrix, check_all, plan
+from sanp.pipeline.compare.matrix import Matrix, check_all, check_devices, plan
 from sanp.pipeline.compare.progress import Watch, epochs_done
 from sanp.pipeline.compare.results import points, rows
 from sanp.pipeline.compare.training import trained
@@ -60,6 +60,7 @@ def compare(
     open_cells = [cell for cell in everything if trained(root, cell) is None]
     if open_cells:
         log(f"checking {len(matrix.cells)} cells, {len(open_cells)} of {len(everything)} trainings are to be done")
+        check_devices(open_cells)
         check_all(matrix, load_data(matrix.cells[0].settings))
     failed: dict[Path, str] = {}
     phases = PHASES[: PHASES.index(chosen.until) + 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ from sanp.methods.registry import create, find, train_settings
 from sanp.settings.compare import CompareSettings
 from sanp.settings.train import Option, TrainSettings, Value
 from sanp.training import check
+from sanp.training.processes import resolve_device
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import ConfigError
 
@@ -73,6 +74,15 @@ def check_all(matrix: Matrix, dataset: Dataset) -> None:
                 check(cell.settings, dataset)
             except ConfigError as error:
                 raise ConfigError(f"{cell.label}: {error}") from error
+
+
+def check_devices(cells: Sequence[Cell]) -> None:
+    """Refuse cells that are to be trained on a device that this machine does not have; ConfigError names the method."""
+    for cell in cells:
+        try:
+            resolve_device(cell.settings.device)
+        except ConfigError as error:
+            raise ConfigError(f"{cell.label}: {error}") from error
 
 
 def parse(entry: str) -> tuple[str, dict[str, Option]]:

@@ -40,11 +40,15 @@ def trained(root: Path, cell: Cell) -> dict[str, Any] | None:
     if row is None:
         return None
     now, then = _identity(cell.settings), row.get("settings", {})
+    now, then = _flat(now), _flat(then)
     changed = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
     if changed:
+        found = ", ".join(f"{key} = {then.get(key, 'unset')}" for key in changed[:4])
+        asked = ", ".join(str(now.get(key, "unset")) for key in changed[:4])
+        why = " (epochs follow from --epochs and --pretrain-epochs)" if any("epochs" in key for key in changed) else ""
         raise ConfigError(
-            f"{root / cell.folder} was trained with {changed[0]} = {then.get(changed[0])!r}, now it is "
-            f"{now.get(changed[0])!r}; compare into another folder, or remove this one to train it again"
+            f"{root / cell.folder} was trained with {found}, this comparison asks for {asked}{why}; compare into "
+            "another folder or with the settings of then, or remove this one to train it again"
         )
     return row
 
@@ -85,6 +89,13 @@ def read_result(root: Path, cell: Cell, name: str) -> dict[str, Any] | None:
 
 def _identity(settings: TrainSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=set(_ELSEWHERE))
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the options of the method beside them: a sentence names the one that changed, not all of them."""
+    parts = [row[key] for key in ("options", "data_options") if isinstance(row.get(key), dict)]
+    return {key: value for part in ({k: v for k, v in row.items() if not isinstance(v, dict)}, *parts)
+            for key, value in part.items()}  # fmt: skip
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

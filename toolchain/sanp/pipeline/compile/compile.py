@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 
 from sanp.pipeline.compile import onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
+from sanp.pipeline.compile.fold import fold_model
 from sanp.pipeline.compile.job import Compiled, Job, Log
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.parent import parent_path
@@ -48,7 +50,8 @@ def compile_model(
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
     the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
     for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on
-    this machine, AccelerationError if a gated node would not run in our kernel.
+    this machine, AccelerationError if a gated node would not run in our kernel, ValidationError if a fold costs more
+    accuracy than it may.
     """
     path, chosen = Path(model), CompileSettings.chosen(settings, keywords)
     target = resolve(chosen.target)
@@ -58,7 +61,18 @@ def compile_model(
     parent = _parent(path, proto)
     described = describe(path, proto, target, parent)
     job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described, parent)
+    if chosen.fold:
+        job = _folded(path, job)
     return COMPILERS[target.backend](job, Path(bundle), log)
+
+
+def _folded(path: Path, job: Job) -> Job:
+    """The job for what is left of the model; its costs refer to the network before, which becomes the parent."""
+    made = fold_model(job.model, job.answers, job.parent, job.settings.multiple, job.settings.max_drop)
+    described = describe(path, made.model, job.target, made.parent)
+    return replace(
+        job, model=made.model, answers=made.answers, described=described, parent=made.parent, fold=made.record
+    )
 
 
 def _parent(path: Path, model: onnx.ModelProto) -> onnx.ModelProto | None:

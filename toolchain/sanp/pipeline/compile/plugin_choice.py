@@ -61,11 +61,12 @@ class Evidence:
 
 
 def choose(layers: Sequence[Layer], wanted: str, evidence: Evidence) -> list[Choice]:
-    """One choice per gated layer. wanted: "auto", "all", "none", or layer names separated by commas.
+    """One choice per layer with a gate or that follows one.
 
+    wanted: "auto", "all", "none", or layer names separated by commas.
     Raises ConfigError for a name that is not a gated layer.
     """
-    gated = [layer for layer in layers if layer.gated]
+    gated = [layer for layer in layers if layer.masked]
     if wanted == AUTO:
         return [_decide(layer, evidence) for layer in gated]
     named = {layer.name for layer in gated} if wanted == ALL else set()
@@ -88,7 +89,7 @@ def densities(layers: Sequence[Layer], reference: Reference | None) -> dict[str,
     return {
         layer.name: float(sample_macs((layer,), reference.scales, convolution).mean()) / dense_macs((layer,))
         for layer in layers
-        if layer.gated
+        if layer.masked
     }
 
 
@@ -101,7 +102,7 @@ def read_layer_times(path: Path, target: str) -> dict[str, tuple[float, float]]:
     try:
         profile = parse_json(path.read_text(encoding="utf-8"))
         found = (profile["kind"], profile["bundle"]["target"]["name"])
-        rows = {row["name"]: _pair(row) for row in profile["layers"] if row["gated"]}
+        rows = {row["name"]: _pair(row) for row in profile["layers"] if row["gated"] or row.get("follows")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: is not a profile ({type(error).__name__}: {error}), expected the JSON of `device.pyz profile`"

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sanp.report.sections import (
     commands,
     device,
+    fold,
     latency,
     layers,
     proof,
@@ -37,6 +38,7 @@ SECTIONS: tuple[Section, ...] = (
     variants,
     latency,
     layers,
+    fold,
     validation,
     proof,
     training,

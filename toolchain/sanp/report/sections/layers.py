@@ -8,6 +8,7 @@ from typing import Any
 from sanp.report.numbers import ms, percent
 from sanp.report.sections.variant_names import names
 from sanp_runtime.contract import GATED
+from sanp_runtime.profile.text import gate_lines
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,8 +16,19 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
     profile = results["profile"]
     others = [f"{ms(profile['node_times'][name]['other_ms'])} {title}" for name, title in names(profile).items()]
     gates, parent = profile["main"] == GATED, profile["macs"]["parent"] is not None
-    rows = {"layers": _rows(profile), "note": profile["node_times"]["note"], "others": ", ".join(others)}
-    return {**rows, "gates": gates, "parent": parent, "compared": gates or parent, "percent": percent}
+    rows = {
+        "layers": _rows(profile),
+        "losing": gate_lines(profile),
+        "note": profile["node_times"]["note"],
+        "others": ", ".join(others),
+    }
+    return {
+        **rows,
+        "gates": gates,
+        "parent": parent,
+        "compared": gates or parent,
+        "percent": percent,
+    }
 
 
 def _rows(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -29,6 +41,7 @@ def _rows(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": row["name"],
+                "follows": ", ".join(row.get("follows", ())),
                 "shape": f"{row['channels'][0]} → {row['channels'][1]}, {row['kernel'][0]}×{row['kernel'][1]}, "
                 f"{row['out_hw'][0]}×{row['out_hw'][1]}",
                 "open": row["open_fraction"],

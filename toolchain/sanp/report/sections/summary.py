@@ -41,6 +41,8 @@ def headline(profile: Mapping[str, Any]) -> str:
     ratios, variants, main = profile["ratios"], profile["variants"], profile["main"]
     if ratios is None:
         found = f"{ms(variants[main]['typical_ms'])} ms for {macs(profile['macs']['dense'])} multiply-accumulates"
+        if _pixels(profile):
+            return f"{found} with every pixel open; layers decide for every pixel, and nothing to compare it with."
         return f"{found}; a network without gates, and nothing to compare it with."
     speed, share = ratios["measured"], 1 / ratios["theoretical"]
     batch = profile["settings"]["batch"]
@@ -64,7 +66,12 @@ def explanation(profile: Mapping[str, Any]) -> str:
         f"{ratios['theoretical']:.2f}× less work could have made it {ratios['theoretical']:.2f}× faster; "
         f"{percent(ratios['efficiency'], 0)} of that factor was reached (the efficiency). "
     )
-    if ratios["overhead"] is None:
+    if _pixels(profile):
+        text += (
+            f"{_pixels(profile)} layers decide for every pixel. Work is counted as if every pixel were open: a device "
+            "does not record which are."
+        )
+    elif ratios["overhead"] is None:
         text += "It has no gates: removed channels are gone from the file, and the target's own kernels do the rest."
     elif ratios["overhead"] > 1 + _SAME:
         text += f"With every gate open it takes {ratios['overhead']:.2f}× the time of the dense one: the overhead."
@@ -74,6 +81,11 @@ def explanation(profile: Mapping[str, Any]) -> str:
             "comes from our kernels, not from the gates."
         )
     return text
+
+
+def _pixels(profile: Mapping[str, Any]) -> int:
+    """Layers that decide for every pixel; profiles of older releases do not say."""
+    return int(profile["bundle"].get("pixel_gated", 0))
 
 
 def break_even(profile: Mapping[str, Any]) -> str | None:
@@ -118,7 +130,8 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
 def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ratios, cost = profile["ratios"], profile["macs"]
     if ratios is None:
-        return [(macs(cost["dense"]), "MACs", "of every sample")]
+        of = "if every pixel is open" if _pixels(profile) else "of every sample"
+        return [(macs(cost["dense"]), "MACs", of)]
     full = cost["dense"] if cost["parent"] is None else cost["parent"]
     over = (
         "dense time over gated time" if profile["baseline"] == DENSE else "time before channels were removed over now"

@@ -1,0 +1,223 @@
+"""`sanp compile --fold`: what the gates never use leaves the network, after a check on samples that were held back."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from sanp_export.fold import Folded, FoldedLayer, as_parent, fold
+from sanp_export.graph import model_file
+from sanp_export.graph.patterns import GATE_X, channel_gates, layer_of
+from sanp_export.passes.constant_gates import saliency
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import CHANNEL_GATE, GATE_PREFIX, GATED_CONV, INPUT, LOGITS
+from sanp_runtime.engines.onnxruntime.session import open_session
+from sanp_targets.errors import ConfigError, ExportError, ValidationError
+
+# With fewer samples none are held back: halves would say too little about either.
+_ENOUGH = 32
+
+_BATCH = 64
+
+# Folded and closed network compute the same sums in another order; most samples must agree to this share of the
+# largest logit. Not all: a saliency may lie so near its bound that rounding decides.
+_AGREE, _MOST = 1e-4, 0.9
+
+
+@dataclass(frozen=True)
+class FoldedModel:
+    """What is compiled in place of the exported model.
+
+    parent: the network before, without gates. answers: those of the folded network. record: for the manifest
+    (`Manifest.build["fold"]`): `multiple`, `max_drop`, `layers` (see `FoldedLayer`), `check`: None where all is exact.
+    """
+
+    model: onnx.ModelProto
+    parent: onnx.ModelProto
+    answers: Reference | None
+    record: dict[str, Any]
+
+
+def fold_model(
+    model: onnx.ModelProto, answers: Reference | None, parent: onnx.ModelProto | None, multiple: int, max_drop: float
+) -> FoldedModel:
+    """Fold an exported model by what its gates do on the samples beside it.
+
+    The fold that half of the samples suggest is judged on the other half; if it passes, all of them suggest the one
+    that is kept, which removes no more. Raises ConfigError for a model without channel gates or, unless all its gates
+    are static, without samples, ValidationError if the accuracy on the samples that were held back falls by more than
+    max_drop, ExportError if the folded network does not compute what the closed one does.
+    """
+    if not any(node.op_type == GATED_CONV for node in model.graph.node):
+        raise ConfigError("the model has no channel gates, so there is nothing to fold; leave out --fold")
+    learned = any(node.op_type == CHANNEL_GATE for node in model.graph.node)
+    if learned and answers is None:
+        raise ConfigError(
+            "no samples came with the model, expected some: --fold must see which channels are never open; export it "
+            "with --samples"
+        )
+    check, steady = _judge(model, answers, multiple, max_drop) if learned and answers is not None else (None, True)
+    folded = fold(model, answers.scales if answers else {}, multiple=multiple, fix_steady=steady)
+    _require_same(folded, answers.x if answers else _noise(model))
+    record = {
+        "multiple": multiple,
+        "max_drop": max_drop,
+        "check": check,
+        "layers": {name: row.to_json() for name, row in folded.layers.items()},
+    }
+    whole = parent if parent is not None else as_parent(model)
+    return FoldedModel(_with_parent(folded.model, parent), whole, _answers(folded, answers), record)
+
+
+def summary(record: Mapping[str, Any]) -> list[str]:
+    """The record in lines for a person."""
+    lines = [
+        f"{name}: {len(row['kept'])} of {row['before']} channels, {row['reason']}"
+        for name, row in record["layers"].items()
+    ]
+    check = record["check"]
+    if check is None:
+        return [*lines, "Every gate is the same for every sample: the folded network computes what the gated one does."]
+    return [*lines, _sentence(check)]
+
+
+def _sentence(check: Mapping[str, Any]) -> str:
+    where = "held back" if check["held_back"] else "that the fold was made from: too few to hold any back"
+    fixed = "" if check["fixed_gates"] else ", without replacing nearly constant gates, which cost more"
+    return (
+        f"On {check['samples']} samples {where}, accuracy is {check['before']:.4f} before and {check['after']:.4f} "
+        f"after, {check['same']:.1%} of the predictions are the same{fixed}."
+    )
+
+
+def _judge(model: onnx.ModelProto, answers: Reference, multiple: int, max_drop: float) -> tuple[dict[str, Any], bool]:
+    """The check, and whether nearly constant gates may be replaced; ValidationError if not even without them."""
+    everything = np.arange(len(answers))
+    held_back = len(answers) >= _ENOUGH
+    seen, other = (everything[::2], everything[1::2]) if held_back else (everything, everything)
+    evidence, judged = answers.take(seen), answers.take(other)  # type: ignore[arg-type]
+    before = judged.logits.argmax(1)
+    found: dict[str, Any] = {}
+    for steady in (True, False):
+        if not steady and not found["fixed_gates"]:
+            break  # there was none to replace
+        folded = fold(model, evidence.scales, multiple=multiple, fix_steady=steady)
+        after = run(folded.closed, judged.x)[0].argmax(1)
+        found = {
+            "samples": len(judged),
+            "held_back": held_back,
+            "before": float((before == judged.labels).mean()),
+            "after": float((after == judged.labels).mean()),
+            "same": float((before == after).mean()),
+            "fixed_gates": steady and folded.approximates,
+        }
+        if found["before"] - found["after"] <= max_drop:
+            return {**found, "fixed_gates": steady}, steady
+    raise ValidationError(
+        f"--fold would lose accuracy: {_sentence({**found, 'fixed_gates': True})} Expected a loss of at most "
+        f"{max_drop:g}; compile without --fold, export with more --samples, or allow more with --max-drop"
+    )
+
+
+def _require_same(folded: Folded, x: np.ndarray) -> None:
+    """The surgery is tried before it is believed: the folded network against the whole one with the channels closed."""
+    got, expected = run(folded.model, x)[0], run(folded.closed, x)[0]
+    worst = np.abs(got - expected).max(1)
+    if (worst <= _AGREE * np.abs(expected).max()).mean() < _MOST:
+        raise ExportError(
+            f"the folded network differs from the one with the same channels closed by up to {worst.max():.3g} "
+            f"(largest logit {np.abs(expected).max():.3g}), expected rounding; compile without --fold and report the "
+            "network"
+        )
+
+
+def _noise(model: onnx.ModelProto) -> np.ndarray:
+    """Random images where the model has none."""
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    return np.random.default_rng(0).standard_normal((16, *shape)).astype(np.float32)
+
+
+def _with_parent(model: onnx.ModelProto, named: onnx.ModelProto | None) -> onnx.ModelProto:
+    """The folded model, which says that its parent has trained weights; one that was exported stays what it was."""
+    metadata = model_file.metadata_of(model)
+    properties = json.loads(metadata.get("sanp.properties", "{}"))
+    if named is None:
+        properties["parent"] = {"weights": "trained"}
+    return model_file.to_model(
+        model_file.to_graph(model), {**metadata, "sanp.properties": json.dumps(properties, sort_keys=True)}
+    )
+
+
+def _answers(folded: Folded, answers: Reference | None) -> Reference | None:
+    """The answers of the folded network on the samples.
+
+    No removed channel matters on any sample, so PyTorch's answers stay and lose columns. Where nearly constant gates
+    are replaced, ONNX Runtime answers from standard operators, with the whole model and its gates fixed.
+    """
+    if answers is None:
+        return None
+    stays = {name: list(row.kept) for name, row in folded.layers.items() if row.gate == "stays"}
+    logits, scales, margins = answers.logits, answers.scales, answers.saliency
+    if folded.approximates:
+        logits, scales, margins = run(folded.closed, answers.x)
+    return Reference(
+        answers.x,
+        answers.labels,
+        logits,
+        {name: np.ascontiguousarray(scales[name][:, kept]) for name, kept in stays.items()},
+        {name: np.ascontiguousarray(margins[name][:, kept]) for name, kept in stays.items() if name in margins},
+    )
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Logits [N, classes], scales and margins [N, Co] by layer, float32, from standard operators."""
+    graph = model_file.to_graph(model)
+    gates = {layer_of(gate): gate for gate in channel_gates(graph)}
+    present = [output.name for output in graph.outputs]
+    read = {name: gate.inputs[GATE_X] for name, gate in gates.items()}
+    graph.outputs += [item for item in {id(item): item for item in read.values()}.values() if item.name not in
+                      (*present, INPUT)]  # fmt: skip
+    wanted = [LOGITS, *[name for name in present if name.startswith(GATE_PREFIX)]]
+    more = sorted({item.name for item in read.values()} - {INPUT})
+    names = list(dict.fromkeys([*wanted, *more]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model_file.to_model(graph, model_file.metadata_of(model)).SerializeToString())
+        session = open_session(path, threads=1)
+        rows = [_batch(session, names, x[at : at + _BATCH]) for at in range(0, len(x), _BATCH)]
+    found = {name: np.concatenate([row[name] for row in rows]) for name in [*names, INPUT]}
+    scales = {name.removeprefix(GATE_PREFIX): found[name] for name in wanted[1:]}
+    margins = {name: _margin(gate, found[read[name].name]) for name, gate in gates.items()}
+    return found[LOGITS], scales, margins
+
+
+def _batch(session: Any, names: list[str], x: np.ndarray) -> dict[str, np.ndarray]:
+    """Outputs by name, a row for each sample; feature maps as their means over the pixels, which is what gates read."""
+    values = {**dict(zip(names, session.run(names, {INPUT: x}))), INPUT: x}
+    pooled = {name: value.mean((2, 3), np.float64) if value.ndim == 4 else value for name, value in values.items()}
+    return {name: np.broadcast_to(value, (len(x), *value.shape[1:])) for name, value in pooled.items()}
+
+
+def _margin(gate: gs.Node, pooled: np.ndarray) -> np.ndarray:
+    """Signed distance of each saliency from the bound that it must exceed, as PyTorch's answers have it."""
+    u, k = saliency(gate, pooled), int(gate.attrs.get("k", 0))
+    bound = np.full((len(u), 1), float(gate.attrs.get("threshold", 0.0)))
+    if k:
+        bound = np.maximum(bound, np.sort(np.maximum(u, 0), axis=1)[:, ::-1][:, k : k + 1])
+    return (u - bound).astype(np.float32)
+
+
+def read_layers(record: Mapping[str, Any]) -> dict[str, FoldedLayer]:
+    """The layers of a record that went through JSON."""
+    return {
+        name: FoldedLayer(**{**row, "kept": tuple(row["kept"]), "scale": tuple(row["scale"])})
+        for name, row in record["layers"].items()
+    }
