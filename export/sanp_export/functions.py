@@ -31,11 +31,37 @@ SanpGatedConv <strides, pads, dilations, group, act_min, act_max>
 }
 """
 
+# Names as in ONNX's QLinearConv. Sums are float32 here and integers in the kernels: every byte is equal or one apart.
+_GATED_QLINEAR_CONV = """
+<opset_import: ["" : 20], domain: "sanp",
+ doc_string: "SanpGatedConv of bytes: quantise(clamp(scale * conv(x, w) + shift + residual)), activations per tensor,
+ weights per output channel and symmetric">
+SanpGatedQLinearConv <strides, pads, dilations, group, act_min, act_max>
+    (x, x_scale, x_zero_point, w, w_scale, scale, shift, in_active, residual, residual_scale, residual_zero_point,
+     y_scale, y_zero_point) => (y) {
+  hw = Constant <value_ints: ints = [2, 3]> ()
+  low = Constant <value_float: float = @act_min> ()
+  high = Constant <value_float: float = @act_max> ()
+  scale_4d = Unsqueeze (scale, hw)
+  shift_4d = Unsqueeze (shift, hw)
+  x_real = DequantizeLinear (x, x_scale, x_zero_point)
+  w_real = DequantizeLinear <axis = 0> (w, w_scale)
+  residual_real = DequantizeLinear (residual, residual_scale, residual_zero_point)
+  conv = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
+    (x_real, w_real)
+  scaled = Mul (conv, scale_4d)
+  shifted = Add (scaled, shift_4d)
+  summed = Add (shifted, residual_real)
+  clipped = Clip (summed, low, high)
+  y = QuantizeLinear (clipped, y_scale, y_zero_point)
+}
+"""
+
 _CHANNEL_GATE = """
 <opset_import: ["" : 20], domain: "sanp", doc_string: "saliency and pruning module: pool, FC, ReLU, FC, ReLU, gate">
-SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask) => (scale, shift) {
+%s => (scale, shift) {
   hw = Constant <value_ints: ints = [2, 3]> ()
-  z = ReduceMean <keepdims = 0> (x, hw)
+%s
 %s
   s = Relu (u)
   level = Constant <value_float: float = @threshold> ()
@@ -46,6 +72,26 @@ SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask) => (scale, shift)
 %s
 }
 """
+
+_FLOAT_MEANS = (
+    "SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask)",
+    "  z = ReduceMean <keepdims = 0> (x, hw)",
+)
+
+# The mean of bytes is an exact sum, times the step over the pixels: the same float32 here and in the kernels.
+_BYTE_MEANS = (
+    "SanpQLinearChannelGate <threshold, k> (x, x_scale, x_zero_point, w1, b1, w2, b2, bias, mask)",
+    """  wide = Cast <to = 6> (x)
+  zero = Cast <to = 6> (x_zero_point)
+  from_zero = Sub (wide, zero)
+  total = ReduceSum <keepdims = 0> (from_zero, hw)
+  real = CastLike (total, x_scale)
+  size = Shape <start = 2, end = 4> (x)
+  pixels = ReduceProd <keepdims = 0> (size)
+  count = CastLike (pixels, x_scale)
+  mean_step = Div (x_scale, count)
+  z = Mul (real, mean_step)""",
+)
 
 _HIDDEN_LAYER = """  squeezed = Gemm <transB = 1> (z, w1, b1)
   hidden = Relu (squeezed)
@@ -107,17 +153,25 @@ def pixel_gated_conv_function() -> onnx.FunctionProto:
     return parser.parse_function(_PIXEL_GATED_CONV)
 
 
+def gated_qlinear_conv_function() -> onnx.FunctionProto:
+    """Body of `SanpGatedQLinearConv`."""
+    return parser.parse_function(_GATED_QLINEAR_CONV)
+
+
 def gated_conv_function() -> onnx.FunctionProto:
     """Body of `SanpGatedConv`; it ignores `in_active`, which is a promise about `x` and not an operand."""
     return parser.parse_function(_GATED_CONV)
 
 
-def channel_gate_function(top_k: bool = False, hidden: bool = True, offset: bool = False) -> onnx.FunctionProto:
+def channel_gate_function(
+    top_k: bool = False, hidden: bool = True, offset: bool = False, quantised: bool = False
+) -> onnx.FunctionProto:
     """Body of `SanpChannelGate`: for nodes with k = 0 or, with `top_k`, for any k; with or without a hidden layer; with
-    a bias [Co] or, with `offset`, [2, Co].
+    a bias [Co] or, with `offset`, [2, Co]. quantised: that of `SanpQLinearChannelGate`, whose x are bytes.
 
     A body cannot branch on a rank, so all gates of a file have one form of weights and bias.
     """
     layers = _HIDDEN_LAYER if hidden else _NO_HIDDEN_LAYER
     rule = _TOP_K if top_k else _THRESHOLD
-    return parser.parse_function(_CHANNEL_GATE % (layers, rule, _SHIFT_WITH_OFFSET if offset else _SHIFT))
+    head, means = _BYTE_MEANS if quantised else _FLOAT_MEANS
+    return parser.parse_function(_CHANNEL_GATE % (head, means, layers, rule, _SHIFT_WITH_OFFSET if offset else _SHIFT))

@@ -11,7 +11,8 @@ NATIVE = Path(__file__).resolve().parents[2] / "runtime/native"
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 SUFFIXES = (".h", ".cc", ".cu", ".inc")
 
-CPU = ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan", "cpu/conv", "cpu/gate", "cpu/pixels")
+CPU = ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan", "cpu/conv", "cpu/gate", "cpu/pixels",
+       "cpu/int8/kernels", "cpu/int8/conv")  # fmt: skip
 # Folder: the folders it may include from besides itself. What is not listed here does not exist.
 MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "contract": (),
@@ -22,6 +23,8 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "cpu/conv": ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan"),
     "cpu/gate": ("cpu/base", "cpu/isa"),
     "cpu/pixels": ("cpu/base", "cpu/conv/plan", "cpu/conv"),
+    "cpu/int8/kernels": (),
+    "cpu/int8/conv": ("contract", "cpu/base", "cpu/int8/kernels"),
     "cuda": ("contract",),
     "cuda/base": ("cuda",),
     "cuda/conv": ("cuda", "cuda/base"),

@@ -34,9 +34,25 @@ float gate_level(const GateCall& c, const float* s, uint32_t* keys) {
   return next > c.threshold ? next : c.threshold;
 }
 
+// z has room for the sums that it is made of.
+void byte_means(const GateCall& c, const uint8_t* x, float* z) {
+  int32_t* const sums = reinterpret_cast<int32_t*>(z);
+  c.channel_sums(x, c.channels, c.pixels, sums);
+  const float step = c.x_scale / static_cast<float>(c.pixels);
+  for (int64_t i = 0; i < c.channels; ++i) {
+    int32_t sum;
+    memcpy(&sum, sums + i, sizeof sum);
+    const float mean = static_cast<float>(sum - c.x_zero * static_cast<int32_t>(c.pixels)) * step;
+    memcpy(z + i, &mean, sizeof mean);
+  }
+}
+
 void gate_sample(const IsaKernels& isa, const GateCall& c, int64_t n, float* z, float* hidden, float* s,
                  uint32_t* keys) {
-  isa.channel_means(c.x + n * c.channels * c.pixels, c.channels, c.pixels, z);
+  if (c.bytes == nullptr)
+    isa.channel_means(c.x + n * c.channels * c.pixels, c.channels, c.pixels, z);
+  else
+    byte_means(c, c.bytes + n * c.channels * c.pixels, z);
   if (c.hidden > 0) {
     isa.dense_relu(c.w1, c.b1, z, c.hidden, c.channels, hidden);
     isa.dense_relu(c.w2, c.b2, hidden, c.outputs, c.hidden, s);

@@ -25,6 +25,12 @@ struct GateCall {
   float* scale;
   float* shift;
   const float* offset;  // [outputs], added to the shift of open channels; null for none
+
+  // x as bytes: their exact sums become the means, in this order of roundings. Null: x is float32.
+  const uint8_t* bytes = nullptr;
+  void (*channel_sums)(const uint8_t* x, ptrdiff_t channels, ptrdiff_t pixels, int32_t* sums) = nullptr;
+  float x_scale = 0;
+  int32_t x_zero = 0;
 };
 
 // False when scratch memory could not be allocated. The result does not depend on the instruction set or the pool.

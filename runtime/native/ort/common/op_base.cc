@@ -14,7 +14,7 @@ namespace {
 TensorView view_of(const OrtApi* api, const OrtValue* value, const char* name) {
   int is_tensor = 0;
   check(api, ort::IsTensor(api, value, &is_tensor));
-  if (!is_tensor) fail("input '%s' is not a tensor; pass a float32 tensor", name);
+  if (!is_tensor) fail("input '%s' is not a tensor; pass a tensor", name);
 
   OrtTensorTypeAndShapeInfo* info = nullptr;
   check(api, ort::GetTensorTypeAndShape(api, value, &info));
@@ -25,9 +25,7 @@ TensorView view_of(const OrtApi* api, const OrtValue* value, const char* name) {
   } release{api, info};
 
   TensorView t;
-  int type = 0;
-  check(api, ort::GetTensorElementType(api, info, &type));
-  if (type != kOrtFloat) fail("input '%s' has element type %d; expected float32 (1), cast it", name, type);
+  check(api, ort::GetTensorElementType(api, info, &t.type));
   size_t rank = 0;
   check(api, ort::GetDimensionsCount(api, info, &rank));
   if (rank > kMaxRank) fail("input '%s' has %zu dimensions; at most 4 are expected, reshape it", name, rank);
@@ -35,8 +33,14 @@ TensorView view_of(const OrtApi* api, const OrtValue* value, const char* name) {
   check(api, ort::GetDimensions(api, info, static_cast<int64_t*>(t.shape.dims), rank));
   void* data = nullptr;
   check(api, ort::GetTensorMutableData(api, const_cast<OrtValue*>(value), &data));
-  t.data = static_cast<const float*>(data);
+  t.bytes = data;
   return t;
+}
+
+const TensorView& of_type(const TensorView& view, const char* name, int type) {
+  const char* const names[] = {"", "float32 (1)", "uint8 (2)", "int8 (3)"};
+  if (view.type != type) fail("input '%s' has element type %d; expected %s, cast it", name, view.type, names[type]);
+  return view;
 }
 
 }  // namespace
@@ -55,21 +59,21 @@ ConstantInputs::ConstantInputs(const OrtApi* api, const OrtKernelInfo* info, siz
 }
 
 TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
-                        const ConstantInputs* constants) {
-  if (const TensorView* const view = constants ? constants->find(index) : nullptr) return *view;
+                        const ConstantInputs* constants, int type) {
+  if (const TensorView* const view = constants ? constants->find(index) : nullptr) return of_type(*view, name, type);
   const OrtValue* value = nullptr;
   check(api, ort::KernelContext_GetInput(api, context, index, &value));
   if (value == nullptr) fail("input '%s' is missing; it is required, re-export the model", name);
-  return view_of(api, value, name);
+  return of_type(view_of(api, value, name), name, type);
 }
 
-float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank) {
+void* output_bytes(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank) {
   OrtValue* value = nullptr;
   check(api, ort::KernelContext_GetOutput(api, context, index, dims, rank, &value));
   if (value == nullptr) fail("output %zu could not be allocated", index);
   void* data = nullptr;
   check(api, ort::GetTensorMutableData(api, value, &data));
-  return static_cast<float*>(data);
+  return data;
 }
 
 Pool session_pool(const OrtApi* api, const OrtKernelContext* context, PoolContext* storage) {

@@ -61,11 +61,14 @@ OrtStatus* guarded(const OrtApi* api, const char* op, F f) noexcept {
   }
 }
 
-// A float32 input. More dimensions than a shape holds are an error anyway.
+// An input. More dimensions than a shape holds are an error anyway.
 struct TensorView {
   Shape<int64_t> shape;
-  const float* data = nullptr;
+  int type = 0;  // of its elements
+  const void* bytes = nullptr;
 
+  // Of an input that is known to be float32.
+  const float* data() const { return static_cast<const float*>(bytes); }
   int64_t elements() const;
 };
 
@@ -77,17 +80,21 @@ inline void check(const Error& error) {
 // five of the seven inputs of a gate are constant. For providers whose constants lie where their kernels read them.
 class ConstantInputs {
  public:
-  static constexpr size_t kMost = 8;
+  static constexpr size_t kMost = 16;
   ConstantInputs(const OrtApi* api, const OrtKernelInfo* info, size_t inputs);
-  const TensorView* find(size_t index) const { return view_[index].data != nullptr ? &view_[index] : nullptr; }
+  const TensorView* find(size_t index) const { return view_[index].bytes != nullptr ? &view_[index] : nullptr; }
 
  private:
   TensorView view_[kMost];
 };
 
 TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
-                        const ConstantInputs* constants = nullptr);
-float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank);
+                        const ConstantInputs* constants = nullptr, int type = kOrtFloat);
+void* output_bytes(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank);
+inline float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims,
+                            size_t rank) {
+  return static_cast<float*>(output_bytes(api, context, index, dims, rank));
+}
 
 // The inputs of one run, and their shapes as the contract wants them.
 template <size_t kInputs>
@@ -96,16 +103,21 @@ struct InputTensors {
   const Shape<int64_t>* shapes[kInputs];
 
   InputTensors(const OrtApi* api, const OrtKernelContext* context, const char* const (&names)[kInputs],
-               const ConstantInputs* constants) {
+               const ConstantInputs* constants, const int* types = nullptr) {
     for (size_t i = 0; i < kInputs; ++i) {
-      view[i] = input_tensor(api, context, i, names[i], constants);
+      view[i] = input_tensor(api, context, i, names[i], constants, types ? types[i] : kOrtFloat);
       shapes[i] = &view[i].shape;
     }
   }
   InputTensors(const InputTensors&) = delete;
   InputTensors& operator=(const InputTensors&) = delete;
 
-  const float* data(size_t input) const { return view[input].data; }
+  const float* data(size_t input) const { return view[input].data(); }
+  // Of an input whose type was checked.
+  template <class T>
+  const T* as(size_t input) const {
+    return static_cast<const T*>(view[input].bytes);
+  }
 };
 
 Pool session_pool(const OrtApi* api, const OrtKernelContext* context, struct PoolContext* storage);
@@ -120,6 +132,18 @@ struct ConfiguredOp : OrtCustomOp {
   Settings settings;
 };
 
+// Element types by position: those that an operator lists, or float32.
+template <class Op, class = void>
+struct OpTypes {
+  static int input(size_t) { return kOrtFloat; }
+  static int output(size_t) { return kOrtFloat; }
+};
+template <class Op>
+struct OpTypes<Op, std::void_t<decltype(Op::kInputTypes)>> {
+  static int input(size_t index) { return Op::kInputTypes[index]; }
+  static int output(size_t) { return Op::kOutputType; }
+};
+
 // Callbacks that are the same for every operator here. Op provides kName, kProvider, kInputs, kOutputs, Kernel and
 // infer(). A kernel takes the settings or has none.
 template <class Op, class Settings>
@@ -131,7 +155,8 @@ ConfiguredOp<Settings> make_op(const Settings& settings) {
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return Op::kProvider; };
   op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kInputs; };
   op.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kOutputs; };
-  op.GetInputType = op.GetOutputType = [](const OrtCustomOp*, size_t) { return kOrtFloat; };
+  op.GetInputType = [](const OrtCustomOp*, size_t index) { return OpTypes<Op>::input(index); };
+  op.GetOutputType = [](const OrtCustomOp*, size_t index) { return OpTypes<Op>::output(index); };
   op.GetInputCharacteristic = op.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return kOrtRequired; };
   op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return kOrtMemoryDefault; };
   op.GetVariadicInputMinArity = op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };

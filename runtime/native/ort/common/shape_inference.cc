@@ -3,18 +3,18 @@
 
 #include <atomic>
 
-#include "contract/channel_gate.h"
-#include "contract/gated_conv.h"
+#include "contract/gated_qlinear_conv.h"
+#include "contract/qlinear_channel_gate.h"
 
 namespace sanp {
 namespace {
 
 std::atomic<const OrtApi*> remembered{nullptr};
 
-bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context) {
+bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context, size_t w_at, int type) {
   std::vector<InferDim> x, w;
   int64_t strides[2], pads[4], dilations[2];
-  if (!infer_input(api, context, kConvX, &x) || !infer_input(api, context, kConvW, &w) || x.size() != 4 ||
+  if (!infer_input(api, context, kConvX, &x) || !infer_input(api, context, w_at, &w) || x.size() != 4 ||
       w.size() != 4 || !infer_ints(api, context, "strides", strides, 2) || !infer_ints(api, context, "pads", pads, 4) ||
       !infer_ints(api, context, "dilations", dilations, 2))
     return false;
@@ -30,13 +30,13 @@ bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context) {
   cols.pad_top = cols.pad_bottom = 0;
   if (!rows.output_size(&y[2].value, &ignored)) y[2].value = -1;
   if (!cols.output_size(&ignored, &y[3].value)) y[3].value = -1;
-  infer_output(api, context, 0, y);
+  infer_output(api, context, 0, y, type);
   return true;
 }
 
-bool gate_shapes(const OrtApi* api, OrtShapeInferContext* context) {
+bool gate_shapes(const OrtApi* api, OrtShapeInferContext* context, size_t w2_at) {
   std::vector<InferDim> x, w2;
-  if (!infer_input(api, context, kGateX, &x) || !infer_input(api, context, kGateW2, &w2) || x.size() != 4 ||
+  if (!infer_input(api, context, kGateX, &x) || !infer_input(api, context, w2_at, &w2) || x.size() != 4 ||
       w2.size() != 2)
     return false;
   for (size_t out = 0; out < kGateOutputs; ++out) infer_output(api, context, out, {x[0], w2[0]});
@@ -87,7 +87,8 @@ bool infer_ints(const OrtApi* api, const OrtShapeInferContext* context, const ch
          needed == count * sizeof(int64_t);
 }
 
-void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index, const std::vector<InferDim>& dims) {
+void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index, const std::vector<InferDim>& dims,
+                  int type) {
   OrtTensorTypeAndShapeInfo* info = nullptr;
   if (!succeeded(api, ort::CreateTensorTypeAndShapeInfo(api, &info)) || info == nullptr) return;
   std::vector<int64_t> values;
@@ -96,7 +97,7 @@ void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index
     values.push_back(d.value);
     names.push_back(d.name.c_str());
   }
-  if (succeeded(api, ort::SetTensorElementType(api, info, kOrtFloat)) &&
+  if (succeeded(api, ort::SetTensorElementType(api, info, type)) &&
       succeeded(api, ort::SetDimensions(api, info, values.data(), values.size())) &&
       succeeded(api, ort::SetSymbolicDimensions(api, info, names.data(), names.size())))
     succeeded(api, ort::ShapeInferContext_SetOutputTypeShape(api, context, index, info));
@@ -104,11 +105,19 @@ void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index
 }
 
 void infer_gated_conv(OrtShapeInferContext* context) {
-  best_effort([&](const OrtApi* api) { conv_shapes(api, context); });
+  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kConvW, kOrtFloat); });
 }
 
 void infer_channel_gate(OrtShapeInferContext* context) {
-  best_effort([&](const OrtApi* api) { gate_shapes(api, context); });
+  best_effort([&](const OrtApi* api) { gate_shapes(api, context, kGateW2); });
+}
+
+void infer_gated_qlinear_conv(OrtShapeInferContext* context) {
+  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kQConvW, kOrtUint8); });
+}
+
+void infer_qlinear_channel_gate(OrtShapeInferContext* context) {
+  best_effort([&](const OrtApi* api) { gate_shapes(api, context, kQGateW2); });
 }
 
 }  // namespace sanp

@@ -16,11 +16,14 @@ struct InferDim {
 // False when the rank is not known or anything else is missing; inference is best effort.
 bool infer_input(const OrtApi* api, const OrtShapeInferContext* context, size_t index, std::vector<InferDim>* dims);
 bool infer_ints(const OrtApi* api, const OrtShapeInferContext* context, const char* name, int64_t* out, size_t count);
-void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index, const std::vector<InferDim>& dims);
+void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index, const std::vector<InferDim>& dims,
+                  int type = kOrtFloat);
 
-// The callbacks of the two operators; without what they need the shapes stay unknown.
+// The callbacks of the operators; without what they need the shapes stay unknown.
 void infer_gated_conv(OrtShapeInferContext* context);
 void infer_channel_gate(OrtShapeInferContext* context);
+void infer_gated_qlinear_conv(OrtShapeInferContext* context);
+void infer_qlinear_channel_gate(OrtShapeInferContext* context);
 
 // The interface table, remembered at registration: the inference callback is not given it.
 void set_infer_api(const OrtApi* api);

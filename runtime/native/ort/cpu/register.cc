@@ -2,10 +2,12 @@
 #include "ort/common/registration.h"
 #include "ort/cpu/channel_gate_op.h"
 #include "ort/cpu/gated_conv_op.h"
+#include "ort/cpu/gated_qlinear_conv_op.h"
 #include "ort/cpu/pixel_gated_conv_op.h"
+#include "ort/cpu/qlinear_channel_gate_op.h"
 
 extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                                                                                const OrtApiBase* base) {
-  return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp, sanp::PixelGatedConvOp>(
-      options, base, "libsanp_ops");
+  return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp, sanp::PixelGatedConvOp,
+                            sanp::GatedQLinearConvOp, sanp::QLinearChannelGateOp>(options, base, "libsanp_ops");
 }
