@@ -4,43 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.networks.edge import MOBILENET_V2, inverted_residuals
 from benchmarks.networks.resnets import resnet_layers
-from benchmarks.networks.shapes import Conv, Layer, Network
+from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Layer, Network
 
-MAX_POOL = "MaxPool3x3/2"
 RESNET18_WIDTHS = (64, 128, 256, 512)
-# Expansion, output channels, repetitions and first stride of each row (Sandler et al., CVPR 2018, table 2).
-MOBILENET_ROWS = (
-    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
-)  # fmt: skip
-
-
-def mobilenet_v2_layers(image: int = 224) -> list[Layer]:
-    """Every convolution of MobileNetV2 at width 1, in order."""
-    size, c_in = image // 2, 32
-    layers: list[Layer] = [Layer(3, 32, image, 3, 2, 1)]
-    for expansion, c_out, repetitions, first_stride in MOBILENET_ROWS:
-        for index in range(repetitions):
-            stride, hidden = (first_stride if index == 0 else 1), expansion * c_in
-            if expansion > 1:
-                layers.append(Layer(c_in, hidden, size, 1, 1, 0))
-            layers.append(Layer(hidden, hidden, size, 3, stride, 1, hidden))
-            size = -(-size // stride)
-            layers.append(Layer(hidden, c_out, size, 1, 1, 0))
-            c_in = c_out
-    return [*layers, Layer(c_in, 1280, size, 1, 1, 0)]
 
 
 def layers_of(network: str) -> list[Layer]:
     """Every convolution of a network for 224 x 224 images, in order."""
-    return mobilenet_v2_layers() if network == "mobilenet-v2" else resnet_layers(network, 224)
+    if network == "mobilenet-v2":
+        return [conv.layer for conv in inverted_residuals(MOBILENET_V2, 224).convs.values()]
+    return resnet_layers(network, 224)
 
 
 def resnet(image: int = 224, widths: Sequence[int] = RESNET18_WIDTHS, blocks: int = 2) -> Network:
     """ResNet-18 as published: 7x7 stem, max pool, four stages of two blocks; or other sizes of all these."""
     net = Network(image)
     net.nodes["stem"] = Conv(Layer(3, widths[0], image, 7, 2, 3), "x")
-    net.nodes["pooled"] = (MAX_POOL, "stem")
+    net.nodes["pooled"] = (MAX_POOL_3X3, "stem")
     source, c_in, size = "pooled", widths[0], -(-image // 4)
     for stage, c_out in enumerate(widths):
         for block in range(blocks):

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.gpu.backbones import MAX_POOL
 from benchmarks.gpu.layer_case import cudnn
 from benchmarks.gpu.place import Place
-from benchmarks.networks.shapes import Conv, Network
+from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Network
 
 FORMS = ("NCHW", "channels_last", "fused channels_last")
 
@@ -40,7 +39,7 @@ class DenseNetwork:
             for name, node in self.network.nodes.items():
                 if isinstance(node, Conv):
                     values[name] = self._conv(name, node, values)
-                elif node[0] == MAX_POOL:
+                elif node[0] == MAX_POOL_3X3:
                     values[name] = F.max_pool2d(values[node[1]], 3, 2, 1)
                 else:
                     values[name] = values[node[1]].mean((2, 3), keepdim=True)

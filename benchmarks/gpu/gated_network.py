@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.gpu.backbones import MAX_POOL
 from benchmarks.gpu.cuda_library import FLOAT16, HWIO, ConvTensors, Gate, GateTensors, Plan, describe
 from benchmarks.gpu.network_reference import LayerParameters, NetworkParameters
 from benchmarks.gpu.place import Place
-from benchmarks.networks.shapes import Conv, Layer, Network
+from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Layer, Network
 
 ChoosePlan = Callable[[Layer], int]  # the place of a layer's plan in the library's list
 
@@ -105,12 +104,12 @@ class GatedNetwork:
 
     def _add_pool(self, name: str, kind: str, source: str) -> None:
         x = self.values[source]
-        shape = F.max_pool2d(x, 3, 2, 1).shape if kind == MAX_POOL else (*x.shape[:2], 1, 1)
+        shape = F.max_pool2d(x, 3, 2, 1).shape if kind == MAX_POOL_3X3 else (*x.shape[:2], 1, 1)
         y = torch.zeros(shape, device=x.device, dtype=x.dtype)
         self.values[name], self.active[name] = y, self.active[source]
 
         def step(gates: bool) -> None:
-            y.copy_(F.max_pool2d(x, 3, 2, 1) if kind == MAX_POOL else x.mean((2, 3), keepdim=True))
+            y.copy_(F.max_pool2d(x, 3, 2, 1) if kind == MAX_POOL_3X3 else x.mean((2, 3), keepdim=True))
 
         self._steps.append(step)
 

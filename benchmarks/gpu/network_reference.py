@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.gpu.backbones import MAX_POOL
-from benchmarks.networks.shapes import Conv, Network
+from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Network
 
 REDUCTION, LEAST_HIDDEN = 16, 4  # of the toolchain's gates
 Store = Callable[[Tensor], Tensor]
@@ -98,7 +97,9 @@ def _node(network: Network, parameters: NetworkParameters, name: str, values: di
     node = network.nodes[name]
     if not isinstance(node, Conv):
         kind, source = node
-        return F.max_pool2d(values[source], 3, 2, 1) if kind == MAX_POOL else values[source].mean((2, 3), keepdim=True)
+        return (
+            F.max_pool2d(values[source], 3, 2, 1) if kind == MAX_POOL_3X3 else values[source].mean((2, 3), keepdim=True)
+        )
     own, x = parameters.layers[name], values[node.source]
     scale = saliency(own.gate, x)[:, :, None, None]
     y = scale * convolved(node, own.weight, x) + scale * own.bias.to(x.dtype)[:, None, None]

@@ -2,6 +2,7 @@
 
     python -m benchmarks.kernels.layers
     python -m benchmarks.kernels.layers --edge --only depthwise
+    python -m benchmarks.kernels.layers --edge 96 --only depthwise --algorithm depthwise-in-place
     python -m benchmarks.kernels.layers --only resnet18 --isa avx2 --json layers.json
 
 Both sides run in one process on one thread, interleaved, and are compared before they are timed. The yardstick is the
@@ -10,6 +11,7 @@ multiply-add rate of this core, measured in the same run.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 
@@ -28,12 +30,14 @@ from benchmarks.yardsticks import started
 KEEPS = (1.0, 0.7, 0.5, 0.3)
 
 
-def bench_layer(layer: Layer, library: Library, ceiling: float | None, rounds: int, winograd: int | None) -> dict:
+def bench_layer(
+    layer: Layer, library: Library, ceiling: float | None, rounds: int, winograd: int | None, algorithm: str = ""
+) -> dict:
     """One layer: dense, and gated at every kept fraction."""
     rng = np.random.default_rng(1)
     weights = graphs.random_weights(layer, rng)
     dense = session(graphs.dense_layer(layer, weights))
-    gated = library.session(graphs.gated_layer(layer, weights), winograd=winograd)
+    gated = library.session(graphs.gated_layer(layer, weights, algorithm), winograd=winograd)
     x = rng.standard_normal((1, layer.c_in, layer.size, layer.size), dtype=np.float32)
     runs, kept_macs = [bound_run(dense, {"x": x})], [layer.macs]
     for keep in KEEPS:
@@ -68,16 +72,20 @@ def line(row: dict) -> str:
     return f"{row['name']:<28} dense {row['dense']['median_us']:7.1f} us | {'  '.join(cells)}"
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark alone."""
+    edge = "layers of the edge networks instead, for images of this size"
+    parser.add_argument("--edge", type=int, nargs="?", const=224, choices=(224, 96), help=edge)
+    parser.add_argument("--algorithm", default="", help="hint of every gated layer (default: the library's choice)")
+
+
 def main() -> int:
     """Command line."""
-    args, library, report = started(
-        __doc__,
-        lambda made: made.add_argument("--edge", action="store_true", help="layers of the edge networks instead"),
-    )
+    args, library, report = started(__doc__, add_options)
     rows: list[dict] = []
-    for layer, networks in (edge_layers() if args.edge else every_layer()).items():
+    for layer, networks in (edge_layers(args.edge) if args.edge else every_layer()).items():
         if any(args.only in name for name in (layer.name, *networks)):
-            row = bench_layer(layer, library, report["ceiling_gflops"], args.rounds, args.winograd)
+            row = bench_layer(layer, library, report["ceiling_gflops"], args.rounds, args.winograd, args.algorithm)
             rows.append({**row, "networks": networks})
             print(line(rows[-1]), flush=True)
     write_json(args.json, {**report, "layers": rows})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.networks.shapes import Conv, Layer, Network
+from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Layer, Network
 
 # Expansion, kernel, output channels, repetitions and first stride of each row.
 MOBILENET_V2 = (
@@ -49,7 +49,7 @@ def resnet50(image: int) -> Network:
     """The published form: stride in the 3x3 convolution, 1x1 projections."""
     net = Network(image)
     net.nodes["stem"] = Conv(Layer(3, 64, image, 7, 2, 3), "x", mask="open")
-    net.nodes["pooled"] = ("MaxPool3x3", "stem")
+    net.nodes["pooled"] = (MAX_POOL_3X3, "stem")
     source, c_in, size = "pooled", 64, -(-image // 4)
     for stage, (width, blocks) in enumerate(zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True)):
         for block in range(blocks):
@@ -77,10 +77,10 @@ EDGE_NETWORKS = {
 }
 
 
-def edge_layers() -> dict[Layer, list[str]]:
-    """Each shape of the networks for 224 x 224 images once, with the networks it comes from."""
+def edge_layers(image: int = 224) -> dict[Layer, list[str]]:
+    """Each shape of the networks for images of this size, 224 or 96, once, with the networks it comes from."""
     found: dict[Layer, list[str]] = {}
     for name, make in EDGE_NETWORKS.items():
-        for layer in dict.fromkeys(conv.layer for conv in make().convs.values()) if name.endswith("@224") else ():
+        for layer in dict.fromkeys(conv.layer for conv in make().convs.values()) if name.endswith(f"@{image}") else ():
             found.setdefault(layer, []).append(name)
     return found

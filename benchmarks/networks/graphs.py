@@ -7,7 +7,7 @@ import math
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from benchmarks.networks.shapes import Conv, Layer, Network
+from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Layer, Network
 
 
 def random_weights(layer: Layer, rng: np.random.Generator) -> np.ndarray:
@@ -58,10 +58,12 @@ def dense_layer(layer: Layer, weights: np.ndarray) -> bytes:
     return model_bytes(nodes, [("x", [1, layer.c_in, layer.size, layer.size])], "y", constants)
 
 
-def gated_layer(layer: Layer, weights: np.ndarray) -> bytes:
-    """One SanpGatedConv with its masks as inputs."""
+def gated_layer(layer: Layer, weights: np.ndarray, algorithm: str = "") -> bytes:
+    """One SanpGatedConv with its masks as inputs; `algorithm` "": the choice of the library."""
     node = _gated_node("y", "x", layer, "active", "zero", True)
     node.input[2], node.input[3] = "scale", "shift"
+    if algorithm:
+        node.attribute.append(helper.make_attribute("algorithm", algorithm))
     inputs = [("x", [1, layer.c_in, layer.size, layer.size]), ("scale", [1, layer.c_out]), ("shift", [1, layer.c_out]),
               ("active", [1, layer.c_in])]  # fmt: skip
     return model_bytes([node], inputs, "y", {"y.w": weights, "zero": np.zeros(1, np.float32)})
@@ -78,7 +80,7 @@ def _head(network: Network, rng: np.random.Generator, constants: dict) -> list:
 def _other(name: str, node: tuple[str, str]) -> NodeProto:
     attributes = {
         "MaxPool": {"kernel_shape": [2, 2], "strides": [2, 2]},
-        "MaxPool3x3": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4},
+        MAX_POOL_3X3: {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4},
     }.get(node[0], {})
     return helper.make_node(node[0].removesuffix("3x3"), [node[1]], [name], **attributes)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MAX_POOL_3X3 = "MaxPool3x3"  # a node that takes the largest of 3x3 pixels with a stride of 2
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -14,13 +14,14 @@ from sanp_export.graph.channel_groups import ChannelGroup, channel_groups, node_
 from sanp_export.graph.layer_table import layer_table
 from sanp_export.graph.model_file import UNGATED_MODEL, layers_of, metadata_of, to_graph, to_model
 from sanp_export.graph.patterns import GATE_X, WEIGHT, X, gated_convs, layer_of
+from sanp_export.graph.shared_gates import follows, outputs_of
 from sanp_export.graph.trace_support import SupportTrace
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.constant_gates import constant_scale, drop_gate, fix_gates
 from sanp_export.passes.densify import densify
 from sanp_export.passes.remove_channels import all_active, remove_channels
 from sanp_runtime.contract import CHANNEL_GATE, GATE_PREFIX, MACS
-from sanp_runtime.network.support import evaluate
+from sanp_runtime.network.support import Gate, evaluate, gates_of
 
 # A gate that is always open and whose scale varies by no more than this about its mean is taken for constant.
 STEADY = 0.05
@@ -81,7 +82,8 @@ def fold(
     for conv in gated_convs(graph):
         all_active(conv)
     graph.cleanup().toposort()
-    known = {layer_of(conv): _Known.of(conv, scales.get(layer_of(conv))) for conv in gated_convs(graph)}
+    own = [conv for conv in gated_convs(graph) if not follows(conv)]
+    known = {layer_of(conv): _Known.of(conv, scales.get(layer_of(conv))) for conv in own}
     stays = _remove(graph, known, multiple)
     layers = {name: _drop(graph, name, row, stays[name], fix_steady) for name, row in known.items()}
     graph.cleanup().toposort()
@@ -184,10 +186,15 @@ def _drop(graph: gs.Graph, name: str, row: _Known, stay: _Stay, fix_steady: bool
     steady = scale is None and fix_steady and bool(row.always[kept].all()) and row.spread <= STEADY
     if steady:
         scale = row.mean
-    drops = scale is not None and left == 0
+    present = [conv for conv in gated_convs(graph) if conv.outputs]  # those that were dropped wait for the cleanup
+    conv = next(conv for conv in present if layer_of(conv) == name)
+    followers = [other for other in present if follows(other) and name in gates_of(outputs_of(other))]
+    alone = all(outputs_of(other) == Gate(name) for other in followers)  # not beside other leaders
+    drops = scale is not None and left == 0 and alone
     if drops:
         assert scale is not None
-        conv = next(conv for conv in gated_convs(graph) if layer_of(conv) == name)
+        for other in followers:
+            drop_gate(graph, other, np.ones(len(kept)))
         drop_gate(graph, conv, scale[kept])
     gate = ("fixed" if steady else "dropped") if drops else "stays"
     values = tuple(float(value) for value in scale[kept]) if drops and scale is not None else ()

@@ -8,7 +8,10 @@ import pytest
 from sanp_targets.errors import ConfigError
 from tests.native import op_models as models
 
-ALGORITHMS = ("in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "depthwise", "winograd-2", "winograd-4")
+ALGORITHMS = (
+    "in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "depthwise", "depthwise-in-place", "winograd-2",
+    "winograd-4",
+)  # fmt: skip
 ISAS = models.usable_isas()
 LIBRARY = models.LIBRARY
 

@@ -19,6 +19,7 @@ from sanp_export.graph.patterns import (
     WEIGHT,
     constant,
 )
+from sanp_export.graph.shared_gates import follows
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 
 _BIAS = 2  # of Conv
@@ -74,7 +75,9 @@ def _drop_filters(node: gs.Node, keep: np.ndarray) -> None:
     if depthwise:
         all_active(node)
     static, gate = static_scale(node), node.inputs[SCALE].inputs[0]
-    if static is not None:
+    if follows(node):
+        pass  # the gate is that of the layers that it follows, which lose the same channels
+    elif static is not None:
         _take(static, MASK, keep, 1)
         _take(static, FACTOR, keep, 0)
     else:

@@ -18,7 +18,7 @@ _NAMED_GATES = 4
 def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     """A row per variant, what was gained, and the verdict. profile: `Profile.to_json()`, or a file that holds it."""
     names = {name: title(profile, name) for name in profile["variants"]}
-    width = max(8, *(len(name) + 2 for name in names.values()))
+    width = max([8, *(len(name) + 2 for name in names.values())])
     lines = [f"{'':{width}}{'p50 ms':>10}{'p90 ms':>10}{'p99 ms':>10}{'mean ms':>10}{'calls':>8}"]
     for name, times in profile["variants"].items():
         block = times["latency"]

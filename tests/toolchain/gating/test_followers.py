@@ -159,3 +159,15 @@ def test_wrapped_in_another_module_the_names_still_fit():
     rows = {row.name: row for row in CostTracker(net, X).layers}
     assert rows["0.features.1.conv.3"].follows == Gate("0.features.1.conv.0")
     assert isinstance(net[0].get_submodule("features.1.conv.3"), FollowingConv)
+
+
+def test_looking_for_followers_draws_no_random_numbers():
+    """Or the option would change the weights of the gates in networks that have no depthwise layer at all."""
+    plain = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)
+    )
+    weights = []
+    for share in ("depthwise", "none"):
+        torch.manual_seed(0)
+        weights.append(gate(plain.train(), torch.zeros(1, 3, 8, 8), share=share).state_dict())
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())

@@ -208,7 +208,7 @@ def test_a_pretrained_backbone_replaces_the_first_stage(whole, tmp_path):
     assert [row["stage"] for row in result.history] == ["warmup"] + ["joint"] * 3
     same = weights(tmp_path)
     assert all(torch.equal(value, same[name]) for name, value in weights(whole[1]).items())
-    with pytest.raises(ConfigError, match=r"does not hold a dense m-cifarnet of width 0.2"):
+    with pytest.raises(ConfigError, match=r"does not hold a dense m-cifarnet x0.2"):
         train(config.model_copy(update={"width": 0.2}), output=tmp_path / "b", progress=False)
 
 

@@ -249,7 +249,10 @@ def _bare_obstacle(traced: fx.GraphModule, node: fx.Node) -> str | None:
     A gate may close any channel that the network goes on to look at: the product with the scale is what a device skips.
     But the network's answers, and what decides about whole channels (a 1x1 map), have to stay.
     """
-    shape = shape_of(node)
+    shape, conv = shape_of(node), traced.get_submodule(str(node.target))
+    others = (module for module in traced.modules() if module is not conv)
+    if any(getattr(module, "weight", None) is conv.weight for module in others):
+        return "another layer has the same weights, which are then one constant of the exported file"
     if shape is None or len(shape) != 4 or shape[2:] == (1, 1):
         return "it works on a map of one pixel, where there is nothing to gain"
     for user in node.users:

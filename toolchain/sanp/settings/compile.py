@@ -75,7 +75,8 @@ class CompileSettings(Settings):
 
     @model_validator(mode="after")
     def _fold_is_on(self) -> CompileSettings:
-        given = [f"--{key.replace('_', '-')}" for key in ("multiple", "max_drop") if key in self.model_fields_set]
+        plain = {key: type(self).model_fields[key].default for key in ("multiple", "max_drop")}
+        given = [f"--{key.replace('_', '-')}" for key, value in plain.items() if getattr(self, key) != value]
         if given and not self.fold:
             raise ConfigError(
                 f"{' and '.join(given)} without --fold, expected both or neither; add --fold, or leave it out"

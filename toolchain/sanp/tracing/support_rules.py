@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from sanp.tracing import operations
 from sanp.tracing.gated_layer import GatedLayer, followed
-from sanp.tracing.trace import first_input, shape_of
+from sanp.tracing.trace import evaluation, first_input, shape_of
 from sanp_export.graph.closed_channels import (
     Closed,
     beside,
@@ -45,16 +45,17 @@ def supports(
         shape = shape_of(node)
         return support_of(table.get(node), shape[1] if shape is not None and len(shape) > 1 else 1)
 
-    for node in traced.graph.nodes:
-        shape = shape_of(node)
-        planned = None if gate_of is None else gate_of(node, before)
-        if planned is not None:
-            table[node] = Closed(planned)
-        elif shape is not None and node.op.startswith("call"):
-            rule = _module_rule if node.op == "call_module" else _call_rule
-            table[node] = rule(traced, node, table)
-        elif shape == () and node.op == "get_attr":
-            table[node] = Closed(None, float(operator.attrgetter(str(node.target))(traced)))
+    with evaluation(traced):  # a rule calls modules: a dropout in training would draw random numbers, and drop
+        for node in traced.graph.nodes:
+            shape = shape_of(node)
+            planned = None if gate_of is None else gate_of(node, before)
+            if planned is not None:
+                table[node] = Closed(planned)
+            elif shape is not None and node.op.startswith("call"):
+                rule = _module_rule if node.op == "call_module" else _call_rule
+                table[node] = rule(traced, node, table)
+            elif shape == () and node.op == "get_attr":
+                table[node] = Closed(None, float(operator.attrgetter(str(node.target))(traced)))
     return {
         node: support_of(table.get(node), shape[1])
         for node in traced.graph.nodes

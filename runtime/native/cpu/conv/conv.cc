@@ -11,34 +11,30 @@ namespace {
 // Batches at least this large are split by sample: no barriers inside a sample, and the pool is as busy.
 constexpr int64_t kSplitBatch = 4;
 
-bool run_group(const GroupRun& g, const Pool& pool, bool fill) {
-  if (g.n_rows == 0) {
-    if (fill) fill_masked(g.s, 0, 1);
-    return true;
-  }
-  switch (g.s.plan->algorithm) {
-    case Algorithm::kInPlace:
-      return run_in_place(g, pool, fill);
-    case Algorithm::kRows:
-    case Algorithm::kColumns:
-      return run_planes(g, pool, fill);
-    case Algorithm::kGather:
-      return run_gather(g, pool, fill);
-    case Algorithm::kDot:
-      return run_dot(g, pool, fill);
-    case Algorithm::kPixelPairs:
-      return run_pixel_pairs(g, pool, fill);
-    case Algorithm::kDepthwise:
-      return false;  // see run_sample
-    case Algorithm::kWinograd2:
-    case Algorithm::kWinograd4:
-      return run_winograd(g, pool, fill);
-  }
-  return false;
+// One group; overloads by the layout of a plan, so that each algorithm meets its own.
+bool run_group(const InPlacePlan&, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_in_place(g, pool, fill);
+}
+bool run_group(const PlanesPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_planes(g, pool, fill); }
+bool run_group(const GatherPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_gather(g, pool, fill); }
+bool run_group(const DotPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_dot(g, pool, fill); }
+bool run_group(const PairPlan&, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_pixel_pairs(g, pool, fill);
+}
+bool run_group(const WinogradPlan&, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_winograd(g, pool, fill);
 }
 
-// Grouped and depthwise: a task takes whole groups, packing included.
-bool run_groups(const Sample& s, const Pool& pool) {
+template <class Layout>
+bool run_or_fill(const Layout& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  if (g.n_rows > 0) return run_group(layout, g, pool, fill);
+  if (fill) fill_masked(g.s, 0, 1);
+  return true;
+}
+
+// A task takes whole groups, packing included.
+template <class Layout>
+bool run_groups(const Layout& layout, const Sample& s, const Pool& pool) {
   const Plan& plan = *s.plan;
   const int64_t groups = plan.shape.group;
   const int64_t work = s.row_begin[groups] * plan.n_taps * plan.group_in * plan.pixels / plan.isa->lanes;
@@ -49,19 +45,26 @@ bool run_groups(const Sample& s, const Pool& pool) {
     fill_masked(s, index, tasks);
     const int64_t end = share(groups, index + 1, tasks);
     for (int64_t i = share(groups, index, tasks); i < end; ++i)
-      if (!run_group(GroupRun(s, i), here, false)) ok.store(false, std::memory_order_relaxed);
+      if (!run_or_fill(layout, GroupRun(s, i), here, false)) ok.store(false, std::memory_order_relaxed);
   };
   parallel_for(pool, tasks, task);
   return ok.load(std::memory_order_relaxed);
 }
+
+// All groups; algorithms that take more than one group at a time have an overload of their own.
+template <class Layout>
+bool run_layout(const Layout& layout, const Sample& s, const Pool& pool) {
+  return s.plan->shape.group == 1 ? run_or_fill(layout, GroupRun(s, 0), pool, true) : run_groups(layout, s, pool);
+}
+bool run_layout(const DepthwisePlan&, const Sample& s, const Pool& pool) { return run_depthwise(s, pool); }
+bool run_layout(const EdgePlan&, const Sample& s, const Pool& pool) { return run_depthwise_in_place(s, pool); }
 
 bool run_sample(const Plan& plan, const ConvCall& call, int64_t n, const Pool& pool) {
   void* const memory = list_arena().get(sample_bytes(plan));
   if (memory == nullptr) return false;
   Sample s;
   list_sample(plan, call, n, memory, &s);
-  if (plan.algorithm == Algorithm::kDepthwise) return run_depthwise(s, pool);
-  return plan.shape.group == 1 ? run_group(GroupRun(s, 0), pool, true) : run_groups(s, pool);
+  return std::visit([&](const auto& layout) { return run_layout(layout, s, pool); }, plan.layout);
 }
 
 }  // namespace

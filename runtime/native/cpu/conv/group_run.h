@@ -58,5 +58,6 @@ bool run_winograd(const GroupRun& g, const Pool& pool, bool fill);
 
 // All groups of a sample, and its masked rows.
 bool run_depthwise(const Sample& s, const Pool& pool);
+bool run_depthwise_in_place(const Sample& s, const Pool& pool);
 
 }  // namespace sanp

@@ -1,4 +1,5 @@
-// The depthwise algorithm: strips of open channels are copied into bordered planes and multiplied from the cache.
+// The depthwise algorithms: strips of open channels are copied into bordered planes and multiplied from the cache, or
+// channels are read where they lie.
 #include <atomic>
 
 #include "cpu/conv/group_run.h"
@@ -87,6 +88,35 @@ bool run_depthwise(const Sample& s, const Pool& pool) {
   };
   parallel_for(pool, tasks, task);
   return ok.load(std::memory_order_relaxed);
+}
+
+bool run_depthwise_in_place(const Sample& s, const Pool& pool) {
+  const Plan& plan = *s.plan;
+  const auto& layout = plan.layout_as<EdgePlan>();
+  const int64_t groups = plan.shape.group, vecs = static_cast<int64_t>(layout.vecs.size());
+  const DepthwiseInPlaceFn run = plan.isa->depthwise_in_place[plan.shape.stride_x];
+  const size_t tasks = task_count(s.row_begin[groups] * vecs * (plan.n_taps + kVectorWork), groups);
+  auto task = [&](size_t index) {
+    fill_masked(s, index, tasks);
+    DepthwiseInPlaceCall call{};
+    call.vecs = layout.vecs.data();
+    call.n_vecs = vecs;
+    call.taps = layout.taps.data();
+    call.masks = layout.masks.data();
+    const int64_t end = share(groups, index + 1, tasks);
+    for (int64_t i = share(groups, index, tasks); i < end; ++i) {
+      const GroupRun g(s, i);
+      call.n_taps = g.n_steps == 0 ? 0 : static_cast<int32_t>(plan.n_taps);
+      call.x = s.x + i * plan.shape.height * plan.shape.width;
+      for (int32_t m = g.row0; m < g.row0 + g.n_rows; ++m) {
+        call.w = static_cast<const float*>(s.rows.w[m]);
+        call.end = s.end.from(m);
+        run(call);
+      }
+    }
+  };
+  parallel_for(pool, tasks, task);
+  return true;
 }
 
 }  // namespace sanp

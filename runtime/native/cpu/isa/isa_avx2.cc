@@ -11,6 +11,7 @@ constexpr IsaKernels make() {
 #include "cpu/microkernels/kernels.inc"
 #define SANP_PAIRS_AVX2(mr) add_pairs<Avx2, mr>(k);
 #include "cpu/microkernels/pixel_pairs.inc"
+  add_depthwise_in_place<Avx2>(k);
   // Zen 3: with nine taps 6 x 2 is 3 to 7 % faster than 4 x 3 on strided 8x8 to 16x16 maps and within 2 % elsewhere;
   // with one tap it is up to 8 % slower. kColumns beats kRows there by 8 to 14 % for a stride of 2.
   k.max_nr9 = 2;

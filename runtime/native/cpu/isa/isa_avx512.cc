@@ -11,6 +11,7 @@ constexpr IsaKernels make() {
 #include "cpu/microkernels/kernels.inc"
 #define SANP_PAIRS_AVX512(mr) add_pairs<Avx512, mr>(k);
 #include "cpu/microkernels/pixel_pairs.inc"
+  add_depthwise_in_place<Avx512>(k);
   k.narrower = avx2_kernels;
   return k;
 }

@@ -61,6 +61,22 @@ struct Avx2 {
   }
   static F load_part(const Bf16* p, Mask) { return load(p); }
   static void store_part(float* p, Mask m, F v) { _mm256_maskstore_ps(p, m, v); }
+  // One bit a lane.
+  static Mask bits(uint16_t lanes) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(lanes), lane), lane);
+  }
+  // acc += a * p[lane] in the lanes of the mask; the others are not touched in memory.
+  static void accumulate_part(F& acc, F a, const float* p, Mask m) { accumulate(acc, a, load_part(p, m)); }
+  // Lanes 0, 2, 4, 6 in the lower half.
+  static F even(F v) { return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)); }
+  // The first `count` lanes of the lower half.
+  static void store_half(float* p, F v, int count) {
+    if (count == kLanes / 2)
+      _mm_storeu_ps(p, _mm256_castps256_ps128(v));
+    else
+      store_part(p, mask(0, count), v);
+  }
   // p[0], p[2], ... p[14]; reads 15 floats.
   static F load_even(const float* p) { return even(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 7)); }
   // Lanes from `count` on are zero; reads 2 * count - 1 floats.

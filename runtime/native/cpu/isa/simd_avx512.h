@@ -53,6 +53,28 @@ struct Avx512 {
   static __m256i load_halves(const Bf16* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static F widen(__m256i upper) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16)); }
   static void store_part(float* p, Mask m, F v) { _mm512_mask_storeu_ps(p, m, v); }
+  // One bit a lane.
+  static Mask bits(uint16_t lanes) { return lanes; }
+  // acc += a * p[lane] in the lanes of the mask; the others are not touched in memory. Merging inside the instruction
+  // needs no register for what is loaded.
+  static void accumulate_part(F& acc, F a, const float* p, Mask m) {
+    struct Lanes {
+      float v[kLanes];
+    };
+    asm("vfmadd231ps %2, %1, %0%{%3%}" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const Lanes*>(p)), "Yk"(m));
+  }
+  // Lanes 0, 2, ... 14 in the lower half.
+  static F even(F v) {
+    const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+    return _mm512_permutexvar_ps(pick, v);
+  }
+  // The first `count` lanes of the lower half.
+  static void store_half(float* p, F v, int count) {
+    if (count == kLanes / 2)
+      _mm256_storeu_ps(p, _mm512_castps512_ps256(v));
+    else
+      store_part(p, mask(0, count), v);
+  }
   // p[0], p[2], ... p[30]; reads 31 floats.
   static F load_even(const float* p) {
     const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);

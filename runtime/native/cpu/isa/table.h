@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/microkernels/depthwise.h"
+#include "cpu/microkernels/depthwise_in_place.h"
 #include "cpu/microkernels/dot.h"
 #include "cpu/microkernels/listed_dot.h"
 #include "cpu/microkernels/pixel_pairs.h"
@@ -34,6 +35,7 @@ struct IsaKernels {
   PointsFn points[kMaxNr + 1][kMaxMr + 1];  // the tiles above, for Winograd's products
   WinogradOutputFn winograd_output[kWinogradKinds];
   DepthwiseFn depthwise;
+  DepthwiseInPlaceFn depthwise_in_place[kMaxColumnStride + 1];  // by column stride; none without masked loads
   // A set of half as many lanes that every CPU with this one has, for maps whose rows would leave half a vector empty;
   // null: none.
   const IsaKernels& (*narrower)();

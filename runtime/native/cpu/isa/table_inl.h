@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/isa/table.h"
+#include "cpu/microkernels/depthwise_in_place_inl.h"
 #include "cpu/microkernels/depthwise_inl.h"
 #include "cpu/microkernels/dot_inl.h"
 #include "cpu/microkernels/gate_inl.h"
@@ -48,6 +49,12 @@ constexpr void add_pairs(IsaKernels& k) {
   k.pairs[kBf16Weights][MR] = multiply_pairs<V, Bf16, MR>;
   k.pairs_fit = pairs_fit<V>;
   if (k.pairs_max_rows < MR) k.pairs_max_rows = MR;
+}
+
+template <class V>
+constexpr void add_depthwise_in_place(IsaKernels& k) {
+  k.depthwise_in_place[1] = depthwise_in_place<V, 1>;
+  k.depthwise_in_place[2] = depthwise_in_place<V, 2>;
 }
 
 template <class V>

@@ -16,9 +16,12 @@ ConvShape depthwise(int64_t channels, int64_t multiplier, int64_t h, int64_t w, 
 void check_shape(const ConvShape& s, std::mt19937& rng) {
   const ConvCase c(s, some_options(rng, 2), rng());
   for (const IsaKernels* isa : isas()) {
-    const Plan plan(s, *isa);
-    if (plan.algorithm != Algorithm::kDepthwise) fail("another algorithm was planned: " + describe(s));
-    c.check(plan, std::string("depthwise ") + isa->name);
+    const Plan copied(s, *isa, Algorithm::kDepthwise), in_place(s, *isa, Algorithm::kDepthwiseInPlace);
+    if (copied.algorithm != Algorithm::kDepthwise) fail("another algorithm was planned: " + describe(s));
+    c.check(copied, std::string("depthwise ") + isa->name);
+    if (isa->depthwise_in_place[1] == nullptr || s.stride_x > kMaxColumnStride) continue;
+    if (in_place.algorithm != Algorithm::kDepthwiseInPlace) fail("in place was refused: " + describe(s));
+    c.check(in_place, std::string("depthwise in place ") + isa->name);
   }
 }
 
@@ -49,7 +52,7 @@ TEST_CASE(depthwise_strips) {
   for (int64_t size : {56, 61, 112, 130})
     for (int64_t stride : {1, 2}) {
       const ConvShape s = depthwise(5, 1, size, size - 3, 5, stride);
-      const Plan plan(s, *isas()[0]);
+      const Plan plan(s, *isas()[0], Algorithm::kDepthwise);
       if (plan.layout_as<DepthwisePlan>().strips < 2) fail("one strip: " + describe(s));
       check_shape(s, rng);
     }
@@ -65,7 +68,9 @@ TEST_CASE(depthwise_masks) {
     for (Mask inputs : kMasks) {
       o.outputs = outputs, o.inputs = inputs;
       const ConvCase c(s, o, rng());
-      for (const IsaKernels* isa : isas()) c.check(Plan(s, *isa), "depthwise masks");
+      for (const IsaKernels* isa : isas())
+        for (Algorithm f : {Algorithm::kDepthwise, Algorithm::kDepthwiseInPlace})
+          c.check(Plan(s, *isa, f), "depthwise masks");
     }
 }
 

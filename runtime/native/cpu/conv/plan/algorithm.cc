@@ -21,6 +21,8 @@ const char* algorithm_name(Algorithm algorithm) {
       return "pixel-pairs";
     case Algorithm::kDepthwise:
       return "depthwise";
+    case Algorithm::kDepthwiseInPlace:
+      return "depthwise-in-place";
     case Algorithm::kWinograd2:
       return "winograd-2";
     case Algorithm::kWinograd4:

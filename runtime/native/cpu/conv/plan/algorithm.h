@@ -13,12 +13,14 @@ enum class Algorithm {
   kDot,         // up to four output pixels: lanes run along the weights
   kPixelPairs,  // up to 16 (output, input) pixel pairs and 16 taps: a vector holds all pairs of a channel pair
   kDepthwise,   // one input channel a group: one bordered copy per stride phase, one call a channel
-  kWinograd2,   // 3x3, stride 1, in tiles of 2 x 2 output pixels; wants its weights prepared
-  kWinograd4,   // the same in tiles of 4 x 4
+  kDepthwiseInPlace,  // the same where the input lies: a mask of lanes for every tap
+  kWinograd2,         // 3x3, stride 1, in tiles of 2 x 2 output pixels; wants its weights prepared
+  kWinograd4,         // the same in tiles of 4 x 4
 };
-constexpr Algorithm kAlgorithms[] = {Algorithm::kInPlace,   Algorithm::kRows,      Algorithm::kColumns,
-                                     Algorithm::kGather,    Algorithm::kDot,       Algorithm::kPixelPairs,
-                                     Algorithm::kDepthwise, Algorithm::kWinograd2, Algorithm::kWinograd4};
+constexpr Algorithm kAlgorithms[] = {
+    Algorithm::kInPlace,   Algorithm::kRows,       Algorithm::kColumns,   Algorithm::kGather,
+    Algorithm::kDot,       Algorithm::kPixelPairs, Algorithm::kDepthwise, Algorithm::kDepthwiseInPlace,
+    Algorithm::kWinograd2, Algorithm::kWinograd4};
 
 const char* algorithm_name(Algorithm algorithm);
 std::optional<Algorithm> algorithm_of(const char* name);  // none for a name that algorithm_name never gives

@@ -39,6 +39,9 @@ void Plan::lay_out() {
     case Algorithm::kDepthwise:
       layout.emplace<DepthwisePlan>(*this);
       return;
+    case Algorithm::kDepthwiseInPlace:
+      layout.emplace<EdgePlan>(*this);
+      return;
     case Algorithm::kWinograd2:
     case Algorithm::kWinograd4:
       weights.cell_floats = 1;

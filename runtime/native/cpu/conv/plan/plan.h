@@ -9,6 +9,7 @@
 
 #include "cpu/conv/plan/algorithm.h"
 #include "cpu/conv/plan/depthwise_plan.h"
+#include "cpu/conv/plan/edge_plan.h"
 #include "cpu/conv/plan/pair_plan.h"
 #include "cpu/conv/plan/problem.h"
 #include "cpu/conv/plan/tile_plan.h"
@@ -32,7 +33,7 @@ struct DotPlan {};
 struct Plan : Problem {
   Algorithm algorithm;
   // That of the algorithm.
-  std::variant<DotPlan, InPlacePlan, PlanesPlan, GatherPlan, PairPlan, DepthwisePlan, WinogradPlan> layout;
+  std::variant<DotPlan, InPlacePlan, PlanesPlan, GatherPlan, PairPlan, DepthwisePlan, EdgePlan, WinogradPlan> layout;
   StoredWeights weights;
 
   // `winograd` is the largest tile allowed, 0 for none: only constant weights are worth preparing. `wish` is taken
