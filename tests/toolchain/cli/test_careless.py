@@ -73,6 +73,7 @@ def test_the_reasons_of_a_verdict_are_said_once():
     reason = "repeated calls of gated spread by 40% (p90 over median)"
     report = {
         "variants": {},
+        "bundle": {},
         "ratios": None,
         "tuning_note": None,
         "validity": {"verdict": "NOISY", "reasons": [reason]},

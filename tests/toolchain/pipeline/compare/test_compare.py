@@ -84,7 +84,7 @@ def test_a_changed_file_is_followed_by_what_depends_on_it(done, tmp_path):
 
 def test_other_settings_are_refused(done):
     folder, _ = done
-    for change, said in (({"epochs": 4}, r"pretrain_epochs\)"), ({"width": 0.12}, r"width = [0-9.]+, .* 0\.12")):
+    for change, said in (({"epochs": 4}, r"--pretrain-epochs\)"), ({"width": 0.12}, r"width = [0-9.]+, .* 0\.12")):
         with pytest.raises(ConfigError, match=rf"was trained with .*{said}.*; compare into another folder"):
             compare(folder, CompareSettings.checked(**{**VALUES, **change}), progress=False)
 
