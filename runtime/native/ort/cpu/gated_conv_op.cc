@@ -23,7 +23,9 @@ std::optional<Algorithm> algorithm_wish(const OrtApi* api, const OrtKernelInfo* 
 }
 
 // Looks at every weight of a file that was rounded for this, and at the first few of any other.
-bool fit_16_bits(const TensorView* w) { return w != nullptr && w->type == kOrtFloat && bf16_exact(w->data(), w->elements()); }
+bool fit_16_bits(const TensorView* w) {
+  return w != nullptr && w->type == kOrtFloat && bf16_exact(w->data(), w->elements());
+}
 
 }  // namespace
 

@@ -3,12 +3,15 @@
 #include "ort/common/registration.h"
 #include "ort/cpu/channel_gate_op.h"
 #include "ort/cpu/gated_conv_op.h"
+#include "ort/cpu/gated_qlinear_conv_op.h"
 #include "ort/cpu/pixel_gated_conv_op.h"
+#include "ort/cpu/qlinear_channel_gate_op.h"
 #include "ort/cuda/channel_gate_cuda.h"
 #include "ort/cuda/gated_conv_cuda.h"
 
 extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(OrtSessionOptions* options,
                                                                                const OrtApiBase* base) {
   return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp, sanp::PixelGatedConvOp,
-                            sanp::GatedConvCudaOp, sanp::ChannelGateCudaOp>(options, base, "libsanp_ops_cuda");
+                            sanp::GatedQLinearConvOp, sanp::QLinearChannelGateOp, sanp::GatedConvCudaOp,
+                            sanp::ChannelGateCudaOp>(options, base, "libsanp_ops_cuda");
 }

@@ -30,7 +30,7 @@ class Int8Fetch {
   }
   void step() {
     for (ptrdiff_t i = 0; i < each_ && left_ > 0; ++i) {
-      __builtin_prefetch(*row_ + at_);
+      __builtin_prefetch(*row_ + at_, 0, 2);
       at_ += 64;
       if (at_ >= bytes_) at_ = 0, ++row_, --left_;
     }
