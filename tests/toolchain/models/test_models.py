@@ -7,7 +7,6 @@ import torch
 
 from sanp import models
 from sanp.cost.tracker import CostTracker
-from sanp.gating import gated_layers
 from sanp.methods.registry import gate
 from sanp.models.vgg import VGG16_PLAN, Vgg
 from sanp_runtime.network.macs import Convention, dense_macs
@@ -172,14 +171,16 @@ def test_refusals_name_the_value(arguments, says):
 
 @pytest.mark.parametrize("name", ["resnet-20", "resnet-20-a", "imagenet-resnet-50", "imagenet-mobilenet-v2"])
 def test_every_convolution_can_be_gated_except_where_nothing_normalises_it(name):
-    """Gated and counted like the others: with all gates open, the network costs what it did, plus its gates."""
+    """Gated, or following a gate, and counted: with all gates open, the network costs what it did, plus its gates."""
     network = models.build(name, width=0.25)
     gated = gate(network, IMAGE).eval()
     convolutions = [path for path, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)]
-    assert sorted(gated.gating.gated) == sorted(convolutions) and not gated.gating.skipped
+    depthwise = {path for path in convolutions if network.get_submodule(path).groups > 1}
+    assert set(gated.gating.followers) == depthwise and not gated.gating.skipped
+    assert sorted([*gated.gating.gated, *gated.gating.followers]) == sorted(convolutions)
     tracker = CostTracker(gated, IMAGE)
-    for layer in gated_layers(gated).values():
-        torch.nn.init.zeros_(layer.gate.net.fc2.weight)
+    for name in gated.gating.gated:
+        torch.nn.init.zeros_(gated.get_submodule(name).gate.net.fc2.weight)
     gated(torch.rand(2, 3, 32, 32))
     gates = sum(row.gate_hidden * (row.c_in + row.c_out) for row in tracker.layers)
     assert tracker.shares().tolist() == pytest.approx([1 + gates / dense(network, 0, True)] * 2)
