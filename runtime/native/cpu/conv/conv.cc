@@ -1,15 +1,10 @@
 // Runs a plan: samples and groups, one after the other or spread over the pool.
 #include "cpu/conv/conv.h"
 
-#include <atomic>
-
 #include "cpu/conv/group_run.h"
 
 namespace sanp {
 namespace {
-
-// Batches at least this large are split by sample: no barriers inside a sample, and the pool is as busy.
-constexpr int64_t kSplitBatch = 4;
 
 // One group; overloads by the layout of a plan, so that each algorithm meets its own.
 bool run_group(const InPlacePlan&, const GroupRun& g, const Pool& pool, bool fill) {
@@ -39,16 +34,14 @@ bool run_groups(const Layout& layout, const Sample& s, const Pool& pool) {
   const int64_t groups = plan.shape.group;
   const int64_t work = s.row_begin[groups] * plan.n_taps * plan.group_in * plan.pixels / plan.isa->lanes;
   const size_t tasks = task_count(2 * work, groups);
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t index) {
+  return parallel_all(pool, tasks, [&](size_t index) {
     const Pool here{nullptr, nullptr};
     fill_masked(s, index, tasks);
     const int64_t end = share(groups, index + 1, tasks);
     for (int64_t i = share(groups, index, tasks); i < end; ++i)
-      if (!run_or_fill(layout, GroupRun(s, i), here, false)) ok.store(false, std::memory_order_relaxed);
-  };
-  parallel_for(pool, tasks, task);
-  return ok.load(std::memory_order_relaxed);
+      if (!run_or_fill(layout, GroupRun(s, i), here, false)) return false;
+    return true;
+  });
 }
 
 // All groups; algorithms that take more than one group at a time have an overload of their own.
@@ -70,18 +63,7 @@ bool run_sample(const Plan& plan, const ConvCall& call, int64_t n, const Pool& p
 }  // namespace
 
 bool run_conv(const Plan& plan, const ConvCall& call, const Pool& pool) {
-  if (call.batch < kSplitBatch) {
-    for (int64_t n = 0; n < call.batch; ++n)
-      if (!run_sample(plan, call, n, pool)) return false;
-    return true;
-  }
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t n) {
-    const Pool here{nullptr, nullptr};
-    if (!run_sample(plan, call, static_cast<int64_t>(n), here)) ok.store(false, std::memory_order_relaxed);
-  };
-  parallel_for(pool, static_cast<size_t>(call.batch), task);
-  return ok.load(std::memory_order_relaxed);
+  return each_sample(call.batch, pool, [&](int64_t n, const Pool& own) { return run_sample(plan, call, n, own); });
 }
 
 }  // namespace sanp

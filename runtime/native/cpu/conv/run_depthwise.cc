@@ -1,7 +1,5 @@
 // The depthwise algorithms: strips of open channels are copied into bordered planes and multiplied from the cache, or
 // channels are read where they lie.
-#include <atomic>
-
 #include "cpu/conv/group_run.h"
 
 namespace sanp {
@@ -74,20 +72,18 @@ bool run_depthwise(const Sample& s, const Pool& pool) {
   const int64_t floats = layout.channels_ahead * layout.planes.plane.channel_floats + layout.isa->lanes;
   const int64_t vecs = static_cast<int64_t>(layout.planes.tiles.vecs.size()) * layout.strips;
   const size_t tasks = task_count(s.row_begin[groups] * vecs * (plan.n_taps + kVectorWork), groups);
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t index) {
+  return parallel_all(pool, tasks, [&](size_t index) {
     fill_masked(s, index, tasks);
     float* const x = pixel_floats(floats, 0);
-    if (x == nullptr) return ok.store(false, std::memory_order_relaxed);
+    if (x == nullptr) return false;
     // Borders are cleared once; no channel writes anything else there.
     for (int64_t j = 0; j < floats; ++j) x[j] = 0.0f;
     Block block(s, x);
     const int64_t end = share(groups, index + 1, tasks);
     for (int64_t i = share(groups, index, tasks); i < end; ++i) block.add(i);
     block.finish();
-  };
-  parallel_for(pool, tasks, task);
-  return ok.load(std::memory_order_relaxed);
+    return true;
+  });
 }
 
 bool run_depthwise_in_place(const Sample& s, const Pool& pool) {

@@ -1,6 +1,5 @@
 // The Winograd algorithm: transform the active input channels, multiply at every point, transform the open rows back.
 #include <algorithm>
-#include <atomic>
 
 #include "cpu/conv/group_run.h"
 
@@ -114,27 +113,24 @@ bool run_winograd(const GroupRun& g, const Pool& pool, bool fill) {
   if (v == nullptr) return false;
   const size_t channel_pieces = task_count(largest.input_work(), g.n_steps);
   const size_t row_pieces = task_count(largest.work(), largest.row_blocks());
-  std::atomic<bool> ok{true};
   for (size_t first = 0; first < n_blocks; first += most) {
     const size_t count = n_blocks - first < most ? n_blocks - first : most;
     auto block = [&](size_t i) { return WinogradRun(g, first + i, v + floats * static_cast<int64_t>(i)); };
     auto transform = [&](size_t index) {
       const size_t piece = index % channel_pieces;
-      if (!block(index / channel_pieces)
-               .transform(share(g.n_steps, piece, channel_pieces), share(g.n_steps, piece + 1, channel_pieces)))
-        ok.store(false, std::memory_order_relaxed);
+      return block(index / channel_pieces)
+          .transform(share(g.n_steps, piece, channel_pieces), share(g.n_steps, piece + 1, channel_pieces));
     };
-    parallel_for(pool, count * channel_pieces, transform);
     auto multiply = [&](size_t index) {
       if (fill && first == 0) fill_masked(g.s, index, count * row_pieces);
       const WinogradRun run = block(index / row_pieces);
       const size_t piece = index % row_pieces;
-      if (!run.compute(share(run.row_blocks(), piece, row_pieces), share(run.row_blocks(), piece + 1, row_pieces)))
-        ok.store(false, std::memory_order_relaxed);
+      return run.compute(share(run.row_blocks(), piece, row_pieces), share(run.row_blocks(), piece + 1, row_pieces));
     };
-    parallel_for(pool, count * row_pieces, multiply);
+    if (!parallel_all(pool, count * channel_pieces, transform)) return false;
+    if (!parallel_all(pool, count * row_pieces, multiply)) return false;
   }
-  return ok.load(std::memory_order_relaxed);
+  return true;
 }
 
 }  // namespace sanp

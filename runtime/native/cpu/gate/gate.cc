@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "cpu/base/arena.h"
 
@@ -75,19 +74,14 @@ void gate_sample(const IsaKernels& isa, const GateCall& c, int64_t n, float* z, 
 
 bool run_gate(const IsaKernels& isa, const GateCall& c, const Pool& pool) {
   const size_t floats = static_cast<size_t>(c.channels + c.hidden + 2 * c.outputs);
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t n) {
+  return parallel_all(pool, static_cast<size_t>(c.batch), [&](size_t n) {
     float* const z = static_cast<float*>(list_arena().get(floats * sizeof(float)));
-    if (z == nullptr) {
-      ok.store(false, std::memory_order_relaxed);
-      return;
-    }
+    if (z == nullptr) return false;
     float* const hidden = z + c.channels;
     float* const s = hidden + c.hidden;
     gate_sample(isa, c, static_cast<int64_t>(n), z, hidden, s, reinterpret_cast<uint32_t*>(s + c.outputs));
-  };
-  parallel_for(pool, static_cast<size_t>(c.batch), task);
-  return ok.load(std::memory_order_relaxed);
+    return true;
+  });
 }
 
 }  // namespace sanp

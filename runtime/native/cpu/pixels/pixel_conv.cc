@@ -7,8 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include <atomic>
-
 #include "cpu/base/arena.h"
 #include "cpu/conv/conv.h"
 
@@ -79,24 +77,19 @@ bool run_sample(const PixelPlan& p, const PixelCall& c, int64_t n, const Pool& p
   float* const y = c.y + n * s.channels_out * p.base.pixels;
   float* const map = static_cast<float*>(map_arena().get(static_cast<size_t>(p.map_floats()) * sizeof(float)));
   if (map == nullptr) return false;
-  std::atomic<bool> ok{true};
   auto write = [&](size_t index) {
     write_rows(p, x, share(p.rows, index, kTasks), share(p.rows, index + 1, kTasks), map);
   };
   parallel_for(pool, kTasks, write);
-  auto finish = [&](size_t index) {
+  return parallel_all(pool, kTasks, [&](size_t index) {
     int32_t* const list =
         static_cast<int32_t*>(block_arena().get(static_cast<size_t>(p.base.pixels + 1) * sizeof(int32_t)));
-    if (list == nullptr) {
-      ok.store(false, std::memory_order_relaxed);
-      return;
-    }
+    if (list == nullptr) return false;
     const int64_t end = share(s.channels_out, index + 1, kTasks);
     for (int64_t o = share(s.channels_out, index, kTasks); o < end; ++o)
       finish_channel(p, c, o, map, list, y + o * p.base.pixels);
-  };
-  parallel_for(pool, kTasks, finish);
-  return ok.load(std::memory_order_relaxed);
+    return true;
+  });
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Runs a channel gate on the CPU.
 #include "ort/cpu/channel_gate_op.h"
 
+#include "ort/cpu/gate_call.h"
+
 namespace sanp {
 
 ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo* info, const CpuSettings& settings)
@@ -11,29 +13,9 @@ ChannelGateKernel::ChannelGateKernel(const OrtApi* ort_api, const OrtKernelInfo*
 
 void ChannelGateKernel::compute(OrtKernelContext* context) const {
   const ChannelGateArguments a(api, context, attributes_, &constants_);
-  const ChannelGateProblem& p = a.problem;
   GateCall call{};
-  call.batch = p.batch;
-  call.channels = p.channels;
-  call.pixels = p.height * p.width;
-  call.hidden = p.hidden;
-  call.outputs = p.outputs;
-  call.mask_step = p.mask_step;
   call.x = a.in.data(kGateX);
-  call.w1 = a.in.data(kGateW1);
-  call.b1 = a.in.data(kGateB1);
-  call.w2 = a.in.data(kGateW2);
-  call.b2 = a.in.data(kGateB2);
-  call.bias = a.in.data(kGateBias);
-  call.offset = p.has_offset ? call.bias + p.outputs : nullptr;
-  call.mask = a.in.data(kGateMask);
-  call.threshold = attributes_.threshold;
-  call.k = attributes_.k;
-  call.scale = channel_gate_output(api, context, kGateScale, p);
-  call.shift = channel_gate_output(api, context, kGateShift, p);
-  PoolContext pool;
-  if (!run_gate(*isa_, call, session_pool(api, context, &pool)))
-    fail("scratch memory for %lld channels could not be allocated", static_cast<long long>(p.channels));
+  run_channel_gate(api, context, *isa_, attributes_, a.problem, a.in, kGateW1, call);
 }
 
 }  // namespace sanp

@@ -2,8 +2,7 @@
 #include "ort/cpu/qlinear_channel_gate_op.h"
 
 #include "contract/gated_qlinear_conv.h"
-#include "cpu/gate/gate.h"
-#include "ort/common/channel_gate_args.h"
+#include "ort/cpu/gate_call.h"
 
 namespace sanp {
 
@@ -21,30 +20,11 @@ void QLinearChannelGateKernel::compute(OrtKernelContext* context) const {
   check(sanp::check(attributes_, in.shapes, &p));
   check(check_step(kQGateInputNames[kQGateXScale], *in.data(kQGateXScale)));
   GateCall call{};
-  call.batch = p.batch;
-  call.channels = p.channels;
-  call.pixels = p.height * p.width;
-  call.hidden = p.hidden;
-  call.outputs = p.outputs;
-  call.mask_step = p.mask_step;
   call.bytes = in.as<uint8_t>(kQGateX);
   call.channel_sums = bytes_->channel_sums;
   call.x_scale = *in.data(kQGateXScale);
   call.x_zero = *in.as<uint8_t>(kQGateXZeroPoint);
-  call.w1 = in.data(kQGateW1);
-  call.b1 = in.data(kQGateB1);
-  call.w2 = in.data(kQGateW2);
-  call.b2 = in.data(kQGateB2);
-  call.bias = in.data(kQGateBias);
-  call.offset = p.has_offset ? call.bias + p.outputs : nullptr;
-  call.mask = in.data(kQGateMask);
-  call.threshold = attributes_.threshold;
-  call.k = attributes_.k;
-  call.scale = channel_gate_output(api, context, kGateScale, p);
-  call.shift = channel_gate_output(api, context, kGateShift, p);
-  PoolContext pool;
-  if (!run_gate(*isa_, call, session_pool(api, context, &pool)))
-    fail("scratch memory for %lld channels could not be allocated", static_cast<long long>(p.channels));
+  run_channel_gate(api, context, *isa_, attributes_, p, in, kQGateW1, call);
 }
 
 }  // namespace sanp

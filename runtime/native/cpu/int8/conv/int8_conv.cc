@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "cpu/base/arena.h"
 #include "cpu/int8/conv/group.h"
@@ -12,7 +11,6 @@
 namespace sanp {
 namespace {
 
-constexpr int64_t kSplitBatch = 4;           // batches at least this large are split by sample
 constexpr int64_t kTaskWork = 500000;        // multiply-adds worth a task
 constexpr int64_t kPackWork = 1 << 14;       // packed bytes worth a task
 constexpr int64_t kBlockBytes = 192 * 1024;  // of compressed rows that wait for the next tile
@@ -39,23 +37,19 @@ class Pixels {
 
   // False when memory is short.
   bool pack(uint8_t* memory, const Pool& pool) {
-    std::atomic<bool> ok{true};
     const size_t tasks = p_.dot ? 1 : task_count(quads_ * p_.quad_step, kPackWork, quads_);
-    auto task = [&](size_t index) {
+    const bool ok = parallel_all(pool, tasks, [&](size_t index) {
       uint8_t* const zeros = bytes_of(block_arena(), plane_ + (plane_ + 2 * kInt8Slack) * kQuad + 2 * kInt8Slack);
-      if (zeros == nullptr) {
-        ok.store(false, std::memory_order_relaxed);
-        return;
-      }
+      if (zeros == nullptr) return false;
       memset(zeros, g_.call.x_zero, static_cast<size_t>(plane_));
       uint32_t* const cells = reinterpret_cast<uint32_t*>(zeros + (plane_ + 63) / 64 * 64);
       const int64_t stop = share(quads_, index + 1, tasks);
       for (int64_t q = share(quads_, index, tasks); q < stop; ++q) pack_quad(q, zeros, cells, memory);
-    };
-    parallel_for(pool, tasks, task);
+      return true;
+    });
     if (p_.dot) gather(memory);
     packed_ = p_.dot ? memory + round(plane_ * g_.tap_step) : memory;
-    return ok.load(std::memory_order_relaxed);
+    return ok;
   }
 
  private:
@@ -191,14 +185,10 @@ bool run_group(const Int8Plan& p, const Int8Call& c, int64_t n, int64_t group, c
   if (packed == nullptr || !pixels.pack(packed, pool)) return false;
   const int32_t blocks = (g.n_open + p.max_rows - 1) / p.max_rows;
   const size_t tasks = task_count(g.n_open * p.n_taps * g.tap_step * p.pixels, kTaskWork, blocks);
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t index) {
+  return parallel_all(pool, tasks, [&](size_t index) {
     g.fill_closed(index, tasks);
-    if (!multiply_blocks(g, pixels, share(blocks, index, tasks), share(blocks, index + 1, tasks), blocks))
-      ok.store(false, std::memory_order_relaxed);
-  };
-  parallel_for(pool, tasks, task);
-  return ok.load(std::memory_order_relaxed);
+    return multiply_blocks(g, pixels, share(blocks, index, tasks), share(blocks, index + 1, tasks), blocks);
+  });
 }
 
 bool run_sample(const Int8Plan& p, const Int8Call& c, int64_t n, const Pool& pool) {
@@ -206,32 +196,19 @@ bool run_sample(const Int8Plan& p, const Int8Call& c, int64_t n, const Pool& poo
   // A task takes whole groups, packing included.
   const int64_t groups = p.shape.group;
   const size_t tasks = task_count(p.shape.channels_out * p.n_taps * p.tap_channels * p.pixels, kTaskWork, groups);
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t index) {
+  return parallel_all(pool, tasks, [&](size_t index) {
     const Pool here{nullptr, nullptr};
     const int64_t stop = share(groups, index + 1, tasks);
     for (int64_t g = share(groups, index, tasks); g < stop; ++g)
-      if (!run_group(p, c, n, g, here)) ok.store(false, std::memory_order_relaxed);
-  };
-  parallel_for(pool, tasks, task);
-  return ok.load(std::memory_order_relaxed);
+      if (!run_group(p, c, n, g, here)) return false;
+    return true;
+  });
 }
 
 }  // namespace
 
 bool run_int8_conv(const Int8Plan& plan, const Int8Call& call, const Pool& pool) {
-  if (call.batch < kSplitBatch) {
-    for (int64_t n = 0; n < call.batch; ++n)
-      if (!run_sample(plan, call, n, pool)) return false;
-    return true;
-  }
-  std::atomic<bool> ok{true};
-  auto task = [&](size_t n) {
-    const Pool here{nullptr, nullptr};
-    if (!run_sample(plan, call, static_cast<int64_t>(n), here)) ok.store(false, std::memory_order_relaxed);
-  };
-  parallel_for(pool, static_cast<size_t>(call.batch), task);
-  return ok.load(std::memory_order_relaxed);
+  return each_sample(call.batch, pool, [&](int64_t n, const Pool& own) { return run_sample(plan, call, n, own); });
 }
 
 }  // namespace sanp

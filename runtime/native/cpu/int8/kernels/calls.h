@@ -17,6 +17,12 @@ constexpr int kInt8MaxDotPixels = 4;
 constexpr int kInt8DotMap = 16;  // output pixels up to which the dot kernels may serve a shape
 constexpr int kInt8Slack = 64;   // bytes that may be read or written behind packed pixels, rows and weights
 
+// The bytes of one pixel of four channels, side by side. Static: every instruction set compiles its own.
+static inline uint32_t quad_of(const uint8_t* const* channels, ptrdiff_t i) {
+  return channels[0][i] | static_cast<uint32_t>(channels[1][i]) << 8 | static_cast<uint32_t>(channels[2][i]) << 16 |
+         static_cast<uint32_t>(channels[3][i]) << 24;
+}
+
 // The end of every row: y = zero + round(clamp(factor * (sum + correction) + shift + residual, low, high)), in steps of
 // y. Parallel arrays over the rows that a kernel computes; the pointers already stand at its first row.
 struct Int8Finish {

@@ -93,10 +93,7 @@ struct Int8Avx2 {
       _mm_storeu_si128(to + 2, _mm_xor_si128(flip, _mm_unpacklo_epi16(ab2, de2)));
       _mm_storeu_si128(to + 3, _mm_xor_si128(flip, _mm_unpackhi_epi16(ab2, de2)));
     }
-    for (; i < n; ++i)
-      out[i] = (c[0][i] | static_cast<uint32_t>(c[1][i]) << 8 | static_cast<uint32_t>(c[2][i]) << 16 |
-                static_cast<uint32_t>(c[3][i]) << 24) ^
-               0x80808080u;
+    for (; i < n; ++i) out[i] = quad_of(c, i) ^ 0x80808080u;
   }
   static void compress(const int8_t* row, ptrdiff_t channels, const Int8Channels& active, int8_t* out) {
     const uint8_t* const masks = reinterpret_cast<const uint8_t*>(active.masks);

@@ -70,10 +70,7 @@ struct Int8Neon {
       for (int j = 0; j < kQuad; ++j) four.val[j] = veorq_u8(flip, vld1q_u8(c[j] + i));
       vst4q_u8(reinterpret_cast<uint8_t*>(out + i), four);
     }
-    for (; i < n; ++i)
-      out[i] = (c[0][i] | static_cast<uint32_t>(c[1][i]) << 8 | static_cast<uint32_t>(c[2][i]) << 16 |
-                static_cast<uint32_t>(c[3][i]) << 24) ^
-               0x80808080u;
+    for (; i < n; ++i) out[i] = quad_of(c, i) ^ 0x80808080u;
   }
   static void compress(const int8_t* row, ptrdiff_t channels, const Int8Channels& active, int8_t* out) {
     const uint8_t* const masks = reinterpret_cast<const uint8_t*>(active.masks);
