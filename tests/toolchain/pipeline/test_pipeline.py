@@ -68,11 +68,12 @@ def test_plain_onnx_runtime_gives_the_same_logits(built):
     _, model, bundle = built
     reference = bundle.reference()
     plain = ort.InferenceSession(str(model)).run(["logits"], {"input": reference.x})[0]
+    # MobileNetV2 has 52 layers: of the largest logit, PyTorch is off by 1.3e-5 and ONNX Runtime by 2.6e-5 from float64.
+    rounding = 5e-5 if "mobilenet" in bundle.manifest.name else 2e-5
     with load(bundle.path) as fast, load(bundle.path, library=None) as slow:
         for logits in (fast(reference.x).logits, slow(reference.x).logits, plain):
             scale = np.abs(reference.logits).max()
-            # float32 rounding grows with depth: MobileNetV2 with its 52 convolutions is off by 3e-5 of the scale.
-            np.testing.assert_allclose(logits, reference.logits, atol=5e-5 * scale, rtol=2e-5)
+            np.testing.assert_allclose(logits, reference.logits, atol=rounding * scale, rtol=2e-5)
 
 
 def test_exporter_and_tracker_agree_on_the_network(built):
