@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sanp import models
 from sanp.checkpoint import tensor_file
 from sanp.checkpoint.architecture import describe, gates_as_stated, narrowed, rebuild
+from sanp.models.weights import misfits
 from sanp.settings.train import TrainSettings
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError, InputError, SanpError
@@ -159,17 +160,9 @@ def _imported(
 
 def check_fit(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """InputError naming the first tensors that the network has under another shape, not at all, or alone."""
-    own = network.state_dict()
-    wrong = [
-        *(f"{name} is {list(tensors[name].shape)} in the file and {list(own[name].shape)} in the network"
-          for name in own if name in tensors and tensors[name].shape != own[name].shape),
-        *(f"{name} is not in the file" for name in own if name not in tensors),
-        *(f"{name} is in the file only" for name in tensors if name not in own),
-    ]  # fmt: skip
+    wrong = misfits(network.state_dict(), tensors, "in the network", 3)
     if wrong:
-        raise InputError(
-            f"its weights do not fit: {'; '.join(wrong[:3])}{f'; {len(wrong) - 3} more' if wrong[3:] else ''}"
-        )
+        raise InputError(f"its weights do not fit: {wrong}")
 
 
 def check_version(path: Path, kind: str, found: Any, expected: int) -> None:

@@ -82,14 +82,14 @@ def _attach(
     leave_out: Mapping[str, str],
     only: Collection[str] | None,
 ) -> nn.Module:
-    pairs, skipped = find_pairs(gated, example_input)
+    traced = trace(gated, example_input)
+    pairs, skipped = find_pairs(traced, gated)
     refused = _refused(pairs, leave_out, only)
     layers: dict[str, GatedLayer | PixelGatedLayer] = {}
     followers: dict[str, Support] = {}
-    traced = trace(gated, example_input) if share else None
     while True:
         pairs = {name: norm for name, norm in pairs.items() if name not in refused}
-        followers = {} if traced is None else find_followers(traced, pairs)
+        followers = find_followers(traced, pairs) if share else {}
         fresh = {}
         for conv_name in [name for name in pairs if name not in followers and name not in layers]:
             conv = gated.get_submodule(conv_name)
@@ -174,9 +174,8 @@ def gate_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for layer in gated_layers(model).values() for parameter in layer.gate.parameters()]
 
 
-def find_pairs(model: nn.Module, example_input: Tensor) -> tuple[dict[str, str], list[SkippedLayer]]:
+def find_pairs(traced: fx.GraphModule, model: nn.Module) -> tuple[dict[str, str], list[SkippedLayer]]:
     """Convolution -> batch norm module paths in execution order, "" for none, and the convolutions without a gate."""
-    traced = trace(model, example_input)
     calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
     pairs: dict[str, str] = {}
     skipped: dict[str, SkippedLayer] = {}

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from sanp.gating.gated_conv import GatedConv
-from sanp.gating.geometry import pads_of, pair
+from sanp.gating.geometry import spec_of
 from sanp.tracing.gated_layer import GatedLayer
-from sanp_export.spec import GatedConvSpec, SharedGate, fold_batch_norm
+from sanp_export.spec import GatedConvSpec, SharedGate
 
 
 class FollowingConv(GatedLayer):
@@ -41,13 +41,12 @@ class FollowingConv(GatedLayer):
 
         Hard and without a gradient: a leader hears of what closes with it through its own scale.
         """
-        scales = [leader.scale.detach() for leader in self._leaders if isinstance(leader, GatedConv)]
-        first = scales[0]
+        first = next(leader.scale.detach() for leader in self._leaders if isinstance(leader, GatedConv))
         parts = [
             leader.scale.detach() if isinstance(leader, GatedConv) else first.new_ones(len(first), leader)
             for leader in self._leaders
         ]
-        joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        joined = torch.cat(parts, dim=1)
         return (joined > 0).to(joined.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,16 +61,5 @@ class FollowingConv(GatedLayer):
 
     def gated_conv_spec(self) -> GatedConvSpec:
         """Evaluation-mode parameters for the exporter, batch norm folded; detached copies."""
-        weight, bias = fold_batch_norm(self.conv, self.norm)
-        return GatedConvSpec(
-            weight=weight,
-            bias=bias,
-            strides=pair(self.conv.stride),
-            pads=pads_of(self.conv),
-            dilations=pair(self.conv.dilation),
-            groups=self.conv.groups,
-            gate=SharedGate(
-                self._leaders,
-                tuple(item if isinstance(item, int) else item.conv.out_channels for item in self._leaders),
-            ),
-        )
+        widths = tuple(item if isinstance(item, int) else item.conv.out_channels for item in self._leaders)
+        return spec_of(self.conv, self.norm, SharedGate(self._leaders, widths))

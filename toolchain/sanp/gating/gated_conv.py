@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sanp.gating.geometry import pads_of, pair
+from sanp.gating.geometry import spec_of
 from sanp.gating.policy import Decision, GatePolicy
 from sanp.tracing.gated_layer import GatedLayer
-from sanp_export.spec import GatedConvSpec, fold_batch_norm
+from sanp_export.spec import GatedConvSpec
 
 
 class GatedConv(GatedLayer):
@@ -73,16 +73,7 @@ class GatedConv(GatedLayer):
 
     def gated_conv_spec(self) -> GatedConvSpec:
         """Evaluation-mode parameters for the exporter, batch norm folded; detached copies."""
-        weight, bias = fold_batch_norm(self.conv, self.norm)
-        return GatedConvSpec(
-            weight=weight,
-            bias=bias,
-            strides=pair(self.conv.stride),
-            pads=pads_of(self.conv),
-            dilations=pair(self.conv.dilation),
-            groups=self.conv.groups,
-            gate=self.gate.export(),
-        )
+        return spec_of(self.conv, self.norm, self.gate.export())
 
     def __getstate__(self) -> dict[str, Any]:
         # The decision belongs to one forward pass; tensors inside an autograd graph cannot be copied.

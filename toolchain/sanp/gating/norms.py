@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sanp.tracing.trace import evaluation
+
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -71,14 +73,10 @@ def _shared(norm: Any) -> nn.BatchNorm2d:
 
 def _equal(one: nn.Module, other: nn.Module, channels: int, device: torch.device) -> bool:
     """Whether both modules answer alike in evaluation mode."""
-    modes = {module: module.training for whole in (one, other) for module in whole.modules()}
     x = torch.randn(2, channels, 4, 3, generator=torch.Generator().manual_seed(0)).to(device)
     try:
-        with torch.no_grad():
-            first, second = one.eval()(x), other.eval()(x)
+        with evaluation(one), evaluation(other):
+            first, second = one(x), other(x)
         return first.shape == second.shape and torch.allclose(first, second, rtol=1e-4, atol=1e-5)
     except (RuntimeError, TypeError, ValueError):
         return False
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -20,7 +20,7 @@ from sanp.gating.controls import set_density
 from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import Decision, GatePolicy, full_precision
 from sanp.gating.saliency import pooled
-from sanp.gating.top_k import check_density, most_open, top_k_mask
+from sanp.gating.top_k import KeepsChannels, check_density, top_k_mask
 from sanp.methods.gated import CALIBRATION_IMAGES, CHANNELS, GatedMethod, GatedSettings, with_channels
 from sanp.methods.stage import Context, Length, Task
 from sanp.methods.stages.joint import Observed
@@ -33,7 +33,7 @@ _LEAST_SCALE = 1e-3
 _CLOSE = 0.01
 
 
-class BoostGate(GatePolicy):
+class BoostGate(KeepsChannels, GatePolicy):
     """g = relu(W mean|x| + rho); the k largest of each sample stay open, ties close.
 
     k is ceil(density * C_out), or what a plan gives the layer.
@@ -53,13 +53,10 @@ class BoostGate(GatePolicy):
             self.fc.bias.copy_(scale)
         self.set_density(check_density(density))
 
-    def set_density(self, density: float) -> None:
-        """Keep ceil(density * C_out) channels from now on."""
-        self.density, self.k = density, most_open(density, self.fc.out_features)
-
-    def set_count(self, count: int) -> None:
-        """Keep at most this many channels from now on; the density stays what it was meant to be."""
-        self.k = count
+    @property
+    def c_out(self) -> int:
+        """Output channels of the layer."""
+        return self.fc.out_features
 
     def forward(self, x: Tensor) -> Decision:
         """x [N, C_in, H, W] -> Decision with at most k open channels per sample; the same in training."""
@@ -72,8 +69,7 @@ class BoostGate(GatePolicy):
     def export(self) -> SpmGate:
         """One fully connected layer on |x|, with k (0 when every channel may stay open)."""
         weight, bias = self.fc.weight.detach().clone(), self.fc.bias.detach().clone()
-        k = self.k if self.k < self.fc.out_features else 0
-        return SpmGate(None, None, weight, bias, k=k, magnitude=True)
+        return SpmGate(None, None, weight, bias, k=self.exported_k, magnitude=True)
 
 
 class BoostedConv(GatedConv):

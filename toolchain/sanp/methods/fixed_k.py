@@ -8,13 +8,13 @@ from torch.nn import functional as F
 
 from sanp.gating.policy import Decision, GatePolicy
 from sanp.gating.saliency_gate import SaliencyGate
-from sanp.gating.top_k import check_density, most_open, top_k_mask
+from sanp.gating.top_k import KeepsChannels, check_density, top_k_mask
 from sanp.methods.gated import CHANNELS, DensityMethod, SaliencySettings, calibrate_threshold, with_channels
 from sanp.methods.stage import Context
 from sanp_export.spec import SpmGate
 
 
-class TopKGate(SaliencyGate):
+class TopKGate(KeepsChannels, SaliencyGate):
     """The k largest saliencies of each sample stay open: ceil(density * C_out), or as many as a plan gives the layer.
 
     The k+1-th largest value is the threshold and must be exceeded, so ties close. The gradient flows through the
@@ -30,14 +30,6 @@ class TopKGate(SaliencyGate):
         """Output channels of the layer."""
         return self.net.fc2.out_features
 
-    def set_density(self, density: float) -> None:
-        """Keep ceil(density * C_out) channels from now on."""
-        self.density, self.k = density, most_open(density, self.c_out)
-
-    def set_count(self, count: int) -> None:
-        """Keep at most this many channels from now on; the density stays what it was meant to be."""
-        self.k = count
-
     def forward(self, x: Tensor) -> Decision:
         """x [N, C_in, H, W] -> Decision with at most k open channels per sample."""
         u = self.saliency(x)
@@ -47,7 +39,7 @@ class TopKGate(SaliencyGate):
 
     def export(self) -> SpmGate:
         """As the learned gate, with k (0 when every channel may stay open)."""
-        return self.export_per_sample(self.k if self.k < self.c_out else 0)
+        return self.export_per_sample(self.exported_k)
 
 
 class FixedKSettings(SaliencySettings):

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sanp.models.import_path import build_imported, is_import_path
+from sanp.models.import_path import build_imported
 from sanp.models.m_cifarnet import MCifarNet
 from sanp.models.mobilenet_v2 import MobileNetV2
 from sanp.models.resnet import resnet18
@@ -16,7 +16,7 @@ from sanp.models.resnet_cifar import CifarResNet
 from sanp.models.resnet_imagenet import ImageNetResNet
 from sanp.models.vgg import vgg16, vgg19
 from sanp.models.weights import load_weights
-from sanp.settings.train import TrainSettings
+from sanp.settings.train import TrainSettings, is_import_path
 from sanp_targets.errors import ConfigError
 
 __all__ = ["NAMES", "MCifarNet", "build", "build_for", "is_import_path", "load_weights", "resnet18", "vgg16", "vgg19"]

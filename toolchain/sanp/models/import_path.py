@@ -19,11 +19,6 @@ from sanp_targets.errors import ConfigError
 _NEVER = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "pip", "setuptools", "sanp_targets", "sanp_runtime"}
 
 
-def is_import_path(name: str) -> bool:
-    """Whether a model is named by import path and is none of the built-in ones."""
-    return ":" in name
-
-
 def build_imported(name: str, args: Mapping[str, Any], known: Mapping[str, int]) -> nn.Module:
     """What the factory `name` builds: float32 parameters on the CPU, whatever the defaults of torch are.
 

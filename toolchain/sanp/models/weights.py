@@ -33,23 +33,34 @@ def load_weights(network: nn.Module, path: Path, fresh: Iterable[str] = ()) -> t
     if unknown:
         raise ConfigError(f"weights_except names {unknown[0]}, which the network does not have; correct the name")
     kept = tuple(name for name in own if any(_is_in(name, item) for item in fresh))
-    wanted = [name for name in own if name not in kept]
-    missing = [name for name in wanted if name not in found and not name.endswith(_COUNTER)]
-    extra = [name for name in found if name not in own and not any(_is_in(name, item) for item in fresh)]
-    other = [name for name in wanted if name in found and found[name].shape != own[name].shape]
-    complaints = [
-        *(f"{name} is {list(found[name].shape)} in the file and {list(own[name].shape)} here" for name in other),
-        *(f"{name} is not in the file" for name in missing),
-        *(f"{name} is in the file only" for name in extra),
-    ]
-    if complaints:
-        shown = "; ".join(complaints[:_SHOWN]) + (f"; {len(complaints) - _SHOWN} more" if complaints[_SHOWN:] else "")
+    taken = {name: value for name, value in found.items() if not any(_is_in(name, item) for item in fresh)}
+    wanted = {
+        name: value
+        for name, value in own.items()
+        if name not in kept and (name in taken or not name.endswith(_COUNTER))
+    }
+    shown = misfits(wanted, taken, "here", _SHOWN)
+    if shown:
         raise ConfigError(
             f"{path} does not fit {type(network).__name__}: {shown}; pass the weights of this network, correct "
             "model_args, or name the modules that shall keep fresh weights in weights_except"
         )
     network.load_state_dict({name: own[name] if name in kept else found.get(name, own[name]) for name in own})
     return kept
+
+
+def misfits(own: Mapping[str, Tensor], found: Mapping[str, Tensor], here: str, most: int) -> str:
+    """The first tensors of a network and of a file that do not fit, and how many more; empty if all do.
+
+    here: what the network is called in the sentence. most: how many are named.
+    """
+    rows = [
+        *(f"{name} is {list(found[name].shape)} in the file and {list(own[name].shape)} {here}"
+          for name in own if name in found and found[name].shape != own[name].shape),
+        *(f"{name} is not in the file" for name in own if name not in found),
+        *(f"{name} is in the file only" for name in found if name not in own),
+    ]  # fmt: skip
+    return "; ".join(rows[:most]) + (f"; {len(rows) - most} more" if rows[most:] else "")
 
 
 def _is_in(name: str, item: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sanp.settings.base import Settings
-from sanp.settings.train import Option, Value
+from sanp.settings.train import Option, Value, is_import_path
 from sanp_targets.errors import ConfigError
 
 Phase = Literal["train", "export", "compile", "validate", "profile", "report"]
@@ -47,7 +47,7 @@ class TrainingPart(Settings):
             return values
         own = cls.model_fields["dataset"].default
         fitting: dict[str, Any] = {} if values.get("dataset", own) == own else {"data_options": {}}
-        if ":" in str(values.get("model", "")):
+        if is_import_path(str(values.get("model", ""))):
             fitting["width"] = 1.0
         return {**fitting, **values}
 

@@ -13,6 +13,11 @@ Value = bool | int | float | str
 Option = Value | list[Value]
 
 
+def is_import_path(model: str) -> bool:
+    """Whether a model is named by import path and is none of the built-in ones."""
+    return ":" in model
+
+
 class TrainSettings(Settings):
     """Settings of `train`; immutable, unknown keys are errors. The defaults suit small images on a CPU.
 
@@ -70,7 +75,7 @@ class TrainSettings(Settings):
     @property
     def backbone(self) -> str:
         """The backbone in words: "m-cifarnet x0.25", or the import path of a network of the user's own."""
-        return self.model if ":" in self.model else f"{self.model} x{self.width:g}"
+        return self.model if is_import_path(self.model) else f"{self.model} x{self.width:g}"
 
     @classmethod
     def demo(cls, **values: Any) -> TrainSettings:

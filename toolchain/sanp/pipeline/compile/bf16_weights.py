@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from sanp.pipeline.compile.plain_run import plain_run
 from sanp_export.graph import model_file
 from sanp_export.graph.number_types import nearest_bf16
 from sanp_export.graph.patterns import WEIGHT, gated_convs, layer_of
 from sanp_export.passes.round_weights import round_weights
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.contract import GATE_PREFIX, INPUT, LOGITS
-from sanp_runtime.engines.onnxruntime.session import open_session
+from sanp_runtime.contract import GATE_PREFIX, LOGITS
 from sanp_runtime.network.layers import Layer
 from sanp_targets.errors import ConfigError
 
 # The kernels read 16-bit weights for outputs of at most this many pixels; kBf16MaxPixels in runtime/native/cpu.
 SMALL_MAP = 16
-
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -125,11 +121,7 @@ def _difference(before: onnx.ModelProto, after: onnx.ModelProto, x: np.ndarray) 
 def _run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logits [N, classes] and gate decisions [N, all gates] from standard operators, none of our kernels."""
     names = [value.name for value in model.graph.output if value.name.startswith(GATE_PREFIX)]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
-        session = open_session(path, threads=1)
-        rows = [session.run([LOGITS, *names], {INPUT: x[at : at + _BATCH]}) for at in range(0, len(x), _BATCH)]
+    rows = [values for _, values in plain_run(model, [LOGITS, *names], x)]
     # A static gate is one row for the whole batch.
     gates = [
         np.concatenate([np.broadcast_to(value != 0, (len(row[0]), value.shape[1])) for value in row[1:]], axis=1)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from sanp.pipeline.compile.plain_run import plain_run
 from sanp_export.fold import Folded, FoldedLayer, as_parent, fold
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import GATE_X, channel_gates, layer_of
 from sanp_export.passes.constant_gates import saliency
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import CHANNEL_GATE, GATE_PREFIX, GATED_CONV, INPUT, LOGITS
-from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_targets.errors import ConfigError, ExportError, ValidationError
 
 # With fewer samples none are held back: halves would say too little about either.
 _ENOUGH = 32
-
-_BATCH = 64
 
 # Folded and closed network compute the same sums in another order; most samples must agree to this share of the
 # largest logit. Not all: a saliency may lie so near its bound that rounding decides.
@@ -188,20 +184,17 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, dict[str, np
     wanted = [LOGITS, *[name for name in present if name.startswith(GATE_PREFIX)]]
     more = sorted({item.name for item in read.values()} - {INPUT})
     names = list(dict.fromkeys([*wanted, *more]))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model_file.to_model(graph, model_file.metadata_of(model)).SerializeToString())
-        session = open_session(path, threads=1)
-        rows = [_batch(session, names, x[at : at + _BATCH]) for at in range(0, len(x), _BATCH)]
+    proto = model_file.to_model(graph, model_file.metadata_of(model))
+    rows = [_means(dict(zip(names, values)), batch) for batch, values in plain_run(proto, names, x)]
     found = {name: np.concatenate([row[name] for row in rows]) for name in [*names, INPUT]}
     scales = {name.removeprefix(GATE_PREFIX): found[name] for name in wanted[1:]}
     margins = {name: _margin(gate, found[read[name].name]) for name, gate in gates.items()}
     return found[LOGITS], scales, margins
 
 
-def _batch(session: Any, names: list[str], x: np.ndarray) -> dict[str, np.ndarray]:
-    """Outputs by name, a row for each sample; feature maps as their means over the pixels, which is what gates read."""
-    values = {**dict(zip(names, session.run(names, {INPUT: x}))), INPUT: x}
+def _means(outputs: dict[str, np.ndarray], x: np.ndarray) -> dict[str, np.ndarray]:
+    """Outputs and input, a row for each sample; feature maps as their means over the pixels, as gates read them."""
+    values = {**outputs, INPUT: x}
     pooled = {name: value.mean((2, 3), np.float64) if value.ndim == 4 else value for name, value in values.items()}
     return {name: np.broadcast_to(value, (len(x), *value.shape[1:])) for name, value in pooled.items()}
 
