@@ -68,14 +68,20 @@ class CompileSettings(Settings):
     )
     multiple: int = Field(1, ge=1, le=256, description="keep folded widths a multiple of this, as 8 or 16")
     max_drop: float = Field(
-        0.01, ge=0, le=1, description="most accuracy that a fold may cost on samples that were held back"
+        0.01,
+        ge=0,
+        le=1,
+        description="most that a fold may cost on samples that were held back: accuracy, or relative change of outputs",
+    )
+    metric: str | None = Field(
+        None, description="module:function(outputs, labels) -> number that judges a fold in place of accuracy"
     )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
 
     @model_validator(mode="after")
     def _fold_is_on(self) -> CompileSettings:
-        plain = {key: type(self).model_fields[key].default for key in ("multiple", "max_drop")}
+        plain = {key: type(self).model_fields[key].default for key in ("multiple", "max_drop", "metric")}
         given = [f"--{key.replace('_', '-')}" for key, value in plain.items() if getattr(self, key) != value]
         if given and not self.fold:
             raise ConfigError(

@@ -39,6 +39,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     models = variants(model, job.parent)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
+            _require_one_size(job)
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
             algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
             models = variants(with_algorithms(model, algorithms), job.parent)
@@ -47,6 +48,14 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
         proof = _Proving()
         made = writer.finish(job.finished(options, build), check=proof)
     return compiled(made, proof.found)
+
+
+def _require_one_size(job: Job) -> None:
+    if job.described.any_size:
+        raise ConfigError(
+            f"{job.described.name} takes images of any size, and --tune races kernels for one, expected a model "
+            "exported without --dynamic-size; leave out one of the two"
+        )
 
 
 def _ungated(job: Job, bundle: Path) -> Compiled:
@@ -77,7 +86,7 @@ def _runs(candidate: Bundle, pixels: Collection[str]) -> None:
     sample = np.zeros((1, *candidate.manifest.input["shape"]), np.float32)
     for variant in candidate.manifest.variants:
         with load_bundle(candidate, variant) as engine:
-            engine(sample).classes()
+            engine(sample).check_finite()
             if variant != DENSE or not pixels:
                 continue
             ran = {row.name for row in engine.node_times([sample]) if row.op == PIXEL_GATED_CONV}
