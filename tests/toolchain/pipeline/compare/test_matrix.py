@@ -152,5 +152,5 @@ def test_the_narrow_control_meets_its_budget_from_below(name, budget):
         if isinstance(module, torch.nn.Conv2d):
             wide = network.get_submodule(layer).out_channels
             assert module.out_channels <= wide
-            kept += [module.out_channels / wide] if wide > 10 else []
-    assert max(kept) - min(kept) < 0.2, "about the same share of every layer: one channel of a narrow one up or down"
+            kept += [module.out_channels / wide] if 16 <= wide < 1280 else []  # MobileNetV2 has 1280 at any factor
+    assert max(kept) - min(kept) < 0.2, (kept, "about the same share of every layer")
