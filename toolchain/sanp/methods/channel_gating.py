@@ -10,14 +10,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.cost.calibration import density_for, mean_cost
+from sanp.cost.calibration import density_for, smallest_threshold
 from sanp.cost.controller import Control
 from sanp.cost.pixels import pixel_layers
 from sanp.data.batch import Batch
 from sanp.gating.attach import attach_gates
 from sanp.gating.pixel_gated_conv import PixelGatedConv, obstacle
 from sanp.methods.base import Method, MethodSettings
-from sanp.methods.gated import CALIBRATION_IMAGES
+from sanp.methods.gated import settled_cost
 from sanp.methods.stage import Context, Group, Length, Stage, Task
 from sanp.methods.stages.joint import Observed
 from sanp.methods.stages.pretrain import pretrain
@@ -177,15 +177,13 @@ class ChannelGating(Method):
         layers = [layer for layer in pixel_layers(context.network).values() if isinstance(layer, PixelGatedConv)]
         tracker, budget = context.tracker(), context.train.budget
 
-        def cost(offset: float) -> float:
+        def move(offset: float) -> None:
             for layer in layers:
                 layer.offset.fill_(offset)
-            return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
 
-        low, high = -2 * _FARTHEST, 2 * _FARTHEST
-        for _ in range(11):
-            middle = (low + high) / 2
-            low, high = (low, middle) if cost(middle) <= budget else (middle, high)
-        for layer in layers:
-            layer.offset.fill_(high)
+        def cost(offset: float) -> float:
+            move(offset)
+            return settled_cost(context, tracker)
+
+        move(smallest_threshold(cost, budget, least=-2 * _FARTHEST))
         return True

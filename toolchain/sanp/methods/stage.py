@@ -26,7 +26,8 @@ class Context:
     samples(n): the first n training images in file order, in batches, not augmented. draw(n): n random training images
     in batches, augmented once if training is; the same ones at every call and in every process. mean: mean of a tensor
     over all processes. backbone(): the dense network that the backbone stage ended with, in evaluation mode; None
-    before that.
+    before that. recalibrate(network): measures its batch-norm statistics on the training images, those that it will be
+    evaluated with. What opens or closes gates changes them, and they change what the gates open.
     """
 
     train: TrainSettings
@@ -38,6 +39,7 @@ class Context:
     draw: Callable[[int], Iterator[Batch]]
     mean: Callable[[Tensor], Tensor]
     backbone: Callable[[], nn.Module | None] = lambda: None
+    recalibrate: Callable[[nn.Module], None] = lambda network: None
 
     def tracker(self) -> CostTracker:
         """Counts what the network costs now."""

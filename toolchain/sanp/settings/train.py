@@ -65,6 +65,9 @@ class TrainSettings(Settings):
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
+    threads: int | None = Field(
+        None, ge=1, le=4096, description="CPU threads; none: those of PyTorch, and in a resume those of the run before"
+    )
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
     cuda_graph: bool = Field(
         False, description="replay training steps as CUDA graphs where the method allows it; one process on a GPU"

@@ -21,6 +21,7 @@ from sanp.settings.train import TrainSettings
 from sanp.tracing.trace import evaluation
 from sanp.training import state
 from sanp.training.active_stage import ActiveStage
+from sanp.training.arithmetic import differences, keep_threads
 from sanp.training.batches import Batches, seed_for
 from sanp.training.evaluation import Evaluation, evaluate
 from sanp.training.interrupt import StopRequest
@@ -122,6 +123,7 @@ class Run:
             self._draw,
             self.processes.mean,
             self._backbone,
+            self._measure_norms,
         )
 
     def _backbone(self) -> nn.Module | None:
@@ -184,7 +186,10 @@ class Run:
         self._write_checkpoint("dense.safetensors", dense)
 
     def _recalibrate(self) -> None:
-        recalibrate(self.network, self.batches.even(256, most=_RECALIBRATION_IMAGES))
+        self._measure_norms(self.network)
+
+    def _measure_norms(self, network: nn.Module) -> None:
+        recalibrate(network, self.batches.even(256, most=_RECALIBRATION_IMAGES))
 
     def _result(self) -> TrainResult:
         tracker = self._context().tracker()
@@ -241,7 +246,9 @@ class Run:
         if saved.scaler:
             self.loop.scaler.load_state_dict(saved.scaler)
         self._resumed = saved
-        if different := saved.other_arithmetic():
+        if said := keep_threads(saved.arithmetic, self.settings.threads):
+            self.journal.say(said)
+        if different := differences(saved.arithmetic):
             self.journal.say(
                 f"resumed where sums round differently ({different}): the result is another one by rounding"
             )

@@ -11,6 +11,7 @@ from sanp import data
 from sanp.methods.base import Method
 from sanp.methods.registry import create, find
 from sanp.settings.train import TrainSettings
+from sanp.training.arithmetic import own_threads
 from sanp.training.interrupt import StopRequest, stop_on_signal
 from sanp.training.processes import processes
 from sanp.training.progress import Journal
@@ -31,7 +32,8 @@ def train(
 
     Writes checkpoint.safetensors (the final network), dense.safetensors (the pretrained backbone), state.safetensors
     (to resume), metrics.jsonl and, where TensorBoard is installed, tensorboard/. progress: bars on stderr.
-    resume: continue from output/state.safetensors. dataset: that of the settings, where it is
+    resume: continue from output/state.safetensors, with the threads of the run before unless the settings name a
+    number. dataset: that of the settings, where it is
     loaded already. Under torchrun every process calls this; rank 0 writes.
 
     Raises ConfigError for settings that cannot run, such as a budget below what the method can reach; InputError for
@@ -49,6 +51,7 @@ def train(
         raise ConfigError(f"cannot write into {output} ({error.strerror}); choose another output folder") from error
     with ExitStack() as scope:
         scope.enter_context(torch.random.fork_rng())
+        scope.enter_context(own_threads(settings.threads))
         stop, together = scope.enter_context(stop_on_signal()), scope.enter_context(processes(settings.device))
         journal = scope.enter_context(Journal(output, show=progress and together.first, write=together.first))
         return Run(settings, method, dataset, output, together, stop, journal, resume).finish()

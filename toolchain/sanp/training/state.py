@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sanp.checkpoint import tensor_file
 from sanp.checkpoint.architecture import describe
 from sanp.checkpoint.network import check_version
 from sanp.settings.train import TrainSettings
+from sanp.training.arithmetic import arithmetic
 from sanp_targets.errors import ConfigError, InputError
 
 KIND = "training-state"
@@ -50,7 +50,7 @@ class SavedState:
     """Content of a state file.
 
     architecture: what `sanp.checkpoint.architecture.rebuild` needs. task: None at the beginning of a stage. arithmetic:
-    see `arithmetic`; empty in states of older releases.
+    see `sanp.training.arithmetic`; empty in states of older releases.
     """
 
     position: Position
@@ -60,22 +60,6 @@ class SavedState:
     model: dict[str, Tensor]
     momentum: dict[str, Tensor]
     arithmetic: dict[str, Any] = field(default_factory=dict)
-
-    def other_arithmetic(self) -> str:
-        """What differs here from where the state was saved, such as "threads 2, now 1"; empty if nothing does."""
-        now = arithmetic()
-        return ", ".join(
-            f"{key} {then}, now {now.get(key)}" for key, then in self.arithmetic.items() if then != now.get(key)
-        )
-
-
-def arithmetic() -> dict[str, Any]:
-    """What decides in which order a processor adds, and so the last bits of everything that is trained on it."""
-    return {
-        "threads": torch.get_num_threads(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "PyTorch": torch.__version__,
-    }
 
 
 def save(
@@ -107,7 +91,7 @@ def load(path: Path, settings: TrainSettings) -> SavedState:
     description, tensors = tensor_file.read(path, KIND)
     check_version(path, KIND, description.get("version"), _VERSION)
     now, then = (_flat(values) for values in (settings.model_dump(mode="json"), description["settings"]))
-    compared = {*now, *then} - {"device", "save_every_s", "cuda_graph"}
+    compared = {*now, *then} - {"device", "save_every_s", "cuda_graph", "threads"}
     changed = sorted(key for key in compared if now.get(key) != then.get(key))
     if changed:
         key = changed[0]

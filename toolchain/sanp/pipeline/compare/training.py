@@ -28,7 +28,7 @@ TRAINED, MODEL, BUNDLE, VALIDATION, PROFILE = (
     "profile.json",
 )
 # What may differ between two machines that work on one comparison.
-_ELSEWHERE = ("pretrained", "device", "data_root", "save_every_s")
+_ELSEWHERE = ("pretrained", "device", "data_root", "save_every_s", "threads")
 
 
 def trained(root: Path, cell: Cell) -> dict[str, Any] | None:
