@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from sanp.cost.calibration import mean_cost, smallest_threshold
+from sanp.cost.calibration import smallest_threshold
 from sanp.cost.controller import Control
 from sanp.cost.gate_rates import not_worth
 from sanp.gating.attach import GatingReport, attach_gates, gated_layers
@@ -197,7 +197,7 @@ def calibrate_threshold(context: Context) -> float:
 
     def cost(threshold: float) -> float:
         set_threshold(context.network, threshold)
-        return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
+        return context.mean_cost(tracker, CALIBRATION_IMAGES)
 
     threshold = smallest_threshold(cost, context.train.budget)
     set_threshold(context.network, threshold)
