@@ -108,7 +108,7 @@ def load(
 
     A network by import path is imported and built again: read checkpoints from people whose code you would run. model:
     the network itself, required for one that was not named: gated as it was when saved, then weights are loaded in
-    place, or plain, and a copy is gated; or the import path of a factory that builds it, whose arguments model_args then
+    place, or plain, and a copy is gated; or the import path of a factory that builds it, whose arguments model_args
     replace if any are given. Raises InputError if the file is damaged, or the factory now builds another network.
     """
     path = Path(path)
