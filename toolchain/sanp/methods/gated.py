@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from sanp.cost.calibration import mean_cost, smallest_threshold
+from sanp.cost.calibration import smallest_threshold
 from sanp.cost.controller import Control
 from sanp.cost.gate_rates import not_worth
 from sanp.cost.tracker import CostTracker
@@ -198,7 +198,7 @@ def settled_cost(context: Context, tracker: CostTracker) -> float:
     With those of before, a calibrated network of a short run ended up to 7 points off its budget.
     """
     context.recalibrate(context.network)
-    return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
+    return context.mean_cost(tracker, CALIBRATION_IMAGES)
 
 
 def calibrate_threshold(context: Context) -> float:
