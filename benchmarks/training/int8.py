@@ -63,8 +63,8 @@ def measure(folders: dict[str, Path], place: Path) -> int:
         rows.append({"name": name, "model": MODEL, "width": WIDTH, "image_size": SIZE, **deployed(folder)})
         row = rows[-1]
         print(
-            f"{name:10} {row['cost']:.1%} of the MACs, accuracy {row['float32']:.2%} float32, {row['int8']:.2%} int8 on "
-            f"{row['samples']} samples, {row['layers_int8']} layers int8, gates equal {row['gate_agreement']:.3%}, "
+            f"{name:10} {row['cost']:.1%} of the MACs, accuracy {row['float32']:.2%} float32, {row['int8']:.2%} int8 "
+            f"on {row['samples']} samples, {row['layers_int8']} layers int8, gates equal {row['gate_agreement']:.3%}, "
             f"validated {row['validated']}",
             flush=True,
         )

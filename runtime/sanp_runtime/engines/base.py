@@ -125,8 +125,8 @@ class Engine(abc.ABC):
         bundle of bytes; ConfigError for any other.
         """
         raise ConfigError(
-            f"variant {self.variant!r} of {self.manifest.name} does not compare its bytes, expected 'replay' of a bundle "
-            "that was compiled with --int8"
+            f"variant {self.variant!r} of {self.manifest.name} does not compare its bytes, expected 'replay' of a "
+            "bundle that was compiled with --int8"
         )
 
     @abc.abstractmethod

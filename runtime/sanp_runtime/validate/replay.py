@@ -87,7 +87,9 @@ class ReplayReport:
             return f"bytes differ by more than a step from standard operators ({worst:.200}): a kernel is wrong"
         apart = max((self.steps or {}).values(), default=0)
         distance = "equal" if apart == 0 else "equal or one step from"
-        return f"all bytes of {len(self.steps or {})} layers are {distance} those of standard operators on the same inputs"
+        return (
+            f"all bytes of {len(self.steps or {})} layers are {distance} those of standard operators on the same inputs"
+        )
 
     def _line(self, budget: str, cause: str) -> str:
         if self.failing and self._is_explained and self.steps is not None:
@@ -132,8 +134,9 @@ def replay_check(
     """Compare logits [N, classes] that were computed with the reference's own scales as masks.
 
     precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights, or of a
-    layer of bytes, that was rounded when the bundle was made; standard: with rounded weights the logits [N, classes] of standard operators with those weights
-    and scales. exact: `Reference.exact`, for a network that decides for every pixel.
+    layer of bytes, that was rounded when the bundle was made; standard: with rounded weights the logits [N, classes] of
+    standard operators with those weights and scales. exact: `Reference.exact`, for a network that decides for every
+    pixel.
     Raises InputError if the shapes differ or are empty; NaN in any array fails.
     """
     reference, logits = np.asarray(reference), np.asarray(logits)

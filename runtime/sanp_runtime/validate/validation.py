@@ -4,9 +4,10 @@ L0 replays PyTorch's recorded scales: the kernels alone; without gates it compar
 the gates that the engine decides itself; a network without gates has no such level. L2 compares accuracy. A kernel
 error, a flipped decision and a lost point of accuracy have different causes and different cures, so they are never
 mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow for that, and L0 also
-compares the kernels with standard operators on the rounded weights. In a bundle of bytes L0 compares every byte of every
-layer with standard operators on the same bytes; the logits and the gates may differ from PyTorch's by what rounding to
-bytes was measured to cost when the bundle was made.
+compares the kernels with standard operators on the rounded weights. In a bundle of bytes L0 compares every byte of
+every layer with standard operators on the same bytes; the logits and the gates may differ from PyTorch's by what
+rounding to bytes was measured to cost when the bundle was made, and gates also where standard operators on the same
+bytes decide so.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def compare(
     """Run the samples of a reference through a bundle and compare what comes out with it, level by level.
 
     reference: any number of samples with PyTorch's logits, scales and margins. relative, max_drop: the gates of L2, see
-    `task_check`; a bundle of bytes may lose what it was compiled with, or one sample, unless max_drop is given. A level that fails is reported; a bundle that cannot run raises, as `load_bundle` says.
+    `task_check`; a bundle of bytes may lose what it was compiled with, or one sample, unless max_drop is given. A level
+    that fails is reported; a bundle that cannot run raises, as `load_bundle` says.
     """
     chosen = options or EngineOptions()
     layers, precision, rounding = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounding_of(GATED)
@@ -107,10 +109,14 @@ def compare(
         standard = _replay(bundle, reference, chosen.without_library())
     if bundle.manifest.int8 and max_drop is None:
         relative, max_drop = 0.0, max(float(bundle.manifest.int8["max_drop"]), 1 / len(reference))
+    scales = None
+    if bundle.manifest.int8 and chosen.library is not None:
+        with load_bundle(bundle, options=chosen.without_library()) as engine:
+            scales = _run(engine, reference, None).gates
     replay = replay_check(layers, reference.logits, replayed, precision, rounding, standard, reference.exact)
     return Validation(
         replay=replace(replay, steps=_steps(bundle, reference, chosen)) if bundle.manifest.int8 else replay,
-        gates=gate_check(layers, reference, own.gates, precision, rounding) if gated else None,
+        gates=gate_check(layers, reference, own.gates, precision, rounding, scales) if gated else None,
         task=task_check(reference, own.logits, relative=relative, max_drop=max_drop),
         proof=proof,
         samples=len(reference),

@@ -39,11 +39,14 @@ class OnnxruntimePart(BackendPart):
     @model_validator(mode="after")
     def _int8_fits(self) -> OnnxruntimePart:
         if not self.int8 and (self.samples is not None or self.calibration != "minmax"):
-            raise ConfigError("--calibration or --samples without --int8, expected it too; add --int8, or leave them out")
+            raise ConfigError(
+                "--calibration or --samples without --int8, expected it too; add --int8, or leave them out"
+            )
         others = [flag for flag, given in (("--tune", self.tune), ("--bf16-weights", self.bf16_weights)) if given]
         if self.int8 and others:
             raise ConfigError(
-                f"--int8 with {' and '.join(others)}, which choose among float32 kernels and weights; compile two bundles"
+                f"--int8 with {' and '.join(others)}, which choose among float32 kernels and weights, expected one of "
+                "them; compile two bundles"
             )
         return self
 
@@ -89,8 +92,8 @@ class CompileSettings(Settings):
         None,
         ge=0,
         le=1,
-        description="most accuracy that may be lost on samples that were held back, 0.01 = one point [default: 0.01 for "
-        "--fold, 0.005 for --int8]",
+        description="most accuracy that may be lost on samples that were held back, 0.01 = one point "
+        "[default: 0.01 for --fold, 0.005 for --int8]",
     )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()

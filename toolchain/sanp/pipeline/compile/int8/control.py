@@ -28,8 +28,8 @@ class Chosen:
     """What accuracy control decided.
 
     errors: layer -> change of the logits that this layer alone causes as bytes, with PyTorch's gates, root mean square
-    over that of the logits. layers: those of bytes; returned: those that went back, worst first, with the accuracy after
-    each. check: samples, accuracies and decisions of the network that is kept, on samples that were held back.
+    over that of the logits. layers: those of bytes; returned: those that went back, worst first, with the accuracy
+    before that. check: samples, accuracies and decisions of the network that is kept, on samples that were held back.
     """
 
     errors: dict[str, float]
@@ -88,8 +88,8 @@ def choose(
         log(f"{now} of {len(judged)} samples right instead of {correct}: {worst} goes back to float32")
     raise ValidationError(
         f"no layer can become bytes without losing more than {max_drop:.2%} of the accuracy on {len(judged)} samples "
-        "that were held back, expected at least one; allow more with --max-drop, calibrate otherwise with --calibration, "
-        "export the model with more --samples, or leave out --int8, the bundle stays float32"
+        "that were held back, expected at least one; allow more with --max-drop, calibrate otherwise with "
+        "--calibration, export the model with more --samples, or leave out --int8, the bundle stays float32"
     )
 
 
@@ -97,13 +97,14 @@ def _answers(model: onnx.ModelProto, judged: Reference, library: Path) -> list[n
     """Logits, and the scales of every layer with a gate."""
     names = [LOGITS, *map(gate_output, judged.scales)]
     values = run_whole(model, names, judged.x, library=library)
-    return [values[0], *(np.broadcast_to(value, scale.shape) for value, scale in zip(values[1:], judged.scales.values()))]
+    return [
+        values[0],
+        *(np.broadcast_to(value, scale.shape) for value, scale in zip(values[1:], judged.scales.values())),
+    ]
 
 
 def _check(judged: Reference, found: Sequence[np.ndarray], correct: int, now: int) -> dict[str, Any]:
-    gates = {
-        name: _changed(judged, name, values != 0) for name, values in zip(judged.scales, found[1:])
-    }
+    gates = {name: _changed(judged, name, values != 0) for name, values in zip(judged.scales, found[1:])}
     return {
         "samples": len(judged),
         "before": correct / len(judged),

@@ -15,8 +15,8 @@ from sanp_export.graph import model_file
 def dense_bytes(dense: onnx.ModelProto, x: np.ndarray, method: str) -> onnx.ModelProto:
     """The dense variant with QuantizeLinear and DequantizeLinear, which ONNX Runtime fuses into QLinearConv.
 
-    Weights per output channel, signed; activations unsigned: in ONNX Runtime the fastest pair. It has ranges of its own,
-    because without gates feature maps are larger.
+    Weights per output channel, signed; activations unsigned: in ONNX Runtime the fastest pair. It has ranges of its
+    own, because without gates feature maps are larger.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 

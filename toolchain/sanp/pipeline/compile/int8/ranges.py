@@ -52,8 +52,8 @@ def calibration_method(name: str) -> Any:
 def steps_of(model: onnx.ModelProto, x: np.ndarray, method: str) -> dict[str, Step]:
     """Step of every feature map that a gated convolution reads or writes, by name of the tensor.
 
-    x: float32 [n, C, H, W]. Gates decide as in the model: a saliency multiplies its feature map, so ranges depend on it.
-    Raises ConfigError for a feature map that is not finite.
+    x: float32 [n, C, H, W]. Gates decide as in the model: a saliency multiplies its feature map, so ranges depend on
+    it. Raises ConfigError for a feature map that is not finite.
     """
     wanted = [tensor.name for tensor in ranged_tensors(to_graph(model))]
     with quiet(), tempfile.TemporaryDirectory() as folder:

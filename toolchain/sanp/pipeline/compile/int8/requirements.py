@@ -30,8 +30,8 @@ def check_processor(machine: Mapping[str, object]) -> None:
     if not has_byte_products(machine):
         raise ConfigError(
             f"{machine.get('cpu_model') or 'this processor'} has no products of bytes (AVX-512 with VNNI and VBMI2, or "
-            "Arm's dot product), and without them our float32 kernels are faster than those of bytes; leave out --int8, "
-            "the bundle stays float32"
+            "Arm's dot product), and without them our float32 kernels are faster than those of bytes; leave out "
+            "--int8, the bundle stays float32"
         )
 
 
@@ -43,8 +43,8 @@ def split(answers: Reference | None, calibration: int | None) -> tuple[Reference
     count = 0 if answers is None else len(answers)
     if answers is None or count < FEWEST:
         raise ConfigError(
-            f"{count} samples came with the model, expected at least {FEWEST}: --int8 takes ranges from some and judges "
-            "on the others; export it with --samples 512, or leave out --int8, the bundle stays float32"
+            f"{count} samples came with the model, expected at least {FEWEST}: --int8 takes ranges from some and "
+            "judges on the others; export it with --samples 512, or leave out --int8, the bundle stays float32"
         )
     wanted = count // 2 if calibration is None else calibration
     if count - wanted < FEWEST // 2:
