@@ -1,4 +1,4 @@
-"""Outputs that compare every layer of bytes with standard operators on the same inputs: the oracle in the file."""
+"""Outputs that compare every int8 layer with standard operators on the same inputs: the oracle in the file."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Manifest:
     the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
-    `layers` with the errors of their weights, and `answers`; of a bundle of bytes `precision` "int8" and `int8`, see
+    `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
     `Manifest.int8`. `fold` says what was taken out of a gated network:
     `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
     for every pixel. `parent` is empty, or describes the network before channels were removed: `layers`, its layer table
@@ -89,7 +89,7 @@ class Manifest:
 
     @property
     def baseline(self) -> str:
-        """The variant that the main one is compared with; "dense" of a bundle of bytes is one of bytes too."""
+        """The variant that the main one is compared with; "dense" of an int8 bundle is one of bytes too."""
         return PARENT if PARENT in self.variants else DENSE
 
     @property
@@ -129,11 +129,11 @@ class Manifest:
 
     @property
     def int8(self) -> Mapping[str, Any]:
-        """How a bundle of bytes was made; empty for any other.
+        """How an int8 bundle was made; empty for any other.
 
         `calibration` (method), `calibration_samples`, `max_drop`; `check`: accuracies `before` and `after` on `samples`
-        that were held back, the share of the `same` predictions, `gates` by layer; `layers`: those of bytes, with `x`
-        and `y` (scale, zero point), `weights` (smallest and largest step), `error` (what it alone changes in the
+        that were held back, the share of the `same` predictions, `gates` by layer; `layers`: int8 ones, with `x`
+        and `y` (step, zero point), `weights` (smallest and largest step), `error` (what it alone changes in the
         logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other gated layers,
         and why.
         """

@@ -21,7 +21,7 @@ _OUTPUT_TYPES = re.compile(r"|(fp32|int32)(\+(fp32|int32))*")
 
 _NUMBER = (int, float)
 _MAYBE_NUMBER = (int, float, type(None))
-_STEP = {"scale": (float,), "zero_point": (int,)}
+_STEP = {"step": (float,), "zero_point": (int,)}
 # `Manifest.int8`, as whoever shows or judges it reads it.
 _INT8 = {
     "calibration": (str,), "calibration_samples": (int,), "max_drop": _NUMBER, "byte_gates": (list,),
@@ -111,7 +111,7 @@ def _check_rounded(manifest: Manifest) -> None:
 def _check_int8(manifest: Manifest) -> None:
     wrong = first_wrong(manifest.build, {f"{INT8}?": _INT8}, "build")
     if wrong is not None or bool(manifest.int8) != (manifest.precision == INT8):
-        fail(f"build.{INT8}", wrong or manifest.precision, "the record of a bundle of bytes, in such a bundle alone")
+        fail(f"build.{INT8}", wrong or manifest.precision, "the record of an int8 bundle, in such a bundle alone")
     if not manifest.int8:
         return
     layers, floats = manifest.int8["layers"], manifest.int8["float32"]

@@ -122,7 +122,7 @@ class Engine(abc.ABC):
         """Layer of bytes -> int32 [N]: the largest distance of a byte of each sample from standard operators.
 
         Those read the same bytes, so that distances do not add up. x, masks: as in a call of the variant `replay` of a
-        bundle of bytes; ConfigError for any other.
+        int8 bundle; ConfigError for any other.
         """
         raise ConfigError(
             f"variant {self.variant!r} of {self.manifest.name} does not compare its bytes, expected 'replay' of a "

@@ -45,7 +45,7 @@ def profile(
     """Latency of the variants of a bundle side by side; what is timed is `Engine.bind` and its call.
 
     Those are dense, open and gated, and the parent where the bundle has one; without gates dense is the network itself.
-    A bundle of bytes has the float32 network beside them, dense and gated.
+    An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
     reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node

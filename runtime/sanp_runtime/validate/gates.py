@@ -23,7 +23,7 @@ _LISTED_FLIPS = 200
 class Flip:
     """One decision that differs. margin: distance of the reference's saliency from its bound, None for a static gate.
 
-    kind: "rounding" (the margin is within the tolerance, either answer is right; or, in a bundle of bytes, standard
+    kind: "rounding" (the margin is within the tolerance, either answer is right; or, in an int8 bundle, standard
     operators on its bytes decide the same), "mismatch" (it is not: a bug), or
     "consequence" (an earlier layer of the same sample has flipped, so the inputs differ).
     """
@@ -107,7 +107,7 @@ def gate_check(
 
     Layers are visited in the order of the table, which is the order of execution: a flip is primary if no earlier layer
     of that sample has flipped. precision: what the engine stores feature maps and weights in. rounded: layer ->
-    relative error of weights, or of a layer of bytes, that was rounded when the bundle was made. standard: scales of
+    relative error of weights, or of an int8 layer, that was rounded when the bundle was made. standard: scales of
     standard operators with the same bytes, whose decisions no kernel has to answer for. NaN counts as a decision that
     differs from both. Raises InputError if layers or shapes differ.
     """

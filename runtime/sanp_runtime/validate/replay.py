@@ -21,7 +21,7 @@ from sanp_runtime.network.layers import Layer
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import InputError
 
-# A bundle of bytes clips what exceeds the ranges that its samples gave; one sample in so many may do that.
+# An int8 bundle clips what exceeds the ranges that its samples gave; one sample in so many may do that.
 _BEYOND_RANGES = 10
 
 
@@ -30,7 +30,7 @@ class ReplayReport:
     """Errors of the logits per sample, absolute and as a share of the tolerance (above 1 fails).
 
     standard: the same against standard operators with the weights of the bundle; None unless those were rounded.
-    steps: layer of bytes -> the largest distance of one of its bytes from standard operators on the same bytes; above 1
+    steps: int8 layer -> the largest distance of one of its bytes from standard operators on the same bytes; above 1
     is an error, since both round the same sum; None for a network without such layers.
     decisions: largest error that decisions for pixels explain; None for a network without them.
     """
@@ -53,7 +53,7 @@ class ReplayReport:
 
     @property
     def wrong_bytes(self) -> Dict[str, int]:
-        """Layers of bytes that differ by more than a step, and by how many."""
+        """Int8 layers that differ by more than a step, and by how many."""
         return {name: apart for name, apart in (self.steps or {}).items() if apart > 1}
 
     @property
@@ -134,7 +134,7 @@ def replay_check(
     """Compare logits [N, classes] that were computed with the reference's own scales as masks.
 
     precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights, or of a
-    layer of bytes, that was rounded when the bundle was made; standard: with rounded weights the logits [N, classes] of
+    int8 layer, that was rounded when the bundle was made; standard: with rounded weights the logits [N, classes] of
     standard operators with those weights and scales. exact: `Reference.exact`, for a network that decides for every
     pixel.
     Raises InputError if the shapes differ or are empty; NaN in any array fails.

@@ -25,7 +25,7 @@ compared twice: with PyTorch within this budget, and with standard operators on 
 float32. Gate decisions are compared with PyTorch's only, within this budget, because saliencies are not among the
 outputs. A gate kernel that is wrong by less shows only in a bundle without rounding.
 
-A layer of bytes rounds its weights, what it reads and what it writes. Its e_l is the change of the logits that this
+An int8 layer rounds its weights, what it reads and what it writes. Its e_l is the change of the logits that this
 layer alone causes, relative and in the root mean square, measured with PyTorch's gates when the bundle was made. The
 errors of layers are independent, so their budget is the same c * sqrt(sum of e_l^2). Nothing is known of the gates by
 themselves: for them it is a yardstick.

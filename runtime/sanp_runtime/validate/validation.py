@@ -4,7 +4,7 @@ L0 replays PyTorch's recorded scales: the kernels alone; without gates it compar
 the gates that the engine decides itself; a network without gates has no such level. L2 compares accuracy. A kernel
 error, a flipped decision and a lost point of accuracy have different causes and different cures, so they are never
 mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow for that, and L0 also
-compares the kernels with standard operators on the rounded weights. In a bundle of bytes L0 compares every byte of
+compares the kernels with standard operators on the rounded weights. In an int8 bundle L0 compares every byte of
 every layer with standard operators on the same bytes; the logits and the gates may differ from PyTorch's by what
 rounding to bytes was measured to cost when the bundle was made, and gates also where standard operators on the same
 bytes decide so.
@@ -95,7 +95,7 @@ def compare(
     """Run the samples of a reference through a bundle and compare what comes out with it, level by level.
 
     reference: any number of samples with PyTorch's logits, scales and margins. relative, max_drop: the gates of L2, see
-    `task_check`; a bundle of bytes may lose what it was compiled with, or one sample, unless max_drop is given. A level
+    `task_check`; an int8 bundle may lose what it was compiled with, or one sample, unless max_drop is given. A level
     that fails is reported; a bundle that cannot run raises, as `load_bundle` says.
     """
     chosen = options or EngineOptions()

@@ -1,4 +1,4 @@
-"""`sanp compile --int8`: what a bundle of bytes holds, who is refused, accuracy control, and that wrong bytes show."""
+"""`sanp compile --int8`: what an int8 bundle holds, who is refused, accuracy control, and that wrong bytes show."""
 
 import dataclasses
 import json
@@ -42,7 +42,7 @@ def _products_of_bytes(monkeypatch):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """(checkpoint, model, bundle of bytes) of a network with shortcuts; an untrained one may lose what it likes."""
+    """(checkpoint, model, int8 bundle) of a network with shortcuts; an untrained one may lose what it likes."""
     folder = tmp_path_factory.mktemp("int8")
     path = make_checkpoint(folder / "checkpoint.safetensors", "resnet-20", width=0.5)
     export(path, folder / "model.onnx", samples=48)
@@ -123,7 +123,7 @@ def test_the_profile_shows_bytes_and_float32_side_by_side(made, tmp_path):
         assert all(rows[name][key] is not None for key in ("open_ms", "gated_ms", "float_gated_ms")), name
     results = {"profile": found, "bundle": made[2].manifest.to_json(), "validation": None, "training": None}
     page = write_report(results, tmp_path).read_text(encoding="utf-8")
-    assert "Layers of bytes" in page and "int8 gated, as trained" in page and "float32 gated" in page
+    assert "Int8 layers" in page and "int8 gated, as trained" in page and "float32 gated" in page
 
 
 def test_inspect_shows_steps_and_layers(made):
@@ -143,7 +143,7 @@ def test_accuracy_control_returns_the_worst_layers_and_no_more(made, tmp_path, m
         found = whole(model, judged, library)
         layers = sum(node.op_type == GATED_QLINEAR_CONV for node in model.graph.node)
         calls.append(layers)
-        lost = max(layers - 15, 0)  # as if each layer of bytes beyond 15 lost a sample
+        lost = max(layers - 15, 0)  # as if each int8 layer beyond 15 lost a sample
         logits = judged.logits.copy()
         right = np.flatnonzero(logits.argmax(1) == judged.labels)[:lost]
         logits[right] = -logits[right]

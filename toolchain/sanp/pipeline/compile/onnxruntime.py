@@ -55,7 +55,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
 
 
 def _int8(job: Job, bundle: Path, log: Log) -> Compiled:
-    """A bundle of bytes, with the float32 network beside them."""
+    """An int8 bundle, with the float32 network beside them."""
     library = find_library()
     made = quantise(job, library, log)
     build = {"glibc": glibc_floor(library), **build_part(made.record)}

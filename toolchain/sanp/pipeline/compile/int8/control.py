@@ -28,7 +28,7 @@ class Chosen:
     """What accuracy control decided.
 
     errors: layer -> change of the logits that this layer alone causes as bytes, with PyTorch's gates, root mean square
-    over that of the logits. layers: those of bytes; returned: those that went back, worst first, with the accuracy
+    over that of the logits. layers: int8 ones; returned: those that went back, worst first, with the accuracy
     before that. check: samples, accuracies and decisions of the network that is kept, on samples that were held back.
     """
 

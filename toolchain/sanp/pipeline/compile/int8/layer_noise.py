@@ -1,4 +1,4 @@
-"""Signal over noise of every layer of bytes, with the gates of float32 so that only rounding differs."""
+"""Signal over noise of every int8 layer, with the gates of float32 so that only rounding differs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def signal_to_noise(
 ) -> dict[str, float | None]:
     """Layer -> decibels of its output over what rounding in it and before it adds; None where nothing is added.
 
-    replay, bytes_: the replay variant as float32 and with layers of bytes.
+    replay, bytes_: the replay variant as float32 and with int8 layers.
     """
     floats, rounded = model_file.to_graph(replay), model_file.to_graph(bytes_)
     real = {layer_of(node): node.outputs[0].name for node in floats.nodes if node.op == GATED_CONV}

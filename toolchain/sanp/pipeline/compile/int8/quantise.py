@@ -1,4 +1,4 @@
-"""`sanp compile --int8`: the variants of a bundle of bytes, and the record of how they were made."""
+"""`sanp compile --int8`: the variants of an int8 bundle, and the record of how they were made."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     candidates = [row.name for row in job.described.layers if row.masked and row.name not in kept]
     # On samples that did not give the ranges: what exceeds them is a part of the error.
     errors = sensitivities(floats[REPLAY], candidates, steps, judged, library)
-    log(f"accuracy of the network of bytes on {len(judged)} samples that were held back")
+    log(f"accuracy of the int8 network on {len(judged)} samples that were held back")
     chosen = choose(floats[GATED], errors, steps, judged, max_drop, library, log)
     opened = steps_of(floats[OPEN], calibration.x, part.calibration)
     replayed = quantised(floats[REPLAY], chosen.layers, steps)
@@ -112,7 +112,7 @@ def _returned(chosen: Chosen) -> dict[str, str]:
 
 
 def _rows(model: onnx.ModelProto, chosen: Chosen, noise: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
-    """Steps and errors of every layer of bytes, in the order of the table."""
+    """Steps and errors of every int8 layer, in the order of the table."""
     graph = model_file.to_graph(model)
     convs = {layer_of(node): node for node in graph.nodes if node.op == GATED_QLINEAR_CONV}
     return {
@@ -134,7 +134,7 @@ def _byte_gates(model: onnx.ModelProto) -> list[str]:
 
 def _step(conv: gs.Node, at: int) -> dict[str, Any]:
     size, zero = (conv.inputs[index].values.item() for index in (at, at + 1))
-    return {"scale": float(size), "zero_point": int(zero)}
+    return {"step": float(size), "zero_point": int(zero)}
 
 
 def _span(conv: gs.Node) -> list[float]:

@@ -30,7 +30,7 @@ def check_processor(machine: Mapping[str, object]) -> None:
     if not has_byte_products(machine):
         raise ConfigError(
             f"{machine.get('cpu_model') or 'this processor'} has no products of bytes (AVX-512 with VNNI and VBMI2, or "
-            "Arm's dot product), and without them our float32 kernels are faster than those of bytes; leave out "
+            "Arm's dot product), and without them our float32 kernels are faster than int8 ones; leave out "
             "--int8, the bundle stays float32"
         )
 

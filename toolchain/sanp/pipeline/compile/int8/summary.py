@@ -1,4 +1,4 @@
-"""The record of a bundle of bytes in lines for a person."""
+"""The record of an int8 bundle in lines for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sanp.report.sections.int8 import sentence
 
 
 def summary(record: Mapping[str, Any]) -> list[str]:
-    """`Manifest.int8`: a line for each gated layer, and what the network of bytes answers on samples held back."""
+    """`Manifest.int8`: a line for each gated layer, and what the int8 network answers on samples held back."""
     return [
         *(_layer(name, row) for name, row in record["layers"].items()),
         *(f"{name}: {reason}" for name, reason in record["float32"].items()),
@@ -27,4 +27,4 @@ def _layer(name: str, row: Mapping[str, Any]) -> str:
 
 def _step(row: Mapping[str, Any]) -> str:
     """What a byte q stands for."""
-    return f"{row['scale']:.3g} q" if row["zero_point"] == 0 else f"{row['scale']:.3g} (q - {row['zero_point']})"
+    return f"{row['step']:.3g} q" if row["zero_point"] == 0 else f"{row['step']:.3g} (q - {row['zero_point']})"
