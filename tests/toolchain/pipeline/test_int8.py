@@ -12,7 +12,7 @@ from sanp.cli.app import app
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import control, quantise
 from sanp.pipeline.compile.int8.ranges import METHODS, steps_of
-from sanp.pipeline.compile.int8.requirements import split
+from sanp.pipeline.compile.int8.requirements import split, unsuited
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
@@ -23,6 +23,8 @@ from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reference import read_reference
 from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, variants_of
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.support import Gate
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.profile.text import profile_lines
 from sanp_runtime.validate import self_test
@@ -196,6 +198,20 @@ def test_samples_are_split_once_each(made):
     for answers, count in ((None, None), (reference.take(range(16)), None), (reference, 40)):
         with pytest.raises(ConfigError, match="samples"):
             split(answers, count)
+
+
+def test_layers_that_our_kernels_do_not_suit():
+    rows = [
+        Layer("wide", 512, 8, (4, 4), (3, 3), gated=True, gate_hidden=4),
+        Layer("long", 8192, 8, (4, 4), (3, 3), gated=True, gate_hidden=4),
+        Layer("grouped", 8, 8, (4, 4), (3, 3), groups=2, gated=True, gate_hidden=4),
+        Layer("depthwise", 8, 8, (4, 4), (3, 3), groups=8, follows=Gate("grouped")),
+        Layer("plain", 8192, 8, (4, 4), (3, 3)),
+    ]
+    found = unsuited(rows)
+    assert set(found) == {"long", "grouped", "depthwise"} and all(
+        text.startswith("float32: ") for text in found.values()
+    )
 
 
 def test_processors_targets_and_networks_that_cannot_be_served(made, tmp_path, monkeypatch):

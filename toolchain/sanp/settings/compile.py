@@ -100,11 +100,14 @@ class CompileSettings(Settings):
 
     @model_validator(mode="after")
     def _fold_is_on(self) -> CompileSettings:
-        if self.multiple != 1 and not self.fold:
-            raise ConfigError("--multiple without --fold, expected both or neither; add --fold, or leave it out")
-        if self.max_drop is not None and not (self.fold or self.onnxruntime.int8):
+        if self.fold:
+            return self
+        drop = self.max_drop is not None and not self.onnxruntime.int8
+        given = [flag for flag, value in (("--multiple", self.multiple != 1), ("--max-drop", drop)) if value]
+        if given:
+            others = " (--max-drop also goes with --int8)" if drop else ""
             raise ConfigError(
-                "--max-drop without --fold or --int8, expected one of them; add --fold or --int8, or leave it out"
+                f"{' and '.join(given)} without --fold, expected both or neither; add --fold, or leave it out{others}"
             )
         return self
 

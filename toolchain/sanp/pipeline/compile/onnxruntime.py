@@ -78,7 +78,7 @@ def _ungated(job: Job, bundle: Path) -> Compiled:
     """
     pixels = _pixel_nodes(job)
     part = job.settings.onnxruntime
-    asked = [f"--{name.replace('_', '-')}" for name, value in part if value]
+    asked = [f"--{name.replace('_', '-')}" for name, value in part if value != getattr(type(part)(), name)]
     if asked:
         raise ConfigError(
             f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "

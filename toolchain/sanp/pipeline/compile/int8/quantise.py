@@ -14,7 +14,7 @@ from sanp.pipeline.compile.int8.control import Chosen, choose, quantised, sensit
 from sanp.pipeline.compile.int8.dense import dense_bytes
 from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
 from sanp.pipeline.compile.int8.ranges import steps_of
-from sanp.pipeline.compile.int8.requirements import check_processor, grouped, split
+from sanp.pipeline.compile.int8.requirements import check_processor, split, unsuited
 from sanp.pipeline.compile.job import Job, Log
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import QLINEAR_W_SCALE, QLINEAR_X_SCALE, QLINEAR_Y_SCALE, layer_of
@@ -61,7 +61,7 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     floats = variants(job.model)
     log(f"ranges of the feature maps on {len(calibration)} samples, and what each layer costs as bytes")
     steps = steps_of(floats[GATED], calibration.x, part.calibration)
-    kept = grouped(job.described.layers)
+    kept = unsuited(job.described.layers)
     candidates = [row.name for row in job.described.layers if row.masked and row.name not in kept]
     # On samples that did not give the ranges: what exceeds them is a part of the error.
     errors = sensitivities(floats[REPLAY], candidates, steps, judged, library)
