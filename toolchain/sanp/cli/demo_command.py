@@ -45,7 +45,7 @@ def demo(
     for line in results["summaries"]:
         out.print(line)
     out.print(styled((results["headline"], "bold")))
-    for line in float_lines(results["int8"]["profile"]) if results["int8"] else []:
-        out.print(f"In int8: {line}.")
     out.print(f"Measurement: {validity['verdict']}. {' '.join(validity['reasons'])}")
+    for line in float_lines(results["int8"]["profile"]) if results["int8"] else []:
+        out.print(f"In int8: {line}. Measurement: {results['int8']['profile']['validity']['verdict']}.")
     out.print(f"Report: {results['page'].resolve()}  ({seconds:.0f} s in all)")

@@ -21,6 +21,7 @@ def data(results: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "measured": variants.data({**beside, "training": None}) if beside else None,
+        "verdict": beside["profile"]["validity"]["verdict"] if beside else None,
         "validation": beside["validation"]["passed"] if beside and beside["validation"] else None,
         "quantised": [_row(name, row, record) for name, row in record["layers"].items()],
         "floats": record["float32"],
