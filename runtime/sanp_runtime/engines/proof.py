@@ -79,6 +79,10 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
     """
     if variant in UNGATED:
         cure = "use variant='gated'" if manifest.gated else "a network without gates runs in the backend's own kernels"
+        if manifest.pixel_gated:
+            cure = (
+                f"its {len(manifest.pixel_gated)} layers with gated pixels were seen to run in our kernel by `compile`"
+            )
         raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
     made = {} if variant == FLOAT_GATED else manifest.int8

@@ -12,7 +12,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from sanp.pipeline.compile.plain_run import plain_run
-from sanp_export.fold import Folded, FoldedLayer, as_parent, fold
+from sanp_export.fold import STEADY, Folded, FoldedLayer, as_parent, fold
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import GATE_X, channel_gates, layer_of
 from sanp_export.passes.constant_gates import saliency
@@ -64,7 +64,7 @@ def fold_model(
             "with --samples"
         )
     check, steady = _judge(model, answers, multiple, max_drop) if learned and answers is not None else (None, True)
-    folded = fold(model, answers.scales if answers else {}, multiple=multiple, fix_steady=steady)
+    folded = fold(model, answers.scales if answers else {}, multiple=multiple, steady=STEADY if steady else None)
     _require_same(folded, answers.x if answers else _noise(model))
     record = {
         "multiple": multiple,
@@ -108,7 +108,7 @@ def _judge(model: onnx.ModelProto, answers: Reference, multiple: int, max_drop: 
     for steady in (True, False):
         if not steady and not found["fixed_gates"]:
             break  # there was none to replace
-        folded = fold(model, evidence.scales, multiple=multiple, fix_steady=steady)
+        folded = fold(model, evidence.scales, multiple=multiple, steady=STEADY if steady else None)
         after = run(folded.closed, judged.x)[0].argmax(1)
         found = {
             "samples": len(judged),

@@ -80,10 +80,10 @@ def _ungated(job: Job, bundle: Path) -> Compiled:
     part = job.settings.onnxruntime
     asked = [f"--{name.replace('_', '-')}" for name, value in part if value != getattr(type(part)(), name)]
     if asked:
-        raise ConfigError(
-            f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "
-            "does not reach; leave it out"
+        kind = (
+            "gates pixels, not channels, by a kernel" if pixels else "has no gates and runs in kernels of ONNX Runtime"
         )
+        raise ConfigError(f"{job.described.name} {kind} which {' and '.join(asked)} does not reach; leave it out")
     build: dict[str, Any] = {}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, variants(job.model, job.parent))
