@@ -21,12 +21,17 @@ from sanp_runtime.network.layers import Layer
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import InputError
 
+# An int8 bundle clips what exceeds the ranges that its samples gave; one sample in so many may do that.
+_BEYOND_RANGES = 10
+
 
 @dataclass(frozen=True)
 class ReplayReport:
     """Errors of the logits per sample, absolute and as a share of the tolerance (above 1 fails).
 
     standard: the same against standard operators with the weights of the bundle; None unless those were rounded.
+    steps: int8 layer -> the largest distance of one of its bytes from standard operators on the same bytes; above 1
+    is an error, since both round the same sum; None for a network without such layers.
     decisions: largest error that decisions for pixels explain; None for a network without them.
     """
 
@@ -38,21 +43,33 @@ class ReplayReport:
     failing: int
     standard: Optional["ReplayReport"] = None
     decisions: Optional[float] = None
+    steps: Optional[Mapping[str, int]] = None
 
     @property
     def passed(self) -> bool:
         """True if every sample is within its tolerance, or decisions for pixels explain those that are not."""
         own = self.failing == 0 or self._is_explained
-        return own and (self.standard is None or self.standard.passed)
+        return own and not self.wrong_bytes and (self.standard is None or self.standard.passed)
+
+    @property
+    def wrong_bytes(self) -> Dict[str, int]:
+        """Int8 layers that differ by more than a step, and by how many."""
+        return {name: apart for name, apart in (self.steps or {}).items() if apart > 1}
 
     @property
     def _is_explained(self) -> bool:
-        if self.decisions is None or not np.isfinite(self.max_error):
+        if not np.isfinite(self.max_error):
+            return False
+        if self.steps is not None:
+            return _BEYOND_RANGES * self.failing <= self.samples
+        if self.decisions is None:
             return False
         return 2 * self.failing <= self.samples or self.max_error <= self.decisions
 
     def summary(self) -> str:
         """One line for a person."""
+        if self.steps is not None:
+            return f"{self._bytes_line()}; {self._line('the rounding to bytes', 'rounding costs more than expected')}"
         if self.standard is None:
             return self._line("rounding", "a kernel is wrong")
         cause = "a kernel is wrong"
@@ -64,7 +81,22 @@ class ReplayReport:
             f"{self.standard.summary()}"
         )
 
+    def _bytes_line(self) -> str:
+        if self.wrong_bytes:
+            worst = ", ".join(f"{name} by {apart}" for name, apart in self.wrong_bytes.items())
+            return f"bytes differ by more than a step from standard operators ({worst:.200}): a kernel is wrong"
+        apart = max((self.steps or {}).values(), default=0)
+        distance = "equal" if apart == 0 else "equal or one step from"
+        return (
+            f"all bytes of {len(self.steps or {})} layers are {distance} those of standard operators on the same inputs"
+        )
+
     def _line(self, budget: str, cause: str) -> str:
+        if self.failing and self._is_explained and self.steps is not None:
+            return (
+                f"logits of {self.samples - self.failing} of {self.samples} samples agree within {budget}; the others "
+                f"differ by up to {self.max_error:.2g}, as samples do that exceed the ranges of the calibration"
+            )
         if self.failing and self._is_explained:
             return (
                 f"logits of {self.samples - self.failing} of {self.samples} samples agree within {budget}; the others "
@@ -83,6 +115,7 @@ class ReplayReport:
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON; a value that is not finite becomes null."""
         row: Dict[str, Any] = dict(self.__dict__, passed=self.passed, summary=self.summary())
+        row["steps"] = None if self.steps is None else dict(self.steps)
         row["standard"] = self.standard.to_json() if self.standard is not None else None
         return {
             key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()
@@ -100,9 +133,10 @@ def replay_check(
 ) -> ReplayReport:
     """Compare logits [N, classes] that were computed with the reference's own scales as masks.
 
-    precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights that were
-    rounded when the bundle was made; standard: then the logits [N, classes] of standard operators with those weights
-    and scales. exact: `Reference.exact`, for a network that decides for every pixel.
+    precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights, or of a
+    int8 layer, that was rounded when the bundle was made; standard: with rounded weights the logits [N, classes] of
+    standard operators with those weights and scales. exact: `Reference.exact`, for a network that decides for every
+    pixel.
     Raises InputError if the shapes differ or are empty; NaN in any array fails.
     """
     reference, logits = np.asarray(reference), np.asarray(logits)

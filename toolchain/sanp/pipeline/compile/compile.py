@@ -10,9 +10,8 @@ from typing import Any
 
 import onnx
 
-from sanp.pipeline.compile import onnxruntime, tensorrt
+from sanp.pipeline.compile import fold, onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
-from sanp.pipeline.compile.fold import fold_model
 from sanp.pipeline.compile.job import Compiled, Job, Log
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.parent import parent_path
@@ -68,11 +67,15 @@ def compile_model(
 
 def _folded(path: Path, job: Job) -> Job:
     """The job for what is left of the model; its costs refer to the network before, which becomes the parent."""
-    made = fold_model(job.model, job.answers, job.parent, job.settings.multiple, job.settings.max_drop)
+    made = fold.fold_model(job.model, job.answers, job.parent, job.settings.multiple, _max_drop(job.settings))
     described = describe(path, made.model, job.target, made.parent)
     return replace(
         job, model=made.model, answers=made.answers, described=described, parent=made.parent, fold=made.record
     )
+
+
+def _max_drop(settings: CompileSettings) -> float:
+    return fold.MAX_DROP if settings.max_drop is None else settings.max_drop
 
 
 def _parent(path: Path, model: onnx.ModelProto) -> onnx.ModelProto | None:

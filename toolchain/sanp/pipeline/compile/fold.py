@@ -23,6 +23,9 @@ from sanp_targets.errors import ConfigError, ExportError, ValidationError
 # With fewer samples none are held back: halves would say too little about either.
 _ENOUGH = 32
 
+# Most accuracy that a fold may cost where nothing else is asked for.
+MAX_DROP = 0.01
+
 # Folded and closed network compute the same sums in another order; most samples must agree to this share of the
 # largest logit. Not all: a saliency may lie so near its bound that rounding decides.
 _AGREE, _MOST = 1e-4, 0.9
