@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_the_tutorial(tmp_path):
     environment = {
         **os.environ,
         "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(["", *(os.path.abspath(path) for path in sys.path if path)]),
+        "PYTHONPATH": os.pathsep.join(["", *(str(Path(path).resolve()) for path in sys.path if path)]),
     }
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(program)],
