@@ -8,6 +8,7 @@ import torch
 
 from sanp import models
 from sanp.analysis.channel_use import analyze
+from sanp.data.batch import Batch
 from sanp.methods.registry import gate
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
@@ -42,4 +43,4 @@ def test_what_is_said_of_gated_pixels(tmp_path):
     with pytest.raises(ConfigError, match="gates pixels, not channels, by a kernel which --tune does not reach"):
         compile_model(tmp_path / "m.onnx", tmp_path / "again.sanp", tune=True)
     with pytest.raises(ConfigError, match="decides for every pixel and has no channel gates"):
-        analyze(model, images, labels)
+        analyze(model, [Batch(torch.from_numpy(images), torch.from_numpy(labels))])

@@ -94,14 +94,14 @@ def test_sums_of_an_unfinished_epoch_are_those_of_all_processes():
 
     class Second(Processes):
         def mean(self, value):
-            return (value + torch.tensor([3.0, 7.0])) / 2
+            return (value + torch.tensor([3.0, 7.0, 8.0])) / 2
 
     stopped = []
     loop = Loop.__new__(Loop)
     loop.processes, loop.stop = Second(0, 1, torch.device("cpu")), StopRequest()
     position = Position("pretrain", step=4)
-    loop._checkpoint("pretrain", position, torch.tensor([1.0, 5.0]), stopped.append)
-    assert position.sums == {"loss": 2.0, "hits": 6.0} and stopped == [False]
+    loop._checkpoint("pretrain", position, torch.tensor([1.0, 5.0, 8.0]), stopped.append)
+    assert position.sums == {"loss": 2.0, "hits": 6.0, "samples": 8.0} and stopped == [False]
 
 
 def test_one_process_needs_no_group():

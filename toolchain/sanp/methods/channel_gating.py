@@ -22,6 +22,7 @@ from sanp.methods.stage import Context, Group, Length, Stage, Task
 from sanp.methods.stages.joint import Observed
 from sanp.methods.stages.pretrain import pretrain
 from sanp.settings.train import TrainSettings
+from sanp_targets.errors import ConfigError
 
 # Normalised outputs lie within a few units of zero: beyond this every pixel is open, or none.
 _FARTHEST = 4.0
@@ -63,6 +64,11 @@ class ThresholdTarget(Observed):
         self.layers = [layer for layer in pixel_layers(context.network).values() if isinstance(layer, PixelGatedConv)]
         self.correction = torch.zeros((), device=context.example.device)
         self.normal = 0.0
+        if settings.distill and not context.objective.classes:
+            raise ConfigError(
+                f"distill is {settings.distill:g} and the labels are no classes, expected logits to learn from; set "
+                "distill to 0"
+            )
         self.teacher = _teacher(context) if settings.distill else None
 
     def before_epoch(self, epoch: int) -> None:
@@ -75,14 +81,14 @@ class ThresholdTarget(Observed):
         for layer in self.layers:
             layer.offset.copy_(self.correction + self.normal)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """See the class."""
-        loss = super().loss(logits, batch)
+        loss = super().loss(outputs, batch)
         if self.teacher is not None:
             with torch.no_grad():
                 soft = self.teacher(batch.images).softmax(1)
             share = self.settings.distill
-            loss = (1 - share) * loss + share * F.cross_entropy(logits, soft)
+            loss = (1 - share) * loss + share * F.cross_entropy(outputs, soft)
         return loss + self.settings.threshold_weight * torch.cat([layer.delta for layer in self.layers]).square().sum()
 
     def after_step(self, step: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -159,9 +159,9 @@ class LowerDensity(Observed):
         density = self.density(epoch)
         set_density(self.context.network, density, self.plan.channels if density == self.plan.density else {})
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy + l1 * sum of all saliencies, mean over samples."""
-        loss = super().loss(logits, batch)
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The loss + l1 * sum of all saliencies, mean over samples."""
+        loss = super().loss(outputs, batch)
         if not self.settings.l1:
             return loss
         saliency = torch.cat([layer.saliency for layer in self.layers.values()], dim=1)

@@ -16,7 +16,7 @@ from sanp.pruning.check import channel_groups
 from sanp.pruning.removal import remove
 from sanp.pruning.selection import Limits, given_back
 from sanp.pruning.width_cost import WidthCost
-from sanp.settings.train import TrainSettings
+from sanp.settings.train import TrainSettings, is_custom, is_import_path
 from sanp_targets.errors import ConfigError
 
 _SEARCHED = 24  # halvings: widths closer than this are the same network
@@ -66,6 +66,11 @@ class Narrow(Method):
 
     def floor(self, context: Context) -> float:
         """What the narrowest backbone costs."""
+        if is_custom(context.train.model) or is_import_path(context.train.model):
+            raise ConfigError(
+                f"method narrow was chosen for {context.train.backbone}, expected a built-in backbone, whose width it "
+                "knows how to change; choose another method"
+            )
         return self._cost(context, 1e-6)
 
     def _cost(self, context: Context, width: float) -> float:
@@ -79,7 +84,7 @@ def _built(context: Context, width: float) -> nn.Module:
     """The backbone of the run with another width factor; its last linear or convolutional layer tells the classes."""
     train, example = context.train, context.example
     with torch.no_grad():
-        classes = int(context.network.eval()(example).shape[1])
+        classes = int(context.network.eval()(example).shape[1])  # the networks of `sanp.models` all answer with logits
     return models.build(train.model, classes, width, example.shape[1], train.image_size)
 
 

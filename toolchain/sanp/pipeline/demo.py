@@ -38,7 +38,7 @@ def demo(
     check_outputs([folder / name for name in made], replace)
     config = TrainSettings.demo()
     log(f"training {config.backbone} on {config.dataset} to {config.budget:.0%} of its MACs")
-    trained = train(config, output=folder / "training", replace=replace)
+    trained = train(settings=config, output=folder / "training", replace=replace)
     log("exporting the gated ONNX model")
     model = folder / "model.onnx"
     export(trained.checkpoint, model, replace=replace)

@@ -70,8 +70,12 @@ def save(
     momentum: Mapping[str, Tensor],
     task: dict[str, Any] | None,
     scaler: dict[str, Any],
+    data: Mapping[str, Any],
 ) -> None:
-    """Write the state atomically. No random state: every step seeds itself from its position (see `batches`)."""
+    """Write the state atomically. data: what the data set was, to notice another one.
+
+    No random state: every step seeds itself from its position (see `seeding`).
+    """
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     tensors.update({f"momentum.{name}": value for name, value in momentum.items()})
     description = {
@@ -81,13 +85,14 @@ def save(
         "architecture": describe(network),
         "task": task,
         "scaler": scaler,
+        "data": dict(data),
         "arithmetic": arithmetic(),
     }
     tensor_file.write(path, KIND, description, tensors)
 
 
-def load(path: Path, settings: TrainSettings) -> SavedState:
-    """Read a state; ConfigError if it belongs to other settings, InputError if it is damaged or of another release."""
+def load(path: Path, settings: TrainSettings, data: Mapping[str, Any]) -> SavedState:
+    """Read a state; ConfigError if it belongs to other settings or data, InputError if it is damaged or too old."""
     description, tensors = tensor_file.read(path, KIND)
     check_version(path, KIND, description.get("version"), _VERSION)
     now, then = (_flat(values) for values in (settings.model_dump(mode="json"), description["settings"]))
@@ -99,6 +104,12 @@ def load(path: Path, settings: TrainSettings) -> SavedState:
             f"{path} was trained with {key} = {then.get(key)!r} and the configuration says {now.get(key)!r}; "
             "resume with the same configuration or start in another folder"
         )
+    for key, then in description.get("data", {}).items():
+        if data[key] != then:
+            raise ConfigError(
+                f"{path} was trained on data with {key} = {then} and now it is {data[key]}; resume with the same data "
+                "or start in another folder"
+            )
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "momentum": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")

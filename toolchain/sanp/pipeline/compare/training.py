@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sanp import checkpoint
-from sanp.data import Dataset
+from sanp.data import Dataset, Streamed
 from sanp.pipeline.compare.matrix import Cell
 from sanp.settings.train import TrainSettings
 from sanp.training import train
@@ -53,7 +53,7 @@ def trained(root: Path, cell: Cell) -> dict[str, Any] | None:
     return row
 
 
-def train_cell(root: Path, cell: Cell, dataset: Dataset) -> None:
+def train_cell(root: Path, cell: Cell, dataset: Dataset | Streamed) -> None:
     """Train, or go on where an earlier call was stopped; keeps the checkpoint, the epochs and what was reached."""
     if trained(root, cell) is not None:
         return
