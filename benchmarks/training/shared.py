@@ -3,9 +3,10 @@
     python -m benchmarks.training.shared build/shared                 # trains what is missing, a minute or five a run
     python -m benchmarks.training.shared build/shared --measure       # validates and times what is there
 
-MobileNetV2 x0.35 on MixCues at 48 pixels. One backbone; from it a network for each kind of sharing and each budget,
-with the same epochs, data and seed, every one through `sanp export`, `compile` and `validate`. Latencies are
-those of all networks in turn in one process: one thread, batch 1, test images, logits only.
+MobileNetV2 x0.35 on MixCues at 48 pixels, linear bottlenecks without gates. One backbone; from it a network for each
+kind of sharing and each budget, with the same epochs, data and seed, every one through `sanp export`, `compile` and
+`validate`; beside them a narrowed network, and one whose gates are half open in half of the steps. Latencies are those
+of all networks in turn in one process: one thread, batch 1, test images, logits only.
 """
 
 from __future__ import annotations
@@ -19,15 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from benchmarks.command_line import parser
 from benchmarks.timing import in_turn, interleaved_seconds
 from benchmarks.training.backbones import cli
 from benchmarks.training.rows import RESULTS, write_rows
-from sanp import checkpoint, models
+from sanp import checkpoint
 from sanp.pipeline.export import test_samples
-from sanp.settings.train import TrainSettings
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.contract import DENSE, GATED, OPEN
 from sanp_runtime.engines.load import load
@@ -37,32 +36,20 @@ SETTINGS: dict[str, Any] = {
     "data_options": {"modes": 4, "train_size": 4000, "val_size": 10, "test_size": 2000},
 }  # fmt: skip
 BACKBONE = {"method": "dense", "pretrain_epochs": 14}
-# All channels are open during the warm-up, so that gates learn on the network that works.
-FIXED_K = {"method": "fixed-k", "density": 1.0, "warmup_epochs": 2, "joint_epochs": 10, "joint_lr": 0.015}
 # No half-open gates: 35 layers of them take this network from 88 % to 22 % before it has learned anything.
-SANP = {"method": "sanp", "soft_share": 0.0, "warmup_epochs": 2, "joint_epochs": 24, "joint_lr": 0.015}
-NARROW = {"method": "narrow", "pretrain_epochs": 26}  # the control: a smaller network of the same cost, all its epochs
+JOINT = {
+    "method": "sanp", "layers": "inner", "soft_share": 0.0, "warmup_epochs": 2, "joint_epochs": 24, "joint_lr": 0.015,
+}  # fmt: skip
+NARROW = {"method": "narrow", "pretrain_epochs": 14 + 2 + 24}  # a smaller network of the same cost and all the epochs
 CASES: dict[str, dict[str, Any]] = {
-    "depthwise-0.6": {**FIXED_K, "share": "depthwise", "budget": 0.6},
-    "none-0.6": {**FIXED_K, "share": "none", "budget": 0.6},
-    "depthwise-0.45": {**FIXED_K, "share": "depthwise", "budget": 0.45},
-    "none-0.45": {**FIXED_K, "share": "none", "budget": 0.45},
-    "sanp-0.6": {**SANP, "share": "depthwise", "budget": 0.6},
+    "shared-0.6": {**JOINT, "share": "depthwise", "budget": 0.6},
+    "shared-0.45": {**JOINT, "share": "depthwise", "budget": 0.45},
+    "each-0.6": {**JOINT, "share": "none", "budget": 0.6},
+    "each-0.45": {**JOINT, "share": "none", "budget": 0.45},
     "narrow-0.6": {**NARROW, "budget": 0.6},
+    "half-open-0.6": {**JOINT, "soft_share": 0.5, "share": "depthwise", "budget": 0.6},
 }
 SAMPLES, ROUNDS = 64, 41
-
-
-def layers_to_gate() -> str:
-    """The convolutions that widen a block, and the depthwise ones behind them.
-
-    The narrow ends of the blocks keep all channels: they are 8 to 112 wide, have no activation and feed the residual
-    sums. With gates there the cost loss of SANP takes the network to chance (docs/training.md).
-    """
-    network = models.build_for(TrainSettings.checked(**SETTINGS), num_classes=10, in_channels=3)
-    convolutions = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)]
-    widen = [name for name, conv in convolutions if conv.kernel_size == (1, 1) and conv.out_channels > conv.in_channels]
-    return ",".join([*widen, *(name for name, conv in convolutions if conv.groups > 1)])
 
 
 def train(folder: Path, settings: dict[str, Any]) -> None:
@@ -116,7 +103,7 @@ def main() -> int:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("folder", type=Path, help="folder of the runs")
-    options.add_argument("--only", default="", help="runs whose name contains this, such as none-0.6")
+    options.add_argument("--only", default="", help="runs whose name contains this, such as each-0.6")
     options.add_argument("--measure", action="store_true", help="validate and time instead of training")
     options.add_argument("--json", type=Path, default=RESULTS / "shared.json", help="where the rows go")
     args = options.parse_args()
@@ -126,7 +113,7 @@ def main() -> int:
         backbone = str(args.folder / "backbone" / "checkpoint.safetensors")
         for name, folder in folders.items():
             gated = "share" in CASES[name]
-            train(folder, {**CASES[name], **({"pretrained": backbone, "layers": layers_to_gate()} if gated else {})})
+            train(folder, {**CASES[name], **({"pretrained": backbone} if gated else {})})
             print(f"{name}: trained", flush=True)
         return 0
     folders = {name: folder for name, folder in folders.items() if (folder / "checkpoint.safetensors").is_file()}

@@ -46,7 +46,8 @@ class GatedSettings(MethodSettings):
     )
     layers: str = Field(
         "all",
-        description="convolutions to gate: all, auto (those whose gate can pay on the target), or names and commas",
+        description="convolutions to gate: all, inner (all but linear bottlenecks, for inverted residual blocks), "
+        "auto (those whose gate can pay on the target), or names and commas",
     )
     target: str = Field("x86-cpu", description="where gates must pay, for layers = auto")
 
@@ -101,26 +102,31 @@ class GatedMethod(Method):
     def attach(self, network: nn.Module, example_input: Tensor) -> nn.Module:
         """A gated copy of the network."""
         own = self.settings
-        only = None if own.layers in ("all", "auto") else [name.strip() for name in own.layers.split(",")]
+        if own.layers == "inner":
+            return _chosen(self._attach(network, example_input, {}, None, bottlenecks=False))
         if own.layers != "auto":
+            only = None if own.layers == "all" else [name.strip() for name in own.layers.split(",")]
             return self._attach(network, example_input, {}, only)
         reasons: dict[str, str] = {}
         while True:
             gated = self._attach(network, example_input, reasons, None)
             fresh = not_worth(gated, example_input, own.target)
             if not fresh:
-                break
+                return _chosen(gated)
             reasons.update(fresh)  # what is left saves less, because less is closed around it
-        report: GatingReport = gated.gating  # type: ignore[assignment]
-        chosen = {**report.options, "layers": ",".join(report.norms)}  # a checkpoint is not asked to choose again
-        gated.gating = replace(report, options=chosen)  # type: ignore[assignment]
-        return gated
 
     def _attach(
-        self, network: nn.Module, example_input: Tensor, leave_out: Mapping[str, str], only: Collection[str] | None
+        self,
+        network: nn.Module,
+        example_input: Tensor,
+        leave_out: Mapping[str, str],
+        only: Collection[str] | None,
+        bottlenecks: bool = True,
     ) -> nn.Module:
         options, share = self.settings.model_dump(mode="json"), self.settings.share == "depthwise"
-        return attach_gates(network, example_input, self.make_layer, self.name, options, share, leave_out, only)
+        return attach_gates(
+            network, example_input, self.make_layer, self.name, options, share, leave_out, only, bottlenecks
+        )
 
     def prepare(self, context: Context) -> nn.Module:
         """The network with its gates."""
@@ -138,6 +144,13 @@ class GatedMethod(Method):
             warm_up(own.warmup_epochs, own.warmup_lr, self.prepare),
             joint(train, own.joint_epochs, own.joint_lr, own.gate_lr_scale, self.task),
         )
+
+
+def _chosen(gated: nn.Module) -> nn.Module:
+    """A gated network whose checkpoint names its layers, so that it is not asked to choose again."""
+    report: GatingReport = gated.gating  # type: ignore[assignment]
+    gated.gating = replace(report, options={**report.options, "layers": ",".join(report.norms)})  # type: ignore[assignment]
+    return gated
 
 
 class PenalisedMethod(GatedMethod):
