@@ -23,6 +23,7 @@ from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reference import read_reference
 from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, variants_of
+from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.support import Gate
 from sanp_runtime.profile.profile import profile
@@ -263,3 +264,27 @@ def test_the_manifest_must_agree_with_itself(made):
         with pytest.raises(InputError):
             check(dataclasses.replace(made[2].manifest, build=row))
     check(made[2].manifest)
+
+
+def test_few_samples_may_not_change_a_prediction_and_many_may_lose_what_is_allowed(made, monkeypatch):
+    """Two predictions change, one to the better: nothing of the accuracy is lost, which few samples cannot know."""
+    reference = read_reference(made[1].with_name("model.reference.npz"), made[2].manifest)
+    right = np.flatnonzero(reference.logits.argmax(1) == reference.labels)[:1]
+    wrong = np.flatnonzero(reference.logits.argmax(1) != reference.labels)[:1]
+
+    def swapped(model, judged, library):
+        logits = judged.logits.copy()
+        logits[right, judged.labels[right]] = -1e3
+        logits[wrong, judged.labels[wrong]] = 1e3
+        return [logits, *judged.scales.values()]
+
+    monkeypatch.setattr(control, "_answers", swapped)
+    monkeypatch.setattr(control, "quantised", lambda *_: None)
+    many = reference.take([*range(48)] * 5)
+    arguments = ({"a": 0.1, "b": 0.2}, {}), (0.005, find_library(), lambda _: None)
+    for judged, kept in ((many, True), (reference, False)):
+        if kept:
+            assert control.choose(None, *arguments[0], judged, *arguments[1]).layers == ("a", "b")
+        else:
+            with pytest.raises(ValidationError, match="held back"):
+                control.choose(None, *arguments[0], judged, *arguments[1])

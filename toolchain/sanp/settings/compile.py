@@ -30,7 +30,7 @@ class OnnxruntimePart(BackendPart):
     )
     int8: bool = Field(False, description="compute gated layers on bytes, as far as the accuracy allows")
     calibration: Literal["minmax", "entropy", "percentile"] = Field(
-        "minmax", description="how --int8 finds the ranges of feature maps"
+        "minmax", description="how --int8 finds ranges; entropy clips too much where many channels are closed"
     )
     samples: int | None = Field(
         None, ge=8, le=100_000, description="samples that give the ranges of --int8, the others judge [default: half]"

@@ -19,6 +19,10 @@ from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import LOGITS, gate_output
 from sanp_targets.errors import ValidationError
 
+# So many samples show a loss of half a point. With fewer, a prediction that changes counts as a loss: it is the most
+# that it can be, and two changes may hide each other.
+_ENOUGH = 200
+
 # Sensitivities are ratios of sums over samples and logits: more samples would change none of their order.
 _SAMPLES = 64
 
@@ -71,6 +75,7 @@ def choose(
 ) -> Chosen:
     """Return the layer with the largest error to float32 until the accuracy on `judged` falls by at most max_drop.
 
+    On fewer than 200 samples that cannot show such a drop, no prediction may change instead.
     gated: the network as trained; errors: of the layers that may become bytes. Raises ValidationError if no layer can.
     """
     layers = sorted(errors, key=lambda name: errors[name])
@@ -79,13 +84,18 @@ def choose(
     while layers:
         found = _answers(quantised(gated, layers, steps), judged, library)
         now = int((found[0].argmax(1) == judged.labels).sum())
+        changed = int((found[0].argmax(1) != judged.logits.argmax(1)).sum())
+        lost = changed if len(judged) < _ENOUGH and max_drop * len(judged) < 1 else correct - now
         # In whole samples, where a product with the drop is exact enough for its border.
-        if correct - now <= max_drop * len(judged) + 1e-9:
+        if lost <= max_drop * len(judged) + 1e-9:
             order = [name for name in errors if name in layers]
             return Chosen(dict(errors), tuple(order), returned, _check(judged, found, correct, now))
         worst = layers.pop()
         returned[worst] = now / len(judged)
-        log(f"{now} of {len(judged)} samples right instead of {correct}: {worst} goes back to float32")
+        log(
+            f"{now} of {len(judged)} samples right instead of {correct}, {changed} predictions changed: {worst} goes "
+            "back to float32"
+        )
     raise ValidationError(
         f"no layer can become bytes without losing more than {max_drop:.2%} of the accuracy on {len(judged)} samples "
         "that were held back, expected at least one; allow more with --max-drop, calibrate otherwise with "
