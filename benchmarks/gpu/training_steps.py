@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,13 @@ import torch
 from sanp import models
 from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
-from sanp.data.batch import Batch
 from sanp.data.dataset import Dataset, Split
+from sanp.data.objective import Objective
 from sanp.methods.registry import create
 from sanp.methods.stage import Context, Length
 from sanp.settings.train import TrainSettings
 from sanp.training.active_stage import ActiveStage
-from sanp.training.batches import Batches
+from sanp.training.arrays import ArraySource
 from sanp.training.interrupt import StopRequest
 from sanp.training.loop import Loop
 from sanp.training.processes import Processes, processes
@@ -61,22 +61,22 @@ def measure(settings: TrainSettings, steps: int, epochs: int) -> StepTimes:
     """Epochs of `steps` steps; the first of each kind warms up and does not count."""
     dataset = random_images(steps * settings.batch_size, settings.image_size)
     with torch.random.fork_rng(), processes(settings.device) as together:
-        batches = Batches(dataset.train, together.device, settings.batch_size)
-        loop = Loop(settings, dataset, batches, together, StopRequest())
-        runs = {name: _epochs(name, settings, loop, batches, together, epochs + 1) for name in (DENSE, JOINT)}
+        source = ArraySource(dataset, settings, together)
+        loop = Loop(settings, source, Objective(), together, StopRequest())
+        runs = {name: _epochs(name, settings, loop, source, together, epochs + 1) for name in (DENSE, JOINT)}
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         losses: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(epochs + 1):
             for name, run in runs.items():
                 row = run()
-                seconds[name].append(row["seconds"] / batches.steps)
+                seconds[name].append(row["seconds"] / source.facts.steps)
                 losses[name].append(row["loss"])
     dense, joint = (statistics.median(seconds[name][1:]) for name in (DENSE, JOINT))
     return StepTimes(settings.precision, settings.batch_size, dense, joint, tuple(losses[JOINT]))
 
 
 def _epochs(
-    name: str, settings: TrainSettings, loop: Loop, batches: Batches, together: Processes, epochs: int
+    name: str, settings: TrainSettings, loop: Loop, source: ArraySource, together: Processes, epochs: int
 ) -> Callable[[], dict[str, Any]]:
     """A function that trains one epoch of a stage and returns its metrics, seconds among them."""
     method = create(settings.method, settings.options)
@@ -86,17 +86,13 @@ def _epochs(
     network = models.build(settings.model, 10, settings.width, 3, size).to(device)
     example = torch.zeros(1, 3, size, size, device=device)
     full = CostTracker(network, example).dense
-
-    def samples(most: int) -> Iterator[Batch]:
-        return batches.sequential(settings.batch_size, most)
-
-    context = Context(settings, network, example, MacCounter, full, samples, samples, together.mean)
+    context = Context(settings, network, example, MacCounter, full, source.samples, source.samples, together.mean)
     for stage in stages.values():  # what is prepared for this stage and those before it
         if stage.prepare is not None:
             context = replace(context, network=stage.prepare(context))
         if stage.name == name:
             break
-    active = ActiveStage(stages[name], context, Length(epochs, batches.steps), together)
+    active = ActiveStage(stages[name], context, Length(epochs, source.facts.steps), together)
     position = Position(name)
 
     def run() -> dict[str, Any]:

@@ -214,6 +214,11 @@ def to_onnx(
         raise _not_exported(name, error) from error
     assert program is not None  # only the legacy exporter returns None
     model_proto = program.model_proto
+    if model_proto.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"):
+        raise ExportError(
+            f"{name}: its forward pass fixes the number of samples, expected code for any number; take it from "
+            "x.shape[0], not from len(x) or int(x.shape[0])"
+        )
     if dynamic_size and any(
         dim.HasField("dim_value") for dim in model_proto.graph.input[0].type.tensor_type.shape.dim[2:]
     ):

@@ -24,6 +24,7 @@ from sanp_runtime.contract import CHANNEL_GATE, GATE_PREFIX, MACS
 from sanp_runtime.network.support import Gate, evaluate, gates_of
 
 # A gate that is always open and whose scale varies by no more than this about its mean is taken for constant.
+# docs/methods.md has what other values do.
 STEADY = 0.05
 
 
@@ -68,14 +69,14 @@ class Folded:
 
 
 def fold(
-    model: onnx.ModelProto, scales: Mapping[str, np.ndarray], *, multiple: int = 1, fix_steady: bool = True
+    model: onnx.ModelProto, scales: Mapping[str, np.ndarray], *, multiple: int = 1, steady: float | None = STEADY
 ) -> Folded:
     """Fold an exported model by what its gates did.
 
     scales: gated layer with a learned gate -> float32 [n, Co] on n samples, 0 = closed; static gates need none, and
     a learned one without samples is left as it is. multiple: widths stay a multiple of this, by keeping closed
-    channels. fix_steady: replace gates that are always open and nearly constant by their mean scale. The model is not
-    changed.
+    channels. steady: gates that are always open, and whose scale moves by no more than this share about its mean, are
+    replaced by the mean; None: none is. The model is not changed.
     """
     graph = to_graph(model)
     graph.outputs = [output for output in graph.outputs if output.name != MACS]
@@ -85,7 +86,7 @@ def fold(
     own = [conv for conv in gated_convs(graph) if not follows(conv)]
     known = {layer_of(conv): _Known.of(conv, scales.get(layer_of(conv))) for conv in own}
     stays = _remove(graph, known, multiple)
-    layers = {name: _drop(graph, name, row, stays[name], fix_steady) for name, row in known.items()}
+    layers = {name: _drop(graph, name, row, stays[name], steady) for name, row in known.items()}
     graph.cleanup().toposort()
     connect_active(graph)
     return Folded(_finished(graph, model), _closed(model, known, layers), layers)
@@ -178,12 +179,12 @@ def _join(parts: object) -> np.ndarray:
     return np.concatenate(parts, axis=1)  # type: ignore[call-overload]
 
 
-def _drop(graph: gs.Graph, name: str, row: _Known, stay: _Stay, fix_steady: bool) -> FoldedLayer:
+def _drop(graph: gs.Graph, name: str, row: _Known, stay: _Stay, most: float | None) -> FoldedLayer:
     """Take out the gate of a layer if its scale is constant and no closed channel is left for it to skip."""
     kept, before = stay.kept, len(row.active)
     left = int((~row.active[kept]).sum())  # closed channels that stay
     scale = row.scale
-    steady = scale is None and fix_steady and bool(row.always[kept].all()) and row.spread <= STEADY
+    steady = scale is None and most is not None and bool(row.always[kept].all()) and row.spread <= most
     if steady:
         scale = row.mean
     present = [conv for conv in gated_convs(graph) if conv.outputs]  # those that were dropped wait for the cleanup

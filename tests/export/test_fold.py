@@ -80,7 +80,7 @@ def test_a_learned_network_keeps_its_answers_where_no_removed_channel_opens(name
     model = network(name, method, **({} if method == "sanp" else {"density": 0.5}))
     x = torch.randn(12, 3, SIZE, SIZE)
     expected, scales = answers(model, x)
-    folded = fold(export(model, x), scales, fix_steady=False)
+    folded = fold(export(model, x), scales, steady=None)
     close(run(folded.model, x), expected)
     assert sum(row.before - len(row.kept) for row in folded.layers.values()) > 10
     for layer, row in folded.layers.items():

@@ -161,7 +161,7 @@ class SelectiveKernel(nn.Module):
     def forward(self, x):
         maps = torch.stack([self.small(x), self.large(x)], dim=1)
         weights = self.choose(self.squeeze(maps.sum(1).mean((2, 3), keepdim=True)))
-        weights = weights.view(len(x), 2, -1, 1, 1).softmax(dim=1)
+        weights = weights.view(x.shape[0], 2, -1, 1, 1).softmax(dim=1)
         return (maps * weights).sum(dim=1)
 
 
@@ -241,6 +241,6 @@ STRUCTURES = {
     "split hierarchy": (make(lambda: SplitHierarchy(16), 16), 5, 0),
     "selective kernel": (make(lambda: SelectiveKernel(16), 16), 3, 0),
     "octave": (make(lambda: Octave(16), 16), 6, 0),
-    "attention": (make(lambda: Attention(16), 16), 4, 0),
+    "attention": (make(lambda: Attention(16), 16), 5, 0),
     "segmenter": (Segmenter, 7, 0),
 }

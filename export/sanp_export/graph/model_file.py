@@ -17,12 +17,21 @@ from sanp_export.functions import (
     OPSET,
     channel_gate_function,
     gated_conv_function,
+    gated_qlinear_conv_function,
     pixel_gated_conv_function,
 )
-from sanp_export.graph.patterns import GATE_BIAS, GATE_W1
+from sanp_export.graph.patterns import GATE_BIAS, GATE_W1, QLINEAR_GATE_SHIFT
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.json_text import parse_json
-from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV, MASK_PREFIX, PIXEL_GATED_CONV
+from sanp_runtime.contract import (
+    CHANNEL_GATE,
+    DOMAIN,
+    GATED_CONV,
+    GATED_QLINEAR_CONV,
+    MASK_PREFIX,
+    PIXEL_GATED_CONV,
+    QLINEAR_CHANNEL_GATE,
+)
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.outputs import Output, is_reserved
 from sanp_targets.errors import InputError
@@ -38,6 +47,10 @@ G_LOGGER.severity = G_LOGGER.ERROR
 
 # IR 9 is the newest that ONNX Runtime 1.17 reads; nothing here needs a newer one.
 _IR_VERSION = 9
+
+_MASKED = (GATED_CONV, GATED_QLINEAR_CONV)
+# Operators that have the body of another one under a name that no library registers.
+ORACLE_SUFFIX = "Oracle"
 
 
 def to_graph(model: onnx.ModelProto) -> gs.Graph:
@@ -67,7 +80,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     if used:
         model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
         model.functions.extend(_functions_for(used, {item.name: len(item.dims) for item in model.graph.initializer}))
-    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == GATED_CONV}
+    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type in _MASKED}
     for item in model.graph.initializer:
         if item.name in masks:
             # A batch dimension of its own for each mask: ONNX Runtime shares buffers between tensors whose dimensions
@@ -84,13 +97,17 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
     """The bodies that these nodes need; ranks: those of the constants, by name."""
     kinds = {node.op_type for node in nodes}
     functions = [gated_conv_function()] if GATED_CONV in kinds else []
+    for name in sorted(kinds & {GATED_QLINEAR_CONV, GATED_QLINEAR_CONV + ORACLE_SUFFIX}):
+        functions.append(gated_qlinear_conv_function())
+        functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
-    gates = [node for node in nodes if node.op_type == CHANNEL_GATE]
-    if gates:
-        top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
-        # All gates of a file have one form: `lower` sees to it.
-        hidden, offset = (ranks[gates[0].input[at]] == 2 for at in (GATE_W1, GATE_BIAS))
-        functions.append(channel_gate_function(top_k, hidden, offset))
+    for op, shift in ((CHANNEL_GATE, 0), (QLINEAR_CHANNEL_GATE, QLINEAR_GATE_SHIFT)):
+        gates = [node for node in nodes if node.op_type == op]
+        if gates:
+            top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
+            # All gates of a file have one form: `lower` sees to it.
+            hidden, offset = (ranks[gates[0].input[at + shift]] == 2 for at in (GATE_W1, GATE_BIAS))
+            functions.append(channel_gate_function(top_k, hidden, offset, quantised=bool(shift)))
     return functions
 
 

@@ -7,7 +7,18 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
-from sanp_runtime.contract import ALL_VARIANTS, DENSE, GATED, MANIFEST_FILE, MEASURED, PARENT, TENSORRT
+from sanp_runtime.contract import (
+    ALL_VARIANTS,
+    DENSE,
+    FLOAT_DENSE,
+    FLOAT_GATED,
+    GATED,
+    INT8,
+    MANIFEST_FILE,
+    MEASURED,
+    PARENT,
+    TENSORRT,
+)
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.outputs import Output, classes_of
@@ -37,7 +48,8 @@ class Manifest:
     outputs too, follow from `gated`. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
-    `layers` with the errors of their weights, and `answers`. `fold` says what was taken out of a gated network:
+    `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
+    `Manifest.int8`. `fold` says what was taken out of a gated network:
     `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
     for every pixel. `parent` is empty, or describes the network before channels were removed: `layers`, its layer table
     as JSON, and `weights`, "trained" or "untrained". `files` is filled by BundleWriter. Free-form dictionaries
@@ -93,6 +105,11 @@ class Manifest:
         return GATED if self.gated else DENSE
 
     @property
+    def baseline(self) -> str:
+        """The variant that the main one is compared with; "dense" of an int8 bundle is one of bytes too."""
+        return PARENT if PARENT in self.variants else DENSE
+
+    @property
     def measured(self) -> Tuple[str, ...]:
         """The variants that `profile` compares, baseline first; one alone for a network without gates and parent."""
         return tuple(name for name in MEASURED if name in self.variants)
@@ -118,7 +135,7 @@ class Manifest:
 
     @property
     def precision(self) -> str:
-        """Type of feature maps and weights: "fp32" or "fp16"."""
+        """Type of feature maps and weights: "fp32", "fp16" or "int8"."""
         return str(self.build.get("precision", "fp32"))
 
     @property
@@ -126,6 +143,25 @@ class Manifest:
         """Layer whose weights were rounded to bfloat16 -> RMS of their changes over that of the weights."""
         row: Mapping[str, float] = self.build.get("bf16_weights", {}).get("layers", {})
         return row
+
+    @property
+    def int8(self) -> Mapping[str, Any]:
+        """How an int8 bundle was made; empty for any other.
+
+        `calibration` (method), `calibration_samples`, `max_drop`; `check`: accuracies `before` and `after` on `samples`
+        that were held back, the share of the `same` predictions, `gates` by layer; `layers`: int8 ones, with `x`
+        and `y` (step, zero point), `weights` (smallest and largest step), `error` (what it alone changes in the
+        logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other gated layers,
+        and why.
+        """
+        row: Mapping[str, Any] = self.build.get(INT8, {})
+        return row
+
+    def rounding_of(self, variant: str) -> Mapping[str, float]:
+        """Layer -> relative error that rounding in it causes in the logits of a variant; empty for exact layers."""
+        if variant in (FLOAT_DENSE, FLOAT_GATED):
+            return {}
+        return self.rounded or {name: row["error"] for name, row in self.int8.get("layers", {}).items()}
 
     @property
     def fold(self) -> Mapping[str, Any]:

@@ -156,6 +156,17 @@ class Engine(abc.ABC):
         self._calls.add(call)
         return call
 
+    def steps_apart(self, x: np.ndarray, masks: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """Layer of bytes -> int32 [N]: the largest distance of a byte of each sample from standard operators.
+
+        Those read the same bytes, so that distances do not add up. x, masks: as in a call of the variant `replay` of a
+        int8 bundle; ConfigError for any other.
+        """
+        raise ConfigError(
+            f"variant {self.variant!r} of {self.manifest.name} does not compare its bytes, expected 'replay' of a "
+            "bundle that was compiled with --int8"
+        )
+
     @abc.abstractmethod
     def proof(self) -> Proof:
         """Which gated layers run in our kernels, from the backend's own account of what it executes."""

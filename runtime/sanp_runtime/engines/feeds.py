@@ -51,7 +51,9 @@ def check_masks(masks: Optional[Mapping[str, Any]], manifest: Manifest, n: int, 
         cure = (
             "use the variant gated, open or replay" if manifest.gated else "leave them out, this network has no gates"
         )
-        raise InputError(f"masks were given to the {variant} variant, which has no gates; {cure}")
+        if manifest.pixel_gated:
+            cure = "leave them out, this network decides for every pixel, and no mask reaches that"
+        raise InputError(f"masks were given to the {variant} variant, which has no channel gates; {cure}")
     return {mask_input(str(name)): _mask(name, value, manifest, n) for name, value in masks.items()}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
-from sanp_runtime.contract import DENSE, OPEN, REFERENCE_FILE
+from sanp_runtime.contract import DENSE, FLOAT_GATED, OPEN, REFERENCE_FILE
 from sanp_runtime.engines.base import Engine, Result
 from sanp_runtime.engines.feeds import check_images
 from sanp_runtime.engines.load import load_bundle
@@ -46,6 +46,7 @@ def profile(
     """Latency of the variants of a bundle side by side; what is timed is `Engine.bind` and its call.
 
     Those are dense, open and gated, and the parent where the bundle has one; without gates dense is the network itself.
+    An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
     reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node
@@ -95,7 +96,9 @@ def _run(
     proof = main.proof() if gated else None
     if proof is not None and accelerated:
         proof.require()
-        engines[OPEN].proof().require()
+        for name in (OPEN, FLOAT_GATED):
+            if name in engines:
+                engines[name].proof().require()
     results = {name: [engine(part) for part in batches] for name, engine in engines.items()}
     _check_open(bundle, results)
     return _Run(
@@ -117,7 +120,8 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
     if OPEN not in results:
         return
     dense, opened = (join([row.outputs for row in results[name]]) for name in (DENSE, OPEN))
-    report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision)
+    rounding = {} if bundle.manifest.rounded else bundle.manifest.rounding_of(OPEN)  # rounded weights are in both
+    report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding)
     if not report.passed:
         raise ValidationError(
             f"{bundle.path}: with every gate open the gated network is not the dense network ({report.summary()}), so "
@@ -140,7 +144,7 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
     scales = {name: np.concatenate([row.gates[name] for row in run.results]) for name in manifest.gated}
     typical = {name: measurement.typical_ms(name) for name in manifest.measured}
     per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
-    baseline, parent = manifest.measured[0], manifest.parent_layers
+    baseline, parent = manifest.baseline, manifest.parent_layers
     rows = layer_rows(manifest.layers, parent, scales, run.nodes)
     return Profile(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -25,6 +25,9 @@ from sanp_runtime.network.outputs import rows_of
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import InputError
 
+# An int8 bundle clips what exceeds the ranges that its samples gave; one sample in so many may do that.
+_BEYOND_RANGES = 10
+
 Outputs = Mapping[str, np.ndarray]
 
 
@@ -34,8 +37,10 @@ class ReplayReport:
 
     max_error, tolerance, worst_sample, worst_share: of `output`, the one that comes nearest to its tolerance or exceeds
     it most; failing: samples in which any output exceeds its own. standard: the same against standard operators with
-    the weights of the bundle; None unless those were rounded. decisions: largest error as a share of what decisions for
-    pixels explain; None for a network without them.
+    the weights of the bundle; None unless those were rounded. steps: int8 layer -> the largest distance of one of its
+    bytes from standard operators on the same bytes; above 1 is an error, since both round the same sum; None for a
+    network without such layers. decisions: largest error as a share of what decisions for pixels explain; None for a
+    network without them.
     """
 
     outputs: Tuple[str, ...]
@@ -48,21 +53,33 @@ class ReplayReport:
     failing: int
     standard: Optional["ReplayReport"] = None
     decisions: Optional[float] = None
+    steps: Optional[Mapping[str, int]] = None
 
     @property
     def passed(self) -> bool:
         """True if every sample is within its tolerance, or decisions for pixels explain those that are not."""
         own = self.failing == 0 or self._is_explained
-        return own and (self.standard is None or self.standard.passed)
+        return own and not self.wrong_bytes and (self.standard is None or self.standard.passed)
+
+    @property
+    def wrong_bytes(self) -> Dict[str, int]:
+        """Int8 layers that differ by more than a step, and by how many."""
+        return {name: apart for name, apart in (self.steps or {}).items() if apart > 1}
 
     @property
     def _is_explained(self) -> bool:
-        if self.decisions is None or not np.isfinite(self.max_error):
+        if not np.isfinite(self.max_error):
+            return False
+        if self.steps is not None:
+            return _BEYOND_RANGES * self.failing <= self.samples
+        if self.decisions is None:
             return False
         return 2 * self.failing <= self.samples or self.decisions <= 1
 
     def summary(self) -> str:
         """One line for a person."""
+        if self.steps is not None:
+            return f"{self._bytes_line()}; {self._line('the rounding to bytes', 'rounding costs more than expected')}"
         if self.standard is None:
             return self._line("rounding", "a kernel is wrong")
         cause = "a kernel is wrong"
@@ -74,8 +91,24 @@ class ReplayReport:
             f"{self.standard.summary()}"
         )
 
+    def _bytes_line(self) -> str:
+        if self.wrong_bytes:
+            worst = ", ".join(f"{name} by {apart}" for name, apart in self.wrong_bytes.items())
+            return f"bytes differ by more than a step from standard operators ({worst:.200}): a kernel is wrong"
+        apart = max((self.steps or {}).values(), default=0)
+        distance = "equal" if apart == 0 else "equal or one step from"
+        return (
+            f"all bytes of {len(self.steps or {})} layers are {distance} those of standard operators on the same inputs"
+        )
+
     def _line(self, budget: str, cause: str) -> str:
         where = f" in {self.output}" if len(self.outputs) > 1 else ""
+        if self.failing and self._is_explained and self.steps is not None:
+            return (
+                f"{self._noun} of {self.samples - self.failing} of {self.samples} samples agree within {budget}; the "
+                f"others differ by up to {self.max_error:.2g}{where}, as samples do that exceed the ranges of the "
+                "calibration"
+            )
         if self.failing and self._is_explained:
             return (
                 f"{self._noun} of {self.samples - self.failing} of {self.samples} samples agree within {budget}; the "
@@ -101,6 +134,7 @@ class ReplayReport:
         """Plain JSON; a value that is not finite becomes null."""
         row: Dict[str, Any] = dict(self.__dict__, passed=self.passed, summary=self.summary())
         row.update(outputs=list(self.outputs), standard=self.standard.to_json() if self.standard is not None else None)
+        row["steps"] = None if self.steps is None else dict(self.steps)
         return {
             key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()
         }
@@ -117,9 +151,9 @@ def replay_check(
 ) -> ReplayReport:
     """Compare outputs, name -> [N, ...], that were computed with the reference's own scales as masks.
 
-    precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights that were
-    rounded when the bundle was made; standard: then the outputs of standard operators with those weights and scales.
-    exact: `Reference.exact`, for a network that decides for every pixel.
+    precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights, or of a
+    int8 layer, that was rounded when the bundle was made; standard: with rounded weights the outputs of standard
+    operators with those weights and scales. exact: `Reference.exact`, for a network that decides for every pixel.
     Raises InputError if names or shapes differ or are empty; NaN in any array fails.
     """
     check_same_outputs(reference, outputs)

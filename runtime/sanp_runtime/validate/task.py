@@ -42,8 +42,9 @@ class TaskReport:
 
     def summary(self) -> str:
         """One line for a person."""
-        limits = f"at least {self.relative:.1%} of PyTorch's"
-        limits += f" and a drop of at most {self.max_drop:.2%}" if self.max_drop is not None else ""
+        share = [f"at least {self.relative:.1%} of PyTorch's"] if self.relative or self.max_drop is None else []
+        drop = [f"a drop of at most {self.max_drop:.2%}"] if self.max_drop is not None else []
+        limits = " and ".join([*share, *drop])
         verdict = "kept" if self.passed else "missed"
         return (
             f"accuracy {self.accuracy:.2%} against {self.reference_accuracy:.2%} in PyTorch on {self.samples} samples, "

@@ -5,12 +5,15 @@ the gates that the engine decides itself; a network without gates has no such le
 the caller, or, where there is neither a class nor a metric, the outputs themselves. A kernel
 error, a flipped decision and a lost point of accuracy have different causes and different cures, so they are never
 mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow for that, and L0 also
-compares the kernels with standard operators on the rounded weights.
+compares the kernels with standard operators on the rounded weights. In an int8 bundle L0 compares every byte of
+every layer with standard operators on the same bytes; the logits and the gates may differ from PyTorch's by what
+rounding to bytes was measured to cost when the bundle was made, and gates also where standard operators on the same
+bytes decide so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 import numpy as np
@@ -18,7 +21,7 @@ import numpy as np
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.contract import REPLAY
+from sanp_runtime.contract import GATED, REPLAY
 from sanp_runtime.engines.base import Engine, Result
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
@@ -101,21 +104,29 @@ def compare(
     """Run the samples of a reference through a bundle and compare what comes out with it, level by level.
 
     reference: any number of samples with PyTorch's outputs, scales and margins. relative, max_drop: the limits of L2,
-    see `task_check`. metric: "module:function" that L2 asks instead of accuracy, see `metric_check`. A level that
-    fails is reported; a bundle that cannot run raises, as `load_bundle` says.
+    see `task_check`; an int8 bundle may lose what it was compiled with, or one sample, unless max_drop is given.
+    metric: "module:function" that L2 asks instead of accuracy, see `metric_check`. A level that fails is reported; a
+    bundle that cannot run raises, as `load_bundle` says.
     """
     chosen = options or EngineOptions()
-    layers, precision, rounded = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounded
+    layers, precision, rounding = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounding_of(GATED)
     gated = bool(bundle.manifest.gated)
     with load_bundle(bundle, options=chosen) as engine:
         proof = engine.proof() if gated and chosen.library is not None else None
         own = _run(engine, reference, None)
     replayed, standard = _replay(bundle, reference, chosen) if gated else own.outputs, None
-    if rounded and chosen.library is not None:
+    if bundle.manifest.rounded and chosen.library is not None:
         standard = _replay(bundle, reference, chosen.without_library())
+    if bundle.manifest.int8 and max_drop is None:
+        relative, max_drop = 0.0, max(float(bundle.manifest.int8["max_drop"]), 1 / len(reference))
+    scales = None
+    if bundle.manifest.int8 and chosen.library is not None:
+        with load_bundle(bundle, options=chosen.without_library()) as engine:
+            scales = _run(engine, reference, None).gates
+    replay = replay_check(layers, reference.outputs, replayed, precision, rounding, standard, reference.exact)
     return Validation(
-        replay=replay_check(layers, reference.outputs, replayed, precision, rounded, standard, reference.exact),
-        gates=gate_check(layers, reference, own.gates, precision, rounded) if gated else None,
+        replay=replace(replay, steps=_steps(bundle, reference, chosen)) if bundle.manifest.int8 else replay,
+        gates=gate_check(layers, reference, own.gates, precision, rounding, scales) if gated else None,
         task=_task(bundle.manifest, reference, own, relative, max_drop, metric),
         proof=proof,
         samples=len(reference),
@@ -149,6 +160,18 @@ def _replay(bundle: Bundle, reference: Reference, options: EngineOptions) -> Dic
     """Outputs with the reference's scales fed in."""
     with load_bundle(bundle, REPLAY, options) as engine:
         return _run(engine, reference, reference.scales).outputs
+
+
+def _steps(bundle: Bundle, reference: Reference, options: EngineOptions) -> Dict[str, int]:
+    """Layer of bytes -> the largest distance of one of its bytes from standard operators on the same bytes."""
+    largest: Dict[str, int] = {}
+    with load_bundle(bundle, REPLAY, options) as engine:
+        for start in range(0, len(reference), _BATCH):
+            rows = slice(start, start + _BATCH)
+            masks = {name: scale[rows] for name, scale in reference.scales.items()}
+            for name, found in engine.steps_apart(reference.x[rows], masks).items():
+                largest[name] = max(largest.get(name, 0), int(found.max()))
+    return largest
 
 
 def _run(engine: Engine, reference: Reference, masks: Optional[Mapping[str, np.ndarray]]) -> Result:

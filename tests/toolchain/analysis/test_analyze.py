@@ -11,11 +11,19 @@ import torch
 from sanp import models
 from sanp.analysis.channel_use import analyze
 from sanp.analysis.figures import save_figures
+from sanp.data.batch import Batch
 from sanp.gating import gated_layers
 from sanp.methods.registry import gate
 from sanp_targets.errors import ConfigError, InputError
 
 X = torch.zeros(1, 3, 16, 16)
+
+
+def batches(images, labels, size=64):
+    return [
+        Batch(torch.from_numpy(images[start : start + size]), torch.from_numpy(labels[start : start + size]))
+        for start in range(0, len(images), size)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,7 @@ def case():
 
 def test_shares_are_counted_exactly(case):
     model, images, labels = case
-    found = analyze(model, images, labels, batch_size=7)
+    found = analyze(model, batches(images, labels, 7))
     with torch.no_grad():
         model(torch.from_numpy(images))
     total, channels = 0, 0
@@ -50,7 +58,7 @@ def test_shares_are_counted_exactly(case):
 
 
 def test_json_is_plain_and_figures_are_written(case, tmp_path):
-    found = analyze(*case, class_names=("a", "b", "c", "d"))
+    found = analyze(case[0], batches(*case[1:]), class_names=("a", "b", "c", "d"))
     text = json.loads(json.dumps(found.to_json()))
     assert text["samples"] == 50 and sum(text["open_share_histogram"]["counts"]) == 50
     assert text["class_names"] == ["a", "b", "c", "d"]
@@ -65,8 +73,31 @@ def test_json_is_plain_and_figures_are_written(case, tmp_path):
 def test_wrong_inputs_are_refused(case):
     model, images, labels = case
     with pytest.raises(InputError, match="at least 1"):
-        analyze(model, images[:0], labels[:0])
-    with pytest.raises(InputError, match=r"\(3,\)"):
-        analyze(model, images, labels[:3])
+        analyze(model, [Batch(torch.from_numpy(images[:0]), torch.from_numpy(labels[:0]))])
+    with pytest.raises(InputError, match=r"shape \(3, 16, 16\), expected \[N, C, H, W\]"):
+        analyze(model, [Batch(torch.from_numpy(images[0]), torch.from_numpy(labels))])
+    with pytest.raises(InputError, match="no images to analyze"):
+        analyze(model, [])
     with pytest.raises(ConfigError, match="no gated layer"):
-        analyze(models.build("m-cifarnet", width=0.1), images, labels)
+        analyze(models.build("m-cifarnet", width=0.1), batches(images, labels))
+
+
+def test_labels_that_are_no_classes_leave_out_the_tables_per_class(case, tmp_path):
+    model, images, labels = case
+    boxes = [{"boxes": torch.zeros(2, 4)} for _ in labels]
+    found = analyze(model, [Batch(torch.from_numpy(images), boxes)])
+    counted = analyze(model, batches(images, labels))
+    assert found.layers == counted.layers and found.class_open == {} and found.class_names == ()
+    assert found.to_json()["class_open"] == {}
+    assert sorted(path.name for path in save_figures(found, tmp_path)) == ["channels.png", "samples.png"]
+
+
+def test_a_class_that_only_a_late_batch_has(case):
+    """Tables grow, and classes that are named but never seen have zeros."""
+    model, images, labels = case
+    order = np.argsort(labels, kind="stable")
+    found = analyze(model, batches(images[order], labels[order], 5), class_names=("a", "b", "c", "d", "e"))
+    whole = analyze(model, batches(images, labels))
+    for name, table in found.class_open.items():
+        assert table.shape[0] == 5 and not table[4].any()
+        np.testing.assert_allclose(table[:4], whole.class_open[name], atol=1e-6)

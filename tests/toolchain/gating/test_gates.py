@@ -108,7 +108,10 @@ def test_hashed_scale_mixes_halves_and_adds_noise():
 def test_evaluation_is_deterministic_and_training_is_not():
     gate = trained(SaliencyGate(3, 32, noise=1.0))
     x = torch.randn(4, 3, 4, 4)
-    assert torch.equal(gate(x).scale, gate(x).scale)
+    decision = gate(x)
+    assert torch.equal(gate(x).scale, decision.scale)
+    assert 0 < (decision.u > 0).float().mean() < 1
+    assert torch.equal(decision.scale, torch.where(decision.u > 0, decision.u, 0.0)), "hard: u itself, or nothing"
     gate.train()
     first, second = gate(x), gate(x)
     assert not torch.equal(first.scale, second.scale)

@@ -6,17 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from sanp import models
-from sanp.cost.calibration import density_for, mean_cost
+from sanp import checkpoint, models
+from sanp.cost.calibration import density_for, mean_cost, smallest_threshold
 from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.gating import gated_layers
 from sanp.gating.controls import set_density
 from sanp.methods.gated import calibrate_threshold
-from sanp.methods.registry import create, gate
+from sanp.methods.registry import create, gate, train_settings
 from sanp.methods.stage import Context
 from sanp.methods.stages.joint import open_for
 from sanp.settings.train import TrainSettings
+from sanp.training import train
+from sanp.training.batches import Batches
+from sanp.training.start import load_data
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,36 @@ def test_fixed_k_opens_what_the_budget_allows_in_narrow_layers(name, budget):
     shares = {layer: gated.gate.k / gated.gate.c_out for layer, gated in gated_layers(model).items()}
     assert budget - 0.01 < tracker.expected(shares) <= budget
     assert model.gating.options["channels"] == {layer: gated.gate.k for layer, gated in gated_layers(model).items()}
+
+
+@pytest.mark.parametrize("largest", [0.01, 0.9, 5.0, 300.0])
+def test_the_threshold_is_found_whatever_the_size_of_the_saliencies(largest):
+    """Half of the uniform saliencies up to `largest` may stay: closely, in few measurements, and never above."""
+    calls = []
+
+    def cost(threshold):
+        calls.append(threshold)
+        return max(0.0, 1 - threshold / largest)
+
+    found = smallest_threshold(cost, 0.5)
+    assert 0.499 * largest < found < 0.502 * largest + 0.001 and cost(found) <= 0.5
+    assert len(calls) < 13 + 10
+    assert smallest_threshold(cost, 1.0) == 0 and smallest_threshold(cost, 0.5, least=0.8 * largest) == 0.8 * largest
+
+
+@pytest.mark.parametrize("method", ["sanp", "channel-gating", "fixed-k"])
+def test_a_short_run_meets_its_budget_whatever_its_seed(method, tmp_path):
+    """Closing gates changes the batch-norm statistics, which change what is open: both are measured together."""
+    stages = {} if method == "channel-gating" else {"warmup_epochs": 1}
+    for seed in range(2):
+        settings = train_settings(
+            method=method, width=0.25 if method == "channel-gating" else 0.1, dataset="mixcues", image_size=16,
+            data_options={"modes": 2, "train_size": 400, "val_size": 10, "test_size": 100}, batch_size=50,
+            pretrain_epochs=1, joint_epochs=1, seed=seed, budget=0.45, **stages,
+        )  # fmt: skip
+        found = checkpoint.load(train(settings, output=tmp_path / str(seed), progress=False).checkpoint)
+        batches = Batches(load_data(settings).train, torch.device("cpu"), 50)
+        tracker = CostTracker(found.model, found.example_input)
+        if method == "sanp":
+            assert any(layer.gate.threshold > 0 for layer in gated_layers(found.model).values()), "there is work to do"
+        assert 0.44 < mean_cost(found.model, tracker, batches.sequential(256)) <= 0.45

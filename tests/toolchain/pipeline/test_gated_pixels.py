@@ -8,14 +8,16 @@ import torch
 
 from sanp import models
 from sanp.analysis.channel_use import analyze
+from sanp.data.batch import Batch
 from sanp.methods.registry import gate
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.profile import profile_bundle
 from sanp.report.sections.summary import explanation, headline
+from sanp_runtime import load
 from sanp_runtime.profile.text import ratio_line
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, InputError
 
 
 def test_what_is_said_of_gated_pixels(tmp_path):
@@ -32,6 +34,13 @@ def test_what_is_said_of_gated_pixels(tmp_path):
     profile = profile_bundle(bundle.path, duration=0.1, allow_invalid=True)
     for text in (ratio_line(profile), headline(profile)):
         assert "every pixel open" in text and "without gates" not in text
-    assert "export with --parent" in explanation(profile)
+    assert "decide for every pixel" in explanation(profile) and "export with --parent" in explanation(profile)
+    with load(bundle.path) as engine:
+        with pytest.raises(InputError, match=r"no channel gates; .* decides for every pixel"):
+            engine(images, masks={names[0]: np.ones((1, 8), np.float32)})
+        with pytest.raises(InputError, match="layers with gated pixels were seen"):
+            engine.proof()
+    with pytest.raises(ConfigError, match="gates pixels, not channels, by a kernel which --tune does not reach"):
+        compile_model(tmp_path / "m.onnx", tmp_path / "again.sanp", tune=True)
     with pytest.raises(ConfigError, match="decides for every pixel and has no channel gates"):
-        analyze(model, images, labels)
+        analyze(model, [Batch(torch.from_numpy(images), torch.from_numpy(labels))])

@@ -113,4 +113,4 @@ def test_classes_that_the_data_do_not_have(tmp_path):
         model="tests.support.own_network:own_net", model_args={"num_classes": 4}, image_size=16, pretrain_epochs=0
     )
     with pytest.raises(ConfigError, match=r"logits \(2, 10\): the data set has 10 classes"):
-        sanp.train(settings, output=tmp_path / "run", progress=False)
+        sanp.train(settings=settings, output=tmp_path / "run", progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,6 +59,33 @@ def test_the_threshold_is_one_of_the_values_and_strict():
     budget = cost.share(dict.fromkeys(groups.rows, 3)) + 1e-9
     assert all(units.tolist() == [0, 1, 2] for units in by_threshold(scores, groups, cost, Limits(), budget).values())
     assert not by_threshold(scores, groups, cost, Limits(), 1.0)
+
+
+@pytest.mark.parametrize("percent", [0.25, 0.4, 0.5, 0.7])
+@pytest.mark.parametrize("steps", [None, 40])  # scales that all differ; scales of which many are equal
+def test_the_published_rule_of_network_slimming(percent, steps):
+    """Written out as published: of the sorted scales of all layers the one at floor(total * percent) is the threshold.
+
+    What is not above it leaves. The cost of that as a budget must lead to the same channels.
+    """
+    network = models.build("vgg-16", width=0.25)
+    groups = channel_groups(network, torch.zeros(1, 3, 32, 32))
+    generator = np.random.default_rng(int(100 * percent))
+    scales = {name: generator.random(row.width, np.float32) for name, row in groups.rows.items()}
+    if steps:
+        scales = {name: np.round(values * steps) / np.float32(steps) for name, values in scales.items()}
+    for values in scales.values():
+        values[0] = 1.5  # nobody loses a whole layer
+    together = np.sort(np.concatenate(list(scales.values())))
+    index = int(np.floor(len(together) * percent))
+    leaves = {name: np.flatnonzero(values <= together[index]).tolist() for name, values in scales.items()}
+    assert sum(map(len, leaves.values())) == index + 1 or steps, "strict: the threshold itself leaves"
+    cost = WidthCost(network, torch.zeros(1, 3, 32, 32), groups, MacCounter)
+    budget = cost.share({name: len(units) for name, units in leaves.items()})
+    found = by_threshold(
+        {name: torch.from_numpy(values) for name, values in scales.items()}, groups, cost, Limits(), budget
+    )
+    assert {name: units.tolist() for name, units in found.items()} == {name: row for name, row in leaves.items() if row}
 
 
 def test_a_layer_below_the_threshold_keeps_its_best_channel():

@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 
 from sanp.data import Split
-from sanp.training.batches import Batches, augmented, seed_for
+from sanp.training.batches import Batches, augmented
+from sanp.training.seeding import seed_for
 
 
 def test_batches_for_statistics_are_of_near_equal_size(gated):
     batches = gated[2]
     assert [len(batch) for batch in batches.even(63, most=1000)] == [32, 32]  # not 63 and 1
     assert [len(batch) for batch in batches.even(16, most=50)] == [13, 13, 12, 12]
-    together = torch.cat([batch.images for batch in batches.even(16, most=50)])
-    assert torch.equal(together, next(iter(batches.sequential(50))).images)
+    together = torch.cat([batch.labels for batch in batches.even(16, most=32)])
+    assert together.tolist() == list(range(0, 64, 2)), "spread over all files, which may be sorted by class"
 
 
 def test_batches_depend_on_the_seed_and_can_start_anywhere(gated):

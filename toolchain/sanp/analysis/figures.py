@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 
 def figures(found: Analysis) -> dict[str, Figure]:
-    """channels (bars per layer), samples (histogram), classes (heat map); ConfigError without matplotlib."""
-    return {"channels": _channel_bars(found), "samples": _sample_histogram(found), "classes": _class_map(found)}
+    """channels (bars per layer), samples (histogram), classes (heat map, where labels are classes).
+
+    ConfigError without matplotlib.
+    """
+    made = {"channels": _channel_bars(found), "samples": _sample_histogram(found)}
+    return {**made, "classes": _class_map(found)} if found.class_open else made
 
 
 def save_figures(found: Analysis, folder: Path) -> list[Path]:

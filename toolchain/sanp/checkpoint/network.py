@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from sanp import models
 from sanp.checkpoint import tensor_file
 from sanp.checkpoint.architecture import describe, gates_as_stated, narrowed, rebuild
+from sanp.gating.prepare import prepared
 from sanp.models.weights import misfits
-from sanp.settings.train import TrainSettings
+from sanp.settings.train import CUSTOM, TrainSettings, is_custom
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError, InputError, SanpError
 
@@ -27,7 +28,8 @@ class Checkpoint:
     """A network in evaluation mode on the CPU, and what is known about it.
 
     model: gated, or the plain backbone for a checkpoint of the pretraining stage. config: how it was trained, None for
-    a network that was not trained here. metadata: JSON, such as accuracy, cost and normalisation constants.
+    a network that was not trained here. image_size: height of the images, and their width unless image_width is given.
+    metadata: JSON, such as accuracy, cost and normalisation constants.
     """
 
     model: nn.Module
@@ -35,13 +37,19 @@ class Checkpoint:
     dataset_name: str
     image_size: int
     in_channels: int = 3
+    image_width: int | None = None
     dataset_options: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
     def example_input(self) -> Tensor:
         """A zero image, float32 [1, C, H, W], to trace the network with."""
-        return torch.zeros(1, self.in_channels, self.image_size, self.image_size)
+        return torch.zeros(1, self.in_channels, self.image_size, self.image_width or self.image_size)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether its data set has a name, by which it can be loaded again."""
+        return self.dataset_name != CUSTOM
 
 
 def save(
@@ -49,25 +57,28 @@ def save(
     model: nn.Module,
     config: TrainSettings | None = None,
     *,
-    num_classes: int = 10,
+    num_classes: int | None = 10,
     in_channels: int = 3,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> None:
     """Write `model` atomically. With a config its backbone is rebuilt by `load`; without one the network is "custom".
 
     A custom network's constructor is the user's own code, which a checkpoint cannot carry without a pickle: `load` then
-    needs the constructed and gated network. image_size is required for custom networks.
+    needs the constructed network. image_size: that of the config by default, required without one; (height, width)
+    where they differ. num_classes: None where the network answers with something else than logits.
     Raises ConfigError if the folder cannot be written or image_size is missing.
     """
     if config is None and image_size is None:
         raise ConfigError("a custom network is saved without image_size, expected its input size; pass image_size=")
-    size = config.image_size if config is not None else image_size
+    size = config.image_size if config is not None and image_size is None else image_size
+    named = config is not None and not is_custom(config.model)
     description = {
         "version": _VERSION,
-        "backbone": None if config is None else backbone_of(config, num_classes, in_channels),
+        "backbone": backbone_of(config, num_classes, in_channels) if config is not None and named else None,
+        "num_classes": num_classes,
         **describe(model),
-        "image_size": size,
+        "image_size": list(size) if isinstance(size, tuple) else size,
         "in_channels": in_channels,
         "config": None if config is None else config.model_dump(mode="json"),
         "metadata": metadata or {},
@@ -96,9 +107,9 @@ def load(
     """Read a checkpoint and rebuild its network.
 
     A network by import path is imported and built again: read checkpoints from people whose code you would run. model:
-    the network itself, plain or gated as it was when saved, into which the weights are loaded in place (required for
-    networks that were not named); or the import path of a factory that has moved, model_args then replace its arguments
-    if any are given. Raises InputError if the file is damaged, or the factory now builds another network.
+    the network itself, required for one that was not named: gated as it was when saved, then weights are loaded in
+    place, or plain, and a copy is gated; or the import path of a factory that builds it, whose arguments model_args
+    replace if any are given. Raises InputError if the file is damaged, or the factory now builds another network.
     """
     path = Path(path)
     _check_kind(path)
@@ -111,11 +122,13 @@ def load(
         network = _rebuild(path, {**description, "backbone": imported or description["backbone"]}, model)
         check_fit(network, tensors)
         network.load_state_dict(tensors)
+        height, width = _height_and_width(description)
         return Checkpoint(
             model=network.eval(),
             config=config,
-            dataset_name=config.dataset if config else "custom",
-            image_size=description["image_size"],
+            dataset_name=config.dataset if config else CUSTOM,
+            image_size=height,
+            image_width=width if width != height else None,
             in_channels=description["in_channels"],
             dataset_options=dict(config.data_options) if config else {},
             metadata=description["metadata"],
@@ -152,6 +165,10 @@ def _imported(
         raise ConfigError(f"model is {model!r}, expected the import path package.module:factory; correct it")
     if model is None and not args and (backbone is None or not models.is_import_path(backbone["name"])):
         return None, None
+    if backbone is None and model is not None:  # a network that was an object in Python: its factory is told now
+        height = _height_and_width(description)[0]
+        backbone = {"name": model, "width": 1.0, "in_channels": description["in_channels"], "image_size": height}
+        backbone["num_classes"] = description.get("num_classes")
     if backbone is None or not models.is_import_path(backbone["name"]):
         raise ConfigError("the checkpoint's network was not named by import path, expected no model; leave it out")
     given = {"name": model} if model is not None else {}
@@ -174,7 +191,12 @@ def check_version(path: Path, kind: str, found: Any, expected: int) -> None:
         )
 
 
-def backbone_of(config: TrainSettings, num_classes: int, in_channels: int) -> dict[str, Any]:
+def _height_and_width(description: Mapping[str, Any]) -> tuple[int, int]:
+    size = description["image_size"]
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def backbone_of(config: TrainSettings, num_classes: int | None, in_channels: int) -> dict[str, Any]:
     """What `sanp.models.build` needs to build the network without weights again; plain JSON."""
     own = {"args": dict(config.model_args)} if config.model_args else {}
     return {
@@ -188,24 +210,23 @@ def backbone_of(config: TrainSettings, num_classes: int, in_channels: int) -> di
 
 
 def _rebuild(path: Path, description: Mapping[str, Any], model: nn.Module | None) -> nn.Module:
-    size = description["image_size"]
-    example = torch.zeros(1, description["in_channels"], size, size)
+    example = torch.zeros(1, description["in_channels"], *_height_and_width(description))
     if description["backbone"] is not None and model is None:
         return rebuild(path, models.build(**description["backbone"]), description, example)
     gating = description["gating"]
     if model is None:
         raise InputError(
-            f"{path} holds a custom network, whose class a checkpoint cannot carry; construct and gate the network "
-            "as before and call load(path, model=network)"
+            f"{path} holds a custom network, whose class a checkpoint cannot carry; construct the network as before "
+            "and call load(path, model=network), or name its factory with --model package.module:factory"
         )
     found = getattr(model, "gating", None)
-    if gating is not None and (found is None or not gates_as_stated(found, gating)):
+    if found is None:  # a copy: what is given stays as it is until it is known to fit
+        return rebuild(path, prepared(model), description, example)
+    if gating is not None and not gates_as_stated(found, gating):
         raise InputError(
             f"{path} holds a network with {len(gating['gated'])} gated layers and the given one has "
-            f"{len(found.gated) if found else 0} or other ones; gate it as before saving"
+            f"{len(found.gated)} or other ones; gate it as before saving, or pass the plain network"
         )
-    if found is None:
-        return rebuild(path, model, description, example)
     other = narrowed(model, description)
     if other is not None:
         raise InputError(

@@ -26,6 +26,7 @@ def inspect(
     Example: sanp inspect model.sanp
     """
     from sanp.pipeline.compile.fold import summary as fold_summary
+    from sanp.pipeline.compile.int8.summary import summary as int8_summary
     from sanp.pipeline.inspect import inspect as run
 
     found = run(file)
@@ -58,6 +59,8 @@ def inspect(
     print_choices("kernel  ", found)
     for line in fold_summary(found["fold"]) if found.get("fold") else []:
         out.print(f"folded  {line}")
+    for line in int8_summary(found["int8"]) if found.get("int8") else []:
+        out.print(f"int8    {line}")
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():

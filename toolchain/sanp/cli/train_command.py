@@ -46,7 +46,7 @@ def train(
     """
     from sanp.pipeline.train import train as run
 
-    result = run(settings, output=output, resume=resume, replace=replace)
+    result = run(settings=settings, output=output, resume=resume, replace=replace)
     summary = {
         "kind": "training",
         "checkpoint": str(result.checkpoint),

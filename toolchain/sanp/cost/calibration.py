@@ -12,6 +12,10 @@ from sanp.data.batch import Batch
 from sanp.gating.forward import forward
 from sanp.tracing.trace import evaluation
 
+_HALVINGS = 10
+_NEAR = 0.001  # of the dense cost
+_WIDEST = 2.0**20  # saliencies above this are none
+
 
 def mean_cost(network: nn.Module, tracker: CostTracker, batches: Iterable[Batch]) -> float:
     """Mean over the samples of what the network costs in evaluation mode, as a share of the dense cost."""
@@ -23,18 +27,26 @@ def mean_cost(network: nn.Module, tracker: CostTracker, batches: Iterable[Batch]
     return float(torch.cat(costs).mean())
 
 
-def smallest_threshold(cost: Callable[[float], float], budget: float) -> float:
-    """Smallest threshold in [0, 1] at which `cost` is at most the budget; the last call of `cost` need not be at it.
+def smallest_threshold(cost: Callable[[float], float], budget: float, least: float = 0.0) -> float:
+    """Smallest threshold from `least` on at which `cost` is at most the budget; the last call need not be at it.
 
-    cost(threshold) measures the network as a share of its dense cost and falls with the threshold. A threshold can only
-    close gates: a network below its budget keeps 0. Bisection to 0.004, at most nine measurements.
+    cost(threshold) measures the network as a share of its dense cost; it falls with the threshold, if not at every
+    step. A threshold can only close: a network below its budget keeps `least`. Bisection, to 0.1 % of the dense cost
+    below the budget or a thousandth of the range: at most twelve measurements, and one more for each doubling of a
+    range that begins with 1.
     """
-    if cost(0.0) <= budget:
-        return 0.0
-    low, high = 0.0, 1.0
-    for _ in range(8):
+    if cost(least) <= budget:
+        return least
+    low, high, size = least, least + 1.0, 1.0
+    while cost(high) > budget and size < _WIDEST:
+        size *= 2
+        low, high = high, least + size
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if cost(middle) > budget else (low, middle)
+        found = cost(middle)
+        low, high = (middle, high) if found > budget else (low, middle)
+        if budget - _NEAR < found <= budget:
+            break
     return high
 
 

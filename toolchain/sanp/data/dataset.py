@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -43,6 +44,10 @@ class Split:
         pixels -= self.mean[:, None, None]
         pixels /= self.std[:, None, None]
         return pixels
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Normalised images float32 [n, 3, H, W] and labels int64 [n] of these rows."""
+        return self.images[rows], self.labels[rows]
 
 
 @dataclass(frozen=True, eq=False)

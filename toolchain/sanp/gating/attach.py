@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from sanp.gating.bottlenecks import linear_bottlenecks
 from sanp.gating.followers import find_followers
 from sanp.gating.following_conv import FollowingConv
 from sanp.gating.gated_conv import GatedConv
@@ -20,6 +21,8 @@ from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp.tracing.trace import shape_of, trace
 from sanp_runtime.network.support import Concat, Dense, Gate, Support, gates_of
 from sanp_targets.errors import ConfigError
+
+_BOTTLENECK = "it is a linear bottleneck: narrow, without an activation, and all that later blocks see of earlier ones"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def attach_gates(
     share: bool = False,
     leave_out: Mapping[str, str] | None = None,
     only: Collection[str] | None = None,
+    bottlenecks: bool = True,
 ) -> nn.Module:
     """A float32 copy of `model` without wrappers in which convolutions have gates; `model` is not changed.
 
@@ -62,14 +66,15 @@ def attach_gates(
     output is that of the network. make(conv, norm) builds the layer that takes their place (norm is an Identity where
     there is none), or says why the convolution cannot have one; method and options say what made it, for the report.
     share: depthwise convolutions follow the gates of the layers that feed them, where `find_followers` says so.
-    leave_out: convolutions that get no gate, and why; only: those that get one.
+    leave_out: convolutions that get no gate, and why; only: those that get one. bottlenecks: whether linear bottlenecks
+    get one.
     Raises ConfigError for a network that torch.fx cannot trace, that has gates already, or nothing to gate.
     """
     with float32_surroundings():
         gated = prepared(model)
         if any(isinstance(module, (GatedLayer, PixelGatedLayer)) for module in gated.modules()):
             raise ConfigError("the network is gated already, expected plain convolutions; pass the original network")
-        return _attach(gated, example_input.float(), make, method, options, share, leave_out or {}, only)
+        return _attach(gated, example_input.float(), make, method, options, share, leave_out or {}, only, bottlenecks)
 
 
 def _attach(
@@ -81,10 +86,12 @@ def _attach(
     share: bool,
     leave_out: Mapping[str, str],
     only: Collection[str] | None,
+    bottlenecks: bool,
 ) -> nn.Module:
     traced = trace(gated, example_input)
     pairs, skipped = find_pairs(traced, gated)
-    refused = _refused(pairs, leave_out, only)
+    kept_open = [] if bottlenecks else linear_bottlenecks(traced, pairs)
+    refused = _refused(pairs, {**dict.fromkeys(kept_open, _BOTTLENECK), **leave_out}, only)
     layers: dict[str, GatedLayer | PixelGatedLayer] = {}
     followers: dict[str, Support] = {}
     while True:

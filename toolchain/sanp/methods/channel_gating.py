@@ -10,18 +10,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.cost.calibration import density_for, mean_cost
+from sanp.cost.calibration import density_for, smallest_threshold
 from sanp.cost.controller import Control
 from sanp.cost.pixels import pixel_layers
 from sanp.data.batch import Batch
 from sanp.gating.attach import attach_gates
 from sanp.gating.pixel_gated_conv import PixelGatedConv, obstacle
 from sanp.methods.base import Method, MethodSettings
-from sanp.methods.gated import CALIBRATION_IMAGES
+from sanp.methods.gated import settled_cost
 from sanp.methods.stage import Context, Group, Length, Stage, Task
 from sanp.methods.stages.joint import Observed
 from sanp.methods.stages.pretrain import pretrain
 from sanp.settings.train import TrainSettings
+from sanp_targets.errors import ConfigError
 
 # Normalised outputs lie within a few units of zero: beyond this every pixel is open, or none.
 _FARTHEST = 4.0
@@ -63,6 +64,11 @@ class ThresholdTarget(Observed):
         self.layers = [layer for layer in pixel_layers(context.network).values() if isinstance(layer, PixelGatedConv)]
         self.correction = torch.zeros((), device=context.example.device)
         self.normal = 0.0
+        if settings.distill and not context.objective.classes:
+            raise ConfigError(
+                f"distill is {settings.distill:g} and the labels are no classes, expected logits to learn from; set "
+                "distill to 0"
+            )
         self.teacher = _teacher(context) if settings.distill else None
 
     def before_epoch(self, epoch: int) -> None:
@@ -75,14 +81,14 @@ class ThresholdTarget(Observed):
         for layer in self.layers:
             layer.offset.copy_(self.correction + self.normal)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """See the class."""
-        loss = super().loss(logits, batch)
+        loss = super().loss(outputs, batch)
         if self.teacher is not None:
             with torch.no_grad():
                 soft = self.teacher(batch.images).softmax(1)
             share = self.settings.distill
-            loss = (1 - share) * loss + share * F.cross_entropy(logits, soft)
+            loss = (1 - share) * loss + share * F.cross_entropy(outputs, soft)
         return loss + self.settings.threshold_weight * torch.cat([layer.delta for layer in self.layers]).square().sum()
 
     def after_step(self, step: int) -> None:
@@ -177,15 +183,13 @@ class ChannelGating(Method):
         layers = [layer for layer in pixel_layers(context.network).values() if isinstance(layer, PixelGatedConv)]
         tracker, budget = context.tracker(), context.train.budget
 
-        def cost(offset: float) -> float:
+        def move(offset: float) -> None:
             for layer in layers:
                 layer.offset.fill_(offset)
-            return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
 
-        low, high = -2 * _FARTHEST, 2 * _FARTHEST
-        for _ in range(11):
-            middle = (low + high) / 2
-            low, high = (low, middle) if cost(middle) <= budget else (middle, high)
-        for layer in layers:
-            layer.offset.fill_(high)
+        def cost(offset: float) -> float:
+            move(offset)
+            return settled_cost(context, tracker)
+
+        move(smallest_threshold(cost, budget, least=-2 * _FARTHEST))
         return True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sanp.cost.calibration import largest_share, mean_cost
+from sanp.cost.calibration import largest_share
 from sanp.cost.channel_plan import plan_channels
 from sanp.cost.controller import Control
 from sanp.data.batch import Batch
@@ -21,7 +21,7 @@ from sanp.gating.gated_conv import GatedConv
 from sanp.gating.policy import Decision, GatePolicy, full_precision
 from sanp.gating.saliency import pooled
 from sanp.gating.top_k import KeepsChannels, check_density, top_k_mask
-from sanp.methods.gated import CALIBRATION_IMAGES, CHANNELS, GatedMethod, GatedSettings, with_channels
+from sanp.methods.gated import CHANNELS, GatedMethod, GatedSettings, settled_cost, with_channels
 from sanp.methods.stage import Context, Length, Task
 from sanp.methods.stages.joint import Observed
 from sanp_export.spec import GatedConvSpec, SpmGate
@@ -159,9 +159,9 @@ class LowerDensity(Observed):
         density = self.density(epoch)
         set_density(self.context.network, density, self.plan.channels if density == self.plan.density else {})
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy + l1 * sum of all saliencies, mean over samples."""
-        loss = super().loss(logits, batch)
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The loss + l1 * sum of all saliencies, mean over samples."""
+        loss = super().loss(outputs, batch)
         if not self.settings.l1:
             return loss
         saliency = torch.cat([layer.saliency for layer in self.layers.values()], dim=1)
@@ -199,7 +199,7 @@ class Fbs(GatedMethod):
         def cost(share: float) -> float:
             plan = plan_channels(tracker, share)
             set_density(context.network, plan.density, plan.channels)
-            return mean_cost(context.network, tracker, context.samples(CALIBRATION_IMAGES))
+            return settled_cost(context, tracker)
 
         if abs(cost(budget) - budget) > _CLOSE and self.settings.calibrate:
             cost(largest_share(cost, budget))

@@ -97,9 +97,9 @@ class Cluster(Task):
         """The weight changes in place; where the pull ends, the optimizer is a new one."""
         return self.hooks_of(Cluster)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy, and the distances with a weight that grows from zero."""
-        loss = super().loss(logits, batch)
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The loss, and the distances with a weight that grows from zero."""
+        loss = super().loss(outputs, batch)
         if self.pull is None or not self.pull.rows:
             return loss
         return loss + self.weight * self.pull.distance()

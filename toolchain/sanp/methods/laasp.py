@@ -151,7 +151,7 @@ class Removal(Task):
             self.first = {name: row.width for name, row in groups.rows.items()}
             self.steps = steps_by_cost(groups, cost, own.step)
         pool, samples = criteria(own.criteria, own.cos_legacy), list(self.context.draw(own.samples))
-        judge = LossAware(samples, own.reuse, self.context.mean)
+        judge = LossAware(samples, own.reuse, self.context.mean, self.context.objective)
         gone: dict[str, int] = {}
         while self.cost > budget and not self._recovery_is_due():
             wanted = steps_by_width(groups, own.step_of_width) if own.step_of_width else self.steps

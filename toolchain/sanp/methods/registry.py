@@ -56,7 +56,8 @@ def gate(model: nn.Module, example_input: Tensor, method: str = "sanp", **option
     settings (reduction, hidden_min, noise, threshold, standardise ...). The layer names are the module paths of the
     convolutions. `model.gating` lists the gated and the skipped layers, with reasons, and which layers follow which.
     share: "depthwise" (default) lets depthwise convolutions share the decision of the layers that feed them, "none"
-    gives every layer a gate. layers: "all", "auto" (those whose gate can pay on `target`), or names and commas.
+    gives every layer a gate. layers: "all", "inner" (all but linear
+        bottlenecks), "auto" (those whose gate can pay on `target`), or names and commas.
     Raises ConfigError for an unknown method or option, a method without gates, a network that torch.fx cannot trace,
     or nothing to gate.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -90,9 +90,9 @@ class SparseScales(Task):
         """The weight of the penalty is constant."""
         return self.hooks_of(SparseScales)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """The loss with the penalty."""
-        return super().loss(logits, batch) + self.weight * torch.cat(self.scales).abs().sum()
+        return super().loss(outputs, batch) + self.weight * torch.cat(self.scales).abs().sum()
 
     def metrics(self) -> dict[str, float]:
         """Mean scale, and the share of scales below a hundredth of it."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from sanp.cost.calibration import mean_cost
 from sanp.cost.counter import Counter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
+from sanp.data.objective import Objective
 from sanp.settings.train import TrainSettings
 from sanp_runtime.network.layers import Layer
 
@@ -23,10 +25,12 @@ class Context:
 
     example: a zero image [1, C, H, W]. counter: what the budget is counted in. full: cost of the backbone as it was
     built, to which all shares refer.
-    samples(n): the first n training images in file order, in batches, not augmented. draw(n): n random training images
-    in batches, augmented once if training is; the same ones at every call and in every process. mean: mean of a tensor
-    over all processes. backbone(): the dense network that the backbone stage ended with, in evaluation mode; None
-    before that.
+    samples(n): the first n training images, in batches, not augmented. draw(n): n random training images in batches,
+    augmented once if training is; the same ones at every call. Data of the user's own may give a few more, and other
+    ones in every process. mean: mean of a tensor over all processes. backbone(): the dense network that the backbone
+    stage ended with, in evaluation mode; None before that. objective: the loss, and whether labels are classes.
+    recalibrate(network): measures its batch-norm statistics on the training images, those that it will be evaluated
+    with. What opens or closes gates changes them, and they change what the gates open.
     """
 
     train: TrainSettings
@@ -38,10 +42,17 @@ class Context:
     draw: Callable[[int], Iterator[Batch]]
     mean: Callable[[Tensor], Tensor]
     backbone: Callable[[], nn.Module | None] = lambda: None
+    objective: Objective = field(default_factory=Objective)
+    recalibrate: Callable[[nn.Module], None] = lambda network: None
 
     def tracker(self) -> CostTracker:
         """Counts what the network costs now."""
         return CostTracker(self.network, self.example, self.counter, self.full)
+
+    def mean_cost(self, tracker: CostTracker, most: int) -> float:
+        """Mean cost of `most` training samples in evaluation mode, the same number in all processes."""
+        cost = mean_cost(self.network, tracker, self.samples(most))
+        return float(self.mean(torch.tensor(cost, dtype=torch.float64, device=self.example.device)))
 
 
 @dataclass(frozen=True)
@@ -112,9 +123,9 @@ class Task:
         """Factor on the stage's learning rate in a step; scheduled: what the schedule of the stage says."""
         return scheduled
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Scalar loss of a batch that the network has just seen."""
-        return F.cross_entropy(logits, batch.labels)
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """Scalar loss of a batch that the network has just seen; outputs are logits where labels are classes."""
+        return self.context.objective(outputs, batch.labels)
 
     def after_step(self, step: int) -> None:
         """Called after each step of the optimizer."""

@@ -16,7 +16,7 @@ from sanp.models.resnet_cifar import CifarResNet
 from sanp.models.resnet_imagenet import ImageNetResNet
 from sanp.models.vgg import vgg16, vgg19
 from sanp.models.weights import load_weights
-from sanp.settings.train import TrainSettings, is_import_path
+from sanp.settings.train import TrainSettings, is_custom, is_import_path
 from sanp_targets.errors import ConfigError
 
 __all__ = ["NAMES", "MCifarNet", "build", "build_for", "is_import_path", "load_weights", "resnet18", "vgg16", "vgg19"]
@@ -40,7 +40,7 @@ NAMES = tuple(_BUILDERS)
 
 def build(
     name: str,
-    num_classes: int = 10,
+    num_classes: int | None = 10,
     width: float = 1.0,
     in_channels: int = 3,
     image_size: int = 32,
@@ -49,15 +49,23 @@ def build(
     """A freshly initialised backbone that maps float32 [N, in_channels, image_size, image_size] to [N, num_classes].
 
     width multiplies every channel count (rounded, at least 1). A name "package.module:factory" is a network of the
-    user's own: args are the factory's keyword arguments, and it is also told num_classes, in_channels and image_size if
-    it has such parameters. Raises ConfigError for an unknown name, a width that is not positive, fewer than two classes
-    or an image that is too small for the network's strides; for a factory that cannot be found or fails.
+    user's own: args are the factory's keyword arguments, and it is also told num_classes (unless it is None, unknown),
+    in_channels and image_size if it has such parameters. Raises ConfigError for an unknown name, a width that is not
+    positive, fewer than two classes or an image that is too small for the network's strides; for a factory that cannot
+    be found or fails.
     """
     if is_import_path(name):
         if width != 1.0:
             raise ConfigError(f"width is {width} for {name}, which the built-in backbones alone have; use model_args")
-        known = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+        known = {"in_channels": in_channels, "image_size": image_size}
+        if num_classes is not None:
+            known["num_classes"] = num_classes
         return build_imported(name, args or {}, known)
+    if is_custom(name):
+        raise ConfigError(
+            f"model is {name!r}, a network that was given as an object; pass that object, or name its factory as "
+            "package.module:factory"
+        )
     if args:
         raise ConfigError(f"model_args are given for {name}, expected none: only factories by import path take them")
     if name not in _BUILDERS:
@@ -67,7 +75,7 @@ def build(
         )
     if not width > 0:
         raise ConfigError(f"width is {width}, expected a factor above 0; 1.0 is the published network")
-    if num_classes < 2 or in_channels < 1:
+    if num_classes is None or num_classes < 2 or in_channels < 1:
         raise ConfigError(
             f"num_classes is {num_classes} and in_channels {in_channels}, expected at least 2 and 1; check the data set"
         )
@@ -76,7 +84,7 @@ def build(
     return _BUILDERS[name](num_classes=num_classes, width=width, in_channels=in_channels)
 
 
-def build_for(settings: TrainSettings, num_classes: int, in_channels: int) -> nn.Module:
+def build_for(settings: TrainSettings, num_classes: int | None, in_channels: int) -> nn.Module:
     """The backbone that a run begins with: freshly initialised, then the weights of the settings.
 
     Raises what `build` and `load_weights` raise.

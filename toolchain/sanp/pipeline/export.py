@@ -33,6 +33,8 @@ from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.outputs import Output
 from sanp_targets.errors import ConfigError, ExportError
 
+_MOST_BYTES = 2**30  # of images at once, where nobody says how many samples are to be compared
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -113,7 +115,7 @@ def _export(
         loaded = checkpoint.load(source, chosen.model, chosen.model_args)
         model, example, properties = loaded.model, loaded.example_input, _describe(Path(source), loaded)
         parent = parent_of(Path(source), loaded, chosen.parent)
-        if chosen.samples and loaded.dataset_name != "custom":
+        if chosen.samples and loaded.has_data and images is None:
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
     answers = None
     if images is not None and chosen.gates == "learned":
@@ -128,15 +130,20 @@ def test_samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of the test split a checkpoint was made for: all, or `count` spread evenly over it."""
     split, rows = test_rows(loaded, count, data_root)
-    return split.images[rows], split.labels[rows]
+    return split.take(rows)
 
 
 def test_rows(
     loaded: checkpoint.Checkpoint, count: int | None, data_root: Path | None = None
-) -> tuple[data.Split, np.ndarray]:
-    """The test split a checkpoint was made for, and its rows: all, or `count` spread evenly over it."""
+) -> tuple[data.Split | data.StreamedSplit, np.ndarray]:
+    """The test split a checkpoint was made for, and its rows: all, or `count` spread evenly over it.
+
+    Of a data set on disk that is larger than memory may be, not all but as many as take a gigabyte.
+    """
     root = data_root or (loaded.config.data_root if loaded.config else None)
     split = data.load(loaded.dataset_name, root, loaded.image_size, **loaded.dataset_options).test
+    if count is None and isinstance(split, data.StreamedSplit):
+        count = _MOST_BYTES // (4 * loaded.example_input[0].numel())
     if count is None or count >= len(split):
         return split, np.arange(len(split))
     return split, np.linspace(0, len(split) - 1, count).round().astype(int)

@@ -47,6 +47,7 @@ def _bundle(path: Path) -> dict[str, Any]:
             "method": manifest.method.get("name", ""),
             "dataset": manifest.dataset,
             "variants": ", ".join(manifest.variants),
+            **({"precision": manifest.precision} if manifest.int8 else {}),
             **({"parent_macs": manifest.full_macs} if manifest.parent else {}),
             **_pixels(manifest.pixel_gated),
             **_engines(manifest),
@@ -55,6 +56,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "choices": dict(manifest.options.get("choices", {})),
         "tuning": manifest.options.get("tuning"),
         "fold": manifest.build.get("fold"),
+        "int8": dict(manifest.int8) or None,
         **_layers(manifest.layers),
     }
 

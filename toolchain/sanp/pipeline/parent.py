@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sanp import checkpoint, models
 from sanp.checkpoint.architecture import describe
+from sanp.settings.train import is_custom
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
 from sanp_export.named_outputs import check_outputs as checked_outputs
@@ -63,7 +64,7 @@ def parent_of(path: Path, loaded: checkpoint.Checkpoint, named: Path | None) -> 
     """
     if named is not None:
         return Parent(_ungated(named), "trained")
-    if loaded.config is None or getattr(loaded.model, "gating", None) is not None:
+    if loaded.config is None or is_custom(loaded.config.model) or getattr(loaded.model, "gating", None) is not None:
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

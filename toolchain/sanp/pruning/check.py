@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from sanp.data.batch import tensors
 from sanp.pruning.dependencies import OUTPUT, dependencies
 from sanp.pruning.groups import Groups
 from sanp.pruning.removal import masked, remove
@@ -69,7 +70,7 @@ def _random_twin(network: nn.Module) -> nn.Module:
 
 
 def _agree(twin: nn.Module, groups: Groups, removed: dict[str, Tensor], x: Tensor) -> bool:
-    """Whether removal gives the logits of the mask; False as well if the smaller network does not run."""
+    """Whether removal gives the outputs of the mask; False as well if the smaller network does not run."""
     try:
         with evaluation(twin), masked(twin, groups, removed):
             expected = twin(x)
@@ -79,8 +80,10 @@ def _agree(twin: nn.Module, groups: Groups, removed: dict[str, Tensor], x: Tenso
             found = small(x)
     except (RuntimeError, ValueError, IndexError, ConfigError):
         return False
-    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-7, atol=1e-9 * _size(expected))
+    pairs = list(zip(tensors(found), tensors(expected)))
+    return bool(pairs) and all(_equal(one, other) for one, other in pairs)
 
 
-def _size(value: Tensor) -> float:
-    return float(value.abs().max().clamp_min(1e-30))
+def _equal(found: Tensor, expected: Tensor) -> bool:
+    size = float(expected.abs().max().clamp_min(1e-30)) if expected.numel() else 0.0
+    return found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-7, atol=1e-9 * size)

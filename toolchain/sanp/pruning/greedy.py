@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sanp.data.batch import Batch
+from sanp.data.objective import Objective
 from sanp.gating.forward import forward
 from sanp.models.widths import scaled
 from sanp.pruning.groups import Groups
@@ -82,14 +83,11 @@ def propose(
     return found
 
 
-def mean_loss(network: nn.Module, samples: Sequence[Batch]) -> Tensor:
-    """Mean cross-entropy over all samples, float64 [], on the device of the network."""
-    sums = [_sum(forward(network, batch), batch.labels) for batch in samples]
+def mean_loss(network: nn.Module, samples: Sequence[Batch], objective: Objective | None = None) -> Tensor:
+    """Mean loss over all samples, float64 [], on the device of the network."""
+    known = objective or Objective()
+    sums = [known(forward(network, batch), batch.labels).double() * len(batch) for batch in samples]
     return torch.stack(sums).sum() / sum(len(batch) for batch in samples)
-
-
-def _sum(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits.float(), labels, reduction="sum").double()
 
 
 class LossAware:
@@ -98,10 +96,18 @@ class LossAware:
     reuse: between two trainings, a candidate that is proposed again is not evaluated again; what its removal added to
     the loss then is added to the loss now. Removals in other layers meanwhile are ignored, which saves most of the
     evaluations when several steps follow each other. mean: mean over all processes, so that all choose alike.
+    objective: the loss, cross-entropy by default.
     """
 
-    def __init__(self, samples: Sequence[Batch], reuse: bool, mean: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Batch],
+        reuse: bool,
+        mean: Callable[[Tensor], Tensor],
+        objective: Objective | None = None,
+    ) -> None:
         self.samples, self.reuse, self.mean = samples, reuse, mean
+        self.objective = objective or Objective()
         self.evaluations = 0
         self._added: dict[tuple[str, tuple[int, ...]], float] = {}
 
@@ -120,22 +126,29 @@ class LossAware:
         return best, base + self._added[best.key]
 
     def _losses(self, network: nn.Module, groups: Groups, candidates: Sequence[Candidate]) -> Tensor:
-        """Mean cross-entropy of the network as it is, and without each candidate; float64 [1 + candidates]."""
+        """Mean loss of the network as it is, and without each candidate; float64 [1 + candidates]."""
         suffix = Suffix(network, self.samples[0].images[:1])
         totals: list[list[Tensor]] = [[] for _ in range(1 + len(candidates))]
         with evaluation(network):
             for images, labels in self._chunks(suffix.images_at_once):
-                totals[0].append(_sum(suffix.remember(images), labels))
+                totals[0].append(self._sum(suffix.remember(images), labels, len(images)))
                 for row, candidate in zip(totals[1:], candidates):
                     readers = {member.layer for member in groups.rows[candidate.group].readers}
                     with masked(network, groups, {candidate.group: candidate.units}):
-                        row.append(_sum(suffix.again(readers), labels))
+                        row.append(self._sum(suffix.again(readers), labels, len(images)))
         count = sum(len(batch) for batch in self.samples)
         return torch.stack([torch.stack(row).sum() for row in totals]) / count
 
-    def _chunks(self, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _sum(self, outputs: Any, labels: Any, count: int) -> Tensor:
+        return self.objective(outputs, labels).double() * count
+
+    def _chunks(self, most: int) -> Iterator[tuple[Tensor, Any]]:
+        """Parts of the batches; a batch stays whole where only its loss knows which label belongs to which image."""
         for batch in self.samples:
-            yield from zip(batch.images.split(most), batch.labels.split(most))
+            if self.objective.classes:
+                yield from zip(batch.images.split(most), batch.labels.split(most))
+            else:
+                yield batch.images, batch.labels
 
     def removed(self, group: str) -> None:
         """Forget what was known about a group that has just lost units."""

@@ -57,7 +57,7 @@ def uniform(groups: Groups, cost: WidthCost, limits: Limits, budget: float) -> d
 
     ratio = largest_share(lambda share: cost.share(_gone(groups, left(share))), budget)
     order = sorted(groups.rows, key=lambda name: left(ratio)[name] - ratio * groups.rows[name].width)
-    return _gone(groups, _given_back(groups, cost, limits, budget, left(ratio), order))
+    return _gone(groups, given_back(groups, cost, limits, budget, left(ratio), order))
 
 
 def by_threshold(
@@ -125,7 +125,7 @@ def _gone(groups: Groups, left: Mapping[str, int]) -> dict[str, int]:
     return {name: row.width - left[name] for name, row in groups.rows.items() if left[name] < row.width}
 
 
-def _given_back(
+def given_back(
     groups: Groups, cost: WidthCost, limits: Limits, budget: float, left: dict[str, int], order: Sequence[str]
 ) -> dict[str, int]:
     """Widths after every group, in this order, has taken one step back up where the budget allows it."""

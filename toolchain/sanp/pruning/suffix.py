@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from sanp.data.batch import tensors
 from sanp.tracing.trace import shape_of, trace
 
+_FIRST = 8  # images on which the graph is compared with the network
 _MEMORY = 2**29  # bytes of remembered values
 _INPLACE_CALLS = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
 
@@ -39,28 +41,25 @@ class Suffix:
         self._images = example_input
         self._whole = False  # whether the graph does not compute what the network does: values changed behind its back
 
-    def remember(self, images: Tensor) -> Tensor:
-        """Run the network on these images, [N, C, H, W], and keep what later runs need; its logits [N, classes]."""
+    def remember(self, images: Tensor) -> Any:
+        """Run the network on these images, [N, C, H, W], and keep what later runs need; its outputs."""
         self._images = images
         self._values = {}
         if not self._whole:
-            logits: Tensor = self._run(self.nodes, keep=True)
-            expected = self.network(images[:8]).detach()
-            if torch.allclose(logits[:8].detach(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())):
-                return logits
+            outputs = self._run(self.nodes, keep=True)
+            if _agree(outputs, self.network(images[:_FIRST])):
+                return outputs
             self._whole, self._values = True, {}
         return self.again(())
 
-    def again(self, layers: Iterable[str]) -> Tensor:
-        """Logits of the remembered images with the present weights of these layers; the others have not changed."""
+    def again(self, layers: Iterable[str]) -> Any:
+        """Outputs for the remembered images with the present weights of these layers; the others have not changed."""
         if self._whole:
-            whole: Tensor = self.network(self._images)
-            return whole
+            return self.network(self._images)
         key = frozenset(layers)
         if key not in self._behind:
             self._behind[key] = self._from(key)
-        logits: Tensor = self._run(self._behind[key], keep=False)
-        return logits
+        return self._run(self._behind[key], keep=False)
 
     def _from(self, layers: frozenset[str]) -> list[fx.Node]:
         """The calls of these layers and everything behind them, in order."""
@@ -122,3 +121,14 @@ class Suffix:
             return bool(getattr(self.traced.get_submodule(str(node.target)), "inplace", False))
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
         return node.target in _INPLACE_CALLS or name.endswith("_") or bool(node.kwargs.get("inplace"))
+
+
+def _agree(found: Any, expected: Any) -> bool:
+    """Whether outputs for all images begin with the expected ones, up to rounding."""
+    pairs = list(zip(tensors(found), tensors(expected)))
+    return bool(pairs) and all(_close(one[: len(other)].detach(), other.detach()) for one, other in pairs)
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    bound = 1e-3 * float(other.abs().max()) if other.numel() else 0.0
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=bound)

@@ -98,8 +98,8 @@ def _about(settings: Mapping[str, Any]) -> list[str]:
         f"backbone share that of their seed; its {settings['pretrain_epochs']} epochs count. Accuracy is that of the "
         "last epoch on the test split, not of the best one.",
         f"Target {settings['target']}; latency is one image per call in one thread. Networks without gates run in the "
-        "target's own kernels, gated ones in ours. A point is dominated if another one is at least as accurate and as "
-        "cheap, and better in one of the two.",
+        "target's own kernels, gated ones in ours; one that gates pixels has no dense network beside it. A point is "
+        "dominated if another one is at least as accurate and as cheap, and better in one of the two.",
     ]
 
 

@@ -13,9 +13,17 @@ Value = bool | int | float | str
 Option = Value | list[Value]
 
 
+CUSTOM = "custom"  # the name of data, and of networks, that were given in Python and have no name of their own
+
+
+def is_custom(model: str) -> bool:
+    """Whether a model was a network object, "custom:ClassName": nothing but that object can build it again."""
+    return model.startswith(f"{CUSTOM}:")
+
+
 def is_import_path(model: str) -> bool:
     """Whether a model is named by import path and is none of the built-in ones."""
-    return ":" in model
+    return ":" in model and not is_custom(model)
 
 
 class TrainSettings(Settings):
@@ -43,12 +51,14 @@ class TrainSettings(Settings):
         None, description="weights that the backbone begins with: safetensors or a state dict of its own names"
     )
     weights_except: tuple[str, ...] = Field((), description="tensors or modules that keep fresh weights")
-    dataset: str = Field("digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder")
+    dataset: str = Field(
+        "digits", description="data set: digits, mixcues, cifar10, cifar100, image-folder, image-stream, tar-shards"
+    )
     data_root: Path | None = Field(None, description="folder of the data set's files, for sets that are not bundled")
     data_options: dict[str, Value] = Field(
         default_factory=dict, description="knobs of the data set, such as modes, cue and leak of mixcues"
     )
-    image_size: int = Field(32, ge=16, le=512, description="height and width of the images in pixels")
+    image_size: int = Field(32, ge=1, le=8192, description="height and width of the images in pixels")
 
     method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
     options: dict[str, Option] = Field(default_factory=dict, description="options of the method")
@@ -65,6 +75,9 @@ class TrainSettings(Settings):
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order, augmentation and noise")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:<index>")
+    threads: int | None = Field(
+        None, ge=1, le=4096, description="CPU threads; none: those of PyTorch, and in a resume those of the run before"
+    )
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="type of autocast; CUDA or CPU")
     cuda_graph: bool = Field(
         False, description="replay training steps as CUDA graphs where the method allows it; one process on a GPU"
@@ -74,7 +87,9 @@ class TrainSettings(Settings):
 
     @property
     def backbone(self) -> str:
-        """The backbone in words: "m-cifarnet x0.25", or the import path of a network of the user's own."""
+        """The backbone in words: "m-cifarnet x0.25", or the import path or class of a network of the user's own."""
+        if is_custom(self.model):
+            return self.model.partition(":")[2]
         return self.model if is_import_path(self.model) else f"{self.model} x{self.width:g}"
 
     @classmethod

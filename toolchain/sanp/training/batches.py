@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator
 
 import torch
@@ -12,11 +11,7 @@ from torch.nn import functional as F
 
 from sanp.data import Dataset, Split
 from sanp.data.batch import Batch
-
-
-def seed_for(*parts: object) -> int:
-    """A 32-bit seed from a list of values, stable across processes and Python versions."""
-    return zlib.crc32("/".join(str(part) for part in parts).encode())
+from sanp.data.streamed import spread
 
 
 class Batches:
@@ -62,13 +57,14 @@ class Batches:
             yield self.batch(rows)
 
     def even(self, batch_size: int, most: int) -> Iterator[Batch]:
-        """The first `most` images in file order, in batches of at most `batch_size` images and near-equal size.
+        """At most `most` images, evenly spread over file order, in batches of near-equal size up to `batch_size`.
 
-        Batch norm in training mode needs them: a last batch of one or two images would be normalised by itself.
+        Spread, because files may be sorted by class. Batch norm in training mode needs near-equal sizes: a last batch
+        of one or two images would be normalised by itself.
         """
-        count = min(len(self), most)
-        for rows in torch.arange(count, device=self.device).tensor_split(math.ceil(count / batch_size)):
-            yield self.batch(rows)
+        rows = torch.from_numpy(spread(len(self), most)).to(self.device)
+        for part in rows.tensor_split(math.ceil(len(rows) / batch_size)):
+            yield self.batch(part)
 
     def sequential(self, batch_size: int, most: int | None = None) -> Iterator[Batch]:
         """The first `most` images, all of them by default, in file order."""

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 
 from sanp.cost.tracker import CostTracker
-from sanp.data import Dataset
 from sanp.training.evaluation import Evaluation
+from sanp.training.source import Facts
 
 
 def describe(
-    dataset: Dataset,
+    facts: Facts,
     dense: dict[str, Any] | None,
     test: Evaluation,
     tracker: CostTracker | None,
     uncalibrated: Evaluation | None,
 ) -> dict[str, Any]:
-    """Plain JSON: results on the test split, dense cost, and what an application needs to prepare its images.
+    """Plain JSON: results on the validation data, dense cost, and what an application needs to prepare its images.
 
     dense: evaluation of the backbone before it was gated. uncalibrated: before the gate threshold was raised.
     """
@@ -27,8 +27,7 @@ def describe(
         "uncalibrated": uncalibrated.to_json() if uncalibrated else None,
         "dense_accuracy": dense["accuracy"] if dense else None,
         "dense_cost": {tracker.counter.unit: tracker.dense} if tracker else None,
-        "mean": dataset.train.mean.tolist(),
-        "std": dataset.train.std.tolist(),
-        "class_names": list(dataset.class_names),
+        **({"mean": list(facts.mean), "std": list(facts.std)} if facts.mean else {}),
+        "class_names": list(facts.class_names),
         "torch": torch.__version__,
     }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -40,6 +41,20 @@ class Processes:
             distributed.all_reduce(value)
             value /= self.world
         return value
+
+    def gathered(self, value: Any) -> list[Any]:
+        """A picklable value of every process, in the order of their ranks."""
+        if self.world == 1:
+            return [value]
+        found: list[Any] = [None] * self.world
+        distributed.all_gather_object(found, value)
+        return found
+
+    def alike(self, module: nn.Module) -> None:
+        """Give all processes the buffers of the first one, such as statistics that were measured on its samples."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                distributed.broadcast(buffer, 0)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; all of them must call it."""

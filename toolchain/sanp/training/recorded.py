@@ -61,6 +61,10 @@ class RecordedStep:
         replay, result = record(lambda: learn(own))
         return cls(own, replay, result, [(parameter, parameter.grad) for parameter in parameters])
 
+    def fits(self, batch: Batch) -> bool:
+        """Whether a batch has the recorded shape; the last one of an epoch may be smaller."""
+        return batch.images.shape == self.batch.images.shape and batch.labels.shape == self.batch.labels.shape
+
     def __call__(self, batch: Batch) -> Tensor:
         """What `learn` would return, for a batch of the recorded shape."""
         self.batch.images.copy_(batch.images)

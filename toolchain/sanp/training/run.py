@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sanp import checkpoint, data, models
+from sanp import checkpoint
 from sanp.checkpoint.architecture import rebuild
 from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
+from sanp.data.objective import ACCURACY, Objective
 from sanp.methods.base import Method
 from sanp.methods.stage import Context, Length, Stage
-from sanp.settings.train import TrainSettings
-from sanp.tracing.trace import evaluation
+from sanp.settings.train import TrainSettings, is_custom
 from sanp.training import state
 from sanp.training.active_stage import ActiveStage
-from sanp.training.batches import Batches, seed_for
+from sanp.training.arithmetic import differences, keep_threads
 from sanp.training.evaluation import Evaluation, evaluate
 from sanp.training.interrupt import StopRequest
-from sanp.training.loop import Loop, augment
+from sanp.training.loop import Loop
 from sanp.training.metadata import describe
 from sanp.training.processes import Processes
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
 from sanp.training.result import TrainResult, check_budget
+from sanp.training.seeding import seed_for
+from sanp.training.source import Source
 from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
 _RECALIBRATION_IMAGES = 8192
@@ -43,32 +46,26 @@ class Run:
         self,
         settings: TrainSettings,
         method: Method,
-        dataset: data.Dataset,
+        network: nn.Module,
+        source: Source,
+        objective: Objective,
         output: Path,
         together: Processes,
         stop: StopRequest,
         journal: Journal,
         resume: bool,
     ) -> None:
-        self.settings, self.method, self.dataset, self.output = settings, method, dataset, output
-        self.processes, self.journal = together, journal
-        device = together.device
-        self.batches = Batches(dataset.train, device, settings.batch_size, together.rank, together.world)
-        self.test = Batches(dataset.test, device, settings.batch_size)
-        if not self.batches.steps or self.batches.batch_size < 2:
-            raise ConfigError(
-                f"batch_size {settings.batch_size} over {together.world} processes leaves {self.batches.batch_size} "
-                "samples per step, batch norm needs at least 2; raise the batch size"
-            )
-        self.loop = Loop(settings, dataset, self.batches, together, stop)
+        """network: the plain backbone as it begins, on the device; source: data that fit it."""
+        self.settings, self.method, self.source, self.objective = settings, method, source, objective
+        self.output, self.processes, self.journal = output, together, journal
+        self.loop = Loop(settings, source, objective, together, stop)
         self.stages = {stage.name: stage for stage in method.stages(settings)}
         self.saved_at = time.monotonic()
         self._resumed: state.SavedState | None = None
-        torch.manual_seed(settings.seed)
-        size, channels = dataset.image_size, dataset.in_channels
-        self.network = models.build_for(settings, dataset.num_classes, channels).to(device)
-        _check_logits(self.network, torch.zeros(2, channels, size, size, device=device), settings, dataset.num_classes)
-        self.example = torch.zeros(1, channels, size, size, device=device)
+        self.network = network
+        # What a checkpoint of a network object needs to be read again; others are built by name.
+        self._plain = copy.deepcopy(network).cpu() if is_custom(settings.model) else None
+        self.example = torch.zeros(1, *source.facts.shape, device=together.device)
         self.full = CostTracker(self.network, self.example, _COUNTER).dense
         if resume:
             self.position = self._restore()
@@ -118,27 +115,26 @@ class Run:
             self.example,
             _COUNTER,
             self.full,
-            self._samples,
+            self.source.samples,
             self._draw,
             self.processes.mean,
             self._backbone,
+            self.objective,
+            self._measure_norms,
         )
 
     def _backbone(self) -> nn.Module | None:
         path = self.output / "dense.safetensors"
-        return checkpoint.load(path).model.eval() if path.is_file() else None
+        return self._read(path) if path.is_file() else None
 
-    def _samples(self, most: int) -> Iterator[Batch]:
-        return self.batches.sequential(256, most)
+    def _read(self, path: Path) -> nn.Module:
+        return checkpoint.load(path, copy.deepcopy(self._plain)).model.eval()
 
     def _draw(self, count: int) -> Iterator[Batch]:
-        for number, batch in enumerate(self.batches.drawn(seed_for(self.settings.seed, "drawn"), count)):
-            with torch.random.fork_rng():
-                torch.manual_seed(seed_for(self.settings.seed, "drawn", number))
-                yield augment(batch, self.settings, self.dataset)
+        return self.source.draw(seed_for(self.settings.seed, "drawn"), count)
 
     def _run_stage(self, stage: Stage) -> None:
-        position, length = self.position, Length(stage.epochs, self.batches.steps)
+        position, length = self.position, Length(stage.epochs, self.source.facts.steps)
         active = ActiveStage(stage, self._context(), length, self.processes)
         if self._resumed is not None:
             active.restore_momentum(self._resumed.momentum)
@@ -167,38 +163,44 @@ class Run:
 
     def _load_backbone(self, path: Path) -> None:
         """Take the weights of a dense checkpoint in place of pretraining."""
-        found = checkpoint.load(path).model.state_dict()
+        found = self._read(path).state_dict()
         shapes = {name: tuple(value.shape) for name, value in found.items()}
         if shapes != {name: tuple(value.shape) for name, value in self.network.state_dict().items()}:
             raise ConfigError(
                 f"{path} does not hold a dense {self.settings.backbone} for "
-                f"{self.dataset.num_classes} classes; pass the dense.safetensors of a run with the same backbone"
+                f"{self.source.facts.classes} classes; pass the dense.safetensors of a run with the same backbone"
             )
         self.network.load_state_dict(found)
 
     def _end_of_backbone(self) -> None:
         """Evaluate and keep the backbone."""
         self._recalibrate()
-        dense = evaluate(self.network, self.test)
+        dense = self._evaluate(None)
         self.position.dense = dense.to_json()
         self._write_checkpoint("dense.safetensors", dense)
 
     def _recalibrate(self) -> None:
-        recalibrate(self.network, self.batches.even(256, most=_RECALIBRATION_IMAGES))
+        self._measure_norms(self.network)
+
+    def _measure_norms(self, network: nn.Module) -> None:
+        recalibrate(network, self.source.samples(_RECALIBRATION_IMAGES))
+        self.processes.alike(network)
+
+    def _evaluate(self, tracker: CostTracker | None) -> Evaluation:
+        return evaluate(self.network, self.source.validation(), tracker, self.objective, self.processes.gathered)
 
     def _result(self) -> TrainResult:
         tracker = self._context().tracker()
         self._recalibrate()
-        uncalibrated = evaluate(self.network, self.test, tracker)
+        uncalibrated = self._evaluate(tracker)
         if self.method.finish(self._context()):
             self._recalibrate()
-        final = evaluate(self.network, self.test, tracker)
+        final = self._evaluate(tracker)
         path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
         if self.method.budgeted:
             check_budget(path, final.cost, self.settings.budget)
-        dense = self.position.dense["accuracy"] if self.position.dense else None
-        history = tuple(self.position.history)
-        return TrainResult(path, dense, final.accuracy, final.cost, final, uncalibrated, history)
+        dense = Evaluation(**self.position.dense) if self.position.dense else None
+        return TrainResult(path, self.network.eval(), dense, final, uncalibrated, tuple(self.position.history))
 
     def _write_checkpoint(
         self,
@@ -207,15 +209,18 @@ class Run:
         tracker: CostTracker | None = None,
         uncalibrated: Evaluation | None = None,
     ) -> Path:
-        metadata = describe(self.dataset, self.position.dense, result, tracker, uncalibrated)
+        facts = self.source.facts
+        channels, height, width = facts.shape
+        metadata = describe(facts, self.position.dense, result, tracker, uncalibrated)
         path = self.output / name
         if self.processes.first:
             checkpoint.save(
                 path,
                 self.network,
                 self.settings,
-                num_classes=self.dataset.num_classes,
-                in_channels=self.dataset.in_channels,
+                num_classes=facts.classes,
+                in_channels=channels,
+                image_size=height if height == width else (height, width),
                 metadata=metadata,
             )
         self.processes.barrier()
@@ -225,12 +230,16 @@ class Run:
         if self.processes.first:
             path, scaler = self.output / "state.safetensors", self.loop.scaler.state_dict()
             momentum, task = ({}, None) if active is None else (active.momentum(), active.task.state())
-            state.save(path, self.settings, self.position, self.network, momentum, task, scaler)
+            state.save(path, self.settings, self.position, self.network, momentum, task, scaler, self._data())
         self.saved_at = time.monotonic()
+
+    def _data(self) -> dict[str, Any]:
+        facts = self.source.facts
+        return {"steps": facts.steps, "classes": facts.classes, "shape": list(facts.shape)}
 
     def _restore(self) -> state.Position:
         path = self.output / "state.safetensors"
-        saved = state.load(path, self.settings)
+        saved = state.load(path, self.settings, self._data())
         if saved.position.stage not in {*self.stages, None}:
             raise InputError(
                 f"{path} stands in stage {saved.position.stage}, expected one of {', '.join(self.stages)}; "
@@ -241,31 +250,15 @@ class Run:
         if saved.scaler:
             self.loop.scaler.load_state_dict(saved.scaler)
         self._resumed = saved
-        if different := saved.other_arithmetic():
+        if said := keep_threads(saved.arithmetic, self.settings.threads):
+            self.journal.say(said)
+        if different := differences(saved.arithmetic):
             self.journal.say(
                 f"resumed where sums round differently ({different}): the result is another one by rounding"
             )
         return saved.position
 
 
-def _check_logits(network: nn.Module, images: Tensor, settings: TrainSettings, classes: int) -> None:
-    """ConfigError unless the network maps images [2, C, H, W] to one row of logits each."""
-    try:
-        with evaluation(network):
-            found = network(images)
-    except Exception as error:
-        raise ConfigError(
-            f"{settings.backbone} does not take images {tuple(images.shape[1:])} ({str(error).splitlines()[0]}), "
-            "expected those of the data set; correct image_size or model_args"
-        ) from error
-    if not isinstance(found, Tensor) or found.shape != (len(images), classes):
-        shown = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise ConfigError(
-            f"{settings.backbone} answers {len(images)} images with {shown}, expected logits {(len(images), classes)}: "
-            f"the data set has {classes} classes; correct model_args"
-        )
-
-
 def _note(row: dict[str, Any]) -> str:
-    note = f"loss {row['loss']:.3f}  train {100 * row['accuracy']:.1f} %"
+    note = f"loss {row['loss']:.3f}" + (f"  train {100 * row[ACCURACY]:.1f} %" if ACCURACY in row else "")
     return note + (f"  cost {100 * row['cost']:.1f} %" if "cost" in row else "")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sanp.checkpoint import tensor_file
 from sanp.checkpoint.architecture import describe
 from sanp.checkpoint.network import check_version
 from sanp.settings.train import TrainSettings
+from sanp.training.arithmetic import arithmetic
 from sanp_targets.errors import ConfigError, InputError
 
 KIND = "training-state"
@@ -50,7 +50,7 @@ class SavedState:
     """Content of a state file.
 
     architecture: what `sanp.checkpoint.architecture.rebuild` needs. task: None at the beginning of a stage. arithmetic:
-    see `arithmetic`; empty in states of older releases.
+    see `sanp.training.arithmetic`; empty in states of older releases.
     """
 
     position: Position
@@ -61,22 +61,6 @@ class SavedState:
     momentum: dict[str, Tensor]
     arithmetic: dict[str, Any] = field(default_factory=dict)
 
-    def other_arithmetic(self) -> str:
-        """What differs here from where the state was saved, such as "threads 2, now 1"; empty if nothing does."""
-        now = arithmetic()
-        return ", ".join(
-            f"{key} {then}, now {now.get(key)}" for key, then in self.arithmetic.items() if then != now.get(key)
-        )
-
-
-def arithmetic() -> dict[str, Any]:
-    """What decides in which order a processor adds, and so the last bits of everything that is trained on it."""
-    return {
-        "threads": torch.get_num_threads(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "PyTorch": torch.__version__,
-    }
-
 
 def save(
     path: Path,
@@ -86,8 +70,12 @@ def save(
     momentum: Mapping[str, Tensor],
     task: dict[str, Any] | None,
     scaler: dict[str, Any],
+    data: Mapping[str, Any],
 ) -> None:
-    """Write the state atomically. No random state: every step seeds itself from its position (see `batches`)."""
+    """Write the state atomically. data: what the data set was, to notice another one.
+
+    No random state: every step seeds itself from its position (see `seeding`).
+    """
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     tensors.update({f"momentum.{name}": value for name, value in momentum.items()})
     description = {
@@ -97,17 +85,18 @@ def save(
         "architecture": describe(network),
         "task": task,
         "scaler": scaler,
+        "data": dict(data),
         "arithmetic": arithmetic(),
     }
     tensor_file.write(path, KIND, description, tensors)
 
 
-def load(path: Path, settings: TrainSettings) -> SavedState:
-    """Read a state; ConfigError if it belongs to other settings, InputError if it is damaged or of another release."""
+def load(path: Path, settings: TrainSettings, data: Mapping[str, Any]) -> SavedState:
+    """Read a state; ConfigError if it belongs to other settings or data, InputError if it is damaged or too old."""
     description, tensors = tensor_file.read(path, KIND)
     check_version(path, KIND, description.get("version"), _VERSION)
     now, then = (_flat(values) for values in (settings.model_dump(mode="json"), description["settings"]))
-    compared = {*now, *then} - {"device", "save_every_s", "cuda_graph"}
+    compared = {*now, *then} - {"device", "save_every_s", "cuda_graph", "threads"}
     changed = sorted(key for key in compared if now.get(key) != then.get(key))
     if changed:
         key = changed[0]
@@ -115,6 +104,12 @@ def load(path: Path, settings: TrainSettings) -> SavedState:
             f"{path} was trained with {key} = {then.get(key)!r} and the configuration says {now.get(key)!r}; "
             "resume with the same configuration or start in another folder"
         )
+    for key, then in description.get("data", {}).items():
+        if data[key] != then:
+            raise ConfigError(
+                f"{path} was trained on data with {key} = {then} and now it is {data[key]}; resume with the same data "
+                "or start in another folder"
+            )
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "momentum": {}}
     for name, value in tensors.items():
         part, _, rest = name.partition(".")

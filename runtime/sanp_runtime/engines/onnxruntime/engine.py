@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import GATE_PREFIX, mask_input
+from sanp_runtime.contract import GATE_PREFIX, REPLAY, mask_input, steps_output
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
 from sanp_runtime.engines.onnxruntime.distribution import describe
@@ -66,6 +66,14 @@ class OnnxEngine(Engine):
             for batch in batches:
                 session.run(list(self.manifest.output_names), {name: batch})
             return read_trace(Path(session.end_profiling()), skip)
+
+    def steps_apart(self, x: np.ndarray, masks: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """The outputs that the variant carries for this."""
+        layers = list(self.manifest.int8.get("layers", ())) if self.variant == REPLAY else []
+        if not layers:
+            return super().steps_apart(x, masks)
+        values = self._session.run([steps_output(name) for name in layers], self._feeds(x, masks))
+        return dict(zip(layers, values))
 
     def versions(self) -> Dict[str, str]:
         """ONNX Runtime alone."""

@@ -49,11 +49,11 @@ class Observed(Task):
         """Lambda and the cost are tensors that change in place."""
         return self.hooks_of(Observed)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy. The cost is measured here, where a replayed step measures it too."""
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The loss of the labels. The cost is measured here, where a replayed step measures it too."""
         with torch.no_grad():
             self.cost = self.tracker.shares().mean()
-        return super().loss(logits, batch)
+        return super().loss(outputs, batch)
 
     def after_step(self, step: int) -> None:
         """Set lambda."""
@@ -91,7 +91,7 @@ def open_for(network: nn.Module, tracker: CostTracker, target: float) -> None:
 
 
 class Penalised(Observed):
-    """Cross-entropy + lambda * cost loss; noise and soft gates fade over the first `anneal` of the stage."""
+    """The loss of the labels + lambda * cost loss; noise and soft gates fade over the first `anneal` of the stage."""
 
     def __init__(self, context: Context, length: Length, control: Control, sparsity: str, anneal: float) -> None:
         super().__init__(context, length, control)
@@ -112,9 +112,9 @@ class Penalised(Observed):
         if self.anneal:
             set_anneal_factor(self.context.network, max(0.0, 1 - epoch / (self.anneal * self.length.epochs)))
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, outputs: Any, batch: Batch) -> Tensor:
         """See `sanp.gating.sparsity` for the two forms of the cost loss."""
-        loss = super().loss(logits, batch)
+        loss = super().loss(outputs, batch)
         s = F.relu(torch.cat([layer.u for layer in self.layers.values()], dim=1))
         if self.sparsity == "l1":
             return loss + weighted_l1(s, self.weight, self.controller.weight)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from sanp.data import Dataset
+from sanp.data import Dataset, Streamed
 from sanp.methods.epochs import own_epochs, with_epochs
 from sanp.methods.registry import create, find, train_settings
 from sanp.settings.compare import CompareSettings
@@ -65,7 +65,7 @@ def plan(settings: CompareSettings) -> Matrix:
     return Matrix(tuple(cell for cell in backbones if cell.folder in needed), tuple(cells))
 
 
-def check_all(matrix: Matrix, dataset: Dataset) -> None:
+def check_all(matrix: Matrix, dataset: Dataset | Streamed) -> None:
     """Refuse what a run would refuse at its beginning, before the first one starts; ConfigError names the method."""
     first = matrix.cells[0].seed
     for cell in matrix.cells:

@@ -50,14 +50,15 @@ def _measured(result: dict[str, Any] | None) -> dict[str, Any]:
     if result is None:
         return dict.fromkeys(names)
     main, base = (result["variants"][result[key]] for key in ("main", "baseline"))
-    ratios = result["ratios"]
+    ratios, pixels = result["ratios"], result["bundle"].get("pixel_gated", 0)
     latency = main["latency"]
     return {
         "p50_ms": latency["p50"],
         "p90_ms": latency["p90"],
         "typical_ms": main["typical_ms"],
-        "baseline_p50_ms": base["latency"]["p50"],
-        "speed_up": 1.0 if ratios is None else ratios["measured"],
+        # A network that gates pixels has no dense variant beside it; a plain one is its own.
+        "baseline_p50_ms": None if pixels and ratios is None else base["latency"]["p50"],
+        "speed_up": ratios["measured"] if ratios is not None else None if pixels else 1.0,
         "verdict": result["validity"]["verdict"],
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sanp import checkpoint
-from sanp.data import Dataset
+from sanp.data import Dataset, Streamed
 from sanp.pipeline.compare.matrix import Cell
 from sanp.settings.train import TrainSettings
 from sanp.training import train
@@ -28,7 +28,7 @@ TRAINED, MODEL, BUNDLE, VALIDATION, PROFILE = (
     "profile.json",
 )
 # What may differ between two machines that work on one comparison.
-_ELSEWHERE = ("pretrained", "device", "data_root", "save_every_s")
+_ELSEWHERE = ("pretrained", "device", "data_root", "save_every_s", "threads")
 
 
 def trained(root: Path, cell: Cell) -> dict[str, Any] | None:
@@ -53,7 +53,7 @@ def trained(root: Path, cell: Cell) -> dict[str, Any] | None:
     return row
 
 
-def train_cell(root: Path, cell: Cell, dataset: Dataset) -> None:
+def train_cell(root: Path, cell: Cell, dataset: Dataset | Streamed) -> None:
     """Train, or go on where an earlier call was stopped; keeps the checkpoint, the epochs and what was reached."""
     if trained(root, cell) is not None:
         return

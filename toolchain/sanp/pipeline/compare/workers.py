@@ -16,7 +16,7 @@ from types import FrameType, TracebackType
 
 import torch
 
-from sanp.data import Dataset
+from sanp.data import Dataset, Streamed
 from sanp.pipeline.compare.matrix import Cell
 from sanp.pipeline.compare.training import train_cell
 from sanp.settings.compare import CompareSettings
@@ -142,6 +142,6 @@ _DATA = {"dataset", "data_root", "data_options", "image_size"}
 
 
 @cache
-def _data(text: str) -> Dataset:
+def _data(text: str) -> Dataset | Streamed:
     """The data set of these settings, loaded once in a process."""
     return load_data(TrainSettings.model_validate_json(text))

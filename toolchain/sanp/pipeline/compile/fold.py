@@ -13,7 +13,7 @@ import onnx_graphsurgeon as gs
 
 from sanp.pipeline.compile.fold_score import compare, sentence
 from sanp.pipeline.compile.plain_run import plain_run
-from sanp_export.fold import Folded, FoldedLayer, as_parent, fold
+from sanp_export.fold import STEADY, Folded, FoldedLayer, as_parent, fold
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import GATE_X, channel_gates, layer_of
 from sanp_export.passes.constant_gates import saliency
@@ -24,6 +24,9 @@ from sanp_targets.errors import ConfigError, ExportError, ValidationError
 
 # With fewer samples none are held back: halves would say too little about either.
 _ENOUGH = 32
+
+# Most accuracy that a fold may cost where nothing else is asked for.
+MAX_DROP = 0.01
 
 # Folded and closed network compute the same sums in another order; most samples must agree to this share of the
 # largest logit. Not all: a saliency may lie so near its bound that rounding decides.
@@ -70,7 +73,7 @@ def fold_model(
     check, steady = (
         _judge(model, answers, multiple, max_drop, metric) if learned and answers is not None else (None, True)
     )
-    folded = fold(model, answers.scales if answers else {}, multiple=multiple, fix_steady=steady)
+    folded = fold(model, answers.scales if answers else {}, multiple=multiple, steady=STEADY if steady else None)
     _require_same(folded, answers.x if answers else _noise(model))
     record = {
         "multiple": multiple,
@@ -112,7 +115,7 @@ def _judge(
     for steady in (True, False):
         if not steady and not found["fixed_gates"]:
             break  # there was none to replace
-        folded = fold(model, evidence.scales, multiple=multiple, fix_steady=steady)
+        folded = fold(model, evidence.scales, multiple=multiple, steady=STEADY if steady else None)
         found = {
             "samples": len(judged),
             "held_back": held_back,

@@ -1,4 +1,4 @@
-"""Bundles for ONNX Runtime: rounded weights and tuned kernels where asked for, our library, and the proof."""
+"""Bundles for ONNX Runtime: bytes, rounded weights and tuned kernels where asked for, our library, and the proof."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from sanp.pipeline.compile.bf16_weights import round_small_maps
+from sanp.pipeline.compile.int8.quantise import build_part, quantise
+from sanp.pipeline.compile.int8.requirements import check_answers, check_network
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune
 from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DENSE, LIBRARY_FILE, PIXEL_GATED_CONV
+from sanp_runtime.contract import DENSE, INT8, LIBRARY_FILE, PIXEL_GATED_CONV
 from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
@@ -27,6 +29,10 @@ from sanp_targets.targets import check_runs_here
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
     check_runs_here(job.target)
+    if job.settings.onnxruntime.int8:
+        check_network(job.described.name, bool(job.described.gated), bool(_pixel_nodes(job)))
+        check_answers(job.described.name, job.answers, job.described.any_size)
+        return _int8(job, bundle, log)
     if not job.described.gated:
         return _ungated(job, bundle)
     library, part = find_library(), job.settings.onnxruntime
@@ -58,19 +64,36 @@ def _require_one_size(job: Job) -> None:
         )
 
 
+def _int8(job: Job, bundle: Path, log: Log) -> Compiled:
+    """An int8 bundle, with the float32 network beside them."""
+    library = find_library()
+    made = quantise(job, library, log)
+    build = {"glibc": glibc_floor(library), **build_part(made.record)}
+    with BundleWriter(bundle, replace=job.settings.replace) as writer:
+        made.job.add_common(writer, made.models)
+        writer.add_file(LIBRARY_FILE, library)
+        proof = _Proving()
+        written = writer.finish(made.job.finished({INT8: True}, build), check=proof)
+    return compiled(written, proof.found)
+
+
+def _pixel_nodes(job: Job) -> set[str]:
+    return {node.name for node in job.model.graph.node if node.op_type == PIXEL_GATED_CONV}
+
+
 def _ungated(job: Job, bundle: Path) -> Compiled:
     """A network without channel gates: ONNX Runtime's own kernels, no library, nothing to prove; it must run.
 
     One whose pixels are gated has our library, and its nodes must run there.
     """
-    pixels = {node.name for node in job.model.graph.node if node.op_type == PIXEL_GATED_CONV}
+    pixels = _pixel_nodes(job)
     part = job.settings.onnxruntime
-    asked = [f"--{name.replace('_', '-')}" for name, value in part if value]
+    asked = [f"--{name.replace('_', '-')}" for name, value in part if value != getattr(type(part)(), name)]
     if asked:
-        raise ConfigError(
-            f"{job.described.name} has no gates and runs in ONNX Runtime's own kernels, which {' and '.join(asked)} "
-            "does not reach; leave it out"
+        kind = (
+            "gates pixels, not channels, by a kernel" if pixels else "has no gates and runs in kernels of ONNX Runtime"
         )
+        raise ConfigError(f"{job.described.name} {kind} which {' and '.join(asked)} does not reach; leave it out")
     build: dict[str, Any] = {}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, variants(job.model, job.parent))

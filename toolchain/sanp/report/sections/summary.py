@@ -60,6 +60,11 @@ def headline(profile: Mapping[str, Any]) -> str:
 def explanation(profile: Mapping[str, Any]) -> str:
     """How much of the possible gain became time, and where the rest went."""
     ratios = profile["ratios"]
+    if ratios is None and _pixels(profile):
+        return (
+            f"{_pixels(profile)} layers decide for every pixel; a device does not record which are open. The bundle "
+            "holds no network with whole layers to compare with: export with --parent to measure it too."
+        )
     if ratios is None:
         return "The bundle holds no network before channels were removed: export with --parent to measure it too."
     text = (
