@@ -31,6 +31,7 @@ def compile_(
     from sanp.pipeline.compile.compile import compile_model
     from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp.pipeline.compile.int8.summary import summary as int8_summary
+    from sanp.pipeline.compile.losing_gates import summary as losing_summary
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
 
@@ -57,6 +58,9 @@ def compile_(
         out.print(
             "--plugin-layers all compiles it with our kernel, to profile it there; --layer-times reads the profile."
         )
+    if "losing_gates" in record:
+        for line in losing_summary(record["losing_gates"]):
+            out.print(line)
     if "tuning" in record:
         print_tuning(record["tuning"])
     if made.proof is not None:

@@ -13,6 +13,7 @@ import onnx
 from sanp.pipeline.compile import fold, onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
 from sanp.pipeline.compile.job import Compiled, Job, Log
+from sanp.pipeline.compile.losing_gates import losing_gates
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.parent import parent_path
 from sanp.settings.compile import CompileSettings
@@ -62,7 +63,9 @@ def compile_model(
     job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described, parent)
     if chosen.fold:
         job = _folded(path, job)
-    return COMPILERS[target.backend](job, Path(bundle), log)
+    made = COMPILERS[target.backend](job, Path(bundle), log)
+    losing = losing_gates(job)
+    return replace(made, record={**made.record, "losing_gates": losing}) if losing else made
 
 
 def _folded(path: Path, job: Job) -> Job:
