@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sanp.cli.app import app
+from sanp.pipeline import demo, doctor
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import control, quantise
 from sanp.pipeline.compile.int8.ranges import METHODS, steps_of
@@ -18,6 +19,7 @@ from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
 from sanp.settings.compile import CompileSettings
+from sanp.settings.demo import DemoSettings
 from sanp_export.graph import model_file
 from sanp_export.variants import variants
 from sanp_runtime import load
@@ -288,3 +290,16 @@ def test_few_samples_may_not_change_a_prediction_and_many_may_lose_what_is_allow
         else:
             with pytest.raises(ValidationError, match="held back"):
                 control.choose(None, *arguments[0], judged, *arguments[1])
+
+
+def test_the_demo_goes_on_without_int8(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "processor", lambda: {"cpu_model": "Old", "isa": ["avx2"]})
+    said = []
+    assert demo._int8(made[1], tmp_path, DemoSettings(), said.append) is None
+    assert len(said) == 1 and "stays float32" in said[0] and not (tmp_path / "model-int8.sanp").exists()
+
+
+def test_the_doctor_says_whether_int8_pays(monkeypatch):
+    for isa, state in ((["avx512_vnni", "avx512_vbmi2"], "ok"), (["asimddp"], "ok"), (["avx512_vnni"], "note")):
+        monkeypatch.setattr(doctor, "processor", lambda isa=isa: {"isa": isa})
+        assert doctor._int8().state == state
