@@ -10,9 +10,9 @@ FLOAT_TOLERANCE = 1e-4
 # Relative error of the logits that eight-bit weights and activations may cause here (measured: 1.5 to 3 %).
 INT8_TOLERANCE = 0.1
 # Files with control inputs.
-MASKED = ("gates", "masks", "masks-bf16")
+MASKED = ("gates", "masks", "masks-bf16", "gates-int8", "masks-int8")
 # Quantised files, by the file that they are made of, whose answers they must come close to.
-QUANTISED = {"int8": "dense", "narrow-int8": "narrow"}
+QUANTISED = {"int8": "dense", "narrow-int8": "narrow", "gates-int8": "gates", "masks-int8": "masks"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ ENGINES = (
     Engine("sanp", "SANP, gates computed", "onnxruntime", "gates", "gates", ours=True),
     Engine("sanp-masks", "SANP, masks only", "onnxruntime", "masks", "masks", ours=True),
     Engine("sanp-bf16", "SANP, masks only, 16-bit weights", "onnxruntime", "masks-bf16", "masks-bf16", ours=True),
+    Engine("sanp-int8", "SANP int8, gates computed", "onnxruntime", "gates-int8", "gates", ours=True),
+    Engine("sanp-masks-int8", "SANP int8, masks only", "onnxruntime", "masks-int8", "masks", ours=True),
     Engine("onnxruntime", "ONNX Runtime, dense", "onnxruntime", "dense", "dense"),
     Engine("openvino", "OpenVINO, dense", "openvino", "dense", "dense"),
     Engine("ncnn", "ncnn, dense", "ncnn", "dense", "dense"),

@@ -7,12 +7,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 from onnx import helper, numpy_helper
 
 from benchmarks.networks.graphs import dense_network, gated_network
 from benchmarks.networks.masks import network_cost, network_masks
 from benchmarks.networks.shapes import Conv, Network
+from benchmarks.sessions import session
 from sanp_export.functions import channel_gate_function, gated_conv_function
+from sanp_export.graph.byte_steps import ranged_tensors, step_of
+from sanp_export.graph.patterns import gated_convs, layer_of
+from sanp_export.passes.quantise_layers import quantise_layers
+from sanp_runtime.contract import GATED_CONV, conv_node
 
 # Below this the widths of a narrow network cannot come close to any cost of interest.
 _WIDTHS = np.arange(0.05, 1.0, 0.001)
@@ -130,6 +136,38 @@ def with_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     copy.functions.extend([gated_conv_function(), channel_gate_function()])
     return copy
+
+
+def on_bytes(model: onnx.ModelProto, feeds: Sequence[dict[str, np.ndarray]]) -> onnx.ModelProto:
+    """A controlled network with every gated layer on bytes, by the pass of `sanp compile --int8`.
+
+    feeds: inputs of `model`, whose feature maps give the ranges.
+    """
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    for node in named.graph.node:
+        if node.op_type == GATED_CONV:
+            node.name = conv_node(node.output[0])
+    graph = gs.import_onnx(named)
+    names = [tensor.name for tensor in ranged_tensors(graph)]
+    steps = {name: step_of(low, high) for name, (low, high) in _ranges(model, names, feeds).items()}
+    quantise_layers(graph, [layer_of(conv) for conv in gated_convs(graph)], steps)
+    made = gs.export_onnx(graph, do_type_check=False)
+    made.ir_version = model.ir_version
+    return made
+
+
+def _ranges(
+    model: onnx.ModelProto, names: Sequence[str], feeds: Sequence[dict[str, np.ndarray]]
+) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of these feature maps, in plain ONNX Runtime."""
+    inside = [name for name in names if name != "x"]
+    oracle = with_functions(model)
+    known = {output.name for output in oracle.graph.output}
+    oracle.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inside if name not in known)
+    plain = session(oracle.SerializeToString())
+    values = [{"x": feed["x"], **dict(zip(inside, plain.run(inside, feed)))} for feed in feeds]
+    return {name: (min(v[name].min() for v in values), max(v[name].max() for v in values)) for name in names}
 
 
 def draw_masks(network: Network, keep: float, batch: int, seeds: Sequence[int]) -> tuple[list[dict], float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
@@ -99,7 +99,9 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
 
 def _build(plan: Plan, stem: str, folder: Path) -> onnx.ModelProto:
     if stem in MASKED:
-        model = networks.controlled(plan.network, gates=stem == "gates")
+        model = networks.controlled(plan.network, gates=QUANTISED.get(stem, stem) == "gates")
+        if stem in QUANTISED:
+            return networks.on_bytes(model, _calibration(plan))
         return rounded(model, plan.network) if stem == "masks-bf16" else model
     forms = {"dense": plan.network, "narrow": plan.narrow, "uneven": plan.uneven}
     if stem in QUANTISED:
@@ -108,6 +110,16 @@ def _build(plan: Plan, stem: str, folder: Path) -> onnx.ModelProto:
             networks.dense(forms[QUANTISED[stem]]), folder.parent / f"{stem}-batch1.onnx", plan.network.size
         )
     return networks.dense(forms[stem])
+
+
+def _calibration(plan: Plan) -> list[dict[str, np.ndarray]]:
+    """Images as the quantiser of the rivals sees them, with masks of their own."""
+    masks, _ = networks.draw_masks(plan.network, plan.keep, 1, range(1000, 1000 + CALIBRATION_IMAGES))
+    return [{"x": image, **mask} for image, mask in zip(_images(plan.network.size), masks)]
+
+
+def _images(size: int) -> Iterator[np.ndarray]:
+    return iter(np.random.default_rng(7).standard_normal((CALIBRATION_IMAGES, 1, 3, size, size), dtype=np.float32))
 
 
 def _save_feeds(path: Path, inputs: dict[str, list[dict]], masked: bool) -> Path:
@@ -132,8 +144,7 @@ def quantise(model: onnx.ModelProto, path: Path, size: int) -> onnx.ModelProto:
 
     class Images(CalibrationDataReader):
         def __init__(self) -> None:
-            rng = np.random.default_rng(7)
-            self._left = iter(rng.standard_normal((CALIBRATION_IMAGES, 1, 3, size, size), dtype=np.float32))
+            self._left = iter(_images(size))
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             image = next(self._left, None)

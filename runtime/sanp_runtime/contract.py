@@ -13,16 +13,20 @@ from sanp_targets import target
 
 # Tensors of an exported model. N is the batch, Co the output channels of the gated layer.
 INPUT = "input"  # float32 [N, C, H, W]
-LOGITS = "logits"  # float32 [N, classes]
+LOGITS = "logits"  # float32 [N, classes]: the output of a network that returns one matrix; others have their own names
 MACS = "macs"  # float32 [N], only if the model was exported to count for itself
 GATE_PREFIX = "gate."  # output gate.<layer>: the scale of every channel, float32 [N or 1, Co], 0 = closed
+STEPS_PREFIX = "steps."  # output steps.<layer> of an int8 bundle's replay: int32 [N], see `Engine.steps_apart`
 MASK_PREFIX = "mask."  # input mask.<layer>: float32 [1 or N, Co], 0 = forced off
+RESERVED_PREFIXES = (GATE_PREFIX, MASK_PREFIX, STEPS_PREFIX)  # no output of a network begins with one
 
 # Operators, and the nodes of a gated layer that use them.
 DOMAIN = "sanp"
 GATED_CONV = "SanpGatedConv"
 CHANNEL_GATE = "SanpChannelGate"
 PIXEL_GATED_CONV = "SanpPixelGatedConv"
+GATED_QLINEAR_CONV = "SanpGatedQLinearConv"
+QLINEAR_CHANNEL_GATE = "SanpQLinearChannelGate"
 CONV_SUFFIX = "/conv"
 GATE_SUFFIX = "/gate"
 
@@ -32,15 +36,20 @@ OPEN = "open"  # gates computed, every one forced open: what gating costs
 REPLAY = "replay"  # no learned gates, mask.<layer> is the scale: the kernels alone
 DENSE = "dense"  # standard convolutions without gates
 PARENT = "parent"  # the network before channels were removed, standard convolutions; only where it is known
+FLOAT_DENSE = "float_dense"  # of an int8 bundle, whose other variants are int8: the same network as float32, dense
+FLOAT_GATED = "float_gated"  # and with its learned gates
 VARIANTS = (GATED, OPEN, REPLAY, DENSE)  # of a network with gates
-UNGATED = (DENSE, PARENT)  # variants of standard operators, without masks and with nothing to prove
-ALL_VARIANTS = (*VARIANTS, PARENT)
-MEASURED = (PARENT, DENSE, OPEN, GATED)  # what `profile` compares as far as a bundle has them, baseline first
+UNGATED = (DENSE, FLOAT_DENSE, PARENT)  # variants of standard operators, without masks and with nothing to prove
+ALL_VARIANTS = (*VARIANTS, FLOAT_GATED, FLOAT_DENSE, PARENT)
+# What `profile` compares as far as a bundle has them.
+MEASURED = (PARENT, FLOAT_DENSE, FLOAT_GATED, DENSE, OPEN, GATED)
+INT8 = "int8"  # precision of a bundle whose gated layers are bytes
 
 
-def variants_of(gated: bool, parent: bool) -> Tuple[str, ...]:
-    """The variants of a bundle: of a network with or without gates, whose parent is in it or not."""
-    return (VARIANTS if gated else (DENSE,)) + ((PARENT,) if parent else ())
+def variants_of(gated: bool, parent: bool, int8: bool = False) -> Tuple[str, ...]:
+    """The variants of a bundle: of a network with or without gates, whose parent is in it or not, of bytes or not."""
+    floats = (FLOAT_GATED, FLOAT_DENSE) if int8 else ()
+    return (VARIANTS if gated else (DENSE,)) + floats + ((PARENT,) if parent else ())
 
 
 ONNXRUNTIME, TENSORRT = target.ONNXRUNTIME, target.TENSORRT  # which targets run with, so they are spelled there
@@ -59,6 +68,11 @@ RECIPE_FILE = "BUILD.txt"  # TensorRT: the same by hand
 def gate_output(layer: str) -> str:
     """Output that holds the scale of a gated layer."""
     return GATE_PREFIX + layer
+
+
+def steps_output(layer: str) -> str:
+    """Output that counts, of an int8 layer, how far its bytes lie from those of standard operators."""
+    return STEPS_PREFIX + layer
 
 
 def mask_input(layer: str) -> str:

@@ -215,3 +215,22 @@ def test_both_int8_files_are_calibrated_on_the_same_images(monkeypatch, tmp_path
         prepare(plan, batch, engines, tmp_path / f"batch{batch}")
     assert len(seen) == 2 and len(seen[0]) == 64
     np.testing.assert_array_equal(*seen)
+
+
+@pytest.mark.parametrize("gates", [True, False])
+@pytest.mark.parametrize("name", PRODUCT)
+def test_gated_int8_is_the_gated_network_on_bytes(name, gates, library):
+    """Every gated layer is one of bytes, and under the same masks the answers come close to float32."""
+    plan = Plan.make(name, 0.5)
+    model = networks.controlled(plan.network, gates)
+    masks, _ = networks.draw_masks(plan.network, plan.keep, 1, range(6))
+    rng = np.random.default_rng(3)
+    feeds = [{"x": rng.standard_normal((1, 3, 32, 32), dtype=np.float32), **mask} for mask in masks]
+    small = networks.on_bytes(model, feeds)
+    ops = [node.op_type for node in small.graph.node]
+    assert ops.count("SanpGatedQLinearConv") == len(plan.network.convs) and "SanpGatedConv" not in ops
+    assert ops.count("SanpQLinearChannelGate") == (len(plan.network.convs) if gates else 0)
+    runs = [session(networks.at_batch(m, 1).SerializeToString(), library) for m in (small, model)]
+    found, truth = (np.stack([run.run(None, feed)[0] for feed in feeds]) for run in runs)
+    error = np.sqrt(np.mean((found - truth) ** 2) / np.mean(truth**2))
+    assert 1e-4 < error < 0.05

@@ -23,15 +23,19 @@ def test_python_examples_run(tmp_path, monkeypatch):
             super().__init__()
             block = torch.nn.Module()
             block.conv1, block.bn1 = torch.nn.Conv2d(3, 8, 3, bias=False), torch.nn.BatchNorm2d(8)
+            block.conv2, block.bn2 = torch.nn.Conv2d(8, 8, 3, bias=False), torch.nn.BatchNorm2d(8)
             self.layer1 = torch.nn.ModuleList([block])
             self.fc = torch.nn.Linear(8, 5)
 
         def forward(self, x):
             block = self.layer1[0]
-            return self.fc(block.bn1(block.conv1(x)).relu().mean((2, 3)))
+            x = block.bn1(block.conv1(x)).relu()
+            return self.fc(block.bn2(block.conv2(x)).relu().mean((2, 3)))
 
     scope = {
-        "backbone": Backbone().eval(),
+        "network": Backbone(),
+        "train": [(example, torch.arange(8) % 5)] * 2,
+        "validation": [(example, torch.arange(8) % 5)],
         "example_input": example,
         "images": example.numpy(),
         "labels": np.arange(8) % 5,

@@ -17,17 +17,29 @@ from sanp_export.functions import (
     OPSET,
     channel_gate_function,
     gated_conv_function,
+    gated_qlinear_conv_function,
     pixel_gated_conv_function,
 )
-from sanp_export.graph.patterns import GATE_BIAS, GATE_W1
+from sanp_export.graph.patterns import GATE_BIAS, GATE_W1, QLINEAR_GATE_SHIFT
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.json_text import parse_json
-from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV, MASK_PREFIX, PIXEL_GATED_CONV
+from sanp_runtime.contract import (
+    CHANNEL_GATE,
+    DOMAIN,
+    GATED_CONV,
+    GATED_QLINEAR_CONV,
+    MASK_PREFIX,
+    PIXEL_GATED_CONV,
+    QLINEAR_CHANNEL_GATE,
+)
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.outputs import Output, is_reserved
 from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
 CHECKSUM_KEY = "sanp.sha256"
+IMAGE_KEY = "sanp.image"  # in the metadata of a model for images of any size: [C, H, W] of the layer table, as JSON
+INLINE_KEY = "sanp.inline"  # in the metadata of a model whose functions were written out
 UNGATED_MODEL = "none"  # value of the metadata "sanp.gates" for a network without gates, beside "learned" and "mask"
 
 # Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
@@ -35,6 +47,10 @@ G_LOGGER.severity = G_LOGGER.ERROR
 
 # IR 9 is the newest that ONNX Runtime 1.17 reads; nothing here needs a newer one.
 _IR_VERSION = 9
+
+_MASKED = (GATED_CONV, GATED_QLINEAR_CONV)
+# Operators that have the body of another one under a name that no library registers.
+ORACLE_SUFFIX = "Oracle"
 
 
 def to_graph(model: onnx.ModelProto) -> gs.Graph:
@@ -64,7 +80,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     if used:
         model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
         model.functions.extend(_functions_for(used, {item.name: len(item.dims) for item in model.graph.initializer}))
-    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type == GATED_CONV}
+    masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type in _MASKED}
     for item in model.graph.initializer:
         if item.name in masks:
             # A batch dimension of its own for each mask: ONNX Runtime shares buffers between tensors whose dimensions
@@ -81,13 +97,17 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
     """The bodies that these nodes need; ranks: those of the constants, by name."""
     kinds = {node.op_type for node in nodes}
     functions = [gated_conv_function()] if GATED_CONV in kinds else []
+    for name in sorted(kinds & {GATED_QLINEAR_CONV, GATED_QLINEAR_CONV + ORACLE_SUFFIX}):
+        functions.append(gated_qlinear_conv_function())
+        functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
-    gates = [node for node in nodes if node.op_type == CHANNEL_GATE]
-    if gates:
-        top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
-        # All gates of a file have one form: `lower` sees to it.
-        hidden, offset = (ranks[gates[0].input[at]] == 2 for at in (GATE_W1, GATE_BIAS))
-        functions.append(channel_gate_function(top_k, hidden, offset))
+    for op, shift in ((CHANNEL_GATE, 0), (QLINEAR_CHANNEL_GATE, QLINEAR_GATE_SHIFT)):
+        gates = [node for node in nodes if node.op_type == op]
+        if gates:
+            top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
+            # All gates of a file have one form: `lower` sees to it.
+            hidden, offset = (ranks[gates[0].input[at + shift]] == 2 for at in (GATE_W1, GATE_BIAS))
+            functions.append(channel_gate_function(top_k, hidden, offset, quantised=bool(shift)))
     return functions
 
 
@@ -161,6 +181,33 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     if not isinstance(rows, list):
         raise InputError(f"the layer table of the model is a {type(rows).__name__}, expected a list; export it again")
     return tuple(Layer.from_json(row) for row in rows)
+
+
+def image_of(model: onnx.ModelProto) -> tuple[list[int], bool]:
+    """[C, H, W] of the images that the layer table is for, and whether others may have another height and width."""
+    written = metadata_of(model).get(IMAGE_KEY)
+    if written is None:
+        return [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]], False
+    try:
+        shape = parse_json(written)
+    except ValueError as error:
+        raise InputError(f"the image size in the model is not JSON ({error}); export the model again") from error
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(v) is int and v > 0 for v in shape):
+        raise InputError(f"the image size in the model is {shape!r:.100}, expected [C, H, W]; export the model again")
+    return shape, True
+
+
+def outputs_of(model: onnx.ModelProto) -> tuple[Output, ...]:
+    """The outputs of the network, without gates and cost.
+
+    A size that is no number depends on that of the image.
+    """
+    values = [value for value in model.graph.output if not is_reserved(value.name)]
+    shapes = [list(value.type.tensor_type.shape.dim)[1:] for value in values]
+    return tuple(
+        Output(value.name, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in shape))
+        for value, shape in zip(values, shapes)
+    )
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:

@@ -5,14 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, FrozenSet, Mapping, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
-from sanp_runtime.contract import ALL_VARIANTS, DENSE, GATED, MANIFEST_FILE, MEASURED, PARENT, TENSORRT
+from sanp_runtime.contract import (
+    ALL_VARIANTS,
+    DENSE,
+    FLOAT_DENSE,
+    FLOAT_GATED,
+    GATED,
+    INT8,
+    MANIFEST_FILE,
+    MEASURED,
+    PARENT,
+    TENSORRT,
+)
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
+from sanp_runtime.network.outputs import Output, classes_of
 from sanp_targets.errors import InputError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 CHECKSUM = "manifest_sha256"  # key of the checksum that a manifest carries of itself
 REPAIR = "copy the bundle again or compile it again"
@@ -30,11 +42,14 @@ class FileEntry:
 class Manifest:
     """Everything about a bundle that is not weights.
 
-    `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
-    the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
+    `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}, and `any_size`: true where
+    other heights and widths are taken too, so that `shape` is the size of the layer table; normalisation describes what
+    the caller has done to x; the engine does not do it. `outputs` are those of the network; the gates, which are
+    outputs too, follow from `gated`. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
-    `layers` with the errors of their weights, and `answers`. `fold` says what was taken out of a gated network:
+    `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
+    `Manifest.int8`. `fold` says what was taken out of a gated network:
     `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
     for every pixel. `parent` is empty, or describes the network before channels were removed: `layers`, its layer table
     as JSON, and `weights`, "trained" or "untrained". `files` is filled by BundleWriter. Free-form dictionaries
@@ -46,11 +61,10 @@ class Manifest:
     target: Mapping[str, str]
     variants: Mapping[str, str]
     input: Mapping[str, Any]
-    outputs: Tuple[str, ...]
+    outputs: Tuple[Output, ...]
     layers: Tuple[Layer, ...]
     gated: Tuple[str, ...]
     dense_macs: int
-    classes: int
     dataset: str = ""
     made_by: Mapping[str, str] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
@@ -71,9 +85,29 @@ class Manifest:
         return tuple(row.name for row in self.layers)
 
     @property
+    def output_names(self) -> Tuple[str, ...]:
+        """Names of the outputs of the network, without its gates."""
+        return tuple(output.name for output in self.outputs)
+
+    @property
+    def classes(self) -> Optional[int]:
+        """Number of classes of a network with logits [N, classes]; None for any other."""
+        return classes_of(self.outputs)
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images may have another height and width than `input["shape"]`."""
+        return bool(self.input.get("any_size", False))
+
+    @property
     def main(self) -> str:
         """The variant that is the network as trained: "gated", or "dense" for a network without gates."""
         return GATED if self.gated else DENSE
+
+    @property
+    def baseline(self) -> str:
+        """The variant that the main one is compared with; "dense" of an int8 bundle is one of bytes too."""
+        return PARENT if PARENT in self.variants else DENSE
 
     @property
     def measured(self) -> Tuple[str, ...]:
@@ -101,7 +135,7 @@ class Manifest:
 
     @property
     def precision(self) -> str:
-        """Type of feature maps and weights: "fp32" or "fp16"."""
+        """Type of feature maps and weights: "fp32", "fp16" or "int8"."""
         return str(self.build.get("precision", "fp32"))
 
     @property
@@ -109,6 +143,25 @@ class Manifest:
         """Layer whose weights were rounded to bfloat16 -> RMS of their changes over that of the weights."""
         row: Mapping[str, float] = self.build.get("bf16_weights", {}).get("layers", {})
         return row
+
+    @property
+    def int8(self) -> Mapping[str, Any]:
+        """How an int8 bundle was made; empty for any other.
+
+        `calibration` (method), `calibration_samples`, `max_drop`; `check`: accuracies `before` and `after` on `samples`
+        that were held back, the share of the `same` predictions, `gates` by layer; `layers`: int8 ones, with `x`
+        and `y` (step, zero point), `weights` (smallest and largest step), `error` (what it alone changes in the
+        logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other gated layers,
+        and why.
+        """
+        row: Mapping[str, Any] = self.build.get(INT8, {})
+        return row
+
+    def rounding_of(self, variant: str) -> Mapping[str, float]:
+        """Layer -> relative error that rounding in it causes in the logits of a variant; empty for exact layers."""
+        if variant in (FLOAT_DENSE, FLOAT_GATED):
+            return {}
+        return self.rounded or {name: row["error"] for name, row in self.int8.get("layers", {}).items()}
 
     @property
     def fold(self) -> Mapping[str, Any]:
@@ -154,7 +207,7 @@ class Manifest:
         row: Dict[str, Any] = dict(self.__dict__)
         row["layers"] = [layer.to_json() for layer in self.layers]
         row["files"] = {name: dict(entry.__dict__) for name, entry in sorted(self.files.items())}
-        row.update(outputs=list(self.outputs), gated=list(self.gated))
+        row.update(outputs=[output.to_json() for output in self.outputs], gated=list(self.gated))
         row[CHECKSUM] = checksum(row)
         return row
 

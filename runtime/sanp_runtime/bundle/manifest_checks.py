@@ -6,7 +6,8 @@ import re
 from typing import Any, Mapping, Optional
 
 from sanp_runtime.bundle.manifest import REPAIR, Manifest
-from sanp_runtime.contract import MANIFEST_FILE, TENSORRT, variants_of
+from sanp_runtime.bundle.manifest_options import first_wrong
+from sanp_runtime.contract import INT8, MANIFEST_FILE, ONNXRUNTIME, TENSORRT, variants_of
 from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
 from sanp_targets.errors import InputError
@@ -18,9 +19,22 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _OUTPUT_TYPES = re.compile(r"|(fp32|int32)(\+(fp32|int32))*")
 
 
+_NUMBER = (int, float)
+_MAYBE_NUMBER = (int, float, type(None))
+_STEP = {"step": (float,), "zero_point": (int,)}
+# `Manifest.int8`, as whoever shows or judges it reads it.
+_INT8 = {
+    "calibration": (str,), "calibration_samples": (int,), "max_drop": _NUMBER, "byte_gates": (list,),
+    "float32": {"*": (str,)},
+    "check": {"samples": (int,), "before": _NUMBER, "after": _NUMBER, "same": _NUMBER,
+              "gates": {"*": {"decisions": (int,), "changed": (int,), "largest_margin": _MAYBE_NUMBER}}},
+    "layers": {"*": {"x": _STEP, "y": _STEP, "weights": (list,), "error": _NUMBER, "snr_db": _MAYBE_NUMBER}},
+}  # fmt: skip
+
+
 def check(manifest: Manifest) -> None:
     """Raise InputError if the parts of a manifest contradict each other."""
-    expected = variants_of(bool(manifest.gated), bool(manifest.parent))
+    expected = variants_of(bool(manifest.gated), bool(manifest.parent), manifest.precision == INT8)
     if sorted(manifest.variants) != sorted(expected):
         fail("variants", sorted(manifest.variants), sorted(expected))
     for name in list(manifest.variants.values()) + list(manifest.files):
@@ -30,6 +44,11 @@ def check(manifest: Manifest) -> None:
     if missing:
         fail("files", sorted(manifest.files), f"also the variant files {missing}")
     _check_input(manifest.input)
+    names = [output.name for output in manifest.outputs]
+    if not names or len(set(names)) != len(names):
+        fail("outputs", names, "at least one, each name once")
+    if not manifest.any_size and any(None in output.shape for output in manifest.outputs):
+        fail("outputs", names, "sizes in numbers, for images of one size")
     _check_parent(manifest)
     for key in ("name", "backend", "arch"):
         if not isinstance(manifest.target.get(key), str):
@@ -70,9 +89,11 @@ def _check_build(manifest: Manifest) -> None:
     plugins, precision = manifest.build.get("plugin_layers", []), manifest.build.get("precision", "fp32")
     if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.masked):
         fail("build.plugin_layers", plugins, "names of layers that are gated or follow a gate")
-    if precision not in ("fp32", "fp16"):
-        fail("build.precision", precision, "fp32 or fp16")
+    expected = ("fp32", INT8) if manifest.target["backend"] == ONNXRUNTIME else ("fp32", "fp16")
+    if precision not in expected:
+        fail("build.precision", precision, " or ".join(expected))
     _check_rounded(manifest)
+    _check_int8(manifest)
     _check_fold(manifest)
     pixels = manifest.build.get("pixel_gated", [])
     if not isinstance(pixels, list) or not set(map(str, pixels)) <= set(manifest.names()) - set(manifest.gated):
@@ -90,6 +111,22 @@ def _check_rounded(manifest: Manifest) -> None:
         or not all(type(error) is float and 0 <= error < 1 for error in layers.values())
     ):
         fail("build.bf16_weights", row, "relative errors below 1 of gated layers")
+
+
+def _check_int8(manifest: Manifest) -> None:
+    wrong = first_wrong(manifest.build, {f"{INT8}?": _INT8}, "build")
+    if wrong is not None or bool(manifest.int8) != (manifest.precision == INT8):
+        fail(f"build.{INT8}", wrong or manifest.precision, "the record of an int8 bundle, in such a bundle alone")
+    if not manifest.int8:
+        return
+    layers, floats = manifest.int8["layers"], manifest.int8["float32"]
+    if not layers or set(layers) & set(floats) or set(layers) | set(floats) != set(manifest.masked):
+        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32")
+    gates = manifest.int8["byte_gates"]
+    if not all(isinstance(name, str) and name in manifest.gated for name in gates):
+        fail(f"build.{INT8}.byte_gates", gates, "names of gated layers")
+    if not all(0 <= row["error"] < 1 for row in layers.values()):
+        fail(f"build.{INT8}.layers", [row["error"] for row in layers.values()], "relative errors below 1")
 
 
 def _check_fold(manifest: Manifest) -> None:
@@ -143,6 +180,8 @@ def _check_input(spec: Mapping[str, Any]) -> None:
     shape = spec.get("shape")
     if not (isinstance(shape, list) and len(shape) == 3 and all(type(v) is int and v > 0 for v in shape)):
         fail("input.shape", shape, "three positive integers [C, H, W]")
+    if type(spec.get("any_size", False)) is not bool:
+        fail("input.any_size", spec["any_size"], "true or false")
     if spec.get("dtype") != "float32" or not isinstance(spec.get("name"), str):
         fail("input", [spec.get("name"), spec.get("dtype")], "a name and the dtype float32")
 

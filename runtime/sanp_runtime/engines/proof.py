@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from sanp_runtime.bundle.manifest import Manifest
-from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV, REPLAY, UNGATED, conv_node, gate_node
+from sanp_runtime.contract import (
+    CHANNEL_GATE,
+    FLOAT_GATED,
+    GATED_CONV,
+    GATED_QLINEAR_CONV,
+    QLINEAR_CHANNEL_GATE,
+    REPLAY,
+    UNGATED,
+    conv_node,
+    gate_node,
+)
 from sanp_targets.errors import AccelerationError, InputError
 
 
@@ -75,9 +85,11 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
             )
         raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
+    made = {} if variant == FLOAT_GATED else manifest.int8
+    layers, gates = made.get("layers", ()), made.get("byte_gates", ())
     for name in manifest.masked:
         if variant != REPLAY and manifest.layer(name).has_saliency and manifest.gate_kernels:
-            nodes[gate_node(name)] = CHANNEL_GATE
+            nodes[gate_node(name)] = QLINEAR_CHANNEL_GATE if name in gates else CHANNEL_GATE
         if name not in manifest.native:
-            nodes[conv_node(name)] = GATED_CONV
+            nodes[conv_node(name)] = GATED_QLINEAR_CONV if name in layers else GATED_CONV
     return nodes

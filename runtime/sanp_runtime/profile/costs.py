@@ -53,6 +53,8 @@ class SampleRow:
     dense_ms: Optional[float] = None
     open_ms: Optional[float] = None
     gated_ms: Optional[float] = None
+    float_dense_ms: Optional[float] = None
+    float_gated_ms: Optional[float] = None
 
 
 def macs_of(parent: Optional[int], dense: int, gated: np.ndarray) -> Macs:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from sanp_runtime.contract import DENSE, GATED, MEASURED, OPEN, PARENT
+from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, MEASURED, OPEN, PARENT
 from sanp_runtime.measure.node_times import NodeTime
 from sanp_runtime.network.gate_balance import GateBalance, gate_balance
 from sanp_runtime.network.layers import Layer
@@ -55,6 +55,8 @@ class LayerRow:
     open_ms: Optional[float]
     gated_ms: Optional[float]
     gate_ms: Optional[float]
+    float_dense_ms: Optional[float] = None
+    float_gated_ms: Optional[float] = None
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON."""
@@ -106,6 +108,8 @@ def _row(
         open_ms=times[OPEN],
         gated_ms=times[GATED],
         gate_ms=nodes[GATED].gates.get(layer.name) if GATED in nodes else None,
+        float_dense_ms=times[FLOAT_DENSE],
+        float_gated_ms=times[FLOAT_GATED],
     )
 
 

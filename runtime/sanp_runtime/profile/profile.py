@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
-from sanp_runtime.contract import DENSE, OPEN, REFERENCE_FILE
+from sanp_runtime.contract import DENSE, FLOAT_GATED, OPEN, REFERENCE_FILE
 from sanp_runtime.engines.base import Engine, Result
 from sanp_runtime.engines.feeds import check_images
 from sanp_runtime.engines.load import load_bundle
@@ -19,6 +19,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
+from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
 from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
@@ -45,6 +46,7 @@ def profile(
     """Latency of the variants of a bundle side by side; what is timed is `Engine.bind` and its call.
 
     Those are dense, open and gated, and the parent where the bundle has one; without gates dense is the network itself.
+    An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
     reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node
@@ -94,7 +96,9 @@ def _run(
     proof = main.proof() if gated else None
     if proof is not None and accelerated:
         proof.require()
-        engines[OPEN].proof().require()
+        for name in (OPEN, FLOAT_GATED):
+            if name in engines:
+                engines[name].proof().require()
     results = {name: [engine(part) for part in batches] for name, engine in engines.items()}
     _check_open(bundle, results)
     return _Run(
@@ -110,20 +114,21 @@ def _run(
 
 
 def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
-    """Correct before fast: logits are finite, and with every gate open the gated network is the dense network."""
+    """Correct before fast: outputs are finite, and with every gate open the gated network is the dense network."""
     for row in results[DENSE]:
-        row.classes()
+        row.check_finite()
     if OPEN not in results:
         return
-    dense, opened = (np.concatenate([row.logits for row in results[name]]) for name in (DENSE, OPEN))
-    report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision)
+    dense, opened = (join([row.outputs for row in results[name]]) for name in (DENSE, OPEN))
+    rounding = {} if bundle.manifest.rounded else bundle.manifest.rounding_of(OPEN)  # rounded weights are in both
+    report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding)
     if not report.passed:
         raise ValidationError(
             f"{bundle.path}: with every gate open the gated network is not the dense network ({report.summary()}), so "
             "its speed means nothing; run the self-test"
         )
     for row in results[bundle.manifest.main]:
-        row.classes()
+        row.check_finite()
 
 
 def _node_times(engine: Engine, batches: Sequence[np.ndarray]) -> NodeTimes:
@@ -139,7 +144,7 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
     scales = {name: np.concatenate([row.gates[name] for row in run.results]) for name in manifest.gated}
     typical = {name: measurement.typical_ms(name) for name in manifest.measured}
     per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
-    baseline, parent = manifest.measured[0], manifest.parent_layers
+    baseline, parent = manifest.baseline, manifest.parent_layers
     rows = layer_rows(manifest.layers, parent, scales, run.nodes)
     return Profile(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from sanp_runtime.contract import DENSE, PARENT
+from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
 from sanp_targets.errors import MeasurementError
 
@@ -28,6 +28,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
         )
     lines += stall_lines(profile)
     lines.append(ratio_line(profile))
+    lines += float_lines(profile)
     lines += gate_lines(profile)
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]
@@ -37,6 +38,8 @@ def title(profile: Mapping[str, Any], variant: str) -> str:
     """What the table calls a variant: a network without gates has no variant "dense" to speak of, it is that."""
     if variant == PARENT:
         return "before pruning"
+    if FLOAT_GATED in profile["variants"]:
+        return {FLOAT_DENSE: "float32 dense", FLOAT_GATED: "float32 gated"}.get(variant, f"int8 {variant}")
     return "pruned" if profile["main"] == DENSE and PARENT in profile["variants"] else variant
 
 
@@ -61,6 +64,18 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     if pixels:
         line += f"; MACs are those with every pixel of {pixels} layers open, since open pixels are not recorded"
     return line
+
+
+def float_lines(profile: Mapping[str, Any]) -> List[str]:
+    """What bytes gain over the same network as float32, in one line; none for a bundle without float32 beside it."""
+    typical = {name: row["typical_ms"] for name, row in profile["variants"].items()}
+    if FLOAT_GATED not in typical:
+        return []
+    return [
+        f"bytes against float32: {typical[FLOAT_DENSE] / typical[DENSE]:.2f}x the speed dense, "
+        f"{typical[FLOAT_GATED] / typical[GATED]:.2f}x gated; int8 gated against float32 dense: "
+        f"{typical[FLOAT_DENSE] / typical[GATED]:.2f}x"
+    ]
 
 
 def gate_lines(profile: Mapping[str, Any]) -> List[str]:

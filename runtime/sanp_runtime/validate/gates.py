@@ -23,7 +23,8 @@ _LISTED_FLIPS = 200
 class Flip:
     """One decision that differs. margin: distance of the reference's saliency from its bound, None for a static gate.
 
-    kind: "rounding" (the margin is within the tolerance, either answer is right), "mismatch" (it is not: a bug), or
+    kind: "rounding" (the margin is within the tolerance, either answer is right; or, in an int8 bundle, standard
+    operators on its bytes decide the same), "mismatch" (it is not: a bug), or
     "consequence" (an earlier layer of the same sample has flipped, so the inputs differ).
     """
 
@@ -100,13 +101,15 @@ def gate_check(
     gates: Mapping[str, np.ndarray],
     precision: str = "fp32",
     rounded: Optional[Mapping[str, float]] = None,
+    standard: Optional[Mapping[str, np.ndarray]] = None,
 ) -> GateReport:
     """Compare an engine's scales (gated layer -> [N, Co], 0 = closed) with the reference's, decision by decision.
 
     Layers are visited in the order of the table, which is the order of execution: a flip is primary if no earlier layer
     of that sample has flipped. precision: what the engine stores feature maps and weights in. rounded: layer ->
-    relative error of weights that were rounded when the bundle was made. NaN counts as a decision that differs from
-    both. Raises InputError if layers or shapes differ.
+    relative error of weights, or of an int8 layer, that was rounded when the bundle was made. standard: scales of
+    standard operators with the same bytes, whose decisions no kernel has to answer for. NaN counts as a decision that
+    differs from both. Raises InputError if layers or shapes differ.
     """
     flips: List[Flip] = []
     tainted: Set[int] = set()
@@ -121,7 +124,8 @@ def gate_check(
         if margin is not None:
             bound = gate_tolerance(layers, index, precision, rounded) * np.abs(margin.astype(np.float64)).max(axis=1)
             counts += _decades(margin, bound)
-        fresh = _flips(layer.name, expected, found, margin, bound, tainted)
+        other = None if standard is None else standard[layer.name]
+        fresh = _flips(layer.name, expected, found, margin, bound, tainted, other)
         tainted.update(flip.sample for flip in fresh)
         flips += fresh
         decisions += expected.size
@@ -154,15 +158,17 @@ def _flips(
     margin: Optional[np.ndarray],
     bound: np.ndarray,
     tainted: Set[int],
+    standard: Optional[np.ndarray],
 ) -> List[Flip]:
     differs = ((found != 0) != (expected != 0)) | ~np.isfinite(found)
     flips = []
     for sample, channel in np.argwhere(differs).tolist():
         distance = float(margin[sample, channel]) if margin is not None else None
         finite = bool(np.isfinite(found[sample, channel]))
+        same = standard is not None and bool((standard[sample, channel] != 0) == (found[sample, channel] != 0))
         if sample in tainted and finite:
             kind = CONSEQUENCE
-        elif distance is not None and finite and abs(distance) <= bound[sample]:
+        elif (finite and same) or (distance is not None and finite and abs(distance) <= bound[sample]):
             kind = ROUNDING
         else:
             kind = MISMATCH

@@ -24,6 +24,11 @@ layers together add c * sqrt(sum of e_l^2). That is more than a wrong kernel may
 compared twice: with PyTorch within this budget, and with standard operators on the same rounded weights within that of
 float32. Gate decisions are compared with PyTorch's only, within this budget, because saliencies are not among the
 outputs. A gate kernel that is wrong by less shows only in a bundle without rounding.
+
+An int8 layer rounds its weights, what it reads and what it writes. Its e_l is the change of the logits that this
+layer alone causes, relative and in the root mean square, measured with PyTorch's gates when the bundle was made. The
+errors of layers are independent, so their budget is the same c * sqrt(sum of e_l^2). Nothing is known of the gates by
+themselves: for them it is a yardstick.
 """
 
 from __future__ import annotations
@@ -65,9 +70,9 @@ def gate_tolerance(
     """Relative tolerance of the saliency of layer `index`: the layers before it, and the three sums of its own module.
 
     The module averages the input map (about as large as the output map), then adds c_in and gate_hidden products. It
-    computes in float32 also in an FP16 network, on a map that was rounded once.
+    computes in float32 also in a network of FP16 or bytes, on a map that was rounded once.
     """
     layer = layers[index]
     own = math.sqrt(layer.out_hw[0] * layer.out_hw[1]) + math.sqrt(layer.c_in) + math.sqrt(max(layer.gate_hidden, 1))
-    before = layers[: index + 1] if precision == "fp16" else layers[:index]
+    before = layers[:index] if precision == "fp32" else layers[: index + 1]
     return relative_tolerance(before, precision, rounded) + CONFIDENCE * EPS * own

@@ -44,6 +44,34 @@ Path(sys.argv[2], f"rank{kept['rank']}.json").write_text(json.dumps({**kept, "co
 """
 
 
+_OWN = """
+import json, sys
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+import sanp
+from tests.support.own_network import OwnNet
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo")
+rank = torch.distributed.get_rank()
+images, labels = torch.randn(64, 3, 12, 12, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 4
+images[torch.arange(64), labels % 3] += labels[:, None, None] / 2
+data = TensorDataset(images, labels)
+train = DataLoader(data, 8, sampler=DistributedSampler(data), drop_last=True)
+validation = [(images[rank::2][:20 + rank], labels[rank::2][:20 + rank])]  # 41 in all
+torch.manual_seed(0)
+network = OwnNet(4)
+seen = []
+counted = lambda outputs, labels: float(seen.append(len(labels)) or len(labels))
+result = sanp.train(network, (train, validation), output=sys.argv[1], progress=False, metric={"size": counted},
+                    budget=0.9, pretrain_epochs=2, warmup_epochs=1, joint_epochs=2, device="cpu", log_every=2)
+state = {name: value.double().sum().item() for name, value in result.network.state_dict().items()}
+found = {"state": state, "metrics": result.metrics, "cost": result.cost, "steps": len(train)}
+Path(sys.argv[1], f"own{rank}.json").write_text(json.dumps(found))
+"""
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -87,6 +115,31 @@ def test_two_processes_agree(method, rows, tmp_path):
     _, tensors = tensor_file.read(tmp_path / "checkpoint.safetensors", "checkpoint")
     assert {name: value.double().sum().item() for name, value in tensors.items()} == first["model"]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == rows  # one writer
+
+
+def test_two_processes_with_loaders_of_their_own(tmp_path):
+    """Each passes its share: the same network and thresholds in both, judged on the samples of both."""
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", _OWN, str(tmp_path)],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [child.communicate(timeout=120)[1] for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    assert [child.returncode for child in children] == [0, 0], errors
+    first, second = (json.loads((tmp_path / f"own{rank}.json").read_text()) for rank in range(2))
+    assert first == second and first["steps"] == 4
+    assert first["metrics"]["size"] == pytest.approx((20 * 20 + 21 * 21) / 41), "weighted by the samples of both"
+    assert first["metrics"]["accuracy"] * 41 == pytest.approx(round(first["metrics"]["accuracy"] * 41))
 
 
 def test_sums_of_an_unfinished_epoch_are_those_of_all_processes():

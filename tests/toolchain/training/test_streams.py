@@ -15,6 +15,8 @@ import torch
 from sanp import checkpoint, data
 from sanp.checkpoint import tensor_file
 from sanp.methods.registry import train_settings
+from sanp.pipeline import export
+from sanp.pipeline.analyze import analyze_checkpoint
 from sanp.training import train
 from sanp.training.processes import Processes
 from sanp.training.progress import Journal
@@ -72,7 +74,7 @@ def test_an_epoch_begins_anywhere_and_processes_share_it(folder):
 
 
 @pytest.mark.parametrize("name", ["image-folder", "image-stream"])
-def test_258_pictures_train_to_what_they_say(name, folder, tmp_path):
+def test_258_pictures_train_to_what_they_say(name, folder, tmp_path, monkeypatch):
     """With a hidden .ipynb_checkpoints, a photo on its side and a picture of 16 bits."""
     options = {"data_options": {}} if name == "image-folder" else {}
     with pytest.warns(UserWarning, match="1 hidden files were left out"):
@@ -92,6 +94,13 @@ def test_258_pictures_train_to_what_they_say(name, folder, tmp_path):
     with torch.no_grad():
         answers = found.model(torch.from_numpy((raw - mean) / std)).argmax(1)
     assert len(odd) == 2 and answers.tolist() == whole.labels[odd].tolist()
+    # The verbs that need test pictures take as many as memory may hold.
+    monkeypatch.setattr(export, "_MOST_BYTES", 20 * 4 * 3 * 16 * 16)
+    use, _ = analyze_checkpoint(result.checkpoint)
+    assert len(use.open_share) == (20 if name == "image-stream" else 58)
+    assert use.class_names == ("lower", "upper") and all(len(table) == 2 for table in use.class_open.values())
+    images, labels = export.test_samples(found, 6)
+    assert images.shape == (6, 3, 16, 16) and labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_resuming_changes_no_bit_and_no_worker_is_left(folder, tmp_path, monkeypatch):

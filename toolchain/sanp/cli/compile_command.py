@@ -30,6 +30,8 @@ def compile_(
     from sanp.pipeline.compile.bf16_weights import summary
     from sanp.pipeline.compile.compile import compile_model
     from sanp.pipeline.compile.fold import summary as fold_summary
+    from sanp.pipeline.compile.int8.summary import summary as int8_summary
+    from sanp.pipeline.compile.losing_gates import summary as losing_summary
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
 
@@ -48,11 +50,17 @@ def compile_(
     if "bf16_weights" in record:
         for line in summary(record["bf16_weights"]):
             out.print(line)
+    if "int8" in record:
+        for line in int8_summary(record["int8"]):
+            out.print(line)
     if manifest.gated and record.get("plugin_layers") == "auto" and not manifest.gate_kernels:
         out.print("No layer is known to gain from our kernel on this target, so gating will not make it faster.")
         out.print(
             "--plugin-layers all compiles it with our kernel, to profile it there; --layer-times reads the profile."
         )
+    if "losing_gates" in record:
+        for line in losing_summary(record["losing_gates"]):
+            out.print(line)
     if "tuning" in record:
         print_tuning(record["tuning"])
     if made.proof is not None:

@@ -25,6 +25,7 @@ def demo(
     Example: sanp demo -o demo
     """
     from sanp.pipeline.demo import demo as run
+    from sanp_runtime.profile.text import float_lines
 
     started = time.monotonic()
     results = run(output, settings, log=step)
@@ -45,4 +46,6 @@ def demo(
         out.print(line)
     out.print(styled((results["headline"], "bold")))
     out.print(f"Measurement: {validity['verdict']}. {' '.join(validity['reasons'])}")
+    for line in float_lines(results["int8"]["profile"]) if results["int8"] else []:
+        out.print(f"In int8: {line}. Measurement: {results['int8']['profile']['validity']['verdict']}.")
     out.print(f"Report: {results['page'].resolve()}  ({seconds:.0f} s in all)")

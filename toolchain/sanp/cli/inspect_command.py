@@ -26,6 +26,7 @@ def inspect(
     Example: sanp inspect model.sanp
     """
     from sanp.pipeline.compile.fold import summary as fold_summary
+    from sanp.pipeline.compile.int8.summary import summary as int8_summary
     from sanp.pipeline.inspect import inspect as run
 
     found = run(file)
@@ -53,10 +54,13 @@ def inspect(
     out.print(f"{found['gate_macs']:,} MACs of gates ({found['gate_macs'] / found['dense_macs']:.3%})")
     for name, shape in found["inputs"].items():
         out.print(f"input   {name} {shape}")
-    out.print(f"output  {', '.join(found['outputs'])}")
+    for name, shape in found["outputs"].items():
+        out.print(f"output  {name} {shape}")
     print_choices("kernel  ", found)
     for line in fold_summary(found["fold"]) if found.get("fold") else []:
         out.print(f"folded  {line}")
+    for line in int8_summary(found["int8"]) if found.get("int8") else []:
+        out.print(f"int8    {line}")
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sanp.tracing.gated_layer import GatedLayer
 from sanp.tracing.layer_table import layer_table
 from sanp.tracing.trace import first_input, shape_of, trace
-from sanp_runtime.network.gate_balance import gate_balance
+from sanp_runtime.network.gate_balance import GateBalance, gate_balance
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
@@ -60,6 +60,11 @@ def kind_of(layer: Layer) -> str:
     return "pointwise" if tuple(layer.kernel) == (1, 1) else "spatial"
 
 
+def measured_targets() -> tuple[str, ...]:
+    """Targets whose rates were measured."""
+    return tuple(json.loads(_FILE.read_text(encoding="utf-8"))["targets"])
+
+
 def rates_of(target: str) -> Rates:
     """The measured rates of a target; ConfigError if there are none."""
     rows = json.loads(_FILE.read_text(encoding="utf-8"))["targets"]
@@ -89,19 +94,26 @@ def not_worth(network: nn.Module, example_input: Tensor, target: str) -> dict[st
 
 def left_out(rows: Sequence[Layer], elements: Mapping[str, int], rates: Rates, target: str) -> dict[str, str]:
     """The same from a layer table and the sizes of the maps that gated layers read."""
+    shares = {row.name: OPEN_SHARE for row in rows if row.gated}
+    return {
+        gate.layer: f"on {target} its gate costs {1e3 * gate.price_ms:.1f} us and saves {1e3 * gate.saved_ms:.1f} us "
+        "with half of the channels open, by the model of sanp/cost/gate_rates.py"
+        for gate in modelled_balance(rows, elements, rates, shares)
+        if not gate.pays
+    }
+
+
+def modelled_balance(
+    rows: Sequence[Layer], elements: Mapping[str, int], rates: Rates, open_shares: Mapping[str, float]
+) -> list[GateBalance]:
+    """What each gate with a saliency module costs and saves by the model, in the order of the table.
+
+    elements: gated layer -> elements of the map that it reads; open_shares: gated layer -> share of open channels.
+    """
     followers = {row.name: gates_of(row.follows) for row in rows if row.follows is not None}
     price = {
         row.name: rates.price_ms(row, elements[row.name], sum(row.name in leaders for leaders in followers.values()))
         for row in rows
         if row.has_saliency
     }
-    work = {row.name: rates.work_ms(row) for row in rows}
-    shares = {row.name: OPEN_SHARE for row in rows if row.gated}
-    reasons = {}
-    for gate in gate_balance(rows, shares, work, price):
-        if not gate.pays:
-            reasons[gate.layer] = (
-                f"on {target} its gate costs {1e3 * gate.price_ms:.1f} us and saves {1e3 * gate.saved_ms:.1f} us with "
-                "half of the channels open, by the model of sanp/cost/gate_rates.py"
-            )
-    return reasons
+    return gate_balance(rows, open_shares, {row.name: rates.work_ms(row) for row in rows}, price)

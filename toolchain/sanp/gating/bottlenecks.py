@@ -28,7 +28,12 @@ def linear_bottlenecks(traced: fx.GraphModule, pairs: Mapping[str, str]) -> list
             continue
         conv, end = traced.get_submodule(name), traced.get_submodule(str(node.target))
         assert isinstance(conv, nn.Conv2d)
-        if conv.groups == 1 and conv.out_channels < conv.in_channels and _is_linear(end) and _is_unactivated(node):
+        if (
+            conv.groups == 1
+            and conv.out_channels < conv.in_channels
+            and _is_linear(end)
+            and _is_unactivated(traced, node)
+        ):
             found.append(name)
     return found
 
@@ -38,13 +43,13 @@ def _is_linear(end: nn.Module) -> bool:
     return parts is None or isinstance(parts[1], nn.Identity)
 
 
-def _is_unactivated(node: fx.Node) -> bool:
+def _is_unactivated(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether everything that reads a value, through sums, is a convolution, and something does."""
 
     def passes(user: fx.Node) -> bool:
         if user.op == "call_module":
-            module = user.graph.owning_module.get_submodule(str(user.target))
-            return isinstance(module, nn.Conv2d) or (isinstance(module, _PASSED) and _is_unactivated(user))
-        return user.target in _SUMS and _is_unactivated(user)
+            module = traced.get_submodule(str(user.target))
+            return isinstance(module, nn.Conv2d) or (isinstance(module, _PASSED) and _is_unactivated(traced, user))
+        return user.target in _SUMS and _is_unactivated(traced, user)
 
     return bool(node.users) and all(passes(user) for user in node.users)

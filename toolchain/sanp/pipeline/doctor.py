@@ -14,6 +14,7 @@ from sanp_runtime.engines.onnxruntime.library import OpLibrary, find_library
 from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import SanpError
+from sanp_targets.processor import has_byte_products, processor
 from sanp_targets.targets import TARGETS, Target, host_arch
 
 
@@ -35,6 +36,7 @@ def examine() -> list[Finding]:
     if all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "onnx_graphsurgeon")):
         findings.append(_try("export to ONNX", _export))
     findings += [_target(name) for name in TARGETS]
+    findings.append(_int8())
     findings += _measuring()
     return findings
 
@@ -110,6 +112,13 @@ def _target(name: str) -> Finding:
         return Finding(f"target {name}", "ok", "compile, run and profile here")
     cure = f"install sanp-toolchain on the {target.arch} device and compile there"
     return Finding(f"target {name}", "note", f"needs a {target.arch} machine, this is {host_arch()}", cure)
+
+
+def _int8() -> Finding:
+    if has_byte_products(processor()):
+        return Finding("compile --int8", "ok", "this processor has products of bytes")
+    detail = "no products of bytes (AVX-512 with VNNI and VBMI2, or Arm's dot product): float32 is faster here"
+    return Finding("compile --int8", "note", detail, "compile without --int8")
 
 
 def _gpu_target(target: Target) -> Finding:

@@ -25,6 +25,8 @@ def check_results(results: Mapping[str, Any]) -> None:
     if results["profile"] is None:
         raise InputError(f"the results hold no profile, expected kind 'profile'; {_CURES['profile']}")
     check_each(results)
+    if results.get("int8") is not None:
+        check_results(results["int8"] | {"training": None})
     if not isinstance(bundle, Mapping) or not isinstance(bundle.get("name"), str):
         raise InputError("the results hold no bundle manifest, expected the content of manifest.json; compile again")
 

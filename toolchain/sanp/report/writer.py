@@ -19,10 +19,13 @@ def write_report(results: Mapping[str, Any], folder: str | Path) -> Path:
     """Write both files into `folder` and return the path of the page.
 
     results: {"profile": result of `sanp profile`, "bundle": manifest, "validation": ... or None, "training": ... or
-    None}. The page is one file: no script, no font, nothing that has to be fetched. Raises InputError for results of
-    another schema or with a field missing, ConfigError if the folder cannot be written or Jinja2 is not installed.
+    None, "int8": {"profile", "bundle", "validation"} of the int8 bundle of the same network, if there is one}. The page
+    is one file: no script, no font, nothing that has to be fetched. Raises InputError for results of another schema or
+    with a field missing, ConfigError if the folder cannot be written or Jinja2 is not installed.
     """
     content = {key: results.get(key) for key in ("training", "validation", "profile", "bundle")}
+    if results.get("int8") is not None:
+        content["int8"] = results["int8"]
     check_results(content)
     try:
         data = json.dumps(content, indent=1, allow_nan=False)

@@ -28,6 +28,27 @@ class OnnxruntimePart(BackendPart):
     bf16_weights: bool = Field(
         False, description="round the weights of maps of 16 pixels or fewer to bfloat16, which the kernels read faster"
     )
+    int8: bool = Field(False, description="compute gated layers on bytes, as far as the accuracy allows")
+    calibration: Literal["minmax", "entropy", "percentile"] = Field(
+        "minmax", description="how --int8 finds ranges; entropy clips too much where many channels are closed"
+    )
+    samples: int | None = Field(
+        None, ge=8, le=100_000, description="samples that give the ranges of --int8, the others judge [default: half]"
+    )
+
+    @model_validator(mode="after")
+    def _int8_fits(self) -> OnnxruntimePart:
+        if not self.int8 and (self.samples is not None or self.calibration != "minmax"):
+            raise ConfigError(
+                "--calibration or --samples without --int8, expected it too; add --int8, or leave them out"
+            )
+        others = [flag for flag, given in (("--tune", self.tune), ("--bf16-weights", self.bf16_weights)) if given]
+        if self.int8 and others:
+            raise ConfigError(
+                f"--int8 with {' and '.join(others)}, which choose among float32 kernels and weights, expected one of "
+                "them; compile two bundles"
+            )
+        return self
 
 
 class TensorrtPart(BackendPart):
@@ -67,19 +88,30 @@ class CompileSettings(Settings):
         False, description="take out channels that are never open on the samples, and gates that are constant"
     )
     multiple: int = Field(1, ge=1, le=256, description="keep folded widths a multiple of this, as 8 or 16")
-    max_drop: float = Field(
-        0.01, ge=0, le=1, description="most accuracy that a fold may cost on samples that were held back"
+    max_drop: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="most that may be lost on samples that were held back: accuracy, 0.01 = one point, or relative "
+        "change of outputs [default: 0.01 for --fold, 0.005 for --int8]",
+    )
+    metric: str | None = Field(
+        None, description="module:function(outputs, labels) -> number that judges a fold in place of accuracy"
     )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
 
     @model_validator(mode="after")
     def _fold_is_on(self) -> CompileSettings:
-        plain = {key: type(self).model_fields[key].default for key in ("multiple", "max_drop")}
-        given = [f"--{key.replace('_', '-')}" for key, value in plain.items() if getattr(self, key) != value]
-        if given and not self.fold:
+        if self.fold:
+            return self
+        drop = self.max_drop is not None and not self.onnxruntime.int8
+        asked = (("--multiple", self.multiple != 1), ("--max-drop", drop), ("--metric", self.metric is not None))
+        given = [flag for flag, value in asked if value]
+        if given:
+            others = " (--max-drop also goes with --int8)" if drop else ""
             raise ConfigError(
-                f"{' and '.join(given)} without --fold, expected both or neither; add --fold, or leave it out"
+                f"{' and '.join(given)} without --fold, expected both or neither; add --fold, or leave it out{others}"
             )
         return self
 

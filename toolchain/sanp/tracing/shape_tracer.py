@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
@@ -37,6 +37,12 @@ class _Proxy(fx.Proxy):
         """As of the tensor."""
         return int(self._value().dim())
 
+    def __len__(self) -> int:
+        value = self._value()
+        if isinstance(value, (Tensor, tuple, list)):
+            return len(value)
+        raise TypeError(f"a {type(value).__name__} in the network has no length")
+
 
 class ShapeTracer(fx.Tracer):
     """Runs the example along with the trace; the graph holds the numbers that the network asked for.
@@ -68,6 +74,13 @@ class ShapeTracer(fx.Tracer):
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         """A parameter as a proxy, or itself inside a leaf."""
         return attr_val if self._computing else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """The parts of a tensor that was split: as many as the example has."""
+        value, parts = self.values.get(obj.node), cast(Any, obj)
+        if not isinstance(value, (tuple, list)):
+            return super().iter(obj)
+        return iter([parts[index] for index in range(len(value))])
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """The node, and its value for the example."""

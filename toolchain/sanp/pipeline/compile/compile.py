@@ -10,10 +10,10 @@ from typing import Any
 
 import onnx
 
-from sanp.pipeline.compile import onnxruntime, tensorrt
+from sanp.pipeline.compile import fold, onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
-from sanp.pipeline.compile.fold import fold_model
 from sanp.pipeline.compile.job import Compiled, Job, Log
+from sanp.pipeline.compile.losing_gates import losing_gates
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.parent import parent_path
 from sanp.settings.compile import CompileSettings
@@ -51,7 +51,7 @@ def compile_model(
     the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
     for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on
     this machine, AccelerationError if a gated node would not run in our kernel, ValidationError if a fold costs more
-    accuracy than it may.
+    than it may.
     """
     path, chosen = Path(model), CompileSettings.chosen(settings, keywords)
     target = resolve(chosen.target)
@@ -63,16 +63,23 @@ def compile_model(
     job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described, parent)
     if chosen.fold:
         job = _folded(path, job)
-    return COMPILERS[target.backend](job, Path(bundle), log)
+    made = COMPILERS[target.backend](job, Path(bundle), log)
+    losing = [] if chosen.onnxruntime.int8 else losing_gates(job)  # by rates of float32
+    return replace(made, record={**made.record, "losing_gates": losing}) if losing else made
 
 
 def _folded(path: Path, job: Job) -> Job:
     """The job for what is left of the model; its costs refer to the network before, which becomes the parent."""
-    made = fold_model(job.model, job.answers, job.parent, job.settings.multiple, job.settings.max_drop)
+    asked = job.settings
+    made = fold.fold_model(job.model, job.answers, job.parent, asked.multiple, _max_drop(asked), asked.metric)
     described = describe(path, made.model, job.target, made.parent)
     return replace(
         job, model=made.model, answers=made.answers, described=described, parent=made.parent, fold=made.record
     )
+
+
+def _max_drop(settings: CompileSettings) -> float:
+    return fold.MAX_DROP if settings.max_drop is None else settings.max_drop
 
 
 def _parent(path: Path, model: onnx.ModelProto) -> onnx.ModelProto | None:

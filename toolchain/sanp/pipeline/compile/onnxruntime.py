@@ -1,4 +1,4 @@
-"""Bundles for ONNX Runtime: rounded weights and tuned kernels where asked for, our library, and the proof."""
+"""Bundles for ONNX Runtime: bytes, rounded weights and tuned kernels where asked for, our library, and the proof."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from sanp.pipeline.compile.bf16_weights import round_small_maps
+from sanp.pipeline.compile.int8.quantise import build_part, quantise
+from sanp.pipeline.compile.int8.requirements import check_answers, check_network
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune
 from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DENSE, LIBRARY_FILE, PIXEL_GATED_CONV
+from sanp_runtime.contract import DENSE, INT8, LIBRARY_FILE, PIXEL_GATED_CONV
 from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
@@ -27,6 +29,10 @@ from sanp_targets.targets import check_runs_here
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
     check_runs_here(job.target)
+    if job.settings.onnxruntime.int8:
+        check_network(job.described.name, bool(job.described.gated), bool(_pixel_nodes(job)))
+        check_answers(job.described.name, job.answers, job.described.any_size)
+        return _int8(job, bundle, log)
     if not job.described.gated:
         return _ungated(job, bundle)
     library, part = find_library(), job.settings.onnxruntime
@@ -39,6 +45,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     models = variants(model, job.parent)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
+            _require_one_size(job)
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
             algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
             models = variants(with_algorithms(model, algorithms), job.parent)
@@ -49,14 +56,39 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     return compiled(made, proof.found)
 
 
+def _require_one_size(job: Job) -> None:
+    if job.described.any_size:
+        raise ConfigError(
+            f"{job.described.name} takes images of any size, and --tune races kernels for one, expected a model "
+            "exported without --dynamic-size; leave out one of the two"
+        )
+
+
+def _int8(job: Job, bundle: Path, log: Log) -> Compiled:
+    """An int8 bundle, with the float32 network beside them."""
+    library = find_library()
+    made = quantise(job, library, log)
+    build = {"glibc": glibc_floor(library), **build_part(made.record)}
+    with BundleWriter(bundle, replace=job.settings.replace) as writer:
+        made.job.add_common(writer, made.models)
+        writer.add_file(LIBRARY_FILE, library)
+        proof = _Proving()
+        written = writer.finish(made.job.finished({INT8: True}, build), check=proof)
+    return compiled(written, proof.found)
+
+
+def _pixel_nodes(job: Job) -> set[str]:
+    return {node.name for node in job.model.graph.node if node.op_type == PIXEL_GATED_CONV}
+
+
 def _ungated(job: Job, bundle: Path) -> Compiled:
     """A network without channel gates: ONNX Runtime's own kernels, no library, nothing to prove; it must run.
 
     One whose pixels are gated has our library, and its nodes must run there.
     """
-    pixels = {node.name for node in job.model.graph.node if node.op_type == PIXEL_GATED_CONV}
+    pixels = _pixel_nodes(job)
     part = job.settings.onnxruntime
-    asked = [f"--{name.replace('_', '-')}" for name, value in part if value]
+    asked = [f"--{name.replace('_', '-')}" for name, value in part if value != getattr(type(part)(), name)]
     if asked:
         kind = (
             "gates pixels, not channels, by a kernel" if pixels else "has no gates and runs in kernels of ONNX Runtime"
@@ -77,7 +109,7 @@ def _runs(candidate: Bundle, pixels: Collection[str]) -> None:
     sample = np.zeros((1, *candidate.manifest.input["shape"]), np.float32)
     for variant in candidate.manifest.variants:
         with load_bundle(candidate, variant) as engine:
-            engine(sample).classes()
+            engine(sample).check_finite()
             if variant != DENSE or not pixels:
                 continue
             ran = {row.name for row in engine.node_times([sample]) if row.op == PIXEL_GATED_CONV}

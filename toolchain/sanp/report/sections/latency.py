@@ -10,7 +10,7 @@ import numpy as np
 from sanp.report.numbers import ms, percent
 from sanp.report.sections.variant_names import colours, names
 from sanp.report.svg import Plot, picture
-from sanp_runtime.contract import DENSE, GATED, OPEN, PARENT
+from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, OPEN, PARENT
 from sanp_runtime.profile.text import stall_lines
 
 _BINS = 90
@@ -62,7 +62,8 @@ def distributions(profile: Mapping[str, Any]) -> str:
 def latency_against_cost(profile: Mapping[str, Any]) -> str:
     """Every sample at its cost, with the line on which saved work would be saved time."""
     cost, shown = profile["macs"], names(profile)
-    costs = {PARENT: cost["parent"], DENSE: cost["dense"], OPEN: cost["dense"]}
+    dense = dict.fromkeys((DENSE, OPEN, FLOAT_DENSE), cost["dense"])
+    costs = {PARENT: cost["parent"], FLOAT_GATED: cost["gated_mean"], **dense}
     times = {name: profile["variants"][name]["typical_ms"] for name in shown}
     points = _samples(profile)
     full, ideal = costs.get(profile["baseline"], cost["dense"]) / 1e6, times[profile["baseline"]]

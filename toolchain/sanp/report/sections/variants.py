@@ -7,7 +7,7 @@ from typing import Any
 
 from sanp.report.numbers import ms, percent
 from sanp.report.sections.variant_names import colours, names
-from sanp_runtime.contract import DENSE, OPEN, PARENT
+from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, OPEN, PARENT
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,8 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
 def _rows(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
     cost, keys = profile["macs"], colours(profile)
     full = cost["dense"] if cost["parent"] is None else cost["parent"]
-    shares = {PARENT: 1.0, DENSE: cost["dense"] / full, profile["main"]: cost["gated_mean"] / full}
+    dense, gated = cost["dense"] / full, cost["gated_mean"] / full
+    shares = {PARENT: 1.0, DENSE: dense, FLOAT_DENSE: dense, FLOAT_GATED: gated, profile["main"]: gated}
     rows = []
     for name, title in names(profile).items():
         variant = profile["variants"][name]

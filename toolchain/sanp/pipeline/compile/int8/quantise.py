@@ -1,0 +1,143 @@
+"""`sanp compile --int8`: the variants of an int8 bundle, and the record of how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from sanp.pipeline.compile.int8.control import Chosen, choose, quantised, sensitivities
+from sanp.pipeline.compile.int8.dense import dense_bytes
+from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
+from sanp.pipeline.compile.int8.ranges import steps_of
+from sanp.pipeline.compile.int8.requirements import check_processor, split, unsuited
+from sanp.pipeline.compile.job import Job, Log
+from sanp_export.graph import model_file
+from sanp_export.graph.patterns import QLINEAR_W_SCALE, QLINEAR_X_SCALE, QLINEAR_Y_SCALE, layer_of
+from sanp_export.passes.count_steps import count_steps
+from sanp_export.variants import variants
+from sanp_runtime.contract import (
+    DENSE,
+    FLOAT_DENSE,
+    FLOAT_GATED,
+    GATED,
+    GATED_QLINEAR_CONV,
+    INT8,
+    OPEN,
+    QLINEAR_CHANNEL_GATE,
+    REPLAY,
+    variant_file,
+    variants_of,
+)
+from sanp_targets.processor import processor
+
+# Most accuracy that eight bits may cost where nothing else is asked for: half a point.
+MAX_DROP = 0.005
+
+
+@dataclass(frozen=True)
+class Int8:
+    """job: with a manifest that lists the variants of bytes; models: variant -> model; record: for the manifest."""
+
+    job: Job
+    models: dict[str, onnx.ModelProto]
+    record: dict[str, Any]
+
+
+def quantise(job: Job, library: Path, log: Log) -> Int8:
+    """Quantise the gated layers of a model; library: whose kernels judge.
+
+    Raises ConfigError for a processor without products of bytes and for too few samples, ValidationError if accuracy
+    control would return every layer to float32.
+    """
+    check_processor(processor())
+    part = job.settings.onnxruntime
+    max_drop = MAX_DROP if job.settings.max_drop is None else job.settings.max_drop
+    calibration, judged = split(job.answers, part.samples)
+    floats = variants(job.model)
+    log(f"ranges of the feature maps on {len(calibration)} samples, and what each layer costs as bytes")
+    steps = steps_of(floats[GATED], calibration.x, part.calibration)
+    kept = unsuited(job.described.layers)
+    candidates = [row.name for row in job.described.layers if row.masked and row.name not in kept]
+    # On samples that did not give the ranges: what exceeds them is a part of the error.
+    errors = sensitivities(floats[REPLAY], candidates, steps, judged, library)
+    log(f"accuracy of the int8 network on {len(judged)} samples that were held back")
+    chosen = choose(floats[GATED], errors, steps, judged, max_drop, library, log)
+    opened = steps_of(floats[OPEN], calibration.x, part.calibration)
+    replayed = quantised(floats[REPLAY], chosen.layers, steps)
+    models = {
+        GATED: quantised(floats[GATED], chosen.layers, steps),
+        OPEN: quantised(floats[OPEN], chosen.layers, opened),
+        REPLAY: _with_oracle(replayed),
+        DENSE: dense_bytes(floats[DENSE], calibration.x, part.calibration),
+        FLOAT_GATED: floats[GATED],
+        FLOAT_DENSE: floats[DENSE],
+    }
+    noise = signal_to_noise(floats[REPLAY], replayed, chosen.layers, judged, library)
+    record = {
+        "calibration": part.calibration,
+        "calibration_samples": len(calibration),
+        "max_drop": max_drop,
+        "check": chosen.check,
+        "layers": _rows(models[GATED], chosen, noise),
+        "byte_gates": _byte_gates(models[GATED]),
+        "float32": {**kept, **_returned(chosen)},
+    }
+    names = {name: variant_file(name) for name in variants_of(True, False, int8=True)}
+    # Without the parent: it is float32, and stands beside the float32 network in the bundle of that.
+    described = replace(job.described, variants=names, parent={})
+    return Int8(replace(job, described=described, parent=None), models, record)
+
+
+def build_part(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the manifest keeps (`Manifest.build`)."""
+    return {"precision": INT8, "int8": dict(record)}
+
+
+def _with_oracle(model: onnx.ModelProto) -> onnx.ModelProto:
+    graph = model_file.to_graph(model)
+    count_steps(graph)
+    return model_file.to_model(graph, model_file.metadata_of(model))
+
+
+def _returned(chosen: Chosen) -> dict[str, str]:
+    return {
+        name: f"float32: with it as bytes the accuracy was {accuracy:.2%}, its error is {chosen.errors[name]:.2%}"
+        for name, accuracy in chosen.returned.items()
+    }
+
+
+def _rows(model: onnx.ModelProto, chosen: Chosen, noise: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
+    """Steps and errors of every int8 layer, in the order of the table."""
+    graph = model_file.to_graph(model)
+    convs = {layer_of(node): node for node in graph.nodes if node.op == GATED_QLINEAR_CONV}
+    return {
+        name: {
+            "x": _step(convs[name], QLINEAR_X_SCALE),
+            "y": _step(convs[name], QLINEAR_Y_SCALE),
+            "weights": _span(convs[name]),
+            "error": chosen.errors[name],
+            "snr_db": noise[name],
+        }
+        for name in chosen.layers
+    }
+
+
+def _byte_gates(model: onnx.ModelProto) -> list[str]:
+    """Layers whose gate reads bytes, in the order of the graph; a layer of float32 may have one too."""
+    return [layer_of(node) for node in model_file.to_graph(model).nodes if node.op == QLINEAR_CHANNEL_GATE]
+
+
+def _step(conv: gs.Node, at: int) -> dict[str, Any]:
+    size, zero = (conv.inputs[index].values.item() for index in (at, at + 1))
+    return {"step": float(size), "zero_point": int(zero)}
+
+
+def _span(conv: gs.Node) -> list[float]:
+    """Smallest and largest step of the weights of an output channel."""
+    sizes = conv.inputs[QLINEAR_W_SCALE].values
+    return [float(sizes.min()), float(sizes.max())]

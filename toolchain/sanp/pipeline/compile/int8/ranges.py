@@ -1,0 +1,110 @@
+"""Ranges of the feature maps on real samples, by ONNX Runtime's own calibrators."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from sanp_export.graph.byte_steps import Step, ranged_tensors, step_of
+from sanp_export.graph.model_file import to_graph
+from sanp_runtime.contract import GATED_CONV, INPUT
+from sanp_targets.errors import ConfigError
+
+# The calibrators keep every feature map of a round in memory.
+_ROUND = 8
+# ONNX Runtime's default of 128 bins leaves the entropy method no choice; percentiles are one-sided behind a ReLU.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "minmax": {},
+    "entropy": {"num_bins": 1024},
+    "percentile": {"percentile": 99.99, "symmetric": False},
+}
+METHODS = tuple(_OPTIONS)
+
+
+class Samples:
+    """Images one by one, as ONNX Runtime's calibrators and its quantiser ask for them."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self._left = iter(x)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next image as a batch of one, None after the last."""
+        image = next(self._left, None)
+        return None if image is None else {INPUT: image[None]}
+
+
+def calibration_method(name: str) -> Any:
+    """ONNX Runtime's constant for one of METHODS."""
+    from onnxruntime.quantization import CalibrationMethod
+
+    names = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+    return CalibrationMethod[names[name]]
+
+
+def steps_of(model: onnx.ModelProto, x: np.ndarray, method: str) -> dict[str, Step]:
+    """Step of every feature map that a gated convolution reads or writes, by name of the tensor.
+
+    x: float32 [n, C, H, W]. Gates decide as in the model: a saliency multiplies its feature map, so ranges depend on
+    it. Raises ConfigError for a feature map that is not finite.
+    """
+    wanted = [tensor.name for tensor in ranged_tensors(to_graph(model))]
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        found = _collect(model, x, method, Path(folder))
+    steps = {}
+    for name in wanted:
+        low, high = (float(np.asarray(value).item()) for value in found[name].range_value)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise ConfigError(
+                f"the feature map {name} reaches {low:g} to {high:g} on the samples, expected finite values; export a "
+                "network with finite answers, or compile without --int8"
+            )
+        steps[name] = step_of(low, high)
+    return steps
+
+
+def _collect(model: onnx.ModelProto, x: np.ndarray, method: str, folder: Path) -> Any:
+    from onnxruntime.quantization.calibrate import create_calibrator
+
+    path = folder / "model.onnx"
+    path.write_bytes(without_masks(model).SerializeToString())
+    calibrator = create_calibrator(
+        path,
+        [GATED_CONV],
+        augmented_model_path=str(folder / "augmented.onnx"),
+        calibrate_method=calibration_method(method),
+        extra_options=_OPTIONS[method],
+    )
+    for at in range(0, len(x), _ROUND):
+        calibrator.collect_data(Samples(x[at : at + _ROUND]))
+    return calibrator.compute_data()
+
+
+def without_masks(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its masks, all ones, as plain constants, as ONNX Runtime's tools want them."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    constants = {item.name for item in bare.graph.initializer}
+    true_inputs = [value for value in bare.graph.input if value.name not in constants]
+    del bare.graph.input[:]
+    bare.graph.input.extend(true_inputs)
+    return bare
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """ONNX Runtime's tools print what they do, and advise a pre-processing that has nothing to do here."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(previous)
