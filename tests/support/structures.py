@@ -239,7 +239,7 @@ STRUCTURES = {
     "dense pre-activation": (make(lambda: DensePreActivation(16), 40), 7, 0),
     "two resolutions": (make(lambda: Fusion(16), 24), 6, 0),
     "split hierarchy": (make(lambda: SplitHierarchy(16), 16), 5, 0),
-    "selective kernel": (make(lambda: SelectiveKernel(16), 16), 3, 0),
+    "selective kernel": (make(lambda: SelectiveKernel(16), 16), 4, 0),
     "octave": (make(lambda: Octave(16), 16), 6, 0),
     "attention": (make(lambda: Attention(16), 16), 5, 0),
     "segmenter": (Segmenter, 7, 0),

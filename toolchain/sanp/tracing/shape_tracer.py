@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 
 class _Proxy(fx.Proxy):
-    """A tensor in the trace that answers questions about its shape with numbers."""
+    """A tensor in the trace that answers questions about its shape, type and place."""
 
     def _value(self) -> Any:
         tracer = self.tracer
@@ -28,6 +28,18 @@ class _Proxy(fx.Proxy):
         """Number of axes, or a proxy where the value is no tensor."""
         value = self._value()
         return value.ndim if isinstance(value, Tensor) else fx.proxy.Attribute(self, "ndim")
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the elements, or a proxy where the value is no tensor."""
+        value = self._value()
+        return value.dtype if isinstance(value, Tensor) else fx.proxy.Attribute(self, "dtype")
+
+    @property
+    def device(self) -> Any:
+        """Where the tensor is, or a proxy where the value is no tensor."""
+        value = self._value()
+        return value.device if isinstance(value, Tensor) else fx.proxy.Attribute(self, "device")
 
     def size(self, *args: Any) -> Any:
         """As of the tensor."""
