@@ -1,1 +1,1 @@
-"""PyTorch to gated ONNX: lowering, graph passes, the file that runs everywhere."""
+"""PyTorch to gated ONNX: lowering, graph passes, one file for our kernels and for plain ONNX Runtime."""

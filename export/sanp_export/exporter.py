@@ -1,4 +1,4 @@
-"""From a PyTorch network, gated or plain, to the one ONNX file that runs everywhere."""
+"""From a PyTorch network, gated or plain, to one ONNX file, for our kernels and for plain ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import onnx
 import onnx_graphsurgeon as gs
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sanp_export.environment import environment_error, root_cause
 from sanp_export.functions import OPSET
 from sanp_export.graph.layer_table import layer_table
-from sanp_export.graph.model_file import SCHEMA_VERSION, UNGATED_MODEL, to_graph, to_model
+from sanp_export.graph.model_file import IMAGE_KEY, SCHEMA_VERSION, UNGATED_MODEL, layers_of, to_graph, to_model
+from sanp_export.inline import inlined
 from sanp_export.lower import lower
+from sanp_export.named_outputs import as_tuple, check_outputs, named_outputs
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.count_macs import count_macs
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
@@ -31,21 +34,31 @@ from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_pads import fuse_pads
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
+from sanp_export.passes.name_outputs import name_outputs
 from sanp_export.passes.share_gates import share_gates
-from sanp_runtime.contract import INPUT, LOGITS
+from sanp_runtime.contract import INPUT
+from sanp_runtime.network.outputs import Output
 from sanp_targets.errors import ExportError
+
+# How much larger the images are that show which sizes follow that of the image: networks ask for multiples of 32, or
+# 64.
+_MORE_PIXELS = 64
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """gates: "learned" keeps the saliency modules, "mask" lets the mask inputs alone decide (mask = scale).
 
-    gate_outputs lists `gate.<layer>` as outputs; macs_output adds `macs` [N].
+    gate_outputs lists `gate.<layer>` as outputs; macs_output adds `macs` [N]. inline writes our operators out as
+    standard ones, for runtimes without functions. dynamic_size leaves height and width of the images open; the layer
+    table is that of the example.
     """
 
     gates: Literal["learned", "mask"] = "learned"
     gate_outputs: bool = True
     macs_output: bool = False
+    inline: bool = False
+    dynamic_size: bool = False
 
 
 def export(
@@ -57,13 +70,22 @@ def export(
     """Export a network; the batch is dynamic, the image size that of `example_input` [N, C, H, W] float32.
 
     The result has the input `input`, one overridable input `mask.<layer>` [1 or N, Co] per gated layer with default
-    ones, and the outputs `logits` and `gate.<layer>`. A network without gates has `input` and `logits` alone. Raises
-    ExportError for a model that torch.export cannot trace, and for gates="mask" without a gated layer.
+    ones, the outputs of the network as `named_outputs` calls them, and `gate.<layer>`. A network without gates has
+    `input` and its own outputs alone. Raises ExportError for a model that torch.export cannot trace or whose outputs
+    are not float32 [N, ...], and for gates="mask" without a gated layer.
     """
     choice = options or ExportOptions()
-    graph = to_graph(_trace(model, example_input))
-    execution_order = _prepare(graph)
-    layers = sorted(layer_table(graph), key=lambda layer: execution_order.index(layer.name))
+    if choice.dynamic_size and choice.macs_output:
+        raise ExportError(
+            "the output macs counts for one size of the images, expected --macs or --dynamic-size; leave one of them "
+            "out"
+        )
+    sizes = _sizes(model, example_input, choice) if choice.dynamic_size else None
+    traced, outputs = _trace(model, example_input, choice.dynamic_size)
+    graph = to_graph(traced)
+    name_outputs(graph, outputs)
+    execution_order = _prepare(graph, sizes)
+    layers = sorted(layer_table(graph, sizes), key=lambda layer: execution_order.index(layer.name))
     gated = any(layer.gated for layer in layers)
     if not gated and choice.gates == "mask":
         raise ExportError(
@@ -81,9 +103,11 @@ def export(
         "sanp.schema": str(SCHEMA_VERSION),
         "sanp.layers": json.dumps([layer.to_json() for layer in layers]),
         "sanp.gates": choice.gates if gated else UNGATED_MODEL,
+        **({IMAGE_KEY: json.dumps(list(example_input.shape[1:]))} if choice.dynamic_size else {}),
         **(metadata or {}),
     }
-    return to_model(graph, properties)
+    model_proto = to_model(graph, properties)
+    return inlined(model_proto) if choice.inline else model_proto
 
 
 def check_example(example_input: Tensor) -> None:
@@ -95,7 +119,7 @@ def check_example(example_input: Tensor) -> None:
         )
 
 
-def _prepare(graph: gs.Graph) -> list[str]:
+def _prepare(graph: gs.Graph, sizes: Mapping[str, tuple[int, int]] | None) -> list[str]:
     """The passes that every export needs, in an order that matters: names first, residuals before activations.
 
     Returns the layers in the order in which PyTorch executed them; sorting a graph by depth loses it, and validation
@@ -103,7 +127,7 @@ def _prepare(graph: gs.Graph) -> list[str]:
     """
     name_layers(graph)
     share_gates(graph)
-    execution_order = [layer.name for layer in layer_table(graph)]
+    execution_order = [layer.name for layer in layer_table(graph, sizes)]
     expand_static_gates(graph)
     fuse_pads(graph)
     fuse_residuals(graph)
@@ -119,20 +143,58 @@ def check_environment() -> None:
     to_onnx(nn.Conv2d(3, 4, 3).eval(), torch.zeros(2, 3, 5, 5))
 
 
-def _trace(model: nn.Module, example_input: Tensor) -> onnx.ModelProto:
+def _sizes(model: nn.Module, example_input: Tensor, choice: ExportOptions) -> dict[str, tuple[int, int]]:
+    """Layer -> height and width of its output for the example: from an export for its size alone."""
+    fixed = export(model, example_input, replace(choice, dynamic_size=False, inline=False))
+    return {layer.name: layer.out_hw for layer in layers_of(fixed)}
+
+
+def _trace(model: nn.Module, example_input: Tensor, dynamic_size: bool) -> tuple[onnx.ModelProto, tuple[Output, ...]]:
+    """The graph of torch's exporter, and what its outputs are."""
     check_example(example_input)
     lowered, _ = lower(model)
-    # A batch of one would be specialised to the constant 1.
+    # A batch of one would be specialised to the constant 1; two and three tell an axis of the batch from others.
     example = example_input.detach().cpu()
     example = example if example.shape[0] > 1 else example.repeat(2, 1, 1, 1)
-    return to_onnx(lowered, example, type(model).__name__)
+    name = type(model).__name__
+    outputs = _outputs(lowered, example, name)
+    if dynamic_size:
+        outputs = _of_any_size(lowered, example, outputs, name)
+    lowered.forward = as_tuple(lowered.forward)  # a copy of the network, so nobody else sees it
+    return to_onnx(lowered, example, name, len(outputs), dynamic_size), outputs
 
 
-def to_onnx(model: nn.Module, example: Tensor, name: str = "the network") -> onnx.ModelProto:
-    """torch's export of a network in evaluation mode; the example [N, C, H, W] has at least two samples.
+def _outputs(model: nn.Module, example: Tensor, name: str) -> tuple[Output, ...]:
+    """The outputs of a network; ExportError if they are not float32 [N, ...] or depend on N otherwise."""
+    more = torch.cat([example, example[:1]])
+    try:
+        with torch.no_grad():
+            first, second = (named_outputs(model(batch)) for batch in (example, more))
+    except ExportError:
+        raise
+    except Exception as error:
+        raise _not_exported(name, error) from error
+    outputs = check_outputs(first, len(example), name)
+    if outputs != check_outputs(second, len(more), name):
+        raise ExportError(
+            f"{name}: the shapes of its outputs depend on the number of samples, expected a row for each sample; wrap "
+            "the network so that the first axis alone is the batch"
+        )
+    return outputs
+
+
+def to_onnx(
+    model: nn.Module, example: Tensor, name: str = "the network", outputs: int = 1, dynamic_size: bool = False
+) -> onnx.ModelProto:
+    """torch's export of a network in evaluation mode that returns so many tensors; their names are torch's own.
+
+    The example [N, C, H, W] has at least two samples.
 
     Raises ExportError for a network that torch.export cannot trace, TargetError for packages that do not fit.
     """
+    axes: dict[int, Any] = {0: torch.export.Dim("N", min=1)}
+    if dynamic_size:
+        axes.update({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO})
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -141,20 +203,57 @@ def to_onnx(model: nn.Module, example: Tensor, name: str = "the network") -> onn
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[INPUT],
-                output_names=[LOGITS],
-                dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+                output_names=[f"sanp_output_{index}" for index in range(outputs)],
+                dynamic_shapes=(axes,),
                 verbose=False,
             )
     except Exception as error:
         environment = environment_error(error)
         if environment is not None:
             raise environment from error
-        raise ExportError(
-            f"{name}: torch could not export the network ({_first_line(root_cause(error))}); expected operators "
-            "and control flow that torch.export supports: replace the named part, or see the full trace with --debug"
-        ) from error
+        raise _not_exported(name, error) from error
     assert program is not None  # only the legacy exporter returns None
-    return program.model_proto
+    model_proto = program.model_proto
+    if model_proto.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"):
+        raise ExportError(
+            f"{name}: its forward pass fixes the number of samples, expected code for any number; take it from "
+            "x.shape[0], not from len(x) or int(x.shape[0])"
+        )
+    if dynamic_size and any(
+        dim.HasField("dim_value") for dim in model_proto.graph.input[0].type.tensor_type.shape.dim[2:]
+    ):
+        raise ExportError(
+            f"{name}: its forward pass fixes the size of the image to that of the example, expected code for any size; "
+            "look for shapes that become numbers (int, reshape with sizes), or export without --dynamic-size"
+        )
+    return model_proto
+
+
+def _of_any_size(model: nn.Module, example: Tensor, outputs: tuple[Output, ...], name: str) -> tuple[Output, ...]:
+    """The outputs, with None for sizes that follow that of the image; ExportError if another size is not taken."""
+    other = functional.pad(example, (0, _MORE_PIXELS, 0, _MORE_PIXELS))
+    try:
+        with torch.no_grad():
+            found = check_outputs(named_outputs(model(other)), len(example), name)
+    except RuntimeError as error:
+        raise ExportError(
+            f"{name} takes images of {example.shape[2]}x{example.shape[3]} and not of "
+            f"{other.shape[2]}x{other.shape[3]} ({_first_line(error)}), expected any size; export it without "
+            "--dynamic-size"
+        ) from error
+    pairs = [(one, two) for one, two in zip(outputs, found) if len(one.shape) == len(two.shape)]
+    if len(pairs) != len(outputs) or len(found) != len(outputs):
+        raise ExportError(f"{name} has other outputs for another size of the image; export it without --dynamic-size")
+    return tuple(
+        Output(one.name, tuple(a if a == b else None for a, b in zip(one.shape, two.shape))) for one, two in pairs
+    )
+
+
+def _not_exported(name: str, error: BaseException) -> ExportError:
+    return ExportError(
+        f"{name}: torch could not export the network ({_first_line(root_cause(error))}); expected operators and "
+        "control flow that torch.export supports: replace the named part, or see the full trace with --debug"
+    )
 
 
 def _first_line(error: BaseException) -> str:

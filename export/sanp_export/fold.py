@@ -242,7 +242,8 @@ def _closed(model: onnx.ModelProto, known: Mapping[str, _Known], layers: Mapping
 def _finished(graph: gs.Graph, model: onnx.ModelProto) -> onnx.ModelProto:
     """The file of a rewritten graph, with its layer table in the order in which the layers run."""
     order = {row.name: place for place, row in enumerate(layers_of(model))}
-    layers = sorted(layer_table(graph), key=lambda row: order.get(row.name, len(order)))
+    sizes = {row.name: row.out_hw for row in layers_of(model)}
+    layers = sorted(layer_table(graph, sizes), key=lambda row: order.get(row.name, len(order)))
     metadata = metadata_of(model)
     gates = metadata["sanp.gates"] if any(row.gated for row in layers) else UNGATED_MODEL
     return to_model(graph, {**metadata, "sanp.gates": gates, "sanp.layers": json.dumps([r.to_json() for r in layers])})

@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import external_data_helper
 
-from sanp_export.graph.model_file import UNGATED_MODEL, metadata_of, seal, to_graph, to_model
+from sanp_export.graph.model_file import INLINE_KEY, UNGATED_MODEL, metadata_of, seal, to_graph, to_model
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.open_gates import open_gates
@@ -27,9 +27,14 @@ def variants(model: onnx.ModelProto, parent: onnx.ModelProto | None = None) -> d
 
     A model without gates is its own variant `dense` and has no other. parent: the exported network before channels were
     removed, which has no gates either; it becomes the variant `parent`. Raises ExportError for a model exported with
-    gates="mask": it has no learned gates to compare with.
+    gates="mask", which has no learned gates to compare with, and for one exported with inline=True.
     """
     more = {} if parent is None else {PARENT: _rewritten(parent, None)}
+    if INLINE_KEY in metadata_of(model):
+        raise ExportError(
+            "the model was exported with --inline and has no operators left that our kernels could run, expected one "
+            "with functions; export it again without --inline to compile it"
+        )
     if metadata_of(model).get("sanp.gates") == UNGATED_MODEL:
         return {DENSE: _rewritten(model, None), **more}
     if metadata_of(model).get("sanp.gates") != "learned":

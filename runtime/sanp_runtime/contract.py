@@ -13,11 +13,12 @@ from sanp_targets import target
 
 # Tensors of an exported model. N is the batch, Co the output channels of the gated layer.
 INPUT = "input"  # float32 [N, C, H, W]
-LOGITS = "logits"  # float32 [N, classes]
+LOGITS = "logits"  # float32 [N, classes]: the output of a network that returns one matrix; others have their own names
 MACS = "macs"  # float32 [N], only if the model was exported to count for itself
 GATE_PREFIX = "gate."  # output gate.<layer>: the scale of every channel, float32 [N or 1, Co], 0 = closed
 STEPS_PREFIX = "steps."  # output steps.<layer> of an int8 bundle's replay: int32 [N], see `Engine.steps_apart`
 MASK_PREFIX = "mask."  # input mask.<layer>: float32 [1 or N, Co], 0 = forced off
+RESERVED_PREFIXES = (GATE_PREFIX, MASK_PREFIX, STEPS_PREFIX)  # no output of a network begins with one
 
 # Operators, and the nodes of a gated layer that use them.
 DOMAIN = "sanp"

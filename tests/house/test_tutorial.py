@@ -51,6 +51,7 @@ def test_the_tutorial(tmp_path):
             program.append(f"subprocess.run(['bash', '-euc', {text!r}], check=True)")
     environment = {
         **os.environ,
+        "OMP_NUM_THREADS": "1",  # beside other tests a second thread costs more than it brings
         "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(["", *(str(Path(path).resolve()) for path in sys.path if path)]),
     }

@@ -84,8 +84,8 @@ def test_run(capsys, pristine, tmp_path):
     row = json.loads(out)
     assert code == 0 and row["classes"] == expected["logits"].argmax(1).tolist()
     with np.load(tmp_path / "y.npz", allow_pickle=False) as archive:
-        np.testing.assert_allclose(archive["logits"], expected["logits"], rtol=1e-4, atol=1e-4)
-        assert set(archive.files) == {"logits", "macs", "gate/stem", "gate/block.a", "gate/block.b"}
+        np.testing.assert_allclose(archive["output/logits"], expected["logits"], rtol=1e-4, atol=1e-4)
+        assert set(archive.files) == {"output/logits", "macs", "gate/stem", "gate/block.a", "gate/block.b"}
     assert call(capsys, "run", pristine, "--variant", "dense")[1].count("100.0% of the dense MACs") == 6
 
 
@@ -161,7 +161,7 @@ def test_logits_that_are_not_finite_have_no_class(capsys, pristine, overflowing,
     output = tmp_path / "y.npz"
     code, out, err = call(capsys, "run", pristine, "--plain", "--input", overflowing, "-o", output, *json_flag)
     assert (code, out) == (2, "") and not output.exists(), "no class is printed and nothing is written"
-    assert "2 of 3 samples are NaN or infinite (sample 1, 2)" in err and err.count("\n") == 1
+    assert "2 of 3 samples is NaN or infinite (sample 1, 2)" in err and err.count("\n") == 1
 
 
 def test_a_profile_of_logits_that_are_not_finite_is_refused(pristine, overflowing):

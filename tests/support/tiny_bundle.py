@@ -12,6 +12,7 @@ from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
 from sanp_runtime.network.macs import dense_macs
+from sanp_runtime.network.outputs import Output
 from tests.support import tiny_net
 
 
@@ -27,11 +28,10 @@ def make_manifest() -> Manifest:
             "dtype": "float32",
             "normalisation": {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]},
         },
-        outputs=("logits", *(f"gate.{layer}" for layer in tiny_net.GATED)),
+        outputs=(Output("logits", (tiny_net.CLASSES,)),),
         layers=tiny_net.LAYERS,
         gated=tiny_net.GATED,
         dense_macs=dense_macs(tiny_net.LAYERS),
-        classes=tiny_net.CLASSES,
         dataset="random",
         method={"kind": "threshold", "threshold": tiny_net.THRESHOLD},
     )
@@ -43,7 +43,7 @@ def make_reference(n: int = 6) -> Reference:
     return Reference(
         x=x,
         labels=answers["logits"].argmax(1).astype(np.int64),
-        logits=answers["logits"],
+        outputs={"logits": answers["logits"]},
         scales={layer: answers[f"scale/{layer}"] for layer in tiny_net.GATED},
         saliency={layer: answers[f"saliency/{layer}"] - np.float32(tiny_net.THRESHOLD) for layer in tiny_net.GATED},
     )

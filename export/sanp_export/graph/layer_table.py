@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 import onnx_graphsurgeon as gs
 
@@ -19,14 +20,16 @@ from sanp_targets.errors import ExportError
 _OURS = (GATED_CONV, PIXEL_GATED_CONV)
 
 
-def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
+def layer_table(graph: gs.Graph, sizes: Mapping[str, tuple[int, int]] | None = None) -> tuple[Layer, ...]:
     """Convolutions and linear layers in graph order, gated or not, with the support of their inputs.
+
+    sizes: layer -> height and width of its output, for a graph whose images have any size; else the graph says them.
 
     Only layers with weights are counted, as everywhere in the literature: a product of two activations (attention) is
     not, and neither is a one-dimensional convolution. Raises ExportError for a convolution whose weights are computed.
     """
     trace = SupportTrace()
-    found = [_row(node, trace) for node in graph.nodes if node.op in (*_OURS, "Conv", "Gemm", "MatMul")]
+    found = [_row(node, trace, sizes) for node in graph.nodes if node.op in (*_OURS, "Conv", "Gemm", "MatMul")]
     rows = [row for row in found if row is not None]
     repeated = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if repeated:
@@ -37,7 +40,7 @@ def layer_table(graph: gs.Graph) -> tuple[Layer, ...]:
     return tuple(rows)
 
 
-def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
+def _row(node: gs.Node, trace: SupportTrace, sizes: Mapping[str, tuple[int, int]] | None) -> Layer | None:
     weight = constant(node.inputs[WEIGHT])
     if weight is None and node.op in ("Gemm", "MatMul"):
         return None
@@ -46,38 +49,50 @@ def _row(node: gs.Node, trace: SupportTrace) -> Layer | None:
     if node.op == "Conv" and weight.ndim != 4:
         return None
     if node.op in ("Gemm", "MatMul"):
-        return _linear_row(node, weight.shape, trace)
+        return _linear_row(node, weight.shape, trace, sizes)
     groups = int(node.attrs.get("group", 1))
     masked = node.op == GATED_CONV
     gated = masked and not follows(node)
     name = layer_of(node) if node.op in _OURS else _module_name(node)
-    out_shape = node.outputs[0].shape
+    out_hw = _size(name, sizes) if sizes is not None else tuple(map(int, node.outputs[0].shape[2:4]))
     return Layer(
         name=name,
         c_in=int(weight.shape[1]) * groups,
         c_out=int(weight.shape[0]),
-        out_hw=(int(out_shape[2]), int(out_shape[3])),
+        out_hw=(out_hw[0], out_hw[1]),
         kernel=(int(weight.shape[2]), int(weight.shape[3])),
         groups=groups,
         gated=gated,
         gate_hidden=_gate_hidden(node) if gated else 0,
         gate_direct=gated and _gate_is_direct(node),
         follows=outputs_of(node) if masked and not gated else None,
-        head=not masked and tuple(out_shape[2:]) == (1, 1) and _is_head(node),
+        head=not masked and out_hw == (1, 1) and _is_head(node),
         support=trace.of(node.inputs[X]),
     )
 
 
-def _linear_row(node: gs.Node, shape: tuple[int, ...], trace: SupportTrace) -> Layer:
+def _linear_row(
+    node: gs.Node, shape: tuple[int, ...], trace: SupportTrace, sizes: Mapping[str, tuple[int, int]] | None
+) -> Layer:
     """A 1x1 convolution on as many positions as it has rows; features beyond axis 1 are not channels, so dense."""
     transposed = bool(node.attrs.get("transB", 0))
     c_out, c_in = (shape[0], shape[1]) if transposed else (shape[1], shape[0])
     support, out = trace.of(node.inputs[X]), list(node.outputs[0].shape or [])
     if isinstance(support, Dense) or len(out) > 2:
         support = Dense(int(c_in))
-    positions = math.prod(map(_per_sample, out[:-1]))
+    name = _module_name(node)
+    positions = math.prod(map(_per_sample, out[:-1])) if sizes is None else _size(name, sizes)[0]
     head = positions == 1 and _is_head(node)
-    return Layer(_module_name(node), int(c_in), int(c_out), (positions, 1), head=head, support=support)
+    return Layer(name, int(c_in), int(c_out), (positions, 1), head=head, support=support)
+
+
+def _size(name: str, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    if name not in sizes:
+        raise ExportError(
+            f"layer {name} has another name in the graph for images of any size, expected the same in both; make it a "
+            "module (nn.Conv2d, nn.Linear), or export without --dynamic-size"
+        )
+    return sizes[name]
 
 
 def _per_sample(size: int | str) -> int:

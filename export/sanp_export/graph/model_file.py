@@ -33,10 +33,13 @@ from sanp_runtime.contract import (
     QLINEAR_CHANNEL_GATE,
 )
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.outputs import Output, is_reserved
 from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
 CHECKSUM_KEY = "sanp.sha256"
+IMAGE_KEY = "sanp.image"  # in the metadata of a model for images of any size: [C, H, W] of the layer table, as JSON
+INLINE_KEY = "sanp.inline"  # in the metadata of a model whose functions were written out
 UNGATED_MODEL = "none"  # value of the metadata "sanp.gates" for a network without gates, beside "learned" and "mask"
 
 # Its warnings (a missing colour package, equal names seen mid-rewrite) are nothing that a user could act on.
@@ -178,6 +181,33 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     if not isinstance(rows, list):
         raise InputError(f"the layer table of the model is a {type(rows).__name__}, expected a list; export it again")
     return tuple(Layer.from_json(row) for row in rows)
+
+
+def image_of(model: onnx.ModelProto) -> tuple[list[int], bool]:
+    """[C, H, W] of the images that the layer table is for, and whether others may have another height and width."""
+    written = metadata_of(model).get(IMAGE_KEY)
+    if written is None:
+        return [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]], False
+    try:
+        shape = parse_json(written)
+    except ValueError as error:
+        raise InputError(f"the image size in the model is not JSON ({error}); export the model again") from error
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(v) is int and v > 0 for v in shape):
+        raise InputError(f"the image size in the model is {shape!r:.100}, expected [C, H, W]; export the model again")
+    return shape, True
+
+
+def outputs_of(model: onnx.ModelProto) -> tuple[Output, ...]:
+    """The outputs of the network, without gates and cost.
+
+    A size that is no number depends on that of the image.
+    """
+    values = [value for value in model.graph.output if not is_reserved(value.name)]
+    shapes = [list(value.type.tensor_type.shape.dim)[1:] for value in values]
+    return tuple(
+        Output(value.name, tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in shape))
+        for value, shape in zip(values, shapes)
+    )
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:

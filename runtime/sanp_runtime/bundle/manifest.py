@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, FrozenSet, Mapping, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
 from sanp_runtime.contract import (
     ALL_VARIANTS,
@@ -21,9 +21,10 @@ from sanp_runtime.contract import (
 )
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
+from sanp_runtime.network.outputs import Output, classes_of
 from sanp_targets.errors import InputError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 CHECKSUM = "manifest_sha256"  # key of the checksum that a manifest carries of itself
 REPAIR = "copy the bundle again or compile it again"
@@ -41,8 +42,10 @@ class FileEntry:
 class Manifest:
     """Everything about a bundle that is not weights.
 
-    `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}: normalisation describes what
-    the caller has done to x; the engine does not do it. `build` says how the engines of a backend are made: for
+    `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}, and `any_size`: true where
+    other heights and widths are taken too, so that `shape` is the size of the layer table; normalisation describes what
+    the caller has done to x; the engine does not do it. `outputs` are those of the network; the gates, which are
+    outputs too, follow from `gated`. `build` says how the engines of a backend are made: for
     TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
     `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
@@ -58,11 +61,10 @@ class Manifest:
     target: Mapping[str, str]
     variants: Mapping[str, str]
     input: Mapping[str, Any]
-    outputs: Tuple[str, ...]
+    outputs: Tuple[Output, ...]
     layers: Tuple[Layer, ...]
     gated: Tuple[str, ...]
     dense_macs: int
-    classes: int
     dataset: str = ""
     made_by: Mapping[str, str] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +83,21 @@ class Manifest:
     def names(self) -> Tuple[str, ...]:
         """Names of all layers in execution order."""
         return tuple(row.name for row in self.layers)
+
+    @property
+    def output_names(self) -> Tuple[str, ...]:
+        """Names of the outputs of the network, without its gates."""
+        return tuple(output.name for output in self.outputs)
+
+    @property
+    def classes(self) -> Optional[int]:
+        """Number of classes of a network with logits [N, classes]; None for any other."""
+        return classes_of(self.outputs)
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images may have another height and width than `input["shape"]`."""
+        return bool(self.input.get("any_size", False))
 
     @property
     def main(self) -> str:
@@ -190,7 +207,7 @@ class Manifest:
         row: Dict[str, Any] = dict(self.__dict__)
         row["layers"] = [layer.to_json() for layer in self.layers]
         row["files"] = {name: dict(entry.__dict__) for name, entry in sorted(self.files.items())}
-        row.update(outputs=list(self.outputs), gated=list(self.gated))
+        row.update(outputs=[output.to_json() for output in self.outputs], gated=list(self.gated))
         row[CHECKSUM] = checksum(row)
         return row
 

@@ -44,6 +44,11 @@ def check(manifest: Manifest) -> None:
     if missing:
         fail("files", sorted(manifest.files), f"also the variant files {missing}")
     _check_input(manifest.input)
+    names = [output.name for output in manifest.outputs]
+    if not names or len(set(names)) != len(names):
+        fail("outputs", names, "at least one, each name once")
+    if not manifest.any_size and any(None in output.shape for output in manifest.outputs):
+        fail("outputs", names, "sizes in numbers, for images of one size")
     _check_parent(manifest)
     for key in ("name", "backend", "arch"):
         if not isinstance(manifest.target.get(key), str):
@@ -175,6 +180,8 @@ def _check_input(spec: Mapping[str, Any]) -> None:
     shape = spec.get("shape")
     if not (isinstance(shape, list) and len(shape) == 3 and all(type(v) is int and v > 0 for v in shape)):
         fail("input.shape", shape, "three positive integers [C, H, W]")
+    if type(spec.get("any_size", False)) is not bool:
+        fail("input.any_size", spec["any_size"], "true or false")
     if spec.get("dtype") != "float32" or not isinstance(spec.get("name"), str):
         fail("input", [spec.get("name"), spec.get("dtype")], "a name and the dtype float32")
 

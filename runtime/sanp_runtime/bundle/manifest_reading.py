@@ -11,6 +11,7 @@ from sanp_runtime.bundle.manifest_checks import check, fail
 from sanp_runtime.bundle.manifest_options import SHOWN, first_wrong
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.outputs import Output
 from sanp_targets.errors import InputError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,7 +45,7 @@ def from_json(row: Any) -> Manifest:
         raise InputError(f"{MANIFEST_FILE}: {wrong}; {REPAIR}")
     content["layers"] = tuple(Layer.from_json(item) for item in content["layers"])
     content["files"] = {name: _file_entry(name, item) for name, item in content["files"].items()}
-    content.update(outputs=tuple(content["outputs"]), gated=tuple(content["gated"]))
+    content.update(outputs=tuple(map(Output.from_json, content["outputs"])), gated=tuple(content["gated"]))
     manifest = Manifest(**content)
     check(manifest)
     return manifest
@@ -83,7 +84,7 @@ def _check_fields(row: Mapping[str, Any]) -> None:
             (str, "name created dataset"),
             (dict, "target variants input made_by device method source options build parent files"),
             (list, "outputs layers gated"),
-            (int, "dense_macs classes schema_version"),
+            (int, "dense_macs schema_version"),
         )
         for key in keys.split()
     }
@@ -93,8 +94,8 @@ def _check_fields(row: Mapping[str, Any]) -> None:
     for key, kind in kinds.items():
         if type(row[key]) is not kind:
             fail(key, row[key], f"a value of type {kind.__name__}")
-    if row["classes"] < 1 or not all(isinstance(name, str) for name in row["outputs"] + row["gated"]):
-        fail("classes, outputs, gated", [row["classes"], row["outputs"], row["gated"]], "a positive count and names")
+    if not all(isinstance(name, str) for name in row["gated"]):
+        fail("gated", row["gated"], "names")
 
 
 def _file_entry(name: str, item: Any) -> FileEntry:

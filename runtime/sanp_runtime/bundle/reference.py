@@ -1,4 +1,4 @@
-"""Reference samples inside a bundle: real inputs with PyTorch's logits, scales and saliencies."""
+"""Reference samples inside a bundle: real inputs with PyTorch's outputs, scales and saliencies."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.contract import LOGITS
 from sanp_targets.errors import InputError
 
+_OUTPUT = "output/"
+_EXACT = "exact/"
 _SCALE = "scale/"
 _SALIENCY = "saliency/"
 
@@ -20,39 +23,54 @@ _SALIENCY = "saliency/"
 class Reference:
     """n samples and what PyTorch computes for them.
 
-    x float32 [n, C, H, W]; labels int64 [n]; logits float32 [n, classes]; scales: gated layer -> float32 [n, Co], 0 =
-    closed; saliency: layer with a learned gate -> float32 [n, Co], the margin of each decision, which is the saliency
-    before its ReLU minus the bound that it must exceed: positive = open. A layer without a learned gate has none.
-    exact: logits in double precision, float64 [n, classes], of a network that decides for every pixel; else None. Their
-    distance from `logits` shows what rounding alone can do to a network whose decisions are not recorded.
+    x float32 [n, C, H, W]; labels: what is true of them, numbers [n, ...], classes as int64 [n], None where nobody
+    said; outputs: name -> float32 [n, ...]; scales: gated layer -> float32 [n, Co], 0 = closed; saliency: layer with a
+    learned gate -> float32 [n, Co], the margin of each decision, which is the saliency before its ReLU minus the bound
+    that it must exceed: positive = open. A layer without a learned gate has none. exact: the outputs in double
+    precision, of a network that decides for every pixel; else None. Their distance from `outputs` shows what rounding
+    alone can do to a network whose decisions are not recorded.
     """
 
     x: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
+    labels: Optional[np.ndarray]
+    outputs: Mapping[str, np.ndarray]
     scales: Mapping[str, np.ndarray] = field(default_factory=dict)
     saliency: Mapping[str, np.ndarray] = field(default_factory=dict)
-    exact: Optional[np.ndarray] = None
+    exact: Optional[Mapping[str, np.ndarray]] = None
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The output `logits`, float32 [n, classes]; KeyError for a network without."""
+        return self.outputs[LOGITS]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether accuracy means something: there are logits, and a class for every sample."""
+        if self.labels is None or LOGITS not in self.outputs:
+            return False
+        return self.labels.dtype == np.int64 and self.labels.ndim == 1 and self.logits.ndim == 2
 
     def take(self, indices: Sequence[int]) -> "Reference":
         """The samples at these indices."""
         rows = np.asarray(indices, dtype=np.int64)
         return Reference(
             self.x[rows],
-            self.labels[rows],
-            self.logits[rows],
-            {name: value[rows] for name, value in self.scales.items()},
-            {name: value[rows] for name, value in self.saliency.items()},
-            None if self.exact is None else self.exact[rows],
+            None if self.labels is None else self.labels[rows],
+            _rows(self.outputs, rows),
+            _rows(self.scales, rows),
+            _rows(self.saliency, rows),
+            None if self.exact is None else _rows(self.exact, rows),
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """The arrays of reference.npz by name."""
-        arrays = {"x": self.x, "labels": self.labels, "logits": self.logits}
-        arrays.update({} if self.exact is None else {"exact": self.exact})
+        arrays = {"x": self.x}
+        arrays.update({} if self.labels is None else {"labels": self.labels})
+        arrays.update({_OUTPUT + name: value for name, value in self.outputs.items()})
+        arrays.update({_EXACT + name: value for name, value in (self.exact or {}).items()})
         arrays.update({_SCALE + name: value for name, value in self.scales.items()})
         arrays.update({_SALIENCY + name: value for name, value in self.saliency.items()})
         return arrays
@@ -82,8 +100,11 @@ def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Referen
     required, optional = _expected(arrays, manifest)
     missing, extra = sorted(set(required) - set(arrays)), sorted(set(arrays) - set(required) - set(optional))
     if missing or extra:
-        raise InputError(f"array(s) {missing + extra} are missing or extra, expected {sorted(required)}; compile again")
+        raise InputError(f"array(s) {missing + extra} are missing or extra, expected {sorted(required)}; export again")
     for name, array in arrays.items():
+        if name == "labels":
+            _check_labels(array, len(arrays["x"]))
+            continue
         dtype, shape = {**optional, **required}[name]
         if array.dtype != np.dtype(dtype) or array.shape != shape:
             raise InputError(
@@ -91,29 +112,48 @@ def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Referen
             )
         if not np.isfinite(array).all():
             raise InputError(f"array {name} holds NaN or infinity, expected finite reference values; compile again")
+    names = manifest.output_names
+    exact = {name: arrays[_EXACT + name] for name in names if _EXACT + name in arrays}
     return Reference(
         arrays["x"],
-        arrays["labels"],
-        arrays["logits"],
+        arrays.get("labels"),
+        {name: arrays[_OUTPUT + name] for name in names},
         {name: arrays[_SCALE + name] for name in manifest.gated},
         {name: arrays[_SALIENCY + name] for name in manifest.gated if _SALIENCY + name in arrays},
-        arrays.get("exact"),
+        exact if len(exact) == len(names) else None,
     )
+
+
+def _check_labels(array: np.ndarray, n: int) -> None:
+    narrow = array.dtype.kind in "iu" and array.ndim == 1 and array.dtype != np.int64
+    if narrow or array.dtype.kind not in "biuf" or array.ndim < 1 or len(array) != n or not np.isfinite(array).all():
+        raise InputError(
+            f"array labels is {array.dtype} {list(array.shape)}, expected finite numbers for each of {n} samples, "
+            "classes as int64; export again"
+        )
+
+
+def _rows(values: Mapping[str, np.ndarray], rows: np.ndarray) -> Dict[str, np.ndarray]:
+    return {name: value[rows] for name, value in values.items()}
 
 
 _Kinds = Dict[str, Tuple[str, Tuple[int, ...]]]
 
 
 def _expected(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Tuple[_Kinds, _Kinds]:
-    n = len(arrays["labels"]) if "labels" in arrays and arrays["labels"].ndim == 1 else 0
+    n = len(arrays["x"]) if "x" in arrays and arrays["x"].ndim else 0
     if n == 0:
-        raise InputError("array labels is missing or empty, expected the class of at least one sample; compile again")
-    required: _Kinds = {
-        "x": ("float32", (n, *manifest.input["shape"])),
-        "labels": ("int64", (n,)),
-        "logits": ("float32", (n, manifest.classes)),
-    }
-    optional: _Kinds = {"exact": ("float64", (n, manifest.classes))}
+        raise InputError("array x is missing or empty, expected at least one sample; export again")
+    required: _Kinds = {"x": ("float32", (n, *manifest.input["shape"]))}
+    optional: _Kinds = {"labels": ("", ())}
+    for output in manifest.outputs:
+        # Sizes that depend on the image are those of the samples, which have one size.
+        found = arrays.get(_OUTPUT + output.name, np.zeros(0)).shape[1:]
+        own = tuple(
+            size if size is not None or index >= len(found) else found[index] for index, size in enumerate(output.shape)
+        )
+        required[_OUTPUT + output.name] = ("float32", (n, *own))  # type: ignore[arg-type]
+        optional[_EXACT + output.name] = ("float64", (n, *own))  # type: ignore[arg-type]
     for name in manifest.gated:
         shape = (n, manifest.layer(name).c_out)
         required[_SCALE + name] = ("float32", shape)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli.arguments import add_command, print_result
+from sanp_runtime.network.outputs import in_words
 from sanp_runtime.profile.tuning_note import tuning_note
 from sanp_targets.device import describe, fingerprint
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     follow = f" and {followers} following" if followers else ""
     shape = "x".join(str(size) for size in manifest.input["shape"])
     lines = [
-        f"{manifest.name}: {shape} to {manifest.classes} classes, {manifest.dense_macs / 1e6:.1f} M MACs dense",
+        f"{manifest.name}: {shape} to {in_words(manifest.outputs)}, {manifest.dense_macs / 1e6:.1f} M MACs dense",
         f"{len(manifest.gated)} gated{follow} of {len(manifest.layers)} layers, for {manifest.target['name']}, with "
         f"the variants {', '.join(manifest.all_variants)}",
         f"made {manifest.created} with {', '.join(f'{name} {version}' for name, version in manifest.made_by.items())}",

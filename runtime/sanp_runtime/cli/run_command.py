@@ -1,4 +1,4 @@
-"""`run`: classes and cost of samples."""
+"""`run`: what a network answers for samples, and what they cost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli.arguments import add_command, add_engine_options, add_variant, engine_options, print_result
+from sanp_runtime.contract import LOGITS
 from sanp_runtime.engines.base import Result
 from sanp_runtime.engines.load import load_bundle
 from sanp_targets.errors import InputError
@@ -19,13 +20,13 @@ from sanp_targets.errors import InputError
 
 def add(commands: Any) -> None:
     """Register the command."""
-    parser = add_command(commands, "run", run, "run samples and print classes and cost")
+    parser = add_command(commands, "run", run, "run samples and print classes or outputs, and cost")
     add_engine_options(parser)
     add_variant(parser)
     parser.add_argument(
         "--input", help="NumPy file (.npy) with x float32 [N, C, H, W]; the samples of the bundle if absent"
     )
-    parser.add_argument("--output", "-o", help="write logits and gates to this .npz file")
+    parser.add_argument("--output", "-o", help="write outputs and gates to this .npz file")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -34,18 +35,38 @@ def run(arguments: argparse.Namespace) -> None:
     with load_bundle(bundle, arguments.variant, engine_options(arguments)) as engine:
         x = bundle.reference().x if arguments.input is None else _read_array(Path(arguments.input))
         result = engine(x)
-    classes, macs, dense = result.classes(), result.macs, bundle.manifest.dense_macs
+    result.check_finite()
+    macs, dense = result.macs, bundle.manifest.dense_macs
     if arguments.output is not None:
         write_atomically(Path(arguments.output), _archive(result))
-    row = {"classes": classes.tolist(), "macs": macs.tolist(), "dense_macs": dense, "logits": result.logits.tolist()}
-    lines = [f"{i}: class {c}, {m / dense:.1%} of the dense MACs" for i, (c, m) in enumerate(zip(classes, macs))]
+    row = {"macs": macs.tolist(), "dense_macs": dense}
+    if bundle.manifest.classes is not None:
+        row["classes"] = result.classes().tolist()
+    if arguments.json:
+        row["outputs"] = {name: value.tolist() for name, value in result.outputs.items()}
+    lines = [f"{i}: {_answer(result, i)}, {m / dense:.1%} of the dense MACs" for i, m in enumerate(macs)]
     print_result(arguments, row, lines)
+
+
+def _answer(result: Result, sample: int) -> str:
+    """The class of a sample, and the shape and range of every output that is no logits."""
+    words = []
+    for name, value in result.outputs.items():
+        one = value[sample]
+        if name == LOGITS and value.ndim == 2:
+            words.append(f"class {one.argmax()}")
+        elif one.size == 1:
+            words.append(f"{name} {one.item():.4g}")
+        else:
+            words.append(f"{name} {list(one.shape)} from {one.min():.3g} to {one.max():.3g}")
+    return ", ".join(words)
 
 
 def _archive(result: Result) -> bytes:
     buffer = io.BytesIO()
-    arrays = {f"gate/{name}": value for name, value in result.gates.items()}
-    np.savez(buffer, logits=result.logits, macs=result.macs, **arrays)  # type: ignore[arg-type]
+    arrays = {f"output/{name}": value for name, value in result.outputs.items()}
+    arrays.update({f"gate/{name}": value for name, value in result.gates.items()})
+    np.savez(buffer, macs=result.macs, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -13,12 +13,14 @@ from sanp_targets.errors import ValidationError
 def add(commands: Any) -> None:
     """Register the command."""
     text = "check kernels, gates and accuracy against the reference samples in the bundle"
-    add_engine_options(add_command(commands, "self-test", run, text, aliases=["validate"]))
+    parser = add_command(commands, "self-test", run, text, aliases=["validate"])
+    add_engine_options(parser)
+    parser.add_argument("--metric", help="module:function(outputs, labels) -> number, in place of accuracy")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    result = self_test(arguments.bundle, engine_options(arguments))
+    result = self_test(arguments.bundle, engine_options(arguments), arguments.metric)
     print_result(arguments, result.to_json(), result.lines())
     if result.proof is not None:
         result.proof.require()

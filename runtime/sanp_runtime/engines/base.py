@@ -19,35 +19,71 @@ from sanp_runtime.measure.node_times import NodeTime
 from sanp_runtime.measure.timing import Measurement, measure
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.outputs import rows_of
 from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.sensors import Reading, read_sensors
 
 
 @dataclass(frozen=True)
 class Result:
-    """logits float32 [N, classes]; gates: gated layer -> scale float32 [N, Co], 0 = closed (empty for dense)."""
+    """outputs: name -> float32 [N, ...]; gates: gated layer -> scale float32 [N, Co], 0 = closed (empty for dense)."""
 
-    logits: np.ndarray
+    outputs: Dict[str, np.ndarray]
     gates: Dict[str, np.ndarray]
-    layers: Tuple[Layer, ...] = field(repr=False, default=())
+    layers: Optional[Tuple[Layer, ...]] = field(repr=False, default=())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """An output of the network, float32 [N, ...]; InputError for a name that it does not have."""
+        if name not in self.outputs:
+            raise InputError(
+                f"the network has no output {name!r}, expected one of {', '.join(self.outputs)}; `manifest.outputs` "
+                "has their shapes"
+            )
+        return self.outputs[name]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.outputs.values())))
+
+    @property
+    def logits(self) -> np.ndarray:
+        """The output `logits`, float32 [N, classes]; InputError for a network without."""
+        return self[LOGITS]
+
+    def check_finite(self) -> "Result":
+        """This result; InputError naming the first output that is not finite, and its samples."""
+        for name, value in self.outputs.items():
+            bad = np.flatnonzero(~np.isfinite(rows_of(value)).all(axis=1))
+            if bad.size:
+                shown = ", ".join(map(str, bad[:10])) + (" and others" if bad.size > 10 else "")
+                raise InputError(
+                    f"the output {name} of {bad.size} of {len(value)} samples is NaN or infinite (sample {shown}), "
+                    "expected finite numbers; normalise the input as the manifest says, and if the samples of the "
+                    "bundle do this too, compile it again from a network with finite answers"
+                )
+        return self
 
     def classes(self) -> np.ndarray:
-        """The class of each sample, int64 [N]; InputError naming the samples whose logits are not finite."""
-        bad = np.flatnonzero(~np.isfinite(self.logits).all(axis=1))
-        if bad.size:
-            shown = ", ".join(map(str, bad[:10])) + (" and others" if bad.size > 10 else "")
+        """The class of each sample, int64 [N]; InputError for a network without logits [N, classes], or not finite."""
+        if self.logits.ndim != 2:
             raise InputError(
-                f"the logits of {bad.size} of {len(self.logits)} samples are NaN or infinite (sample {shown}), so they "
-                "have no class, expected finite ones; normalise the input as the manifest says, and if the samples of "
-                "the bundle do this too, compile it again from a network with finite answers"
+                f"the logits have shape {list(self.logits.shape)}, expected [N, classes]; read them as "
+                f"result[{LOGITS!r}]"
             )
-        return self.logits.argmax(axis=1)
+        return self.check_finite().logits.argmax(axis=1)
 
     @property
     def macs(self) -> np.ndarray:
-        """Multiply-accumulates that each sample needed, float64 [N]; `sanp_runtime.network.macs` says how."""
+        """Multiply-accumulates that each sample needed, float64 [N]; `sanp_runtime.network.macs` says how.
+
+        InputError for images of another size than that of the layer table.
+        """
+        if self.layers is None:
+            raise InputError(
+                "the layer table is for images of another size, so the cost of these is not known; run images of the "
+                "size in the manifest, or export for this size"
+            )
         if not self.gates:
-            return np.full(len(self.logits), float(cost.dense_macs(self.layers)))
+            return np.full(len(self), float(cost.dense_macs(self.layers)))
         return cost.sample_macs(self.layers, self.gates)
 
 
@@ -78,8 +114,8 @@ class Engine(abc.ABC):
 
     @property
     def outputs(self) -> List[str]:
-        """Outputs that a call fetches: the logits, then one gate per gated layer."""
-        return [LOGITS] + [gate_output(name) for name in self.gated]
+        """Outputs that a call fetches: those of the network, then one gate per gated layer."""
+        return [*self.manifest.output_names, *(gate_output(name) for name in self.gated)]
 
     def __call__(self, x: np.ndarray, masks: Optional[Mapping[str, np.ndarray]] = None) -> Result:
         """Run a batch.
@@ -92,27 +128,29 @@ class Engine(abc.ABC):
         values = self._run(feeds, len(x))
         # A static gate has one row for all samples; callers see one row per sample whatever decides.
         shapes = {name: (len(x), self.manifest.layer(name).c_out) for name in self.gated}
-        gates = {name: np.broadcast_to(values[i], shapes[name]) for i, name in enumerate(self.gated, start=1)}
-        return Result(values[0], gates, self.layers)
+        names = self.manifest.output_names
+        gates = {name: np.broadcast_to(value, shapes[name]) for name, value in zip(self.gated, values[len(names) :])}
+        known = x.shape[2:] == tuple(self.manifest.input["shape"][1:])
+        return Result(dict(zip(names, values)), gates, self.layers if known else None)
 
     def bind(
         self,
         x: np.ndarray,
         masks: Optional[Mapping[str, np.ndarray]] = None,
-        outputs: Sequence[str] = (LOGITS,),
+        outputs: Optional[Sequence[str]] = None,
         out: Optional[Mapping[str, np.ndarray]] = None,
     ) -> BoundCall:
         """Check and bind a batch once, for calls with as little Python in between as there can be.
 
-        x, masks: as in a call; both are copied. outputs: what to compute, names of `outputs` ("logits",
-        "gate.<layer>"); the fewer, the less is copied. out: arrays to fill, by output name: float32, C-contiguous,
-        writable, logits [N, classes], gates [N, Co]; arrays are made for outputs without one. Raises InputError for
-        anything else, ConfigError if the backend cannot bind.
+        x, masks: as in a call; both are copied. outputs: what to compute, names of `Engine.outputs` ("logits",
+        "gate.<layer>"), those of the network by default; the fewer, the less is copied. out: arrays to fill, by output
+        name: float32, C-contiguous, writable, of the shape [N, ...] of the output, gates [N, Co]; arrays are made for
+        outputs without one. Raises InputError for anything else, ConfigError if the backend cannot bind.
         """
         feeds = {name: value.copy() for name, value in self._feeds(x, masks).items()}
-        names = check_names(outputs, self.outputs)
-        widths = {gate_output(name): self.manifest.layer(name).c_out for name in self.gated}
-        shapes = {name: (len(x), widths.get(name, self.manifest.classes)) for name in names}
+        names = check_names(self.manifest.output_names if outputs is None else outputs, self.outputs)
+        shapes = {name: (len(x), *size) for name, size in self._sizes(feeds).items() if name in names}
+        shapes = {name: shapes[name] for name in names}
         arrays = output_arrays(shapes, out, list(feeds.values()))
         call = BoundCall(feeds, arrays, self._bind(feeds, arrays), self._feeds)
         self._calls.add(call)
@@ -169,6 +207,13 @@ class Engine(abc.ABC):
     def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
         """Run checked feeds into these outputs; all arrays stay alive and in place as long as the binding."""
 
+    def _sizes(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, Tuple[int, ...]]:
+        """Name of an output -> its shape for a sample of these feeds."""
+        sizes: Dict[str, Tuple[int, ...]] = {gate_output(n): (self.manifest.layer(n).c_out,) for n in self.gated}
+        for output in self.manifest.outputs:
+            sizes[output.name] = output.shape  # type: ignore[assignment]
+        return sizes
+
     def close(self) -> None:
         """Release the backend's resources; later calls raise ConfigError."""
         self._closed = True
@@ -187,5 +232,5 @@ class Engine(abc.ABC):
         if self._closed:
             raise ConfigError("the engine has been closed, so it cannot run; load the bundle again")
         spec = self.manifest.input
-        images = check_images(x, spec["shape"])
+        images = check_images(x, spec["shape"], self.manifest.any_size)
         return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.variant)}

@@ -32,7 +32,8 @@ class BoundCall:
         call = engine.bind(x)                 # x float32 [N, C, H, W]
         call.input[...] = other               # write in place
         call.update()
-        logits = call()                       # the array call.outputs["logits"], filled anew
+        logits = call()                       # the array of the first output, filled anew
+        call.outputs["boxes"]                 # any other
 
     input: float32 [N, C, H, W], a copy of what `bind` was given, owned by this object. masks: gated layer -> float32
     [1 or N, Co], copies too. outputs: name -> float32 array, the caller's own or owned by this object. The arrays stay

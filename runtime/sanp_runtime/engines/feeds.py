@@ -12,13 +12,14 @@ from sanp_runtime.contract import UNGATED, mask_input
 from sanp_targets.errors import InputError
 
 
-def check_images(x: Any, shape: Sequence[int]) -> np.ndarray:
-    """x as a contiguous float32 array [N, C, H, W], N >= 1; InputError otherwise.
+def check_images(x: Any, shape: Sequence[int], any_size: bool = False) -> np.ndarray:
+    """x as a contiguous float32 array [N, C, H, W], N >= 1; InputError otherwise. any_size: whatever H and W.
 
     NaN and infinity are refused: no gate can be decided on them, and a kernel that skips a channel would not propagate
     the NaN that plain ONNX Runtime propagates.
     """
-    expected = f"a float32 array [N, {', '.join(str(size) for size in shape)}]"
+    sizes = [shape[0], "any height", "any width"] if any_size else shape
+    expected = f"a float32 array [N, {', '.join(str(size) for size in sizes)}]"
     if not isinstance(x, np.ndarray):
         raise InputError(f"the input is a {type(x).__name__}, expected {expected}; convert it with numpy.asarray")
     if x.dtype != np.float32:
@@ -28,7 +29,7 @@ def check_images(x: Any, shape: Sequence[int]) -> np.ndarray:
         raise InputError(f"the input has shape {list(x.shape)}, expected {expected}{hint}")
     if x.shape[1] != shape[0]:
         raise InputError(f"the input has {x.shape[1]} channels, expected {expected}; the layout is channels first")
-    if x.shape[2:] != tuple(shape[1:]):
+    if x.shape[2:] != tuple(shape[1:]) and not (any_size and min(x.shape[2:]) > 0):
         raise InputError(f"the input has images of {x.shape[2]}x{x.shape[3]}, expected {expected}; resize them")
     if x.shape[0] == 0:
         raise InputError(f"the input has no samples, expected {expected} with N >= 1; skip empty batches")
@@ -83,7 +84,7 @@ def check_names(names: Any, known: Sequence[str]) -> Tuple[str, ...]:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5) or list(known)[:8]
-            raise InputError(f"there is no output {name!r}, expected some of {near}; `manifest.outputs` lists them all")
+            raise InputError(f"there is no output {name!r}, expected some of {near}; `Engine.outputs` lists them all")
     if not names or len(set(names)) != len(names):
         raise InputError(f"outputs is {list(names)}, expected at least one name and each once; correct it")
     return tuple(names)

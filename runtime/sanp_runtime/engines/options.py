@@ -17,7 +17,7 @@ class EngineOptions:
     """Settings of one engine; other engines of the process keep theirs.
 
     threads: of the engine, 1 to 1024. library: "bundle" for the operator library inside the bundle, None for plain ONNX
-    Runtime (same logits, slow), or the path of another one. The rest is for the kernels of that library, None for the
+    Runtime (same outputs, slow), or the path of another one. The rest is for the kernels of that library, None for the
     best: isa, an instruction set; winograd, the largest Winograd tile, 0 for none; bf16_weights, whether weights that
     16 bits hold may be kept so. A TensorRT bundle takes none of them.
     """

@@ -22,7 +22,7 @@ CONVENIENT, UPDATED, BOUND = "engine(x)", "update and call", "call"
 class CallTimes:
     """Typical ms per call: the mean over samples of the median of each.
 
-    convenient_ms: `engine(x)`, which checks x and returns logits, gates and cost. updated_ms: the bound call with new
+    convenient_ms: `engine(x)`, which checks x and returns outputs, gates and cost. updated_ms: the bound call with new
     images written into its input and `update`. bound_ms: the bound call alone, which is what `profile` times.
     """
 

@@ -19,6 +19,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
+from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
 from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
@@ -113,12 +114,12 @@ def _run(
 
 
 def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
-    """Correct before fast: logits are finite, and with every gate open the gated network is the dense network."""
+    """Correct before fast: outputs are finite, and with every gate open the gated network is the dense network."""
     for row in results[DENSE]:
-        row.classes()
+        row.check_finite()
     if OPEN not in results:
         return
-    dense, opened = (np.concatenate([row.logits for row in results[name]]) for name in (DENSE, OPEN))
+    dense, opened = (join([row.outputs for row in results[name]]) for name in (DENSE, OPEN))
     rounding = {} if bundle.manifest.rounded else bundle.manifest.rounding_of(OPEN)  # rounded weights are in both
     report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding)
     if not report.passed:
@@ -127,7 +128,7 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
             "its speed means nothing; run the self-test"
         )
     for row in results[bundle.manifest.main]:
-        row.classes()
+        row.check_finite()
 
 
 def _node_times(engine: Engine, batches: Sequence[np.ndarray]) -> NodeTimes:

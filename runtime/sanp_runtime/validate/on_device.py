@@ -9,7 +9,9 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.validate.validation import Validation, compare
 
 
-def self_test(bundle: Union[PathLike, Bundle], options: Optional[EngineOptions] = None) -> Validation:
-    """`compare` a bundle with its own reference.npz; InputError if it has none."""
+def self_test(
+    bundle: Union[PathLike, Bundle], options: Optional[EngineOptions] = None, metric: Optional[str] = None
+) -> Validation:
+    """`compare` a bundle with its own reference.npz; InputError if it has none. metric: "module:function" for L2."""
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    return compare(opened, opened.reference(), options)
+    return compare(opened, opened.reference(), options, metric=metric)

@@ -55,11 +55,19 @@ class TaskReport:
         """Plain JSON."""
         return dict(
             self.__dict__,
+            kind="accuracy",
             passed=self.passed,
             accuracy=self.accuracy,
             reference_accuracy=self.reference_accuracy,
             summary=self.summary(),
         )
+
+
+def check_limits(relative: float, max_drop: Optional[float]) -> None:
+    """Raise ConfigError for a limit outside 0 to 1."""
+    for name, value in (("relative", relative), ("max_drop", max_drop)):
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value!r}, expected a share from 0 to 1; 0.01 is one point")
 
 
 def task_check(
@@ -70,10 +78,12 @@ def task_check(
     relative: least accuracy as a share of PyTorch's. max_drop: largest absolute loss, 0.01 = one point. Raises
     ConfigError for gates outside 0 to 1 and InputError if the shapes differ.
     """
-    for name, value in (("relative", relative), ("max_drop", max_drop)):
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(f"{name} is {value!r}, expected a share from 0 to 1; 0.01 is one point")
+    check_limits(relative, max_drop)
     logits = np.asarray(logits)
+    if not reference.has_classes:
+        raise InputError(
+            "the reference has no class for each sample, expected labels int64 [N]; compare outputs instead"
+        )
     if logits.shape != reference.logits.shape or not len(logits):
         raise InputError(
             f"logits {list(logits.shape)} do not match the reference {list(reference.logits.shape)}; compare equals"

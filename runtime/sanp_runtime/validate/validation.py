@@ -1,7 +1,8 @@
 """The one comparison of a bundle with PyTorch's reference, at three levels; on a workstation and on a device alike.
 
-L0 replays PyTorch's recorded scales: the kernels alone; without gates it compares the logits as they come. L1 compares
-the gates that the engine decides itself; a network without gates has no such level. L2 compares accuracy. A kernel
+L0 replays PyTorch's recorded scales: the kernels alone; without gates it compares the outputs as they come. L1 compares
+the gates that the engine decides itself; a network without gates has no such level. L2 compares accuracy, a metric of
+the caller, or, where there is neither a class nor a metric, the outputs themselves. A kernel
 error, a flipped decision and a lost point of accuracy have different causes and different cures, so they are never
 mixed into one number. Where `compile` rounded weights, PyTorch keeps its own: L0 and L1 allow for that, and L0 also
 compares the kernels with standard operators on the rounded weights. In an int8 bundle L0 compares every byte of
@@ -17,6 +18,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 
 import numpy as np
 
+from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import GATED, REPLAY
@@ -24,12 +26,18 @@ from sanp_runtime.engines.base import Engine, Result
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
+from sanp_runtime.network.outputs import join
+from sanp_runtime.validate.agreement import AgreementReport, agreement_check
 from sanp_runtime.validate.gates import GateReport, gate_check
+from sanp_runtime.validate.metric import MetricReport, metric_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check
+from sanp_targets.errors import ConfigError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _BATCH = 64
+
+TaskLevel = Union[TaskReport, MetricReport, AgreementReport]
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Validation:
 
     replay: ReplayReport
     gates: Optional[GateReport]
-    task: TaskReport
+    task: TaskLevel
     proof: Optional[Proof]
     samples: int
     bundle: Mapping[str, str]
@@ -51,9 +59,9 @@ class Validation:
         """True if every level passed and, with a library, every gated node ran in our kernels."""
         return (self.proof is None or self.proof.passed) and not self.failed_levels()
 
-    def levels(self) -> Dict[str, Union[ReplayReport, GateReport, TaskReport]]:
+    def levels(self) -> Dict[str, Union[ReplayReport, GateReport, TaskLevel]]:
         """Level name -> report."""
-        first: Dict[str, Union[ReplayReport, GateReport, TaskReport]] = {"L0 replay": self.replay}
+        first: Dict[str, Union[ReplayReport, GateReport, TaskLevel]] = {"L0 replay": self.replay}
         return {**first, **({} if self.gates is None else {"L1 gates": self.gates}), "L2 task": self.task}
 
     def failed_levels(self) -> List[str]:
@@ -91,12 +99,14 @@ def compare(
     *,
     relative: float = 0.99,
     max_drop: Optional[float] = None,
+    metric: Optional[str] = None,
 ) -> Validation:
     """Run the samples of a reference through a bundle and compare what comes out with it, level by level.
 
-    reference: any number of samples with PyTorch's logits, scales and margins. relative, max_drop: the gates of L2, see
-    `task_check`; an int8 bundle may lose what it was compiled with, or one sample, unless max_drop is given. A level
-    that fails is reported; a bundle that cannot run raises, as `load_bundle` says.
+    reference: any number of samples with PyTorch's outputs, scales and margins. relative, max_drop: the limits of L2,
+    see `task_check`; an int8 bundle may lose what it was compiled with, or one sample, unless max_drop is given.
+    metric: "module:function" that L2 asks instead of accuracy, see `metric_check`. A level that fails is reported; a
+    bundle that cannot run raises, as `load_bundle` says.
     """
     chosen = options or EngineOptions()
     layers, precision, rounding = bundle.manifest.layers, bundle.manifest.precision, bundle.manifest.rounding_of(GATED)
@@ -104,7 +114,7 @@ def compare(
     with load_bundle(bundle, options=chosen) as engine:
         proof = engine.proof() if gated and chosen.library is not None else None
         own = _run(engine, reference, None)
-    replayed, standard = _replay(bundle, reference, chosen) if gated else own.logits, None
+    replayed, standard = _replay(bundle, reference, chosen) if gated else own.outputs, None
     if bundle.manifest.rounded and chosen.library is not None:
         standard = _replay(bundle, reference, chosen.without_library())
     if bundle.manifest.int8 and max_drop is None:
@@ -113,21 +123,43 @@ def compare(
     if bundle.manifest.int8 and chosen.library is not None:
         with load_bundle(bundle, options=chosen.without_library()) as engine:
             scales = _run(engine, reference, None).gates
-    replay = replay_check(layers, reference.logits, replayed, precision, rounding, standard, reference.exact)
+    replay = replay_check(layers, reference.outputs, replayed, precision, rounding, standard, reference.exact)
     return Validation(
         replay=replace(replay, steps=_steps(bundle, reference, chosen)) if bundle.manifest.int8 else replay,
         gates=gate_check(layers, reference, own.gates, precision, rounding, scales) if gated else None,
-        task=task_check(reference, own.logits, relative=relative, max_drop=max_drop),
+        task=_task(bundle.manifest, reference, own, relative, max_drop, metric),
         proof=proof,
         samples=len(reference),
         bundle={"name": bundle.manifest.name, "digest": bundle.digest()},
     )
 
 
-def _replay(bundle: Bundle, reference: Reference, options: EngineOptions) -> np.ndarray:
-    """Logits [N, classes] with the reference's scales fed in."""
+def _task(
+    manifest: Manifest,
+    reference: Reference,
+    own: Result,
+    relative: float,
+    max_drop: Optional[float],
+    metric: Optional[str],
+) -> TaskLevel:
+    """L2: the metric that was named, else accuracy where samples have classes, else agreement."""
+    if metric is not None:
+        return metric_check(metric, reference, own.outputs, relative=relative, max_drop=max_drop)
+    if reference.has_classes:
+        return task_check(reference, own.logits, relative=relative, max_drop=max_drop)
+    if max_drop is not None:
+        raise ConfigError(
+            f"max_drop is {max_drop:g}, and {manifest.name} has no classes whose accuracy could drop, expected a "
+            "metric that says what a drop is; name one as --metric module:function, or leave max_drop out"
+        )
+    precision, rounded = manifest.precision, manifest.rounded
+    return agreement_check(manifest.layers, reference, own.outputs, own.gates, precision, rounded, relative=relative)
+
+
+def _replay(bundle: Bundle, reference: Reference, options: EngineOptions) -> Dict[str, np.ndarray]:
+    """Outputs with the reference's scales fed in."""
     with load_bundle(bundle, REPLAY, options) as engine:
-        return _run(engine, reference, reference.scales).logits
+        return _run(engine, reference, reference.scales).outputs
 
 
 def _steps(bundle: Bundle, reference: Reference, options: EngineOptions) -> Dict[str, int]:
@@ -150,4 +182,4 @@ def _run(engine: Engine, reference: Reference, masks: Optional[Mapping[str, np.n
         part = {name: mask[rows] for name, mask in masks.items()} if masks is not None else None
         results.append(engine(reference.x[rows], part))
     gates = {name: np.concatenate([result.gates[name] for result in results]) for name in engine.gated}
-    return Result(np.concatenate([result.logits for result in results]), gates, engine.layers)
+    return Result(join([result.outputs for result in results]), gates, engine.layers)

@@ -120,7 +120,6 @@ def test_the_example_of_the_readme_runs(engine):
     ("outputs", "message"),
     [
         ("logits", "sequence of names"),
-        (None, "sequence of names"),
         ((), "at least one"),
         (("logits", "logits"), "each once"),
         (("stem",), r"no output 'stem'"),

@@ -21,6 +21,11 @@ LAYERS = tiny_net.LAYERS
 ROUNDED = {"block.a": 1.6e-3, "block.b": 1.7e-3}
 
 
+def check(reference, logits, standard=None, **more):
+    standard = None if standard is None else {"logits": standard}
+    return replay_check(LAYERS, {"logits": reference}, {"logits": logits}, standard=standard, **more)
+
+
 def test_the_tolerance_is_the_documented_sum():
     extra = 8 * math.hypot(1.6e-3, 1.7e-3)
     assert relative_tolerance(LAYERS, rounded=ROUNDED) == pytest.approx(relative_tolerance(LAYERS) + extra)
@@ -34,22 +39,22 @@ def test_the_tolerance_is_the_documented_sum():
 def test_a_wrong_kernel_is_not_excused_by_the_weights():
     reference = np.array([[4.0, -1.0], [1.0, 0.5]], np.float32)
     standard = reference * np.float32(1.004)
-    assert replay_check(LAYERS, reference, standard, rounded=ROUNDED, standard=standard).passed
-    assert not replay_check(LAYERS, reference, standard).passed, "without rounded weights this is an error"
+    assert check(reference, standard, rounded=ROUNDED, standard=standard).passed
+    assert not check(reference, standard).passed, "without rounded weights this is an error"
     wrong = standard + np.array([[1e-4, 0], [0, 0]], np.float32)
-    report = replay_check(LAYERS, reference, wrong, rounded=ROUNDED, standard=standard)
+    report = check(reference, wrong, rounded=ROUNDED, standard=standard)
     assert not report.passed and report.failing == 0 and report.standard.failing == 1
     assert "a kernel is wrong" in report.summary()
     row = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert row["passed"] is False and row["standard"]["failing"] == 1
-    far = replay_check(LAYERS, reference, reference * np.float32(1.05), rounded=ROUNDED, standard=standard)
+    far = check(reference, reference * np.float32(1.05), rounded=ROUNDED, standard=standard)
     assert far.failing == 2
 
 
 def test_right_kernels_are_not_blamed_for_what_rounding_costs():
     reference = np.array([[4.0, -1.0], [1.0, 0.5]], np.float32)
     far = reference * np.float32(1.05)
-    report = replay_check(LAYERS, reference, far, rounded=ROUNDED, standard=far)
+    report = check(reference, far, rounded=ROUNDED, standard=far)
     assert not report.passed and report.standard.passed
     assert "a kernel is wrong" not in report.summary() and "without --bf16-weights" in report.summary()
 

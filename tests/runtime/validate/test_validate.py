@@ -20,6 +20,12 @@ from tests.support.tiny_bundle import make_reference
 LAYERS = tiny_net.LAYERS
 
 
+def check(reference, logits, exact=None, **more):
+    return replay_check(
+        LAYERS, {"logits": reference}, {"logits": logits}, exact=None if exact is None else {"logits": exact}, **more
+    )
+
+
 def strict(value):
     return json.loads(json.dumps(value, allow_nan=False))
 
@@ -50,7 +56,7 @@ def test_replay_catches_one_wrong_product(pristine):
     used = int((reference.scales["stem"] != 0).sum(0).argmax())
     weights["block.a.weight"][int((reference.scales["block.a"] != 0).sum(0).argmax()), used, 1, 1] = 0
     wrong = tiny_net.reference(weights, reference.x, reference.scales)["logits"]
-    report = replay_check(LAYERS, reference.logits, wrong)
+    report = check(reference.logits, wrong)
     assert not report.passed and report.worst_share > 100
     assert "a kernel is wrong" in report.summary()
 
@@ -59,25 +65,25 @@ def test_replay_boundary_and_nan():
     reference = np.array([[4.0, -1.0], [1.0, 0.5]], np.float32)
     tolerance = relative_tolerance(LAYERS)
     inside = reference.astype(np.float64) + np.array([[3.9, 0], [0, 0.9]]) * tolerance
-    assert replay_check(LAYERS, reference, inside).passed
+    assert check(reference, inside).passed
     outside = reference.astype(np.float64) + np.array([[3.9, 0], [0, 1.1]]) * tolerance
-    report = replay_check(LAYERS, reference, outside)
+    report = check(reference, outside)
     assert (report.passed, report.failing, report.worst_sample) == (False, 1, 1)
     for bad in (np.nan, np.inf):
         broken = reference.copy()
         broken[0, 1] = bad
-        report = replay_check(LAYERS, reference, broken)
+        report = check(reference, broken)
         assert not report.passed and report.worst_sample == 0
         assert strict(report.to_json())["max_error"] is None
-    assert replay_check(LAYERS, np.zeros((1, 2)), np.zeros((1, 2))).passed
+    assert check(np.zeros((1, 2)), np.zeros((1, 2))).passed
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3), (0, 2), (4,)])
 def test_replay_shapes(shape):
     with pytest.raises(InputError):
-        replay_check(LAYERS, np.zeros((2, 2)), np.zeros(shape))
+        check(np.zeros((2, 2)), np.zeros(shape))
     with pytest.raises(InputError):
-        replay_check(LAYERS, np.zeros((0, 2)), np.zeros((0, 2)))
+        check(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 def flipped(reference: Reference, *places: tuple[str, int, int]) -> dict[str, np.ndarray]:
@@ -186,7 +192,7 @@ def answers(correct: int, n: int = 100) -> tuple[Reference, np.ndarray]:
     perfect = np.eye(5, dtype=np.float32)[labels]
     logits = perfect.copy()
     logits[correct:] = np.roll(perfect[correct:], 1, axis=1)
-    return Reference(np.zeros((n, 1, 1, 1), np.float32), labels, perfect), logits
+    return Reference(np.zeros((n, 1, 1, 1), np.float32), labels, {"logits": perfect}), logits
 
 
 @pytest.mark.parametrize(
@@ -251,15 +257,15 @@ def test_decisions_for_pixels_explain_what_rounding_does_not():
     exact[3] += 1e-3
     few = reference.copy()
     few[:10] += 0.5
-    assert not replay_check(LAYERS, reference, few).passed
-    report = replay_check(LAYERS, reference, few, exact=exact)
+    assert not check(reference, few).passed
+    report = check(reference, few, exact=exact)
     assert report.passed and report.failing == 10
     assert "10 of 20 samples agree within rounding" in report.summary()
     few[10] += 0.5
-    assert not replay_check(LAYERS, reference, few, exact=exact).passed
+    assert not check(reference, few, exact=exact).passed
     small = reference + np.float32(2e-3)
-    assert replay_check(LAYERS, reference, small, exact=exact).passed
-    assert not replay_check(LAYERS, reference, reference + np.float32(5e-3), exact=exact).passed
+    assert check(reference, small, exact=exact).passed
+    assert not check(reference, reference + np.float32(5e-3), exact=exact).passed
     few[:] = reference
     few[0] = np.nan
-    assert not replay_check(LAYERS, reference, few, exact=exact).passed, "NaN is explained by nothing"
+    assert not check(reference, few, exact=exact).passed, "NaN is explained by nothing"

@@ -161,7 +161,7 @@ def test_other_norms_are_told(norm, word):
 
 
 class AsksForShapes(nn.Module):
-    """Control flow that depends on the shape alone, inside a leaf of its own and outside."""
+    """Control flow that depends on shapes, types and places, and parts of a split tensor in a list."""
 
     def __init__(self):
         super().__init__()
@@ -173,7 +173,12 @@ class AsksForShapes(nn.Module):
             x = F.adaptive_avg_pool2d(x, 3)
         for _ in range(x.ndim - 3):
             x = x * 1.0
-        return self.fc(x.flatten(1))
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x = x.float()
+        with torch.autocast(device_type=x.device.type, enabled=False):
+            parts = list(x.chunk(2, 1))
+            parts.append(parts[-1] * 2 if len(x.split(4, 1)) == 2 else parts[0])
+        return self.fc(torch.cat(parts[1:], 1).flatten(1))
 
 
 def test_control_flow_that_depends_on_shapes(tmp_path):

@@ -81,9 +81,10 @@ def test_the_reported_change_of_the_answers_is_that_of_plain_onnx_runtime(made):
     with load(plain.path, library=None) as before, load(rounded.path, library=None) as after:
         first, second = before(x), after(x)
     answers = rounded.manifest.build["bf16_weights"]["answers"]
+    changes = answers["outputs"]["logits"]
     difference = np.abs(first.logits - second.logits).max()
-    assert difference > 0 and answers["largest_difference"] == pytest.approx(difference, rel=1e-3)
-    assert answers["largest_logit"] == pytest.approx(np.abs(first.logits).max(), rel=1e-5)
+    assert difference > 0 and changes["largest_difference"] == pytest.approx(difference, rel=1e-3)
+    assert changes["largest"] == pytest.approx(np.abs(first.logits).max(), rel=1e-5)
     assert answers["changed_predictions"] == (first.logits.argmax(1) != second.logits.argmax(1)).sum()
     opened = [np.concatenate([gate != 0 for gate in result.gates.values()], 1) for result in (first, second)]
     assert (answers["gates"], answers["changed_gates"]) == (opened[0].size, (opened[0] != opened[1]).sum())
@@ -134,7 +135,7 @@ def test_the_command_prints_and_records_the_error(made, tmp_path):
     text = " ".join(result.output.split())
     for name in rounded.manifest.rounded:
         assert f"{name}: weights rounded to bfloat16, relative error 1." in text
-    assert "On 16 samples logits change by at most" in text
+    assert "On 16 samples outputs change: logits by at most" in text
     assert open_bundle(tmp_path / "a.sanp").manifest.options["bf16_weights"] is True
     done = CliRunner().invoke(app, ["compile", str(model), "-o", str(tmp_path / "b.sanp"), "--bf16-weights", "--json"])
     assert json.loads(done.stdout)["record"]["bf16_weights"] == rounded.manifest.build["bf16_weights"]

@@ -213,8 +213,8 @@ def test_exporting_leaves_the_callers_network_alone_and_checks_what_it_gets(tmp_
     network = sanp.gate(torch.nn.Sequential(*body, torch.nn.Flatten()), example).train()
     export(network, tmp_path / "own.onnx", example_input=example)
     assert network.training
-    mapping = sanp.gate(torch.nn.Sequential(*body[:3]), example)
-    with pytest.raises(ConfigError, match="expected one tensor of logits"):
+    mapping = torch.nn.Sequential(*body, torch.nn.Flatten(0))
+    with pytest.raises(ExportError, match="a row for each sample"):
         export(mapping, tmp_path / "map.onnx", example_input=example)
     with pytest.raises(ConfigError, match="gates is 'nonsense'"):
         export(network, tmp_path / "own.onnx", example_input=example, gates="nonsense")
@@ -243,7 +243,7 @@ def _diverged(trained, *, gates: bool):
     return network
 
 
-@pytest.mark.parametrize(("gates", "words"), [(True, "the gate of layer"), (False, "the network's logits")])
+@pytest.mark.parametrize(("gates", "words"), [(True, "the gate of layer"), (False, "the output logits")])
 def test_answers_that_are_not_finite_are_refused_at_export(trained, tmp_path, gates, words):
     example = checkpoint.load(trained).example_input
     network = _diverged(trained, gates=gates)
@@ -252,7 +252,7 @@ def test_answers_that_are_not_finite_are_refused_at_export(trained, tmp_path, ga
     with pytest.raises(InputError, match=rf"{words}.* NaN or infinite for . of 3 samples.*train the network again"):
         export(network, path, example_input=example, images=images, labels=labels)
     assert list(tmp_path.iterdir()) == [], "nothing is written"
-    with pytest.raises(ExportError, match="answers its example input with NaN or infinite logits"):
+    with pytest.raises(ExportError, match="answers its example input with NaN or infinity in the output logits"):
         export(network, path, example_input=torch.rand_like(example))
     assert list(tmp_path.iterdir()) == []
 

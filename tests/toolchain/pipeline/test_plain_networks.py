@@ -97,7 +97,7 @@ def test_it_is_measured_and_reported_beside_its_parent(built, tmp_path):
     page = report_bundle(
         bundle.path, tmp_path / "report", profile=tmp_path / "profile.json", validation=validation
     ).read_text()
-    assert "before channels were removed" in page and "L0 logits" in page
+    assert "before channels were removed" in page and "L0 outputs" in page
     for word in ("L1 gates", "all gates open", "gated, as trained", "Proof of acceleration"):
         assert word not in page, word
 

@@ -33,7 +33,7 @@ def evidence(gpu="jetson-agx-orin", precision="fp32", batch=1, known=None, measu
 def reference(first, second):
     scales = {"first": np.array(first, np.float32), "second": np.array(second, np.float32)}
     n = len(scales["first"])
-    return Reference(np.zeros((n, 64, 56, 56), "f"), np.zeros(n, "i8"), np.zeros((n, 10), "f"), scales)
+    return Reference(np.zeros((n, 64, 56, 56), "f"), np.zeros(n, "i8"), {"logits": np.zeros((n, 10), "f")}, scales)
 
 
 def test_density_is_the_mean_of_the_products():

@@ -21,7 +21,7 @@ def export(
     settings: ExportSettings,
     as_json: bool,
 ) -> None:
-    """Export a checkpoint to one ONNX file that runs in any ONNX runtime and, if it has gates, skips in ours.
+    """Export a checkpoint to one ONNX file that plain ONNX Runtime runs and, if it has gates, our kernels skip in.
 
     Example: sanp export runs/digits/checkpoint.safetensors -o model.onnx
     """

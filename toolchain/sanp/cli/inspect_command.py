@@ -54,7 +54,8 @@ def inspect(
     out.print(f"{found['gate_macs']:,} MACs of gates ({found['gate_macs'] / found['dense_macs']:.3%})")
     for name, shape in found["inputs"].items():
         out.print(f"input   {name} {shape}")
-    out.print(f"output  {', '.join(found['outputs'])}")
+    for name, shape in found["outputs"].items():
+        out.print(f"output  {name} {shape}")
     print_choices("kernel  ", found)
     for line in fold_summary(found["fold"]) if found.get("fold") else []:
         out.print(f"folded  {line}")

@@ -23,11 +23,14 @@ from sanp.settings.train import TrainSettings
 from sanp_export.exporter import ExportOptions, check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
+from sanp_export.named_outputs import check_outputs as checked_outputs
+from sanp_export.named_outputs import named_outputs
 from sanp_runtime.bundle.files import write_together
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
+from sanp_runtime.network.outputs import Output
 from sanp_targets.errors import ConfigError, ExportError
 
 _MOST_BYTES = 2**30  # of images at once, where nobody says how many samples are to be compared
@@ -74,7 +77,8 @@ def export(
     Settings are an object or its fields as keywords: `export(net, "net.onnx", gates="mask")`. `samples` test images,
     spread evenly over the test split, go into the answers file, 0 for none; a bundle needs them for its self-test and
     for profiling on real data. For a network of your own pass `example_input` [N, C, H, W] and, for the answers,
-    `images` (float32, normalised) and `labels` (int64).
+    `images` (float32, normalised) and, as far as you know them, `labels`: integers [N] for classes, other numbers
+    [N, ...] for a metric of yours.
 
     A network without gates that has fewer channels than its backbone gets the backbone written beside it, to be
     measured with it: the checkpoint `parent` of the settings, else dense.safetensors beside the checkpoint, else the
@@ -114,10 +118,10 @@ def _export(
         if chosen.samples and loaded.has_data and images is None:
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
     answers = None
-    if images is not None and labels is not None and chosen.gates == "learned":
-        images = _checked(images, labels, example)
+    if images is not None and chosen.gates == "learned":
+        images = _checked(images, example)
         answers = pytorch_answers(model, images, labels)
-    options = ExportOptions(gates=chosen.gates, macs_output=chosen.macs)
+    options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size)
     return _write(path, model, example, options, properties, answers, parent)
 
 
@@ -145,13 +149,13 @@ def test_rows(
     return split, np.linspace(0, len(split) - 1, count).round().astype(int)
 
 
-def _checked(images: np.ndarray, labels: np.ndarray, example: Tensor) -> np.ndarray:
-    """Images of the network's own shape, float32; ConfigError if they or their labels do not fit."""
+def _checked(images: np.ndarray, example: Tensor) -> np.ndarray:
+    """Images of the network's own shape, float32; ConfigError if they do not fit."""
     expected = tuple(example.shape[1:])
-    if images.ndim != 4 or images.shape[1:] != expected or labels.shape != (len(images),) or not len(images):
+    if images.ndim != 4 or images.shape[1:] != expected or not len(images):
         raise ConfigError(
-            f"images have shape {images.shape}, labels {labels.shape}, expected (N, {', '.join(map(str, expected))}) "
-            "and (N,); pass samples as the network takes them"
+            f"images have shape {images.shape}, expected (N, {', '.join(map(str, expected))}); pass samples as the "
+            "network takes them"
         )
     return np.ascontiguousarray(images, dtype=np.float32)
 
@@ -187,12 +191,12 @@ def _write(
     """Write what belongs to the model first and the model last: it always finds what its metadata names."""
     beside = reference_path(path)
     content = answers.dumps() if answers is not None else None
-    classes, written = _classes(model, example), {}
+    outputs, written = _outputs(model, example), {}
     if content is not None:
         written[beside] = content
-    properties = {**properties, "classes": classes, "reference_sha256": _sha256(content)}
+    properties = {**properties, "reference_sha256": _sha256(content)}
     if parent is not None:
-        written[parent_path(path)] = parent.export(example, classes)
+        written[parent_path(path)] = parent.export(example, outputs)
         properties["parent"] = {"sha256": _sha256(written[parent_path(path)]), "weights": parent.weights}
     proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
@@ -208,20 +212,17 @@ def _sha256(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
-def _classes(model: nn.Module, example: Tensor) -> int:
-    """Width of the logits; ConfigError for a network that a bundle cannot describe, ExportError for NaN as answers."""
+def _outputs(model: nn.Module, example: Tensor) -> tuple[Output, ...]:
+    """The outputs of a network; ExportError unless they are float32 [N, ...], and finite for a finite example."""
     check_example(example)
+    name = type(model).__name__
     with torch.no_grad():
-        logits = model.cpu().eval()(example.cpu())
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
-        found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise ConfigError(
-            f"{type(model).__name__} returns {found}, expected one tensor of logits [N, classes]; "
-            "wrap the network, or export it without a bundle through sanp_export.exporter.export"
-        )
-    if torch.isfinite(example).all() and not torch.isfinite(logits).all():
+        found = named_outputs(model.cpu().eval()(example.cpu()))
+    outputs = checked_outputs(found, len(example), name)
+    bad = [key for key, value in found.items() if not torch.isfinite(value).all()]
+    if torch.isfinite(example).all() and bad:
         raise ExportError(
-            f"{type(model).__name__} answers its example input with NaN or infinite logits, expected finite ones; "
+            f"{name} answers its example input with NaN or infinity in the output {bad[0]}, expected finite numbers; "
             "the network comes from a diverged run or the example is not normalised: train again, or pass real samples"
         )
-    return int(logits.shape[1])
+    return outputs

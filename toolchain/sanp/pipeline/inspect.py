@@ -8,7 +8,7 @@ from typing import Any
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_runtime.contract import CONV_SUFFIX, INPUT, LOGITS, PIXEL_GATED_CONV, RECIPE_FILE, mask_input
+from sanp_runtime.contract import CONV_SUFFIX, INPUT, PIXEL_GATED_CONV, RECIPE_FILE, gate_output, mask_input
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
@@ -37,7 +37,10 @@ def _bundle(path: Path) -> dict[str, Any]:
         "kind": "bundle",
         "name": manifest.name,
         "inputs": {manifest.input["name"]: ["N", *manifest.input["shape"]], **_masks(manifest.layers)},
-        "outputs": list(manifest.outputs),
+        "outputs": {
+            **{output.name: ["N", *output.shape] for output in manifest.outputs},
+            **{gate_output(name): ["N", manifest.layer(name).c_out] for name in manifest.gated},
+        },
         "about": {
             "target": manifest.target["name"],
             "created": manifest.created,
@@ -81,7 +84,7 @@ def _model(path: Path) -> dict[str, Any]:
         "kind": "model",
         "name": path.name,
         "inputs": {value.name: _shape(value) for value in model.graph.input},
-        "outputs": [value.name for value in model.graph.output],
+        "outputs": {value.name: _shape(value) for value in model.graph.output},
         "about": {
             "gates": model_file.metadata_of(model)["sanp.gates"],
             "ir_version": model.ir_version,
@@ -107,7 +110,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         "kind": "checkpoint",
         "name": loaded.config.model if loaded.config else type(loaded.model).__name__,
         "inputs": {INPUT: ["N", *loaded.example_input.shape[1:]]},
-        "outputs": [LOGITS],
+        "outputs": _answers(loaded),
         "about": {
             "dataset": loaded.dataset_name,
             "config": loaded.config.model_dump(mode="json") if loaded.config else None,
@@ -116,6 +119,17 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         },
         **_layers(layers),
     }
+
+
+def _answers(loaded: Any) -> dict[str, list[int | str]]:
+    """The outputs of the network in a checkpoint."""
+    import torch
+
+    from sanp_export.named_outputs import named_outputs
+
+    with torch.no_grad():
+        found = named_outputs(loaded.model.cpu().eval()(loaded.example_input))
+    return {name: ["N", *value.shape[1:]] for name, value in found.items()}
 
 
 def _shape(value: Any) -> list[int | str]:

@@ -6,6 +6,7 @@ Latency does not depend on weights, so a backbone whose weights are not at hand 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from sanp.checkpoint.architecture import describe
 from sanp.settings.train import is_custom
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
+from sanp_export.named_outputs import check_outputs as checked_outputs
+from sanp_export.named_outputs import named_outputs
+from sanp_runtime.network.outputs import Output, in_words
 from sanp_targets.errors import ConfigError, InputError
 
 _BESIDE = "dense.safetensors"  # what training keeps of the backbone
@@ -29,20 +33,20 @@ class Parent:
     model: nn.Module
     weights: str
 
-    def export(self, example: Tensor, classes: int) -> bytes:
-        """The content of its ONNX file; ConfigError unless it maps the example [N, C, H, W] to logits [N, classes]."""
+    def export(self, example: Tensor, outputs: Sequence[Output]) -> bytes:
+        """The content of its ONNX file; ConfigError unless it maps the example [N, C, H, W] to these outputs."""
         self.model.cpu().eval()
         try:
             with torch.no_grad():
-                found = tuple(self.model(example.cpu()).shape)
+                found = checked_outputs(named_outputs(self.model(example.cpu())), len(example), "the parent")
         except RuntimeError as error:
             raise ConfigError(
                 f"the parent does not take images {tuple(example.shape[1:])} ({str(error).splitlines()[0]}), expected "
                 "the network that channels were removed from; name another checkpoint with --parent"
             ) from error
-        if found != (len(example), classes):
+        if found != tuple(outputs):
             raise ConfigError(
-                f"the parent answers with shape {found}, expected {(len(example), classes)}; name the network that "
+                f"the parent answers with {in_words(found)}, expected {in_words(outputs)}; name the network that "
                 "channels were removed from with --parent"
             )
         return model_file.dumps(export_onnx(self.model, example))

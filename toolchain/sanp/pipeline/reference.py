@@ -10,28 +10,33 @@ from torch import Tensor, nn
 
 from sanp.cost.pixels import pixel_layers
 from sanp.gating import GatedConv, gated_layers
+from sanp_export.named_outputs import named_outputs
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
-from sanp_targets.errors import InputError
+from sanp_runtime.network.outputs import join, rows_of
+from sanp_targets.errors import ConfigError, InputError
 
 
-def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int = 128) -> Reference:
-    """Logits, scales and decision margins of a gated network for images float32 [N, C, H, W], on the CPU in float32.
+def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | None, batch: int = 128) -> Reference:
+    """Outputs, scales and decision margins of a gated network for images float32 [N, C, H, W], on the CPU in float32.
+
+    labels: what is true of the images, numbers [N, ...], classes as integers [N]; None if nobody knows.
 
     A network that decides for every pixel also answers in double precision (`Reference.exact`).
     The margin of a channel is the signed distance of its saliency from the bound that it must exceed (the threshold,
     and for top-k gates the k+1-th largest): positive = open. Static gates decide nothing per sample and have no margin.
-    Raises InputError naming the first layer with a gate that is not finite, or the samples without finite logits.
+    Raises InputError naming the first layer with a gate that is not finite, or the first output that is not.
     """
     model = model.cpu().eval()
     layers = gated_layers(model)
     specs = {name: layer.gated_conv_spec().gate for name, layer in layers.items()}
-    logits: list[Tensor] = []
+    outputs: list[dict[str, np.ndarray]] = []
     scales: dict[str, list[Tensor]] = {name: [] for name in layers}
     margins: dict[str, list[Tensor]] = {name: [] for name, gate in specs.items() if isinstance(gate, SpmGate)}
     with torch.inference_mode():
         for start in range(0, len(images), batch):
-            logits.append(model(torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))))
+            answer = named_outputs(model(torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))))
+            outputs.append({name: value.numpy() for name, value in answer.items()})
             for name, layer in layers.items():
                 scales[name].append(layer.scale)
                 gate = specs[name]
@@ -40,8 +45,8 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, ba
     exact = _exact(model, images, batch) if pixel_layers(model) else None
     answers = Reference(
         x=np.ascontiguousarray(images, dtype=np.float32),
-        labels=np.ascontiguousarray(labels, dtype=np.int64),
-        logits=torch.cat(logits).numpy(),
+        labels=None if labels is None else _checked_labels(labels, len(images)),
+        outputs=join(outputs),
         scales={name: torch.cat(parts).numpy() for name, parts in scales.items()},
         saliency={name: torch.cat(parts).numpy() for name, parts in margins.items()},
         exact=exact,
@@ -50,19 +55,32 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray, ba
     return answers
 
 
-def _exact(model: nn.Module, images: np.ndarray, batch: int) -> np.ndarray:
-    """Logits in double precision."""
+def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
+    """Integers as int64, other numbers as they are; ConfigError unless there is a row for each image."""
+    found = np.asarray(labels)
+    if found.ndim < 1 or len(found) != count or found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        raise ConfigError(
+            f"labels are {found.dtype} {list(found.shape)}, expected finite numbers for each of {count} images, "
+            "classes as integers [N]; correct them, or leave them out"
+        )
+    return np.ascontiguousarray(found, dtype=np.int64 if found.dtype.kind in "iu" else found.dtype)
+
+
+def _exact(model: nn.Module, images: np.ndarray, batch: int) -> dict[str, np.ndarray]:
+    """Outputs in double precision."""
     double = copy.deepcopy(model).double()
     parts = [images[start : start + batch] for start in range(0, len(images), batch)]
     with torch.inference_mode():
-        return torch.cat([double(torch.from_numpy(part.astype(np.float64))) for part in parts]).numpy()
+        answers = [named_outputs(double(torch.from_numpy(part.astype(np.float64)))) for part in parts]
+    return join([{name: value.numpy() for name, value in answer.items()} for answer in answers])
 
 
 def _check_finite(answers: Reference) -> None:
     """Layers in their order first: a gate that is not finite is the cause of what follows it."""
     found = [(f"the gate of layer {name!r}", value) for name, value in _gates(answers)]
-    for what, value in (*found, ("the network's logits", answers.logits)):
-        bad = np.flatnonzero(~np.isfinite(value).all(axis=1))
+    found += [(f"the output {name} of the network", value) for name, value in answers.outputs.items()]
+    for what, value in found:
+        bad = np.flatnonzero(~np.isfinite(rows_of(value)).all(axis=1))
         if bad.size:
             raise InputError(
                 f"{what} is NaN or infinite for {bad.size} of {len(value)} samples (first is sample {bad[0]}), "

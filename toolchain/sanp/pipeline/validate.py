@@ -20,6 +20,7 @@ from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.network.outputs import Output, fits, in_words
 from sanp_runtime.validate import Validation
 from sanp_runtime.validate import compare as compare_bundle
 from sanp_targets.errors import InputError
@@ -41,9 +42,9 @@ def validate(
 
 
 def compare(
-    bundle: Bundle, model: nn.Module, images: np.ndarray, labels: np.ndarray, settings: ValidateSettings
+    bundle: Bundle, model: nn.Module, images: np.ndarray, labels: np.ndarray | None, settings: ValidateSettings
 ) -> Validation:
-    """`validate` for a network in memory; images float32 [N, C, H, W] normalised, labels int64 [N].
+    """`validate` for a network in memory; images float32 [N, C, H, W] normalised, labels as in `Reference`.
 
     A folded bundle is compared with the network whose gates do the same: removed channels closed, constant gates fixed.
     """
@@ -55,7 +56,8 @@ def compare(
         reference = pytorch_answers(model, images, labels)
     _check_same_network(bundle, model, reference)
     options = EngineOptions(threads=settings.threads)
-    result = compare_bundle(bundle, reference, options, relative=settings.relative, max_drop=settings.max_drop)
+    limits = {"relative": settings.relative, "max_drop": settings.max_drop}
+    result = compare_bundle(bundle, reference, options, metric=settings.metric, **limits)  # type: ignore[arg-type]
     if result.proof is not None:
         result.proof.require()
     return result
@@ -85,8 +87,9 @@ def _check_same_network(bundle: Bundle, model: nn.Module, reference: Reference) 
             f"layer {other} of the checkpoint has another width than in {bundle.path}; validate a bundle with the "
             "checkpoint it was exported from"
         )
-    if reference.x.shape[1:] != shape or reference.logits.shape[1] != bundle.manifest.classes:
+    found = tuple(Output(name, value.shape[1:]) for name, value in reference.outputs.items())
+    if reference.x.shape[1:] != shape or not fits(found, bundle.manifest.outputs):
         raise InputError(
-            f"the checkpoint maps {reference.x.shape[1:]} to {reference.logits.shape[1]} classes, {bundle.path} "
-            f"maps {shape} to {bundle.manifest.classes}; validate a bundle with the checkpoint it was exported from"
+            f"the checkpoint maps {reference.x.shape[1:]} to {in_words(found)}, {bundle.path} maps {shape} to "
+            f"{in_words(bundle.manifest.outputs)}; validate a bundle with the checkpoint it was exported from"
         )

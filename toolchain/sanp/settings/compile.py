@@ -92,8 +92,11 @@ class CompileSettings(Settings):
         None,
         ge=0,
         le=1,
-        description="most accuracy that may be lost on samples that were held back, 0.01 = one point "
-        "[default: 0.01 for --fold, 0.005 for --int8]",
+        description="most that may be lost on samples that were held back: accuracy, 0.01 = one point, or relative "
+        "change of outputs [default: 0.01 for --fold, 0.005 for --int8]",
+    )
+    metric: str | None = Field(
+        None, description="module:function(outputs, labels) -> number that judges a fold in place of accuracy"
     )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
@@ -103,7 +106,8 @@ class CompileSettings(Settings):
         if self.fold:
             return self
         drop = self.max_drop is not None and not self.onnxruntime.int8
-        given = [flag for flag, value in (("--multiple", self.multiple != 1), ("--max-drop", drop)) if value]
+        asked = (("--multiple", self.multiple != 1), ("--max-drop", drop), ("--metric", self.metric is not None))
+        given = [flag for flag, value in asked if value]
         if given:
             others = " (--max-drop also goes with --int8)" if drop else ""
             raise ConfigError(

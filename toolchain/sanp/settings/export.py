@@ -20,6 +20,10 @@ class ExportSettings(Settings):
         "learned", description="learned: the network decides; mask: the mask inputs alone decide"
     )
     macs: bool = Field(False, description="add the output macs [N]: what each sample cost")
+    inline: bool = Field(
+        False, description="write our operators out as standard ones, for runtimes without functions; not for compile"
+    )
+    dynamic_size: bool = Field(False, description="leave height and width of the images open; only for ONNX Runtime")
     samples: int = Field(64, ge=0, le=100_000, description="test images whose PyTorch answers go beside the model")
     parent: Path | None = Field(
         None, description="checkpoint of the network before channels were removed, to measure beside this one"

@@ -20,6 +20,9 @@ class ValidateSettings(Settings):
     threads: int = Field(1, ge=1, le=1024, description="threads of the engine")
     relative: float = Field(0.99, gt=0, le=1, description="least accuracy as a share of PyTorch's")
     max_drop: float | None = Field(None, ge=0, le=1, description="largest absolute loss of accuracy; 0.01 is one point")
+    metric: str | None = Field(
+        None, description="module:function(outputs, labels) -> number, compared in place of accuracy"
+    )
     data_root: Path | None = Field(None, description="folder of the data set, if it has moved since training")
     model: str | None = Field(None, description="package.module:factory of the network, if it has moved since training")
     model_args: dict[str, Option | None] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -23,17 +24,35 @@ _PRODUCT_CALLS: tuple[object, ...] = (torch.matmul, operator.matmul)
 def layer_table(traced: fx.GraphModule) -> tuple[Layer, ...]:
     """Rows for every convolution and linear layer of a traced network, in execution order.
 
+    What is computed twice from the same tensors is one layer: the exported graph holds it once.
     A layer is a module, or a functional call whose weights do not depend on the network's input. A head is an ungated
     layer on a 1x1 map that no gated layer follows.
     """
     support = supports(traced)
     rows: list[Layer] = []
     gated_after = _followed_by_gates(traced)
+    repeated = _repeated(traced)
     for node in traced.graph.nodes:
+        if node in repeated:
+            continue
         for row in _rows(traced, node, support):
             head = not row.masked and row.out_hw == (1, 1) and node not in gated_after
             rows.append(replace(row, head=head))
     return tuple(rows)
+
+
+def _repeated(traced: fx.GraphModule) -> set[fx.Node]:
+    """Nodes that compute what an earlier one does: the same call of equal arguments."""
+    first: dict[Any, fx.Node] = {}
+    same: dict[fx.Node, fx.Node] = {}
+    for node in traced.graph.nodes:
+        if node.op not in ("call_module", "call_function", "call_method", "get_attr"):
+            continue
+        arguments = fx.node.map_arg((node.args, node.kwargs), lambda item: same.get(item, item))
+        # As text, in which a node is its name: arguments may be lists and slices, which are no keys.
+        key = (node.op, str(node.target), repr(arguments))
+        same[node] = first.setdefault(key, node)
+    return {node for node, earlier in same.items() if node is not earlier}
 
 
 def _rows(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support]) -> tuple[Layer, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
 
 class _Proxy(fx.Proxy):
-    """A tensor in the trace that answers questions about its shape with numbers."""
+    """A tensor in the trace that answers questions about its shape, type and place."""
 
     def _value(self) -> Any:
         tracer = self.tracer
@@ -29,6 +29,18 @@ class _Proxy(fx.Proxy):
         value = self._value()
         return value.ndim if isinstance(value, Tensor) else fx.proxy.Attribute(self, "ndim")
 
+    @property
+    def dtype(self) -> Any:
+        """Type of the elements, or a proxy where the value is no tensor."""
+        value = self._value()
+        return value.dtype if isinstance(value, Tensor) else fx.proxy.Attribute(self, "dtype")
+
+    @property
+    def device(self) -> Any:
+        """Where the tensor is, or a proxy where the value is no tensor."""
+        value = self._value()
+        return value.device if isinstance(value, Tensor) else fx.proxy.Attribute(self, "device")
+
     def size(self, *args: Any) -> Any:
         """As of the tensor."""
         return self._value().size(*args)
@@ -36,6 +48,12 @@ class _Proxy(fx.Proxy):
     def dim(self) -> int:
         """As of the tensor."""
         return int(self._value().dim())
+
+    def __len__(self) -> int:
+        value = self._value()
+        if isinstance(value, (Tensor, tuple, list)):
+            return len(value)
+        raise TypeError(f"a {type(value).__name__} in the network has no length")
 
 
 class ShapeTracer(fx.Tracer):
@@ -68,6 +86,13 @@ class ShapeTracer(fx.Tracer):
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         """A parameter as a proxy, or itself inside a leaf."""
         return attr_val if self._computing else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """The parts of a tensor that was split: as many as the example has."""
+        value, parts = self.values.get(obj.node), cast(Any, obj)
+        if not isinstance(value, (tuple, list)):
+            return super().iter(obj)
+        return iter([parts[index] for index in range(len(value))])
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """The node, and its value for the example."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import LOGITS, REPLAY, mask_input, steps_output
+from sanp_runtime.contract import GATE_PREFIX, REPLAY, mask_input, steps_output
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
 from sanp_runtime.engines.onnxruntime.distribution import describe
@@ -64,7 +64,7 @@ class OnnxEngine(Engine):
         with tempfile.TemporaryDirectory(prefix="sanp-profile-") as folder:
             session = self._new_session(Path(folder) / "trace")
             for batch in batches:
-                session.run([LOGITS], {name: batch})
+                session.run(list(self.manifest.output_names), {name: batch})
             return read_trace(Path(session.end_profiling()), skip)
 
     def steps_apart(self, x: np.ndarray, masks: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -109,9 +109,16 @@ class OnnxEngine(Engine):
 
     def _single_rows(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """A row for each gate of which the model computes one for all samples; only a run tells which these are."""
-        gates = [name for name in outputs if name != LOGITS]
+        gates = [name for name in outputs if name.startswith(GATE_PREFIX)]
         values = self._session.run(gates, feeds) if gates else []
         return {name: value for name, value in zip(gates, values) if len(value) != len(outputs[name])}
+
+    def _sizes(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, Tuple[int, ...]]:
+        """Those of the manifest; what depends on the size of the image, a run tells."""
+        sizes = super()._sizes(feeds)
+        unknown = [name for name in self.manifest.output_names if None in sizes[name]]
+        values = self._session.run(unknown, dict(feeds)) if unknown else []
+        return {**sizes, **{name: value.shape[1:] for name, value in zip(unknown, values)}}
 
     def _new_session(self, profile_prefix: Optional[Path] = None) -> Any:
         """Another session made exactly like this engine's, optionally with the profiler on."""

@@ -8,12 +8,10 @@ import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import (
-    LOGITS,
     PLUGIN_FILE,
     UNGATED,
     conv_node,
     gate_node,
-    gate_output,
     mask_input,
     plain_name,
 )
@@ -40,7 +38,7 @@ class TensorrtBase(Engine):
         self._nodes = {plain_name(node): node for node in nodes}
         widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._masks = {mask_input(name): width for name, width in widths.items()}
-        self._widths = {LOGITS: self.manifest.classes, **{gate_output(name): width for name, width in widths.items()}}
+        self._shapes = self._sizes({})
 
     @classmethod
     def read_sensors(cls) -> Reading:

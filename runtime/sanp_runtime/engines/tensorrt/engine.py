@@ -23,7 +23,7 @@ class TensorrtEngine(TensorrtBase):
 
     INCLUDES = (
         "one call of the engine with the input already in device memory: TensorRT's enqueue, the Python call around "
-        "it, the copy of the logits to the host and the wait for them; not included: loading and normalising images, "
+        "it, the copy of the outputs to the host and the wait for them; not included: loading and normalising images, "
         "copying the input to the device, reading the gates, choosing the class"
     )
     PROFILED_BY = "TensorRT's profiler"
@@ -77,7 +77,7 @@ class TensorrtEngine(TensorrtBase):
 
     def _run_part(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
         self._execute(feeds, n)
-        values = {name: np.empty((n, width), np.float32) for name, width in self._widths.items()}
+        values = {name: np.empty((n, *shape), np.float32) for name, shape in self._shapes.items()}
         self._fetch(values)
         return [values[name] for name in self.outputs]
 
@@ -139,9 +139,9 @@ class TensorrtEngine(TensorrtBase):
     def _allocate(self) -> None:
         self._inputs: Dict[str, Tuple[int, ...]] = {self.manifest.input["name"]: tuple(self.manifest.input["shape"])}
         self._inputs.update({name: (width,) for name, width in self._masks.items()})
-        floats = {**{name: int(np.prod(shape)) for name, shape in self._inputs.items()}, **self._widths}
+        floats = {name: int(np.prod(shape)) for name, shape in {**self._inputs, **self._shapes}.items()}
         self._memory = {name: self._cuda.allocate(4 * self.max_batch * count) for name, count in floats.items()}
-        ones = np.ones((self.max_batch, max(self._widths.values())), np.float32)
+        ones = np.ones((self.max_batch, max(self._masks.values(), default=1)), np.float32)
         self._ones = self._cuda.allocate(ones.nbytes)
         self._cuda.upload(self._ones, ones)
 

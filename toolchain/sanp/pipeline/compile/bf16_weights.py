@@ -18,6 +18,7 @@ from sanp_export.passes.round_weights import round_weights
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import GATE_PREFIX, LOGITS
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.outputs import classes_of, join
 from sanp_targets.errors import ConfigError
 
 # The kernels read 16-bit weights for outputs of at most this many pixels; kBf16MaxPixels in runtime/native/cpu.
@@ -28,9 +29,9 @@ SMALL_MAP = 16
 class Rounding:
     """A model with rounded weights, and what it cost.
 
-    layers: layer -> error of its weights, root mean square over that of the weights. answers: samples, largest logit of
-    the model before, largest difference of a logit, changed predictions, and gate decisions with those that changed,
-    both models in plain ONNX Runtime; None without samples.
+    layers: layer -> error of its weights, root mean square over that of the weights. answers: samples, for each output
+    the largest value of the model before and the largest difference, changed predictions (None for a network without
+    classes), and gate decisions with those that changed, both models in plain ONNX Runtime; None without samples.
     """
 
     model: onnx.ModelProto
@@ -78,10 +79,15 @@ def summary(row: dict[str, Any]) -> list[str]:
             *lines,
             "No samples came with the model, so the change of its answers is not known; `sanp validate` tells.",
         ]
+    changes = ", ".join(
+        f"{name} by at most {output['largest_difference']:.3g} (largest value {output['largest']:.3g})"
+        for name, output in answers["outputs"].items()
+    )
+    predictions = answers["changed_predictions"]
+    counted = "" if predictions is None else f"{predictions} predictions and "
     return [
         *lines,
-        f"On {answers['samples']} samples logits change by at most {answers['largest_difference']:.3g} (largest logit "
-        f"{answers['largest_logit']:.3g}), {answers['changed_predictions']} predictions and "
+        f"On {answers['samples']} samples outputs change: {changes}; {counted}"
         f"{answers['changed_gates']} of {answers['gates']} gate decisions change.",
     ]
 
@@ -101,30 +107,43 @@ def _relative_rms(before: np.ndarray, after: np.ndarray) -> float:
 
 def _difference(before: onnx.ModelProto, after: onnx.ModelProto, x: np.ndarray) -> dict[str, Any]:
     (first, first_gates), (second, second_gates) = _run(before, x), _run(after, x)
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        when = "after" if np.isfinite(first).all() else "before"
+    finite = [all(np.isfinite(value).all() for value in answers.values()) for answers in (first, second)]
+    if not all(finite):
+        when = "after" if finite[0] else "before"
         raise ConfigError(
-            f"the logits on the samples of the model are NaN or infinite {when} its weights are rounded, expected "
+            f"the outputs on the samples of the model are NaN or infinite {when} its weights are rounded, expected "
             "finite ones; "
             + ("leave out --bf16-weights" if when == "after" else "export the network again with finite answers")
         )
+    changes = {
+        name: {
+            "largest": float(np.abs(value).max()),
+            "largest_difference": float(np.abs(second[name].astype(np.float64) - value).max()),
+        }
+        for name, value in first.items()
+    }
+    changed = None
+    if classes_of(model_file.outputs_of(before)) is not None:
+        changed = int((first[LOGITS].argmax(axis=1) != second[LOGITS].argmax(axis=1)).sum())
     return {
         "samples": len(x),
-        "largest_logit": float(np.abs(first).max()),
-        "largest_difference": float(np.abs(second.astype(np.float64) - first).max()),
-        "changed_predictions": int((first.argmax(axis=1) != second.argmax(axis=1)).sum()),
+        "outputs": changes,
+        "changed_predictions": changed,
         "gates": int(first_gates.size),
         "changed_gates": int((first_gates != second_gates).sum()),
     }
 
 
-def _run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, classes] and gate decisions [N, all gates] from standard operators, none of our kernels."""
+def _run(model: onnx.ModelProto, x: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Outputs by name and gate decisions [N, all gates] from standard operators, none of our kernels."""
+    own = [output.name for output in model_file.outputs_of(model)]
     names = [value.name for value in model.graph.output if value.name.startswith(GATE_PREFIX)]
-    rows = [values for _, values in plain_run(model, [LOGITS, *names], x)]
+    rows = [values for _, values in plain_run(model, [*own, *names], x)]
     # A static gate is one row for the whole batch.
     gates = [
-        np.concatenate([np.broadcast_to(value != 0, (len(row[0]), value.shape[1])) for value in row[1:]], axis=1)
+        np.concatenate(
+            [np.broadcast_to(value != 0, (len(row[0]), value.shape[1])) for value in row[len(own) :]], axis=1
+        )
         for row in rows
     ]
-    return np.concatenate([row[0] for row in rows]), np.concatenate(gates)
+    return join([dict(zip(own, row)) for row in rows]), np.concatenate(gates)

@@ -51,7 +51,7 @@ def compile_model(
     the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
     for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on
     this machine, AccelerationError if a gated node would not run in our kernel, ValidationError if a fold costs more
-    accuracy than it may.
+    than it may.
     """
     path, chosen = Path(model), CompileSettings.chosen(settings, keywords)
     target = resolve(chosen.target)
@@ -70,7 +70,8 @@ def compile_model(
 
 def _folded(path: Path, job: Job) -> Job:
     """The job for what is left of the model; its costs refer to the network before, which becomes the parent."""
-    made = fold.fold_model(job.model, job.answers, job.parent, job.settings.multiple, _max_drop(job.settings))
+    asked = job.settings
+    made = fold.fold_model(job.model, job.answers, job.parent, asked.multiple, _max_drop(asked), asked.metric)
     described = describe(path, made.model, job.target, made.parent)
     return replace(
         job, model=made.model, answers=made.answers, described=described, parent=made.parent, fold=made.record

@@ -13,7 +13,7 @@ import onnx
 from sanp_export.graph import model_file
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import Manifest
-from sanp_runtime.contract import INPUT, MACS, variant_file, variants_of
+from sanp_runtime.contract import INPUT, variant_file, variants_of
 from sanp_runtime.engines.onnxruntime import distribution
 from sanp_runtime.network.macs import dense_macs
 from sanp_targets.device import fingerprint
@@ -23,7 +23,7 @@ from sanp_targets.targets import Target
 _PACKAGES = ("sanp-toolchain", "torch", "onnx", "onnx-graphsurgeon", "onnxruntime", "numpy")
 
 # What the exporter writes, by type; a model of somebody else may have none of it.
-_PROPERTIES = {"name": str, "dataset": str, "classes": int, "method": dict, "normalisation": dict, "parent": dict}
+_PROPERTIES = {"name": str, "dataset": str, "method": dict, "normalisation": dict, "parent": dict}
 
 
 def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.ModelProto | None = None) -> Manifest:
@@ -31,7 +31,7 @@ def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.Mo
     layers = model_file.layers_of(model)
     gated = tuple(layer.name for layer in layers if layer.gated)
     properties = properties_of(model)
-    image = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    image, any_size = model_file.image_of(model)
     return Manifest(
         name=properties.get("name", path.stem),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -40,14 +40,14 @@ def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.Mo
         input={
             "name": INPUT,
             "shape": image,
+            **({"any_size": True} if any_size else {}),
             "dtype": "float32",
             "normalisation": properties.get("normalisation", {}),
         },
-        outputs=tuple(value.name for value in model.graph.output if value.name != MACS),
+        outputs=model_file.outputs_of(model),
         layers=layers,
         gated=gated,
         dense_macs=dense_macs(layers),
-        classes=properties.get("classes", layers[-1].c_out),
         dataset=properties.get("dataset", ""),
         made_by=_package_versions(),
         device=fingerprint(),

@@ -11,13 +11,15 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from sanp.pipeline.compile.fold_score import compare, sentence
 from sanp.pipeline.compile.plain_run import plain_run
 from sanp_export.fold import STEADY, Folded, FoldedLayer, as_parent, fold
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import GATE_X, channel_gates, layer_of
 from sanp_export.passes.constant_gates import saliency
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.contract import CHANNEL_GATE, GATE_PREFIX, GATED_CONV, INPUT, LOGITS
+from sanp_runtime.contract import CHANNEL_GATE, GATE_PREFIX, GATED_CONV, INPUT
+from sanp_runtime.network.outputs import join, rows_of
 from sanp_targets.errors import ConfigError, ExportError, ValidationError
 
 # With fewer samples none are held back: halves would say too little about either.
@@ -46,14 +48,19 @@ class FoldedModel:
 
 
 def fold_model(
-    model: onnx.ModelProto, answers: Reference | None, parent: onnx.ModelProto | None, multiple: int, max_drop: float
+    model: onnx.ModelProto,
+    answers: Reference | None,
+    parent: onnx.ModelProto | None,
+    multiple: int,
+    max_drop: float,
+    metric: str | None = None,
 ) -> FoldedModel:
     """Fold an exported model by what its gates do on the samples beside it.
 
     The fold that half of the samples suggest is judged on the other half; if it passes, all of them suggest the one
     that is kept, which removes no more. Raises ConfigError for a model without channel gates or, unless all its gates
-    are static, without samples, ValidationError if the accuracy on the samples that were held back falls by more than
-    max_drop, ExportError if the folded network does not compute what the closed one does.
+    are static, without samples, ValidationError if it loses more than max_drop on the samples that were held back (see
+    `fold_score.compare`, also for metric), ExportError if the folded network does not compute what the closed one does.
     """
     if not any(node.op_type == GATED_CONV for node in model.graph.node):
         raise ConfigError("the model has no channel gates, so there is nothing to fold; leave out --fold")
@@ -63,7 +70,9 @@ def fold_model(
             "no samples came with the model, expected some: --fold must see which channels are never open; export it "
             "with --samples"
         )
-    check, steady = _judge(model, answers, multiple, max_drop) if learned and answers is not None else (None, True)
+    check, steady = (
+        _judge(model, answers, multiple, max_drop, metric) if learned and answers is not None else (None, True)
+    )
     folded = fold(model, answers.scales if answers else {}, multiple=multiple, steady=STEADY if steady else None)
     _require_same(folded, answers.x if answers else _noise(model))
     record = {
@@ -91,37 +100,32 @@ def summary(record: Mapping[str, Any]) -> list[str]:
 def _sentence(check: Mapping[str, Any]) -> str:
     where = "held back" if check["held_back"] else "that the fold was made from: too few to hold any back"
     fixed = "" if check["fixed_gates"] else ", without replacing nearly constant gates, which cost more"
-    return (
-        f"On {check['samples']} samples {where}, accuracy is {check['before']:.4f} before and {check['after']:.4f} "
-        f"after, {check['same']:.1%} of the predictions are the same{fixed}."
-    )
+    return f"On {check['samples']} samples {where}, {sentence(check)}{fixed}."
 
 
-def _judge(model: onnx.ModelProto, answers: Reference, multiple: int, max_drop: float) -> tuple[dict[str, Any], bool]:
+def _judge(
+    model: onnx.ModelProto, answers: Reference, multiple: int, max_drop: float, metric: str | None
+) -> tuple[dict[str, Any], bool]:
     """The check, and whether nearly constant gates may be replaced; ValidationError if not even without them."""
     everything = np.arange(len(answers))
     held_back = len(answers) >= _ENOUGH
     seen, other = (everything[::2], everything[1::2]) if held_back else (everything, everything)
     evidence, judged = answers.take(seen), answers.take(other)  # type: ignore[arg-type]
-    before = judged.logits.argmax(1)
     found: dict[str, Any] = {}
     for steady in (True, False):
         if not steady and not found["fixed_gates"]:
             break  # there was none to replace
         folded = fold(model, evidence.scales, multiple=multiple, steady=STEADY if steady else None)
-        after = run(folded.closed, judged.x)[0].argmax(1)
         found = {
             "samples": len(judged),
             "held_back": held_back,
-            "before": float((before == judged.labels).mean()),
-            "after": float((after == judged.labels).mean()),
-            "same": float((before == after).mean()),
+            **compare(judged, run(folded.closed, judged.x)[0], metric),
             "fixed_gates": steady and folded.approximates,
         }
-        if found["before"] - found["after"] <= max_drop:
+        if found["lost"] <= max_drop:
             return {**found, "fixed_gates": steady}, steady
     raise ValidationError(
-        f"--fold would lose accuracy: {_sentence({**found, 'fixed_gates': True})} Expected a loss of at most "
+        f"--fold would lose too much: {_sentence({**found, 'fixed_gates': True})} Expected a loss of at most "
         f"{max_drop:g}; compile without --fold, export with more --samples, or allow more with --max-drop"
     )
 
@@ -129,18 +133,19 @@ def _judge(model: onnx.ModelProto, answers: Reference, multiple: int, max_drop: 
 def _require_same(folded: Folded, x: np.ndarray) -> None:
     """The surgery is tried before it is believed: the folded network against the whole one with the channels closed."""
     got, expected = run(folded.model, x)[0], run(folded.closed, x)[0]
-    worst = np.abs(got - expected).max(1)
-    if (worst <= _AGREE * np.abs(expected).max()).mean() < _MOST:
-        raise ExportError(
-            f"the folded network differs from the one with the same channels closed by up to {worst.max():.3g} "
-            f"(largest logit {np.abs(expected).max():.3g}), expected rounding; compile without --fold and report the "
-            "network"
-        )
+    for name, value in expected.items():
+        worst, largest = np.abs(rows_of(got[name] - value)).max(1), np.abs(value).max()
+        if (worst <= _AGREE * largest).mean() < _MOST:
+            raise ExportError(
+                f"the folded network differs from the one with the same channels closed by up to {worst.max():.3g} in "
+                f"{name} (largest value {largest:.3g}), expected rounding; compile without --fold and report the "
+                "network"
+            )
 
 
 def _noise(model: onnx.ModelProto) -> np.ndarray:
     """Random images where the model has none."""
-    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    shape, _ = model_file.image_of(model)
     return np.random.default_rng(0).standard_normal((16, *shape)).astype(np.float32)
 
 
@@ -164,35 +169,43 @@ def _answers(folded: Folded, answers: Reference | None) -> Reference | None:
     if answers is None:
         return None
     stays = {name: list(row.kept) for name, row in folded.layers.items() if row.gate == "stays"}
-    logits, scales, margins = answers.logits, answers.scales, answers.saliency
+    outputs, scales, margins = answers.outputs, answers.scales, answers.saliency
     if folded.approximates:
-        logits, scales, margins = run(folded.closed, answers.x)
+        outputs, scales, margins = run(folded.closed, answers.x)
     return Reference(
         answers.x,
         answers.labels,
-        logits,
+        outputs,
         {name: np.ascontiguousarray(scales[name][:, kept]) for name, kept in stays.items()},
         {name: np.ascontiguousarray(margins[name][:, kept]) for name, kept in stays.items() if name in margins},
     )
 
 
-def run(model: onnx.ModelProto, x: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Logits [N, classes], scales and margins [N, Co] by layer, float32, from standard operators."""
+Named = dict[str, np.ndarray]
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> tuple[Named, Named, Named]:
+    """Outputs [N, ...] by name, scales and margins [N, Co] by layer, float32, from standard operators."""
     graph = model_file.to_graph(model)
     gates = {layer_of(gate): gate for gate in channel_gates(graph)}
     present = [output.name for output in graph.outputs]
     read = {name: gate.inputs[GATE_X] for name, gate in gates.items()}
     graph.outputs += [item for item in {id(item): item for item in read.values()}.values() if item.name not in
                       (*present, INPUT)]  # fmt: skip
-    wanted = [LOGITS, *[name for name in present if name.startswith(GATE_PREFIX)]]
+    own = [output.name for output in model_file.outputs_of(model)]
+    wanted = [*own, *[name for name in present if name.startswith(GATE_PREFIX)]]
     more = sorted({item.name for item in read.values()} - {INPUT})
     names = list(dict.fromkeys([*wanted, *more]))
     proto = model_file.to_model(graph, model_file.metadata_of(model))
-    rows = [_means(dict(zip(names, values)), batch) for batch, values in plain_run(proto, names, x)]
+    outputs, rows = [], []
+    for batch, values in plain_run(proto, names, x):
+        found_here = dict(zip(names, values))
+        outputs.append({name: found_here[name] for name in own})
+        rows.append(_means(found_here, batch))
     found = {name: np.concatenate([row[name] for row in rows]) for name in [*names, INPUT]}
-    scales = {name.removeprefix(GATE_PREFIX): found[name] for name in wanted[1:]}
+    scales = {name.removeprefix(GATE_PREFIX): found[name] for name in wanted[len(own) :]}
     margins = {name: _margin(gate, found[read[name].name]) for name, gate in gates.items()}
-    return found[LOGITS], scales, margins
+    return join(outputs), scales, margins
 
 
 def _means(outputs: dict[str, np.ndarray], x: np.ndarray) -> dict[str, np.ndarray]:

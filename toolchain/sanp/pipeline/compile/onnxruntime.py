@@ -10,7 +10,7 @@ import numpy as np
 
 from sanp.pipeline.compile.bf16_weights import round_small_maps
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
-from sanp.pipeline.compile.int8.requirements import check_network
+from sanp.pipeline.compile.int8.requirements import check_answers, check_network
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune
@@ -31,6 +31,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     check_runs_here(job.target)
     if job.settings.onnxruntime.int8:
         check_network(job.described.name, bool(job.described.gated), bool(_pixel_nodes(job)))
+        check_answers(job.described.name, job.answers, job.described.any_size)
         return _int8(job, bundle, log)
     if not job.described.gated:
         return _ungated(job, bundle)
@@ -44,6 +45,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     models = variants(model, job.parent)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
+            _require_one_size(job)
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
             algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
             models = variants(with_algorithms(model, algorithms), job.parent)
@@ -52,6 +54,14 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
         proof = _Proving()
         made = writer.finish(job.finished(options, build), check=proof)
     return compiled(made, proof.found)
+
+
+def _require_one_size(job: Job) -> None:
+    if job.described.any_size:
+        raise ConfigError(
+            f"{job.described.name} takes images of any size, and --tune races kernels for one, expected a model "
+            "exported without --dynamic-size; leave out one of the two"
+        )
 
 
 def _int8(job: Job, bundle: Path, log: Log) -> Compiled:
@@ -99,7 +109,7 @@ def _runs(candidate: Bundle, pixels: Collection[str]) -> None:
     sample = np.zeros((1, *candidate.manifest.input["shape"]), np.float32)
     for variant in candidate.manifest.variants:
         with load_bundle(candidate, variant) as engine:
-            engine(sample).classes()
+            engine(sample).check_finite()
             if variant != DENSE or not pixels:
                 continue
             ran = {row.name for row in engine.node_times([sample]) if row.op == PIXEL_GATED_CONV}

@@ -23,13 +23,18 @@ from sanp_runtime.engines.tensorrt.builder import build as build_engines
 from sanp_runtime.engines.tensorrt.tools import has_package
 from sanp_runtime.engines.tensorrt.versions import gpu
 from sanp_runtime.network.layers import Layer
-from sanp_targets.errors import TargetError
+from sanp_targets.errors import ConfigError, TargetError
 from sanp_targets.targets import Gpu, Target, host_arch
 
 
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write a portable bundle, then build and prove its engines if this machine is such a device."""
     part = job.settings.tensorrt
+    if job.described.any_size:
+        raise ConfigError(
+            f"{job.described.name} takes images of any size, expected one for engines of TensorRT; export it again "
+            "without --dynamic-size"
+        )
     picked = choices(job.described.layers, job.answers, job.target, part)
     copies, build = convert_all(variants(job.model, job.parent), picked, part)
     decided = {choice.layer: {"plugin": choice.plugin, "reason": choice.reason} for choice in picked}

@@ -22,9 +22,10 @@ from sanp.pipeline.tune.search import Plan
 from sanp_export.graph.model_file import metadata_of, to_graph, to_model
 from sanp_export.passes.set_algorithms import set_algorithms
 from sanp_export.variants import share_weights
-from sanp_runtime.contract import CONV_SUFFIX, GATED_CONV, LOGITS, WEIGHTS_FILE
+from sanp_runtime.contract import CONV_SUFFIX, GATED_CONV, WEIGHTS_FILE
 from sanp_runtime.engines.onnxruntime.session import open_session
 from sanp_runtime.measure.node_times import read_series
+from sanp_runtime.network.outputs import is_reserved
 from sanp_targets.errors import MeasurementError
 from sanp_targets.pinning import choose_cpus, pinned
 
@@ -121,8 +122,9 @@ class PlanRace:
 
 def _turn(session: Any, feeds: Sequence[Mapping[str, np.ndarray]]) -> float:
     """ms of all feeds; a first call that is not counted brings the weights of this session back into the caches."""
-    session.run([LOGITS], feeds[0])
+    outputs = [value.name for value in session.get_outputs() if not is_reserved(value.name)]
+    session.run(outputs, feeds[0])
     start = time.perf_counter_ns()
     for values in feeds:
-        session.run([LOGITS], values)
+        session.run(outputs, values)
     return (time.perf_counter_ns() - start) / 1e6

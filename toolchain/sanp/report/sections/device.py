@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanp.report.numbers import macs
+from sanp_runtime.network.outputs import Output, in_words
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
     device, settings, library = profile["device"], profile["settings"], profile["library"]
     shape = "×".join(str(size) for size in bundle["input"]["shape"])
     work = f"{macs(bundle['dense_macs'])} MACs{' dense' if bundle['gated'] else ''}"
+    outputs = in_words([Output.from_json(row) for row in bundle["outputs"]])
     facts = {
         "device": profile["device_name"],
         "instruction sets": " ".join(device["isa"]),
@@ -32,7 +34,7 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
         if settings["cpus"]
         else settings["threads"],
         "samples": f"{settings['samples']} from {settings['source']}, {settings['batch']} per call",
-        "network": f"{bundle['name']}: {shape} to {bundle['classes']} classes, {work}",
+        "network": f"{bundle['name']}: {shape} to {outputs}, {work}",
         "data set": bundle["dataset"],
         "target": bundle["target"]["name"],
         "made with": ", ".join(f"{name} {version}" for name, version in bundle["made_by"].items()),

@@ -125,6 +125,8 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
         )
     if validation:
         level = validation["L2"]
+        if level["kind"] != "accuracy":
+            return level["summary"]
         parts.append(
             f"{percent(level['accuracy'], 2)} in this engine against {percent(level['reference_accuracy'], 2)} for the "
             f"same network in PyTorch on {level['samples']} samples"

@@ -12,6 +12,13 @@ from sanp.report.svg import Plot, picture
 # Decisions that differ are listed up to this many; report.json has all that were kept.
 _LISTED = 20
 
+# What level 2 compares, by its kind.
+_TASKS = {
+    "accuracy": "accuracy on the data set",
+    "metric": "a metric of your own",
+    "agreement": "the outputs, decisions included",
+}
+
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
     """Levels, margins of the decisions, and the decisions that differ; nothing of it without a validation."""
@@ -30,9 +37,9 @@ def _levels(validation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     titles = {
         "L0": ("L0 replay", "PyTorch's own gates fed in: the kernels alone")
         if gates
-        else ("L0 logits", "the logits of the same samples: the kernels alone"),
+        else ("L0 outputs", "the outputs for the same samples: the kernels alone"),
         "L1": ("L1 gates", "the decisions that the engine takes itself"),
-        "L2": ("L2 task", "accuracy on the data set"),
+        "L2": ("L2 task", _TASKS[validation["L2"]["kind"]]),
     }
     return [
         {"title": title, "what": what, "passed": validation[key]["passed"], "summary": validation[key]["summary"]}

@@ -29,6 +29,19 @@ def check_network(name: str, gated: bool, pixels: bool) -> None:
     )
 
 
+def check_answers(name: str, answers: Reference | None, any_size: bool) -> None:
+    """ConfigError for samples without classes, whose accuracy decides which layers stay float32, and for any size."""
+    if any_size:
+        raise ConfigError(
+            f"{name} takes images of any size, expected one for --int8; export it again without --dynamic-size"
+        )
+    if answers is not None and not answers.has_classes:
+        raise ConfigError(
+            f"the samples of {name} have no class, expected logits [N, classes] and labels: --int8 keeps what costs "
+            "accuracy in float32; leave it out, the bundle stays float32"
+        )
+
+
 def check_processor(machine: Mapping[str, object]) -> None:
     """ConfigError for a processor on which float32 is faster. machine: `sanp_targets.processor.processor()`."""
     if not has_byte_products(machine):

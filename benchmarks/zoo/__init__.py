@@ -1,0 +1,1 @@
+"""Networks that nobody here wrote, through gate, export and compile."""
