@@ -40,7 +40,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "dabnet_cityscapes": {"in_size": (128, 128)},
     "sinet_cityscapes": {"in_size": (128, 128)},
     "bisenet_resnet18_celebamaskhq": {"in_size": (128, 128)},
-    "simplepose_resnet18_coco": {"in_size": (64, 64)},
+    "simplepose_resnet18_coco": {"in_size": (64, 64), "return_heatmap": True},
     "centernet_resnet18_coco": {"in_size": (64, 64)},
 }
 
@@ -60,7 +60,8 @@ class Entry:
         return f"{self.library}/{self.name}"
 
     def build(self) -> nn.Module:
-        """The network with random weights, 10 classes where it has any."""
+        """The network with random weights; with 10 classes, as far as timm has it. A fixed last pooling becomes a "
+        "global one."""
         stand_in()
         if self.library == "timm":
             import timm
@@ -70,6 +71,10 @@ class Entry:
             from pytorchcv.model_provider import get_model
 
             made = get_model(self.name, pretrained=False, **self.arguments)
+            for name, module in list(made.named_modules()):
+                # Its window is the last map of an image of 224 pixels; smaller ones have smaller maps.
+                if name.endswith("final_pool") and isinstance(module, nn.AvgPool2d):
+                    made.set_submodule(name, nn.AdaptiveAvgPool2d(1))
         return made
 
 

@@ -50,17 +50,15 @@ def _run(chosen: argparse.Namespace) -> dict[str, Any]:
     known = json.loads(chosen.json.read_text())["networks"] if chosen.json and chosen.json.is_file() else {}
     about = {"command": "python -m benchmarks.zoo.run", "torchvision": "names only" if stand_in() else "installed"}
     machine = describe("torch", "onnx", "onnxruntime", "timm", "pytorchcv", "numpy")
-    rows: dict[str, Any] = {}
+    rows: dict[str, Any] = {entry.key: known[entry.key] for entry in ENTRIES if entry.key in known}
     for entry in ENTRIES:
-        row = known.get(entry.key)
-        if chosen.only in entry.name and (row is None or chosen.again):
-            print(entry.key, end=" ", flush=True, file=sys.stderr)
-            row = _row(entry)
-            print(row["result"], row["seconds"], row.get("why", "")[:200], flush=True, file=sys.stderr)
-            gc.collect()
-        if row is not None:
-            rows[entry.key] = row
-            write_json(chosen.json, {**about, "machine": machine, "networks": rows})
+        if chosen.only not in entry.name or (entry.key in rows and not chosen.again):
+            continue
+        print(entry.key, end=" ", flush=True, file=sys.stderr)
+        rows[entry.key] = row = _row(entry)
+        print(row["result"], row["seconds"], row.get("why", "")[:200], flush=True, file=sys.stderr)
+        gc.collect()
+        write_json(chosen.json, {**about, "machine": machine, "networks": rows})
     return rows
 
 
