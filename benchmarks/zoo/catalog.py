@@ -16,8 +16,8 @@ _TIMM = {
         dla46x_c hrnet_w18_small cspresnet50 darknet17 ese_vovnet19b_slim_dw selecsls42b repghostnet_050
         mobileone_s0 gernet_s efficientvit_b0 repvit_m0_9 starnet_s1 tf_efficientnetv2_b0 resnetv2_18
         edgenext_xx_small convnext_atto poolformerv2_s12 mobilevit_xxs semnasnet_075 dpn48b visformer_tiny
-        haloregnetz_b nf_regnet_b0""",
-    96: "vgg11_bn inception_v3",
+        nf_regnet_b0""",
+    96: "vgg11_bn",
 }  # fmt: skip
 _PYTORCHCV = {
     32: """nin_cifar10 preresnet20_cifar10 sepreresnet20_cifar10 resnext20_16x4d_cifar10 densenet40_k12_bc_cifar10

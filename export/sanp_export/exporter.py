@@ -30,6 +30,7 @@ from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.drop_magnitudes import drop_magnitudes
 from sanp_export.passes.expand_static_gates import expand_static_gates
 from sanp_export.passes.expose_gates import expose_gates
+from sanp_export.passes.fold_weights import fold_weights
 from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_pads import fuse_pads
 from sanp_export.passes.fuse_residuals import fuse_residuals
@@ -125,6 +126,7 @@ def _prepare(graph: gs.Graph, sizes: Mapping[str, tuple[int, int]] | None) -> li
     Returns the layers in the order in which PyTorch executed them; sorting a graph by depth loses it, and validation
     needs it to tell the first gate that differs from those in its wake.
     """
+    fold_weights(graph)
     name_layers(graph)
     share_gates(graph)
     execution_order = [layer.name for layer in layer_table(graph, sizes)]

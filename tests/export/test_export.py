@@ -160,7 +160,7 @@ def test_residual_additions_are_fused():
 def test_a_network_without_gates_has_no_mask_and_no_gate():
     model = export(torch.nn.Conv2d(3, 4, 3), IMAGE)
     assert [value.name for value in model.graph.input] == ["input"]
-    assert [value.name for value in model.graph.output] == ["logits"]
+    assert [value.name for value in model.graph.output] == ["output"]  # a feature map, no logits
     assert not any(node.domain for node in model.graph.node) and not model.functions
     with pytest.raises(ExportError, match="no gated layer"):
         export(torch.nn.Conv2d(3, 4, 3), IMAGE, ExportOptions(gates="mask"))
@@ -206,10 +206,15 @@ def test_a_network_that_changes_the_batch():
         def forward(self, x):
             x = self.a(x).relu()
             x = self.b(torch.cat([x, x.flip(3)], 0)).relu()
-            return self.head(torch.nn.functional.adaptive_avg_pool2d(self.c(x), 1)).flatten(1)
+            logits = self.head(torch.nn.functional.adaptive_avg_pool2d(self.c(x), 1)).flatten(1)
+            return logits.unflatten(0, (2, -1)).sum(0) if self.folds else logits
 
     torch.manual_seed(0)
     net = Doubling().eval()
+    net.folds = False
+    with pytest.raises(ExportError, match="a row for each sample"):
+        export(net, IMAGE)
+    net.folds = True
     with torch.no_grad():
         expected = net(IMAGE).numpy()
     np.testing.assert_allclose(run(export(net, IMAGE), IMAGE)["logits"], expected, rtol=1e-4, atol=1e-5)

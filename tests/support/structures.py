@@ -1,4 +1,4 @@
-"""Twelve small networks of as many structures: what the networks of the zoo are made of, one idea each.
+"""Fourteen small networks of as many structures: what the networks of the zoo are made of, one idea each.
 
 All take images [N, 3, 32, 32].
 """
@@ -202,6 +202,31 @@ class Attention(nn.Module):
         return self.fuse(torch.cat([x, self.after(y)], 1))
 
 
+class Standardised(nn.Conv2d):
+    """A convolution whose weights are standardised in every call (NFNet, BiT)."""
+
+    def forward(self, x):
+        weight = self.weight.reshape(1, len(self.weight), -1)
+        weight = F.batch_norm(weight, None, None, training=True, eps=1e-6).reshape_as(self.weight)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Windows(nn.Module):
+    """A linear layer on the windows of a map, which stand in the axis of the batch (MobileViT, Swin)."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.local, self.mix = conv(channels, channels), nn.Linear(channels, channels)
+
+    def forward(self, x):
+        y = self.local(x)
+        n, c, h, w = y.shape
+        rows = y.reshape(n, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, c)
+        rows = rows + self.mix(rows)
+        back = rows.reshape(n, h // 4, w // 4, 4, 4, c).permute(0, 5, 1, 3, 2, 4)
+        return x + back.reshape(n, c, h, w)
+
+
 class Segmenter(nn.Module):
     """A class for every pixel, and an auxiliary answer on the way, as a tuple (PSPNet, FCN)."""
 
@@ -242,5 +267,7 @@ STRUCTURES = {
     "selective kernel": (make(lambda: SelectiveKernel(16), 16), 4, 0),
     "octave": (make(lambda: Octave(16), 16), 6, 0),
     "attention": (make(lambda: Attention(16), 16), 5, 0),
+    "standardised weights": (make(lambda: nn.Sequential(conv(16, 16), Standardised(16, 24, 3, padding=1)), 24), 2, 0),
+    "windows": (make(lambda: Windows(16), 16), 2, 0),
     "segmenter": (Segmenter, 7, 0),
 }

@@ -96,7 +96,7 @@ class ReplayReport:
             worst = ", ".join(f"{name} by {apart}" for name, apart in self.wrong_bytes.items())
             return f"bytes differ by more than a step from standard operators ({worst:.200}): a kernel is wrong"
         apart = max((self.steps or {}).values(), default=0)
-        distance = "equal" if apart == 0 else "equal or one step from"
+        distance = "equal to" if apart == 0 else "equal to or one step from"
         return (
             f"all bytes of {len(self.steps or {})} layers are {distance} those of standard operators on the same inputs"
         )

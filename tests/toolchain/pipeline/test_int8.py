@@ -260,7 +260,7 @@ def test_the_manifest_must_agree_with_itself(made):
         {**build, "int8": {**int8, "layers": {}}},
         {**build, "int8": {**int8, "byte_gates": ["nobody"]}},
         {**build, "int8": {**int8, "float32": {first: "twice"}}},
-        {**build, "int8": {**int8, "layers": {**int8["layers"], first: {**int8["layers"][first], "error": 2.0}}}},
+        {**build, "int8": {**int8, "layers": {**int8["layers"], first: {**int8["layers"][first], "error": -0.1}}}},
     ]
     for row in wrong:
         with pytest.raises(InputError):

@@ -1,4 +1,4 @@
-"""Twelve structures through gate, export and compile, beside PyTorch and plain ONNX Runtime: the zoo in small."""
+"""Fourteen structures through gate, export and compile, beside PyTorch and plain ONNX Runtime: the zoo in small."""
 
 from __future__ import annotations
 

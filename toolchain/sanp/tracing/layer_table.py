@@ -69,7 +69,7 @@ def _row(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support])
     name, reads = str(node.target), support.get(first_input(node))
     module = traced.get_submodule(name) if node.op == "call_module" else None
     if isinstance(module, nn.Linear):
-        return _linear(name, (module.out_features, module.in_features), shape, reads)
+        return _linear(name, (module.out_features, module.in_features), shape, reads, _samples(traced))
     if isinstance(module, GatedLayer):
         row = _convolution(name, module.conv.weight.shape, module.conv.groups, shape, reads)
         follows = followed(module, traced)
@@ -89,7 +89,7 @@ def _row(traced: fx.GraphModule, node: fx.Node, support: dict[fx.Node, Support])
         groups = node.kwargs.get("groups", node.args[6] if len(node.args) > 6 else 1)
         assert isinstance(groups, int)
         return _convolution(name, sizes, groups, shape, reads)
-    return _linear(name, sizes if node.target is F.linear else sizes[::-1], shape, reads)
+    return _linear(name, sizes if node.target is F.linear else sizes[::-1], shape, reads, _samples(traced))
 
 
 def _convolution(
@@ -100,11 +100,19 @@ def _convolution(
     return Layer(name, c_in, weight[0], out_hw, kernel, groups, support=reads or Dense(c_in))
 
 
-def _linear(name: str, weight: tuple[int, ...], shape: tuple[int, ...], reads: Support | None) -> Layer:
-    """A 1x1 convolution on as many positions as it has rows; features beyond axis 1 are not channels, so dense."""
+def _linear(name: str, weight: tuple[int, ...], shape: tuple[int, ...], reads: Support | None, samples: int) -> Layer:
+    """A 1x1 convolution on as many positions as a sample has rows; features beyond axis 1 are not channels, so dense.
+
+    The first axis of the shape may hold parts of each sample, as the windows of an attention do.
+    """
     c_out, c_in = weight
     support = reads if reads is not None and len(shape) == 2 else Dense(c_in)
-    return Layer(name, c_in, c_out, (math.prod(shape[1:-1]), 1), support=support)
+    return Layer(name, c_in, c_out, (math.prod(shape[:-1]) // samples, 1), support=support)
+
+
+def _samples(traced: fx.GraphModule) -> int:
+    """The number of samples of the example."""
+    return next(shape[0] for node in traced.graph.nodes if node.op == "placeholder" and (shape := shape_of(node)))
 
 
 def _is_self_attention(traced: fx.GraphModule, node: fx.Node) -> bool:
@@ -119,7 +127,7 @@ def _attention(traced: fx.GraphModule, node: fx.Node) -> tuple[Layer, ...]:
     assert isinstance(module, nn.MultiheadAttention) and shape is not None
     width, length = module.embed_dim, shape[1] if module.batch_first else shape[0]
     return tuple(
-        _linear(f"{node.target}.{part}", (times * width, width), (1, length, width), None)
+        _linear(f"{node.target}.{part}", (times * width, width), (1, length, width), None, 1)
         for part, times in (("in_proj", 3), ("out_proj", 1))
     )
 
