@@ -37,6 +37,7 @@ from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_export.passes.name_layers import name_layers
 from sanp_export.passes.name_outputs import name_outputs
 from sanp_export.passes.share_gates import share_gates
+from sanp_export.passes.slice_pools import slice_pools
 from sanp_runtime.contract import INPUT
 from sanp_runtime.network.outputs import Output
 from sanp_targets.errors import ExportError
@@ -127,6 +128,7 @@ def _prepare(graph: gs.Graph, sizes: Mapping[str, tuple[int, int]] | None) -> li
     needs it to tell the first gate that differs from those in its wake.
     """
     fold_weights(graph)
+    slice_pools(graph)
     name_layers(graph)
     share_gates(graph)
     execution_order = [layer.name for layer in layer_table(graph, sizes)]

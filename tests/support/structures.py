@@ -1,4 +1,4 @@
-"""Fourteen small networks of as many structures: what the networks of the zoo are made of, one idea each.
+"""Fifteen small networks of as many structures: what the networks of the zoo are made of, one idea each.
 
 All take images [N, 3, 32, 32].
 """
@@ -211,6 +211,20 @@ class Standardised(nn.Conv2d):
         return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
+class PooledShortcut(nn.Module):
+    """A shortcut from every second pixel, and from those beside them, by poolings of one pixel (Shake-Shake)."""
+
+    def __init__(self, channels, c_out):
+        super().__init__()
+        self.main, self.pool = conv(channels, c_out, 3, 2, act=None), nn.AvgPool2d(1, 2)
+        self.even, self.odd = conv(channels, c_out // 2, 1, act=None), conv(channels, c_out // 2, 1, act=None)
+        self.pad = nn.ZeroPad2d((1, 0, 1, 0))
+
+    def forward(self, x):
+        beside = self.odd(self.pool(self.pad(x[:, :, :-1, :-1])))
+        return F.relu(self.main(x) + torch.cat([self.even(self.pool(x)), beside], 1))
+
+
 class Windows(nn.Module):
     """A linear layer on the windows of a map, which stand in the axis of the batch (MobileViT, Swin)."""
 
@@ -268,6 +282,7 @@ STRUCTURES = {
     "octave": (make(lambda: Octave(16), 16), 6, 0),
     "attention": (make(lambda: Attention(16), 16), 5, 0),
     "standardised weights": (make(lambda: nn.Sequential(conv(16, 16), Standardised(16, 24, 3, padding=1)), 24), 2, 0),
+    "pooled shortcut": (make(lambda: PooledShortcut(16, 24), 24), 4, 0),
     "windows": (make(lambda: Windows(16), 16), 2, 0),
     "segmenter": (Segmenter, 7, 0),
 }

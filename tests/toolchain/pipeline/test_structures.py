@@ -1,4 +1,4 @@
-"""Fourteen structures through gate, export and compile, beside PyTorch and plain ONNX Runtime: the zoo in small."""
+"""Fifteen structures through gate, export and compile, beside PyTorch and plain ONNX Runtime: the zoo in small."""
 
 from __future__ import annotations
 
