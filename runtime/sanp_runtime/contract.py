@@ -39,7 +39,7 @@ PARENT = "parent"  # the network before channels were removed, standard convolut
 FLOAT_DENSE = "float_dense"  # of an int8 bundle, whose other variants are int8: the same network as float32, dense
 FLOAT_GATED = "float_gated"  # and with its learned gates
 VARIANTS = (GATED, OPEN, REPLAY, DENSE)  # of a network with gates
-UNGATED = (DENSE, FLOAT_DENSE, PARENT)  # variants of standard operators, without masks and with nothing to prove
+UNGATED = (DENSE, FLOAT_DENSE, PARENT)  # variants without channel gates and masks
 ALL_VARIANTS = (*VARIANTS, FLOAT_GATED, FLOAT_DENSE, PARENT)
 # What `profile` compares as far as a bundle has them.
 MEASURED = (PARENT, FLOAT_DENSE, FLOAT_GATED, DENSE, OPEN, GATED)

@@ -53,7 +53,7 @@ def _row(node: gs.Node, trace: SupportTrace, sizes: Mapping[str, tuple[int, int]
     groups = int(node.attrs.get("group", 1))
     masked = node.op == GATED_CONV
     gated = masked and not follows(node)
-    name = layer_of(node) if node.op in _OURS else _module_name(node)
+    name = layer_of(node) if node.op in _OURS else module_name(node)
     out_hw = _size(name, sizes) if sizes is not None else tuple(map(int, node.outputs[0].shape[2:4]))
     return Layer(
         name=name,
@@ -80,7 +80,7 @@ def _linear_row(
     support, out = trace.of(node.inputs[X]), list(node.outputs[0].shape or [])
     if isinstance(support, Dense) or len(out) > 2:
         support = Dense(int(c_in))
-    name = _module_name(node)
+    name = module_name(node)
     positions = math.prod(map(_per_sample, out[:-1])) if sizes is None else _size(name, sizes)[0]
     head = positions == 1 and _is_head(node)
     return Layer(name, int(c_in), int(c_out), (positions, 1), head=head, support=support)
@@ -102,7 +102,7 @@ def _per_sample(size: int | str) -> int:
     return math.prod(int(factor) for factor in re.findall(r"\d+", size)) if "*" in size else 1
 
 
-def _module_name(node: gs.Node) -> str:
+def module_name(node: gs.Node) -> str:
     """PyTorch module of an ungated layer, from the name of its weights ("head.weight").
 
     A module that is called again, or whose weights another one shares, is a layer of its own: "head.call2". Readers of

@@ -51,9 +51,11 @@ class Manifest:
     `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
     `Manifest.int8`. `fold` says what was taken out of a gated network:
     `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
-    for every pixel. `parent` is empty, or describes the network before channels were removed: `layers`, its layer table
-    as JSON, and `weights`, "trained" or "untrained". `files` is filled by BundleWriter. Free-form dictionaries
-    (`made_by`, `device`, `method`, `source`, `options`) are carried and shown, never interpreted.
+    for every pixel. `kernels`, of a network without gates: whose were `asked` for and `chosen` (ours, onnxruntime), the
+    `ms` of both if they were timed, and the `layers` in ours. `parent` is empty, or describes the network before
+    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
+    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
+    shown, never interpreted.
     """
 
     name: str
@@ -177,6 +179,11 @@ class Manifest:
     def pixel_gated(self) -> Tuple[str, ...]:
         """Layers that decide for every output pixel; their open pixels are not recorded, so they are counted dense."""
         return tuple(self.build.get("pixel_gated", ()))
+
+    @property
+    def our_layers(self) -> Tuple[str, ...]:
+        """Layers of a network without gates that our kernels compute because `compile` was asked so."""
+        return tuple(self.build.get("kernels", {}).get("layers", ()))
 
     @property
     def engines_built(self) -> bool:

@@ -30,6 +30,10 @@ _INT8 = {
               "gates": {"*": {"decisions": (int,), "changed": (int,), "largest_margin": _MAYBE_NUMBER}}},
     "layers": {"*": {"x": _STEP, "y": _STEP, "weights": (list,), "error": _NUMBER, "snr_db": _MAYBE_NUMBER}},
 }  # fmt: skip
+# `Manifest.our_layers` and what was said of them.
+_KERNELS = {
+    "asked": (str,), "chosen": (str,), "layers": (list,), "ms?": {"ours": _NUMBER, "onnxruntime": _NUMBER},
+}  # fmt: skip
 
 
 def check(manifest: Manifest) -> None:
@@ -95,6 +99,7 @@ def _check_build(manifest: Manifest) -> None:
     _check_rounded(manifest)
     _check_int8(manifest)
     _check_fold(manifest)
+    _check_kernels(manifest)
     pixels = manifest.build.get("pixel_gated", [])
     if not isinstance(pixels, list) or not set(map(str, pixels)) <= set(manifest.names()) - set(manifest.gated):
         fail("build.pixel_gated", pixels, "names of layers without a channel gate")
@@ -127,6 +132,15 @@ def _check_int8(manifest: Manifest) -> None:
         fail(f"build.{INT8}.byte_gates", gates, "names of gated layers")
     if not all(row["error"] >= 0 for row in layers.values()):
         fail(f"build.{INT8}.layers", [row["error"] for row in layers.values()], "relative errors of 0 or more")
+
+
+def _check_kernels(manifest: Manifest) -> None:
+    wrong = first_wrong(manifest.build, {"kernels?": _KERNELS}, "build")
+    row = manifest.build.get("kernels", {"layers": []})
+    if wrong is not None or not set(map(str, row["layers"])) <= set(manifest.names()):
+        fail("build.kernels", wrong or row["layers"], "whose kernels were asked for and chosen, and names of layers")
+    if row["layers"] and (manifest.gated or row["chosen"] != "ours"):
+        fail("build.kernels", row["chosen"], "ours with layers, and only without gates")
 
 
 def _check_fold(manifest: Manifest) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Dict, Optional, Tuple
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import (
     CHANNEL_GATE,
+    DENSE,
     FLOAT_GATED,
     GATED_CONV,
     GATED_QLINEAR_CONV,
@@ -83,6 +84,8 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
             cure = (
                 f"its {len(manifest.pixel_gated)} layers with gated pixels were seen to run in our kernel by `compile`"
             )
+        if manifest.our_layers and variant == DENSE:
+            cure = f"its {len(manifest.our_layers)} layers in our kernels were seen to run there by `compile`"
         raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
     made = {} if variant == FLOAT_GATED else manifest.int8

@@ -22,6 +22,7 @@ from sanp_runtime.measure.verdict import Conditions, assess
 from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
+from sanp_runtime.profile.kernels_note import kernels_note
 from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
 from sanp_runtime.profile.results import Profile, RunSettings, variant_times
 from sanp_runtime.profile.tuning_note import tuning_note
@@ -188,6 +189,7 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
         "dataset": manifest.dataset,
         "parent_weights": manifest.parent.get("weights"),
         "pixel_gated": len(manifest.pixel_gated),
+        "kernels": kernels_note(manifest),
         "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.variants.items()},
     }
 

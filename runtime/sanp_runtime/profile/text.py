@@ -30,6 +30,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines.append(ratio_line(profile))
     lines += float_lines(profile)
     lines += gate_lines(profile)
+    lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]
 

@@ -23,7 +23,8 @@ def compile_(
 ) -> None:
     """Compile a model for a target and prove that every gated layer runs in our kernel.
 
-    A network without gates runs in the kernels of the target, and is compiled beside its parent where that is known.
+    A network without gates runs in the kernels of the target, unless --kernels says otherwise. It is compiled beside
+    its parent where that is known.
 
     Example: sanp compile model.onnx -o model.sanp --target host
     """
@@ -34,6 +35,7 @@ def compile_(
     from sanp.pipeline.compile.losing_gates import summary as losing_summary
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
+    from sanp_runtime.profile.kernels_note import kernels_note
 
     made = compile_model(model, output, settings, log=step)
     path, manifest, record = made.bundle.path, made.bundle.manifest, made.record
@@ -65,6 +67,8 @@ def compile_(
         print_tuning(record["tuning"])
     if made.proof is not None:
         out.print(made.proof.summary())
+    elif "kernels" in record:
+        out.print(f"No gates: {kernels_note(manifest)}.")
     elif LIBRARY_FILE in manifest.files:  # of a network without channel gates: for its gated pixels
         out.print("No channel gates: layers with gated pixels run in our kernel, the others in the target's own.")
     elif manifest.engines_built:

@@ -12,6 +12,7 @@ from sanp_runtime.contract import CONV_SUFFIX, INPUT, PIXEL_GATED_CONV, RECIPE_F
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
+from sanp_runtime.profile.kernels_note import kernels_note
 from sanp_targets.errors import InputError
 
 
@@ -50,6 +51,7 @@ def _bundle(path: Path) -> dict[str, Any]:
             **({"precision": manifest.precision} if manifest.int8 else {}),
             **({"parent_macs": manifest.full_macs} if manifest.parent else {}),
             **_pixels(manifest.pixel_gated),
+            **({"kernels": kernels} if (kernels := kernels_note(manifest)) else {}),
             **_engines(manifest),
             "files": {name: entry.size for name, entry in manifest.files.items()},
         },

@@ -28,6 +28,9 @@ class OnnxruntimePart(BackendPart):
     bf16_weights: bool = Field(
         False, description="round the weights of maps of 16 pixels or fewer to bfloat16, which the kernels read faster"
     )
+    kernels: Literal["auto", "ours", "onnxruntime"] = Field(
+        "onnxruntime", description="who computes a network without gates; auto times both on this machine"
+    )
     int8: bool = Field(False, description="compute gated layers on bytes, as far as the accuracy allows")
     calibration: Literal["minmax", "entropy", "percentile"] = Field(
         "minmax", description="how --int8 finds ranges; entropy clips too much where many channels are closed"
@@ -42,7 +45,8 @@ class OnnxruntimePart(BackendPart):
             raise ConfigError(
                 "--calibration or --samples without --int8, expected it too; add --int8, or leave them out"
             )
-        others = [flag for flag, given in (("--tune", self.tune), ("--bf16-weights", self.bf16_weights)) if given]
+        float32 = {"--tune": self.tune, "--bf16-weights": self.bf16_weights, "--kernels": self.kernels != "onnxruntime"}
+        others = [flag for flag, given in float32.items() if given]
         if self.int8 and others:
             raise ConfigError(
                 f"--int8 with {' and '.join(others)}, which choose among float32 kernels and weights, expected one of "

@@ -17,7 +17,7 @@ def open_engine(bundle: Bundle, variant: str, options: EngineOptions) -> OnnxEng
         and options.library == BUNDLED
         and LIBRARY_FILE in bundle.manifest.files
     ):
-        # A network without channel gates that has nodes for our library, which decide for every pixel.
+        # A network without channel gates that has nodes for our library: for gated pixels, or as it was asked for.
         return OnnxEngine(bundle, variant, replace(options, library=bundle.library()))
     if variant in UNGATED and options.library in (BUNDLED, None):
         # It has no gated node and runs in plain ONNX Runtime, as a baseline should.

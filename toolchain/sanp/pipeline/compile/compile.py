@@ -46,7 +46,7 @@ def compile_model(
     "net.sanp", target="jetson-orin-nano", precision="fp16")`. log: called with one sentence before each long step.
 
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
-    A network without gates runs in ONNX Runtime's own kernels.
+    A network without gates runs in ONNX Runtime's own kernels, unless `kernels` says otherwise.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
     the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
     for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,21 @@ from sanp.pipeline.compile.bf16_weights import round_small_maps
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
 from sanp.pipeline.compile.int8.requirements import check_answers, check_network
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
+from sanp.pipeline.compile.our_kernels import choose_kernels
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune
 from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DENSE, INT8, LIBRARY_FILE, PIXEL_GATED_CONV
+from sanp_runtime.contract import DENSE, GATED_CONV, INT8, LIBRARY_FILE, PIXEL_GATED_CONV, conv_node
 from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
 from sanp_targets.errors import AccelerationError, ConfigError
 from sanp_targets.targets import check_runs_here
+
+KEPT = "onnxruntime"  # --kernels: a network without gates stays as it was exported
 
 
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
@@ -34,8 +37,13 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
         check_answers(job.described.name, job.answers, job.described.any_size)
         return _int8(job, bundle, log)
     if not job.described.gated:
-        return _ungated(job, bundle)
+        return _ungated(job, bundle, log)
     library, part = find_library(), job.settings.onnxruntime
+    if part.kernels != KEPT:
+        raise ConfigError(
+            f"{job.described.name} has gates and runs in our kernels, which --kernels {part.kernels} cannot change, "
+            "expected a network without gates; leave it out"
+        )
     model = job.model
     options: dict[str, Any] = {}
     build: dict[str, Any] = {"glibc": glibc_floor(library)}
@@ -81,43 +89,49 @@ def _pixel_nodes(job: Job) -> set[str]:
     return {node.name for node in job.model.graph.node if node.op_type == PIXEL_GATED_CONV}
 
 
-def _ungated(job: Job, bundle: Path) -> Compiled:
+def _ungated(job: Job, bundle: Path, log: Log) -> Compiled:
     """A network without channel gates: ONNX Runtime's own kernels, no library, nothing to prove; it must run.
 
-    One whose pixels are gated has our library, and its nodes must run there.
+    One whose pixels are gated, or for which our kernels were chosen, has our library, and its nodes must run there.
     """
     pixels = _pixel_nodes(job)
     part = job.settings.onnxruntime
     asked = [f"--{name.replace('_', '-')}" for name, value in part if value != getattr(type(part)(), name)]
+    if not pixels and "--kernels" in asked:
+        asked.remove("--kernels")
     if asked:
         kind = (
             "gates pixels, not channels, by a kernel" if pixels else "has no gates and runs in kernels of ONNX Runtime"
         )
         raise ConfigError(f"{job.described.name} {kind} which {' and '.join(asked)} does not reach; leave it out")
     build: dict[str, Any] = {}
+    models, nodes = variants(job.model, job.parent), dict.fromkeys(pixels, PIXEL_GATED_CONV)
+    if part.kernels != KEPT:
+        models, build["kernels"] = choose_kernels(job, models, find_library(), log)
+        nodes = {conv_node(layer): GATED_CONV for layer in build["kernels"]["layers"]}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
-        job.add_common(writer, variants(job.model, job.parent))
-        if pixels:
+        job.add_common(writer, models)
+        if nodes:
             library = find_library()
             writer.add_file(LIBRARY_FILE, library)
             build["glibc"] = glibc_floor(library)
-        return compiled(writer.finish(job.finished({}, build), check=lambda bundle: _runs(bundle, pixels)), None)
+        return compiled(writer.finish(job.finished({}, build), check=lambda bundle: _runs(bundle, nodes)), None)
 
 
-def _runs(candidate: Bundle, pixels: Collection[str]) -> None:
-    """Every variant loads and answers a sample of zeros; pixels: nodes that must run in our kernel."""
+def _runs(candidate: Bundle, nodes: Mapping[str, str]) -> None:
+    """Every variant loads and answers a sample of zeros; nodes: name -> our operator as which it must run."""
     sample = np.zeros((1, *candidate.manifest.input["shape"]), np.float32)
     for variant in candidate.manifest.variants:
         with load_bundle(candidate, variant) as engine:
             engine(sample).check_finite()
-            if variant != DENSE or not pixels:
+            if variant != DENSE or not nodes:
                 continue
-            ran = {row.name for row in engine.node_times([sample]) if row.op == PIXEL_GATED_CONV}
-            missing = sorted(set(pixels) - ran)
+            ran = {(row.name, row.op) for row in engine.node_times([sample])}
+            missing = sorted(name for name, op in nodes.items() if (name, op) not in ran)
             if missing:
                 raise AccelerationError(
-                    f"{len(missing)} of {len(pixels)} nodes with gated pixels did not run in our kernel: "
-                    f"{', '.join(missing)[:400]}; expected all of them: build the operator library again"
+                    f"{len(missing)} of {len(nodes)} nodes of {' and '.join(sorted(set(nodes.values())))} did not run "
+                    f"in our kernel: {', '.join(missing)[:400]}; expected all of them: build the operator library again"
                 )
 
 

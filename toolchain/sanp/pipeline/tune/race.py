@@ -45,6 +45,15 @@ def with_algorithms(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     return to_model(graph, metadata_of(model))
 
 
+def race_networks(
+    models: Mapping[str, onnx.ModelProto], feeds: Sequence[Mapping[str, np.ndarray]], library: Path, rounds: int
+) -> dict[str, np.ndarray]:
+    """ms per call of whole networks, in every round, float64 [rounds]: other graphs of one network, by name."""
+    with tempfile.TemporaryDirectory(prefix="sanp-race-") as folder:
+        sessions = _open(list(models.values()), Path(folder), library, None, profiled=False)
+        return dict(zip(models, _take_turns(sessions, _in_turns(feeds), rounds)))
+
+
 class PlanRace:
     """`sanp.pipeline.tune.search.Race` on this machine.
 
@@ -59,48 +68,24 @@ class PlanRace:
         library: Path,
         entries: Mapping[str, str] | None = None,
     ) -> None:
-        self._model, self._calls, self._library, self._entries = model, len(feeds), library, entries
-        self._turns = [feeds[start : start + _PER_TURN] for start in range(0, len(feeds), _PER_TURN)]
+        self._model, self._library, self._entries = model, library, entries
+        self._turns = _in_turns(feeds)
 
     def layers(self, plans: Sequence[Plan], rounds: int) -> list[dict[str, np.ndarray]]:
         """ms per call of every gated convolution; MeasurementError if one is missing in the profile."""
         with tempfile.TemporaryDirectory(prefix="sanp-tune-") as folder:
             sessions = self._sessions(plans, Path(folder), profiled=True)
-            self._take_turns(sessions, rounds)
+            _take_turns(sessions, self._turns, rounds)
             return [self._per_layer(read_series(Path(session.end_profiling())), rounds) for session in sessions]
 
     def network(self, plans: Sequence[Plan], rounds: int) -> list[np.ndarray]:
         """ms per call of the whole network, without the profiler."""
         with tempfile.TemporaryDirectory(prefix="sanp-tune-") as folder:
-            return self._take_turns(self._sessions(plans, Path(folder), profiled=False), rounds)
+            return _take_turns(self._sessions(plans, Path(folder), profiled=False), self._turns, rounds)
 
     def _sessions(self, plans: Sequence[Plan], folder: Path, profiled: bool) -> list[Any]:
-        """One session per plan; they map the same weights file, as the graphs of a bundle do."""
-        files, weights = share_weights({str(i): with_algorithms(self._model, plan) for i, plan in enumerate(plans)})
-        (folder / WEIGHTS_FILE).write_bytes(weights)
-        sessions = []
-        for name, content in files.items():
-            (folder / f"{name}.onnx").write_bytes(content)
-            prefix = folder / f"trace-{name}" if profiled else None
-            sessions.append(open_session(folder / f"{name}.onnx", THREADS, self._library, prefix, self._entries))
-        return sessions
-
-    def _take_turns(self, sessions: Sequence[Any], rounds: int) -> list[np.ndarray]:
-        """ms per call [rounds] of each session; all run all feeds in every round, a few at a time."""
-        times = np.zeros((len(sessions), _WARM_ROUNDS + rounds))
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            with pinned(choose_cpus(THREADS)):
-                for index in range(times.shape[1]):
-                    for number, feeds in enumerate(self._turns):
-                        for shift in range(len(sessions)):
-                            plan = (index + number + shift) % len(sessions)
-                            times[plan, index] += _turn(sessions[plan], feeds)
-        finally:
-            if collecting:
-                gc.enable()
-        return list(times[:, _WARM_ROUNDS:] / self._calls)
+        models = [with_algorithms(self._model, plan) for plan in plans]
+        return _open(models, folder, self._library, self._entries, profiled)
 
     def _per_layer(self, series: Mapping[str, Sequence[float]], rounds: int) -> dict[str, np.ndarray]:
         """Means over the samples of a round, because the profiler cuts times to whole microseconds."""
@@ -118,6 +103,48 @@ class PlanRace:
                 "of each gated convolution; compile without --tune"
             )
         return found
+
+
+def _open(
+    models: Sequence[onnx.ModelProto],
+    folder: Path,
+    library: Path,
+    entries: Mapping[str, str] | None,
+    profiled: bool,
+) -> list[Any]:
+    """One session per model; they map the same weights file, as the graphs of a bundle do."""
+    files, weights = share_weights({str(i): model for i, model in enumerate(models)})
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    sessions = []
+    for name, content in files.items():
+        (folder / f"{name}.onnx").write_bytes(content)
+        prefix = folder / f"trace-{name}" if profiled else None
+        sessions.append(open_session(folder / f"{name}.onnx", THREADS, library, prefix, entries))
+    return sessions
+
+
+def _in_turns(feeds: Sequence[Mapping[str, np.ndarray]]) -> list[Sequence[Mapping[str, np.ndarray]]]:
+    return [feeds[start : start + _PER_TURN] for start in range(0, len(feeds), _PER_TURN)]
+
+
+def _take_turns(
+    sessions: Sequence[Any], turns: Sequence[Sequence[Mapping[str, np.ndarray]]], rounds: int
+) -> list[np.ndarray]:
+    """ms per call [rounds] of each session; all run all feeds in every round, a few at a time."""
+    times = np.zeros((len(sessions), _WARM_ROUNDS + rounds))
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with pinned(choose_cpus(THREADS)):
+            for index in range(times.shape[1]):
+                for number, feeds in enumerate(turns):
+                    for shift in range(len(sessions)):
+                        at = (index + number + shift) % len(sessions)
+                        times[at, index] += _turn(sessions[at], feeds)
+    finally:
+        if collecting:
+            gc.enable()
+    return list(times[:, _WARM_ROUNDS:] / sum(map(len, turns)))
 
 
 def _turn(session: Any, feeds: Sequence[Mapping[str, np.ndarray]]) -> float:

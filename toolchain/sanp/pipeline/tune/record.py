@@ -44,7 +44,7 @@ def tune(
     the variant where they are the scale. isa: instruction set of the candidates and of the race; None is the best.
     """
     variant = GATED if answers is not None else REPLAY
-    feeds = _real(manifest, answers) if answers is not None else _random(manifest)
+    feeds = network_feeds(manifest, answers)
     opened = OpLibrary(library)
     shapes = kernel_shapes(to_graph(models[variant]))
     candidates = {layer: _worth_trying(opened.algorithms(shape, isa)) for layer, shape in shapes.items()}
@@ -74,6 +74,11 @@ def _record(tuned: Tuned, library: OpLibrary, isa: str, inputs: str) -> dict[str
         "network_ms": network,
         "layers": {layer: asdict(row) for layer, row in tuned.layers.items()},
     }
+
+
+def network_feeds(manifest: Manifest, answers: Reference | None) -> Feeds:
+    """What a race feeds its engines: a few of the answers' images, without answers random ones and random masks."""
+    return _real(manifest, answers) if answers is not None else _random(manifest)
 
 
 def _real(manifest: Manifest, answers: Reference) -> Feeds:

@@ -7,6 +7,6 @@ from typing import Any
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The proof that `profile` made; None without gates, where the target's own kernels do everything."""
+    """The proof that `profile` made; None without gates, where nothing is skipped."""
     proof = results["profile"]["proof"]
     return None if proof is None else {"proof": proof}

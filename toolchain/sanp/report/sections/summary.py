@@ -66,7 +66,10 @@ def explanation(profile: Mapping[str, Any]) -> str:
             "holds no network with whole layers to compare with: export with --parent to measure it too."
         )
     if ratios is None:
-        return "The bundle holds no network before channels were removed: export with --parent to measure it too."
+        kernels = profile["bundle"].get("kernels")
+        return "The bundle holds no network before channels were removed: export with --parent to measure it too." + (
+            f" In this one {kernels}." if kernels else ""
+        )
     text = (
         f"{ratios['theoretical']:.2f}× less work could have made it {ratios['theoretical']:.2f}× faster; "
         f"{percent(ratios['efficiency'], 0)} of that factor was reached (the efficiency). "
@@ -76,6 +79,8 @@ def explanation(profile: Mapping[str, Any]) -> str:
             f"{_pixels(profile)} layers decide for every pixel. Work is counted as if every pixel were open: a device "
             "does not record which are."
         )
+    elif profile["bundle"].get("kernels"):
+        text += f"It has no gates: removed channels are gone from the file; {profile['bundle']['kernels']}."
     elif ratios["overhead"] is None:
         text += "It has no gates: removed channels are gone from the file, and the target's own kernels do the rest."
     elif ratios["overhead"] > 1 + _SAME:
