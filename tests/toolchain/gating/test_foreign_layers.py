@@ -160,6 +160,27 @@ def test_other_norms_are_told(norm, word):
         gate(Net(norm), X)
 
 
+class ChannelNorm(nn.LayerNorm):
+    """A layer norm over the channels of a map, as ConvNeXt has it."""
+
+    def forward(self, x):
+        return F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+def test_a_layer_norm_behind_a_permutation_is_one():
+    """A block of ConvNeXt: the depthwise convolution stays, the first layer behind the norm is gated."""
+    block = [
+        nn.Conv2d(8, 8, 7, padding=3, groups=8),
+        ChannelNorm(8),
+        nn.Conv2d(8, 16, 1),
+        nn.GELU(),
+        nn.Conv2d(16, 8, 1),
+    ]
+    report = gate(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), *block, nn.ReLU(), nn.Conv2d(8, 2, 1)), X).gating
+    assert report.gated == ("0", "4", "6")
+    assert "group or layer norm" in {row.name: row.reason for row in report.skipped}["2"]
+
+
 class AsksForShapes(nn.Module):
     """Control flow that depends on shapes, types and places, and parts of a split tensor in a list."""
 

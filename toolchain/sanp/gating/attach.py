@@ -249,6 +249,22 @@ _OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNor
 _LAYER_CALLS: tuple[object, ...] = (F.conv2d, torch.conv2d, F.linear, torch.matmul)
 
 
+# What a layer norm over channels has in front of it, where channels are not the last axis.
+_MOVES = ("permute", "transpose", "flatten", "reshape", "view", "contiguous", "float", "to")
+
+
+def _readers(node: fx.Node) -> list[fx.Node]:
+    """Who reads a tensor, also behind a change of its layout or type."""
+    found, pending = [], list(node.users)
+    while pending:
+        user = pending.pop()
+        moves = user.op == "call_method" and user.target in _MOVES
+        moves |= user.target in (torch.permute, torch.transpose, torch.flatten, torch.reshape)
+        pending.extend(user.users if moves else ())
+        found.append(user)
+    return found
+
+
 def _bare_obstacle(traced: fx.GraphModule, node: fx.Node) -> str | None:
     """Why a convolution without a batch norm of its own cannot be gated alone, or None.
 
@@ -261,7 +277,7 @@ def _bare_obstacle(traced: fx.GraphModule, node: fx.Node) -> str | None:
         return "another layer has the same weights, which are then one constant of the exported file"
     if shape is None or len(shape) != 4 or shape[2:] == (1, 1):
         return "it works on a map of one pixel, where there is nothing to gain"
-    for user in node.users:
+    for user in _readers(node):
         module = traced.get_submodule(str(user.target)) if user.op == "call_module" else None
         if isinstance(module, _OTHER_NORMS) or user.target in (F.layer_norm, F.group_norm, F.instance_norm):
             kind = type(module).__name__ if module is not None else "group or layer norm"
