@@ -84,6 +84,20 @@ def step_times(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+def plain(rows: Rows) -> str:
+    """One line per row of any other file: its numbers and words, without lists and dictionaries."""
+    names = list(
+        dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, list | dict))
+    )
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for row in rows:
+        cells = [row.get(name, "") for name in names]
+        lines.append(
+            "| " + " | ".join(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the tables of every result file."""
     made = parser(__doc__)
@@ -94,8 +108,10 @@ def main() -> None:
             parts = [backbones(rows)]
         elif path.stem == "step-time":
             parts = [step_times(rows)]
-        else:
+        elif all("label" in row and "budget" in row for row in rows):
             parts = [table(rows), paired(rows)]
+        else:
+            parts = [plain(rows)]
         print(f"### {path.name}\n\n" + "\n\n".join(part for part in parts if part) + "\n")
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ pytestmark = pytest.mark.skipif(not own_code._CLEAR.exists(), reason="pages are 
 
 @pytest.fixture(scope="module")
 def libraries(library, tmp_path_factory):
-    """The library and a copy of it: equal symbols, two files."""
-    copy = tmp_path_factory.mktemp("copy") / "libsanp_ops.so"
-    shutil.copy(library, copy)
-    return {"A": library.resolve(), "B": copy.resolve()}
+    """Two copies of the library: equal symbols, two files that no other process has mapped.
+
+    The mark of a page is partly that of the page itself, which another process sets too.
+    """
+    folder = tmp_path_factory.mktemp("copies")
+    return {side: Path(shutil.copy(library, folder / f"{side}.so")).resolve() for side in ("A", "B")}
 
 
 @pytest.fixture(scope="module")

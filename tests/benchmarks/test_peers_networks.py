@@ -209,7 +209,10 @@ def test_both_int8_files_are_calibrated_on_the_same_images(monkeypatch, tmp_path
 
     monkeypatch.setattr(onnxruntime.quantization, "quantize_static", keep)
     plan = Plan.make("m-cifarnet", 0.125)
-    engines = [engine for engine in ENGINES if engine.int8 and engine.runtime == "onnxruntime"]
+    plain = ("dense", "narrow")  # the gated ones are quantised by our own passes
+    engines = [
+        engine for engine in ENGINES if engine.int8 and engine.runtime == "onnxruntime" and engine.oracle in plain
+    ]
     assert sorted(engine.oracle for engine in engines) == ["dense", "narrow"]
     for batch in (1, 2):
         prepare(plan, batch, engines, tmp_path / f"batch{batch}")

@@ -50,7 +50,7 @@ STRUCTURES = {
     "nested": (lambda x, y: {"maps": [y, -y], "head": Pair(y + 1, None)}, ["maps.0", "maps.1", "head.boxes"]),
     "one twice": (lambda x, y: {"a": y, "b": y}, ["a", "b"]),
     "the input": (lambda x, y: (y, x), ["output0", "output1"]),
-    "five axes": (lambda x, y: y.reshape(len(x), 2, 2, 2, -1), ["output"]),
+    "five axes": (lambda x, y: y.reshape(x.shape[0], 2, 2, 2, -1), ["output"]),
     # Names that torch's exporter gives to tensors of its own.
     "names in use": (lambda x, y: {"relu": -y, "neg": y.relu(), "mean": y.mean(1)}, ["relu", "neg", "mean"]),
 }

@@ -35,7 +35,7 @@ def test_a_network_is_float32_whatever_the_default():
 @pytest.mark.parametrize(
     ("name", "args", "says"),
     [
-        (f"{PATH}:OwnNets", {}, "has no factory OwnNets; it has Block, OwnNet, own_net, broken, no_network"),
+        (f"{PATH}:OwnNets", {}, "has no factory OwnNets; it has Block, OwnNet, Patches, own_net, broken, no_network"),
         ("tests.support.nowhere:Net", {}, "cannot be imported"),
         (f"{PATH}:", {}, "expected package.module:factory"),
         (f"{PATH}:broken", {}, "ValueError: no network of 10 classes today"),
