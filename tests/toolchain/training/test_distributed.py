@@ -78,6 +78,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def run_in_two_processes(*arguments):
+    """A script and its arguments as both ranks of a run; both end well, or their errors are shown."""
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", *arguments],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        errors = [child.communicate(timeout=120)[1] for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    assert [child.returncode for child in children] == [0, 0], errors
+
+
 @pytest.mark.parametrize(
     ("method", "rows"),
     [
@@ -93,23 +114,7 @@ def test_two_processes_agree(method, rows, tmp_path):
         "data_options": {"modes": 2, "train_size": 200, "val_size": 10, "test_size": 60},
         "pretrain_epochs": 1, "device": "cpu", **method,
     }  # fmt: skip
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", _SCRIPT, json.dumps(config), str(tmp_path)],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [child.communicate(timeout=120)[1] for child in children]
-    finally:
-        for child in children:
-            child.kill()
-    assert [child.returncode for child in children] == [0, 0], errors
+    run_in_two_processes(_SCRIPT, json.dumps(config), str(tmp_path))
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     assert first["model"] == second["model"] and first["cost"] == second["cost"]
     _, tensors = tensor_file.read(tmp_path / "checkpoint.safetensors", "checkpoint")
@@ -119,23 +124,7 @@ def test_two_processes_agree(method, rows, tmp_path):
 
 def test_two_processes_with_loaders_of_their_own(tmp_path):
     """Each passes its share: the same network and thresholds in both, judged on the samples of both."""
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", _OWN, str(tmp_path)],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        errors = [child.communicate(timeout=120)[1] for child in children]
-    finally:
-        for child in children:
-            child.kill()
-    assert [child.returncode for child in children] == [0, 0], errors
+    run_in_two_processes(_OWN, str(tmp_path))
     first, second = (json.loads((tmp_path / f"own{rank}.json").read_text()) for rank in range(2))
     assert first == second and first["steps"] == 4
     assert first["metrics"]["size"] == pytest.approx((20 * 20 + 21 * 21) / 41), "weighted by the samples of both"
