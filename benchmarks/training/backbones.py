@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,25 @@ def cli(*words: object) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else {}
 
 
+def train_once(folder: Path, settings: Mapping[str, Any]) -> None:
+    """`sanp train` with these settings unless it was done, resumed if it was begun; CalledProcessError if it fails."""
+    if (folder / "checkpoint.safetensors").is_file():
+        return
+    begun = ["--resume"] if (folder / "state.safetensors").is_file() else []
+    code, _ = cli("train", "-o", folder, *as_flags(settings), *begun)
+    if code:
+        raise subprocess.CalledProcessError(code, f"sanp train in {folder}")
+
+
+def as_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as flags of the command line."""
+    return [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+
+
 def trained(model: str, dataset: str, folder: Path) -> dict[str, Any]:
     """`sanp train`; accuracies, costs and epoch times. Raises CalledProcessError if it fails."""
     options = {"width": WIDTH, "image_size": SIZE, **SETTINGS[dataset]}
-    sets = [part for key, value in options.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    code, summary = cli("train", "--model", model, "--dataset", dataset, "-o", folder, *sets)
+    code, summary = cli("train", "--model", model, "--dataset", dataset, "-o", folder, *as_flags(options))
     if code:
         raise subprocess.CalledProcessError(code, f"sanp train --model {model} --dataset {dataset}")
     epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -9,31 +9,18 @@ M-CifarNet x0.25 at 16 pixels on digits and on MixCues, SANP at 35 % of the MACs
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import parser
-from benchmarks.training.backbones import SETTINGS, SIZE, WIDTH, cli
+from benchmarks.training.backbones import SETTINGS, SIZE, WIDTH, cli, train_once
 from benchmarks.training.rows import RESULTS, write_rows
 from sanp import checkpoint
 
 MODEL, SEEDS = "m-cifarnet", (0, 1, 2)
 MOST_LOST = 0.005  # accuracy that rounding to bytes may cost
-
-
-def train(folder: Path, dataset: str, seed: int) -> None:
-    """`sanp train` unless it was done; CalledProcessError if it fails."""
-    if (folder / "checkpoint.safetensors").is_file():
-        return
-    options = {"width": WIDTH, "image_size": SIZE, **SETTINGS[dataset]}
-    sets = [part for key, value in options.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    begun = ["--resume"] if (folder / "state.safetensors").is_file() else []
-    code, _ = cli("train", "--model", MODEL, "--dataset", dataset, "--seed", seed, "-o", folder, *sets, *begun)
-    if code:
-        raise subprocess.CalledProcessError(code, f"sanp train in {folder}")
 
 
 def deployed(folder: Path) -> dict[str, Any]:
@@ -85,7 +72,8 @@ def main() -> int:
         return measure({name: args.folder / name for name in cases if args.only in name}, args.json)
     for name, (dataset, seed) in cases.items():
         if args.only in name:
-            train(args.folder / name, dataset, seed)
+            common = {"model": MODEL, "dataset": dataset, "seed": seed, "width": WIDTH, "image_size": SIZE}
+            train_once(args.folder / name, {**common, **SETTINGS[dataset]})
             print(f"{name}: trained", flush=True)
     return 0
 

@@ -11,9 +11,7 @@ of all networks in turn in one process: one thread, batch 1, test images, logits
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 
 from benchmarks.command_line import parser
 from benchmarks.timing import in_turn, interleaved_seconds
-from benchmarks.training.backbones import cli
+from benchmarks.training.backbones import cli, train_once
 from benchmarks.training.rows import RESULTS, write_rows
 from sanp import checkpoint
 from sanp.pipeline.export import test_samples
@@ -50,17 +48,6 @@ CASES: dict[str, dict[str, Any]] = {
     "half-open-0.6": {**JOINT, "soft_share": 0.5, "share": "depthwise", "budget": 0.6},
 }
 SAMPLES, ROUNDS = 64, 41
-
-
-def train(folder: Path, settings: dict[str, Any]) -> None:
-    """`sanp train` unless it was done; CalledProcessError if it fails."""
-    if (folder / "checkpoint.safetensors").is_file():
-        return
-    sets = [part for key, value in {**SETTINGS, **settings}.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    begun = ["--resume"] if (folder / "state.safetensors").is_file() else []
-    code, _ = cli("train", "-o", folder, *sets, *begun)
-    if code:
-        raise subprocess.CalledProcessError(code, f"sanp train in {folder}")
 
 
 def deployed(folder: Path) -> dict[str, Any]:
@@ -109,11 +96,11 @@ def main() -> int:
     args = options.parse_args()
     folders = {name: args.folder / name for name in CASES if args.only in name}
     if not args.measure:
-        train(args.folder / "backbone", BACKBONE)
+        train_once(args.folder / "backbone", {**SETTINGS, **BACKBONE})
         backbone = str(args.folder / "backbone" / "checkpoint.safetensors")
         for name, folder in folders.items():
             gated = "share" in CASES[name]
-            train(folder, {**CASES[name], **({"pretrained": backbone} if gated else {})})
+            train_once(folder, {**SETTINGS, **CASES[name], **({"pretrained": backbone} if gated else {})})
             print(f"{name}: trained", flush=True)
         return 0
     folders = {name: folder for name, folder in folders.items() if (folder / "checkpoint.safetensors").is_file()}
