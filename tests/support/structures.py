@@ -280,7 +280,7 @@ STRUCTURES = {
     "split hierarchy": (make(lambda: SplitHierarchy(16), 16), 5, 0),
     "selective kernel": (make(lambda: SelectiveKernel(16), 16), 4, 0),
     "octave": (make(lambda: Octave(16), 16), 6, 0),
-    "attention": (make(lambda: Attention(16), 16), 5, 0),
+    "attention": (make(lambda: Attention(16), 16), 4, 0),  # not the one in front of the layer norm
     "standardised weights": (make(lambda: nn.Sequential(conv(16, 16), Standardised(16, 24, 3, padding=1)), 24), 2, 0),
     "pooled shortcut": (make(lambda: PooledShortcut(16, 24), 24), 4, 0),
     "windows": (make(lambda: Windows(16), 16), 2, 0),
