@@ -18,7 +18,7 @@ ROOMS = {
     "sanp": "cli pipeline report analysis training checkpoint methods cost pruning gating tracing models data settings",
     "sanp_export": "fold tensorrt exporter environment variants inline passes lower lower_pixels graph functions "
     "named_outputs spec",
-    "sanp_runtime": "cli profile validate engines measure bundle network contract",
+    "sanp_runtime": "cli latency profile validate engines measure bundle network contract",
     "sanp_targets": "pinning device sensors processor pseudo_files targets table target errors",
 }
 

@@ -11,7 +11,9 @@ from sanp.cli.arguments import Bundle
 from sanp.cli.console import out, print_json
 from sanp.cli.verb import verb
 from sanp.settings.profile import ProfileSettings
+from sanp_runtime.latency.text import prediction_lines, table_lines
 from sanp_runtime.profile.text import profile_lines, require_valid
+from sanp_targets.errors import ConfigError
 
 
 @verb(ProfileSettings)
@@ -28,17 +30,41 @@ def profile(
 
     A network without gates is measured beside the one that channels were removed from.
 
+    With --table it measures how long each layer takes by its open channels, which `sanp train --budget-latency` trains
+    for; with --predicted-by it holds such a table against what it measures.
+
     Exit code 4 if the machine was too noisy or throttled for the numbers to be quoted.
 
     Example: sanp profile model.sanp --threads 1 --duration 20 -o profile.json
     """
     from sanp.pipeline.profile import headline, profile_bundle
 
+    if settings.table is not None:
+        _table(bundle, output, settings, as_json)
+        return
     result = profile_bundle(bundle, settings, output)
     if as_json:
         print_json(result)
     else:
-        for line in [headline(result), *profile_lines(result)]:
+        for line in [headline(result), *profile_lines(result), *prediction_lines(result)]:
+            out.print(line)
+    if not settings.allow_invalid:
+        require_valid(result)
+
+
+def _table(bundle: Path, output: Path | None, settings: ProfileSettings, as_json: bool) -> None:
+    from sanp.pipeline.latency import measure_latency_table
+
+    if output is not None:
+        raise ConfigError(
+            f"--output is {output} beside --table, expected one of them: with --table no profile is made; leave it out"
+        )
+    result = measure_latency_table(bundle, settings).to_json()
+    if as_json:
+        print_json(result)
+    else:
+        out.print(str(settings.table))
+        for line in table_lines(result):
             out.print(line)
     if not settings.allow_invalid:
         require_valid(result)

@@ -13,6 +13,8 @@ from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.latency.prediction import prediction
+from sanp_runtime.latency.table import read_table
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
 
@@ -23,7 +25,8 @@ def profile_bundle(
     """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile.profile` for its content.
 
     Settings are an object or its fields as keywords. Raises InputError for a damaged bundle, ConfigError for more
-    threads than processors, for an `output` in a bundle, and for one that exists, unless `replace`.
+    threads than processors, for an `output` in a bundle, and for one that exists, unless `replace`; with `predicted_by`
+    also what `sanp_runtime.latency.prediction` raises.
     """
     chosen = ProfileSettings.chosen(settings, keywords)
     if output is not None:
@@ -31,12 +34,11 @@ def profile_bundle(
     cores = os.cpu_count() or 1
     if chosen.threads > cores:
         raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
-    result = profile(
-        open_bundle(bundle),
-        EngineOptions(threads=chosen.threads),
-        duration_s=chosen.duration,
-        batch=chosen.batch,
-    ).to_json()
+    table = None if chosen.predicted_by is None else read_table(chosen.predicted_by)
+    opened, options = open_bundle(bundle), EngineOptions(threads=chosen.threads)
+    result = profile(opened, options, duration_s=chosen.duration, batch=chosen.batch).to_json()
+    if table is not None:
+        result["prediction"] = prediction(table, opened, result, options)
     if output is not None:
         write_atomically(output, dumps(result).encode())
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -17,5 +18,11 @@ class ProfileSettings(Settings):
     threads: int = Field(1, ge=1, le=1024, description="threads of each engine")
     batch: int = Field(1, ge=1, le=1024, description="samples per call")
     duration: float = Field(10.0, gt=0, le=86_400, description="seconds of measurement over all engines")
+    table: Path | None = Field(
+        None, description="measure the latency table of a gated network into this file, in place of the profile"
+    )
+    predicted_by: Path | None = Field(
+        None, description="latency table of this device, whose prediction for every sample is told beside its time"
+    )
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
