@@ -8,6 +8,7 @@ from typing import Any
 from sanp.report.numbers import macs, ms, percent
 from sanp.report.sections.variant_names import baseline
 from sanp_runtime.contract import DENSE, GATED
+from sanp_runtime.profile.gap import break_even as share_that_pays
 
 # Differences below this are not called a gain or a loss.
 _SAME = 0.03
@@ -106,11 +107,10 @@ def break_even(profile: Mapping[str, Any]) -> str | None:
     share = 1 / profile["ratios"]["theoretical"]
     if not typical["gated"] < typical["open"] or not 0 < share < 1:
         return None
-    if typical["open"] <= typical["dense"]:
+    point = share_that_pays(share, typical["gated"], typical["open"], typical["dense"])
+    if point == 1:
         return "On this machine the gated network is no slower than the dense one even with every gate open."
-    slope = (typical["open"] - typical["gated"]) / (1 - share)
-    point = share + (typical["dense"] - typical["gated"]) / slope
-    if point <= 0:
+    if point is None:
         return "At this size no share of open channels would pay on this machine."
     return (
         f"Break-even: below about {percent(point, 0)} of the dense MACs gating pays on this machine "
