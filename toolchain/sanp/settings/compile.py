@@ -84,7 +84,7 @@ class CompileSettings(Settings):
 
     section: ClassVar[str] = "compile"
 
-    target: str = Field("host", description="name of the target, host = this machine; `sanp doctor` lists them")
+    target: str = Field("host", description="name or TOML file of the target, host = this machine; `sanp targets list`")
     reference: Path | None = Field(None, description="PyTorch's answers, if they are not beside the model")
     replace: bool = Field(False, description="replace an existing bundle")
     allow_modified: bool = Field(False, description="accept a model that was edited after its export")
