@@ -7,10 +7,11 @@ from typing import ClassVar
 from pydantic import Field
 
 from sanp.settings.base import Settings
+from sanp.settings.remote import RemotePart
 
 
 class ProfileSettings(Settings):
-    """[profile]"""
+    """[profile], [profile.remote]"""
 
     section: ClassVar[str] = "profile"
 
@@ -19,3 +20,4 @@ class ProfileSettings(Settings):
     duration: float = Field(10.0, gt=0, le=86_400, description="seconds of measurement over all engines")
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
+    remote: RemotePart = RemotePart()
