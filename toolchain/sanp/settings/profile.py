@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sanp.settings.base import Settings, Share
+from sanp.settings.remote import RemotePart
 
 
 class ProfileSettings(Settings):
-    """[profile]"""
+    """[profile], [profile.remote]"""
 
     section: ClassVar[str] = "profile"
 
@@ -29,3 +30,4 @@ class ProfileSettings(Settings):
     junit: Path | None = Field(None, description="also write the checks as JUnit XML")
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
+    remote: RemotePart = RemotePart()
