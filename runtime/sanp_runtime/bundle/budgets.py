@@ -13,11 +13,11 @@ TRAINED = 1.0  # the budget of the network as it was trained
 _NUMBER = (int, float)
 _MAYBE_NUMBER = (int, float, type(None))
 _ROW = {
-    "budget": _NUMBER, "thresholds": {"*": (float,)}, "macs": _NUMBER, "score": _NUMBER, "same": _MAYBE_NUMBER,
-    "typical_ms": _MAYBE_NUMBER,
+    "budget": _NUMBER, "thresholds": {"*": (float,)}, "rule": (str,), "macs": _NUMBER, "score": _NUMBER,
+    "same": _MAYBE_NUMBER, "typical_ms": _MAYBE_NUMBER,
 }  # fmt: skip
 _RECORD = {
-    "calibration_samples": (int,), "samples": (int,), "held_back": (bool,), "measure": (str,), "rule": (str,),
+    "calibration_samples": (int,), "samples": (int,), "held_back": (bool,), "measure": (str,),
     "timing": {"?": {"machine": {}, "threads": (int,), "batch": (int,)}},
     "settings": (list,),
 }  # fmt: skip
@@ -27,14 +27,16 @@ _RECORD = {
 class BudgetSetting:
     """One budget, the mean cost of a sample as a share of that of the network as trained, 1.0 first.
 
-    thresholds: layer with a learned gate -> what its saliencies must exceed. Measured on samples that were held back:
-    macs, the mean of a sample; score: the `measure` of the record: accuracy, a metric, or the relative change of the
-    outputs, where 0 is best; same: share of predictions that are PyTorch's, None without classes. typical_ms: latency of an average sample, one thread,
-    on the machine that compiled the bundle, None where it was not measured.
+    thresholds: layer with a learned gate -> what its saliencies must exceed; rule: how they were found. Measured on
+    samples that were held back: macs, the mean of a sample; score, by the `measure` of the record: accuracy, a metric,
+    or the relative change of the outputs, where 0 is best; same, the share of predictions that are PyTorch's, None
+    without classes. typical_ms: latency of an average sample, one thread, on the machine that compiled the bundle, None
+    where it was not measured.
     """
 
     budget: float
     thresholds: Mapping[str, float]
+    rule: str
     macs: float
     score: float
     same: Optional[float]

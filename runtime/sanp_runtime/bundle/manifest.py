@@ -53,8 +53,9 @@ class Manifest:
     `Manifest.int8`. `fold` says what was taken out of a gated network:
     `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
     for every pixel. `budgets`: what the network can cost in a call, see `budgets.BudgetSetting`; `calibration_samples`
-    gave the thresholds by the `rule`, `samples` judged by the `measure`. `kernels`, of a network without gates: whose were `asked` for and `chosen` (ours, onnxruntime), the
-    `ms` of both if they were timed, and the `layers` in ours. `parent` is empty, or describes the network before
+    gave the thresholds, `samples` judged by the `measure`, `timing` says where. `kernels`, of a network without gates:
+    whose were `asked` for and `chosen` (ours, onnxruntime), the `ms` of both if they were timed, and the `layers` in
+    ours. `parent` is empty, or describes the network before
     channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
     filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
     shown, never interpreted.

@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
-from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.budgets import TRAINED
+from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import LOGITS, UNGATED, gate_output
 from sanp_runtime.engines.bound_call import Binding, BoundCall
 from sanp_runtime.engines.dial import Dial
@@ -169,7 +169,8 @@ class Engine(abc.ABC):
         x, masks: as in a call; both are copied. outputs: what to compute, names of `Engine.outputs` ("logits",
         "gate.<layer>"), those of the network by default; the fewer, the less is copied. out: arrays to fill, by output
         name: float32, C-contiguous, writable, of the shape [N, ...] of the output, gates [N, Co]; arrays are made for
-        outputs without one. budget: as in a call; `BoundCall.budget` changes it later. Raises InputError for anything else, ConfigError if the backend cannot bind.
+        outputs without one. budget: as in a call; `BoundCall.budget` changes it later. Raises InputError for anything
+        else, ConfigError if the backend cannot bind.
         """
         feeds = {name: value.copy() for name, value in self._feeds(x, masks).items()}
         names = check_names(self.manifest.output_names if outputs is None else outputs, self.outputs)

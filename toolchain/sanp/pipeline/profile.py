@@ -36,6 +36,8 @@ def profile_bundle(
         EngineOptions(threads=chosen.threads),
         duration_s=chosen.duration,
         batch=chosen.batch,
+        budget=chosen.budget,
+        budgets=chosen.budgets,
     ).to_json()
     if output is not None:
         write_atomically(output, dumps(result).encode())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ class Answer:
 
 
 class TurnedNetwork:
-    """A session of the gated variant with its dial; a context manager. runs counts the batches, for messages."""
+    """A session of the gated variant with its dial; a context manager."""
 
     def __init__(
         self, model: onnx.ModelProto, outputs: Sequence[str], layers: Sequence[Layer], library: Path | None
@@ -60,7 +61,7 @@ class TurnedNetwork:
 
     def run(self, x: np.ndarray, thresholds: Thresholds) -> Answer:
         """The answer for x [n, C, H, W]; thresholds of layers that are not named are those of the graph."""
-        turned = {threshold_input(name): np.array([value], np.float32) for name, value in thresholds.items()}
+        turned = _feeds(thresholds)
         names = [*self._outputs, *map(gate_output, self._gated)]
         parts = []
         for at in range(0, len(x), _BATCH):
@@ -71,3 +72,13 @@ class TurnedNetwork:
         whole = dict(zip(names, map(np.concatenate, zip(*parts))))
         scales = {name: whole[gate_output(name)] for name in self._gated}
         return Answer({name: whole[name] for name in self._outputs}, scales, sample_macs(self._layers, scales))
+
+    def calls(self, x: np.ndarray, thresholds: Thresholds) -> list[Callable[[], object]]:
+        """A function for each sample of x that runs it alone and fetches the outputs of the network."""
+        turned = _feeds(thresholds)
+        feeds = [{INPUT: np.ascontiguousarray(x[at : at + 1]), **turned} for at in range(len(x))]
+        return [functools.partial(self._session.run, self._outputs, row) for row in feeds]
+
+
+def _feeds(thresholds: Thresholds) -> dict[str, np.ndarray]:
+    return {threshold_input(name): np.array([value], np.float32) for name, value in thresholds.items()}
