@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -21,6 +21,7 @@ from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
 from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
+from sanp_runtime.profile.budgets import budget_rows
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
 from sanp_runtime.profile.gap import gap_of
 from sanp_runtime.profile.kernels_note import kernels_note
@@ -44,6 +45,8 @@ def profile(
     batch: int = 1,
     samples: Optional[np.ndarray] = None,
     pin: bool = True,
+    budget: Optional[float] = None,
+    budgets: bool = False,
 ) -> Profile:
     """Latency of the variants of a bundle side by side; what is timed is `Engine.bind` and its call.
 
@@ -51,7 +54,8 @@ def profile(
     An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
-    reference. pin: keep the process on as many processors as it has threads. Raises AccelerationError if a gated node
+    reference. pin: keep the process on as many processors as it has threads. budget: that the network runs at, None as
+    trained; budgets: measure all of the bundle too, for as long again. Raises AccelerationError if a gated node
     does not run in our kernel (not with library=None), ValidationError if the open variant is not the dense network,
     ConfigError and InputError for bad arguments.
     """
@@ -62,7 +66,10 @@ def profile(
     cpus = choose_cpus(chosen.threads) if pin else None
     with pinned(cpus) as is_pinned, contextlib.ExitStack() as stack:
         engines = {name: stack.enter_context(load_bundle(opened, name, chosen)) for name in opened.manifest.measured}
+        if budget is not None:
+            engines[opened.manifest.main].budget = budget
         run = _run(opened, engines, batches, duration_s, accelerated=chosen.library is not None)
+        rows = budget_rows(engines[opened.manifest.main], batches, duration_s) if budgets else ()
     settings = RunSettings(
         threads=chosen.threads,
         batch=batch,
@@ -70,8 +77,9 @@ def profile(
         samples=len(x),
         source=REFERENCE_FILE if samples is None else "caller",
         cpus=tuple(cpus) if cpus is not None and is_pinned else None,
+        budget=budget,
     )
-    return _result(opened, settings, run)
+    return replace(_result(opened, settings, run), budgets=rows)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping
 
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
+from sanp_runtime.profile.budgets import budget_lines
 from sanp_targets.errors import MeasurementError
 
 # A call of this many times the 90th percentile was stopped by something else than its own work.
@@ -31,6 +32,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines += float_lines(profile)
     lines += gate_lines(profile)
     lines += gap_lines(profile)
+    lines += budget_lines(profile.get("budgets", ()), profile["macs"]["dense"])
     lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     return [*lines, f"verdict: {verdict_line(profile)}"]

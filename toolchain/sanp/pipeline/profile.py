@@ -52,7 +52,14 @@ def _profile_here(bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     if settings.threads > cores:
         raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
     options = EngineOptions(threads=settings.threads)
-    return profile(bundle, options, duration_s=settings.duration, batch=settings.batch).to_json()
+    return profile(
+        bundle,
+        options,
+        duration_s=settings.duration,
+        batch=settings.batch,
+        budget=settings.budget,
+        budgets=settings.budgets,
+    ).to_json()
 
 
 def headline(result: dict[str, Any]) -> str:
