@@ -68,9 +68,9 @@ class ExportOptions:
 
 
 def _check_size(model: nn.Module) -> None:
-    """ExportError for weights beyond the limit of a protobuf message; before the work, which would take five times that.
+    """ExportError for weights beyond the limit of a protobuf message; before any work.
 
-    A weight that several layers have counts once.
+    Exporting takes about five times the memory of the weights. A weight that several layers have counts once.
     """
     tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
     size = sum(_FLOAT_BYTES * item.numel() for item in tensors.values())
