@@ -36,6 +36,9 @@ def profile_bundle(
         EngineOptions(threads=chosen.threads),
         duration_s=chosen.duration,
         batch=chosen.batch,
+        power_mode=chosen.power_mode,
+        fix_clocks=chosen.fix_clocks,
+        energy=chosen.energy,
     ).to_json()
     if output is not None:
         write_atomically(output, dumps(result).encode())
