@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -22,6 +22,7 @@ from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
 from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
+from sanp_runtime.profile.budgets import budget_rows
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
 from sanp_runtime.profile.energy import energy_of
 from sanp_runtime.profile.gap import gap_of
@@ -50,6 +51,8 @@ def profile(
     power_mode: Optional[str] = None,
     fix_clocks: bool = False,
     energy: bool = False,
+    budget: Optional[float] = None,
+    budgets: bool = False,
 ) -> Profile:
     """Latency of the variants of a bundle side by side; what is timed is `Engine.bind` and its call.
 
@@ -57,9 +60,10 @@ def profile(
     An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
-    reference. pin: keep the process on as many processors as it has threads. power_mode, fix_clocks: set the
-    power mode of a Jetson by its name, fix the clocks, and set both back at the end, see `sanp_targets.controls`.
-    energy: measure the energy per inference too, after the latencies. Raises AccelerationError if a gated node
+    reference. pin: keep the process on as many processors as it has threads. power_mode, fix_clocks: set the power mode
+    of a Jetson by its name, fix the clocks, and set both back at the end, see `sanp_targets.controls`. energy: measure
+    the energy per inference too, after the latencies. budget: that the network runs at, None as trained; budgets:
+    measure all of the bundle too, for as long again. Raises AccelerationError if a gated node
     does not run in our kernel (not with library=None), ValidationError if the open variant is not the dense network,
     ConfigError and InputError for bad arguments, TargetError where a power mode or clocks cannot be set.
     """
@@ -72,7 +76,10 @@ def profile(
         with pinned(cpus) as is_pinned, contextlib.ExitStack() as stack:
             names = opened.manifest.measured
             engines = {name: stack.enter_context(load_bundle(opened, name, chosen)) for name in names}
+            if budget is not None:
+                engines[opened.manifest.main].budget = budget
             run = _run(opened, engines, batches, duration_s, accelerated=chosen.library is not None)
+            rows = budget_rows(engines[opened.manifest.main], batches, duration_s) if budgets else ()
             used = energy_of(engines, batches, duration_s, cpus if is_pinned else None) if energy else None
         settings = RunSettings(
             threads=chosen.threads,
@@ -81,8 +88,9 @@ def profile(
             samples=len(x),
             source=REFERENCE_FILE if samples is None else "caller",
             cpus=tuple(cpus) if cpus is not None and is_pinned else None,
+            budget=budget,
         )
-        return _result(opened, settings, run, controls, used)
+        return replace(_result(opened, settings, run, controls, used), budgets=rows)
 
 
 @dataclass(frozen=True)

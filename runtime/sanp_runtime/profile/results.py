@@ -11,6 +11,7 @@ from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_runtime.measure.verdict import Validity
 from sanp_runtime.network.gate_balance import GateBalance
+from sanp_runtime.profile.budgets import BudgetRow
 from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
 from sanp_runtime.profile.gap import Gap
 from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
@@ -38,7 +39,8 @@ class VariantTimes:
 class RunSettings:
     """How it was measured: threads and samples per call, seconds, number of samples and whose they are.
 
-    cpus: the processors that the process was pinned to, None if it was not.
+    cpus: the processors that the process was pinned to, None if it was not. budget: that the network ran at, None if it
+    ran as trained.
     """
 
     threads: int
@@ -47,6 +49,7 @@ class RunSettings:
     samples: int
     source: str
     cpus: Optional[Tuple[int, ...]]
+    budget: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Profile:
     calls of each variant; controls: power mode and clocks that were held; energy: see `profile.energy`, None if it was
     not asked for; proof: None for a network
     without gates, and then JSON has no version of our library either; tuning_note: a sentence if the bundle was tuned
-    on another machine. The remaining fields are described by their types.
+    on another machine; budgets: if they were asked for. The remaining fields are described by their types.
     """
 
     created: str
@@ -91,6 +94,7 @@ class Profile:
     versions: Mapping[str, str]
     proof: Optional[Proof]
     tuning_note: Optional[str]
+    budgets: Tuple[BudgetRow, ...] = ()
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON; runtime/README.md names the keys."""
@@ -131,6 +135,7 @@ class Profile:
             "library": _library(self.proof),
             "proof": self.proof.to_json() if self.proof is not None else None,
             "tuning_note": self.tuning_note,
+            "budgets": [row.to_json() for row in self.budgets],
         }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sanp.cli.arguments import Bundle
-from sanp.cli.console import out, print_json
+from sanp.cli.console import out, print_json, step
 from sanp.cli.verb import verb
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.profile.text import profile_lines, require_valid
@@ -40,7 +40,7 @@ def profile(
     from sanp.regression.check import require_passed
 
     before = read_baseline("profile", settings)
-    result = profile_bundle(bundle, settings, output)
+    result = profile_bundle(bundle, settings, output, step)
     if as_json:
         print_json(result)
     else:

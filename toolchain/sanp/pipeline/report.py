@@ -10,7 +10,7 @@ from sanp.pipeline.profile import profile_bundle
 from sanp.report import write_report
 from sanp.report.checks import check_each, check_same_bundle
 from sanp.report.result_file import read_result
-from sanp.report.writer import DATA, PAGE
+from sanp.report.writer import FILES
 from sanp.settings.report import ReportSettings
 from sanp_runtime.bundle.reader import open_bundle
 
@@ -25,7 +25,7 @@ def report_bundle(
     report, unless `replace`.
     """
     chosen = ReportSettings.chosen(settings, keywords)
-    check_outputs([Path(folder) / PAGE, Path(folder) / DATA], chosen.replace)
+    check_outputs([Path(folder) / name for name in FILES], chosen.replace)
     opened = open_bundle(bundle)
     given = {name: read_result(getattr(chosen, name)) for name in ("training", "validation", "profile")}
     check_each(given)  # before a measurement of seconds

@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sanp.settings.base import Settings, Share
+from sanp.settings.remote import RemotePart
 
 
 class ProfileSettings(Settings):
-    """[profile]"""
+    """[profile], [profile.remote]"""
 
     section: ClassVar[str] = "profile"
 
@@ -30,5 +31,10 @@ class ProfileSettings(Settings):
         description="what may not regress; the speed-up over the dense variant does not depend on a slower machine",
     )
     junit: Path | None = Field(None, description="also write the checks as JUnit XML")
+    budget: float | None = Field(
+        None, gt=0, le=1, description="budget that the network runs at, as a share of its cost as trained"
+    )
+    budgets: bool = Field(False, description="also measure every budget of the bundle, for as long again")
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
+    remote: RemotePart = RemotePart()

@@ -8,11 +8,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from sanp.settings.base import Settings, Share
+from sanp.settings.remote import RemotePart
 from sanp.settings.train import Option
 
 
 class ValidateSettings(Settings):
-    """[validate]"""
+    """[validate], [validate.remote]"""
 
     section: ClassVar[str] = "validate"
 
@@ -34,3 +35,4 @@ class ValidateSettings(Settings):
     model_args: dict[str, Option | None] = Field(
         default_factory=dict, description="arguments of the factory, in place of those in the checkpoint"
     )
+    remote: RemotePart = RemotePart()

@@ -139,6 +139,11 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
     return f"Accuracy: {'; '.join(parts)}." if parts else None
 
 
+def _interval(ratios: Mapping[str, Any]) -> str:
+    ends = ratios["measured_interval"]
+    return "" if ends is None else f"; 95 % interval {ends[0]:.2f} to {ends[1]:.2f}"
+
+
 def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ratios, cost = profile["ratios"], profile["macs"]
     if ratios is None:
@@ -149,7 +154,7 @@ def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "dense time over gated time" if profile["baseline"] == DENSE else "time before channels were removed over now"
     )
     figures = [
-        (f"{ratios['measured']:.2f}×", "measured speed-up", over),
+        (f"{ratios['measured']:.2f}×", "measured speed-up", over + _interval(ratios)),
         (f"{ratios['theoretical']:.2f}×", "less work", f"{macs(full)} to {macs(cost['gated_mean'])} MACs"),
         (percent(ratios["efficiency"], 0), "efficiency", "measured over theoretical"),
     ]
