@@ -203,6 +203,24 @@ def test_a_second_signal_does_not_disturb_setting_back(board):
     assert state(board) == before
 
 
+def test_ctrl_c_for_a_whole_group_does_not_end_the_tools_that_set_back(board):
+    """As a board stops a run whose connection was lost: the signal reaches nvpmodel too, which must go on."""
+    before = state(board)
+    slow = Path(os.environ["PATH"].split(os.pathsep)[0]) / "nvpmodel"
+    slow.write_text(slow.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nsleep 0.3\n"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(PATH)}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(board)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "held\n"
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.15)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=30) != 0
+    assert state(board) == before
+
+
 def test_signals_are_those_of_before(board):
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
     with held("25W", root=board):

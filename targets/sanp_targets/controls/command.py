@@ -28,8 +28,15 @@ def run(line: List[str]) -> str:
     sudo = find("sudo") if os.geteuid() != 0 else None
     whole = [sudo, "-n", *line] if sudo is not None else line
     try:
+        # In a session of its own: a signal to the whole group, as Ctrl-C is one, must not end it half-way.
         done = subprocess.run(
-            whole, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            whole,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            start_new_session=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise TargetError(f"{' '.join(line)} did not run ({error}), expected it to; run it by hand as root") from error

@@ -44,30 +44,38 @@ def held(power_mode: Optional[str] = None, fix_clocks: bool = False, root: Root 
     machine has no such control or does not let it be used, ConfigError for a power mode that it does not have.
     """
     found = Held()
-    with contextlib.ExitStack() as stack:
-        if power_mode is not None or fix_clocks:
-            stack.enter_context(stoppable())
-        if power_mode is not None:
-            found.before = (describe_power_mode(root) or {}).get("name")
-            _change(stack, found, *nvpmodel.change(power_mode, root))
-        if fix_clocks:  # after the mode, whose limits they are
-            on_jetson = read(root, "etc/nv_tegra_release") is not None and find(jetson_clocks.TOOL) is not None
-            _change(stack, found, *(jetson_clocks.change() if on_jetson else cpufreq.change(root)))
-            found.clocks = jetson_clocks.TOOL if on_jetson else "cpufreq"
+    if power_mode is None and not fix_clocks:
         found.power_mode = describe_power_mode(root)
         yield found
+        return
+    backs: List[Callable[[], None]] = []
+    with stoppable() as stop:
+        try:
+            if power_mode is not None:
+                found.before = (describe_power_mode(root) or {}).get("name")
+                _change(backs, *nvpmodel.change(power_mode, root))
+            if fix_clocks:  # after the mode, whose limits they are
+                on_jetson = read(root, "etc/nv_tegra_release") is not None and find(jetson_clocks.TOOL) is not None
+                _change(backs, *(jetson_clocks.change() if on_jetson else cpufreq.change(root)))
+                found.clocks = jetson_clocks.TOOL if on_jetson else "cpufreq"
+            found.power_mode = describe_power_mode(root)
+            yield found
+        finally:
+            stop.ending = True
+            with undisturbed():
+                for back in reversed(backs):
+                    _put_back(found, back)
 
 
-def _change(stack: contextlib.ExitStack, found: Held, forth: Callable[[], None], back: Callable[[], None]) -> None:
+def _change(backs: List[Callable[[], None]], forth: Callable[[], None], back: Callable[[], None]) -> None:
     """Going back is arranged before going forth, which may stop half-way."""
-    stack.callback(_put_back, found, back)
+    backs.append(back)
     forth()
 
 
 def _put_back(found: Held, back: Callable[[], None]) -> None:
-    with undisturbed():
-        try:
-            back()
-        except (SanpError, OSError) as error:
-            found.problems.append(str(error))
-            print(f"the machine was not set back: {error}", file=sys.stderr)
+    try:
+        back()
+    except (SanpError, OSError) as error:
+        found.problems.append(str(error))
+        print(f"the machine was not set back: {error}", file=sys.stderr)

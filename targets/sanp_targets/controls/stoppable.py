@@ -1,37 +1,50 @@
-"""Signals that end a block like an exception, so that what it changed is put back, undisturbed."""
+"""Signals that end a block like an exception, once, so that what it changed is put back, undisturbed."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
+from dataclasses import dataclass
 from types import FrameType
 from typing import Iterator, Optional
 
-# SIGHUP comes when the connection to a board is lost. Ctrl-C is an exception already.
-_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-_ALL = (*_ENDING, signal.SIGINT)
+# Ctrl-C, the polite end, and a connection to a board that is lost.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def _stop(number: int, frame: Optional[FrameType]) -> None:
-    raise SystemExit(128 + number)
+@dataclass
+class Stop:
+    """ending: the block is being left, so that further signals have nothing to stop. Set it before putting back."""
+
+    ending: bool = False
+
+    def __call__(self, number: int, frame: Optional[FrameType]) -> None:
+        """The handler: the first signal raises, as Ctrl-C or as the end of the process."""
+        if self.ending:
+            return
+        self.ending = True
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise SystemExit with 128 plus their number.
+def stoppable() -> Iterator[Stop]:
+    """Within the block the first of these signals raises: KeyboardInterrupt, or SystemExit with 128 plus its number.
 
     Outside the main thread nothing changes, since Python handles signals there alone; an ignored signal stays ignored.
     """
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
@@ -39,8 +52,8 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Signals that would end the process wait until the block is left."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL)
+    """Signals wait until the block is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:

@@ -122,8 +122,7 @@ def _lines(trace: Trace, interval_s: float, done: threading.Event) -> Callable[[
             )
         except OSError:
             return
-        ender = threading.Thread(target=lambda: (done.wait(), process.terminate()), daemon=True)
-        ender.start()
+        threading.Thread(target=_end_with, args=(process, done), daemon=True).start()
         with process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -133,6 +132,11 @@ def _lines(trace: Trace, interval_s: float, done: threading.Event) -> Callable[[
                     trace.times_s.append(time.monotonic())
 
     return work
+
+
+def _end_with(process: "subprocess.Popen[str]", done: threading.Event) -> None:
+    done.wait()
+    process.terminate()
 
 
 def _cut(trace: Trace) -> None:

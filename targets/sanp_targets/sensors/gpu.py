@@ -50,7 +50,7 @@ def gpu_levels(root: Root) -> Dict[str, int]:
     return {} if with_driver is None else with_driver[1]
 
 
-def gpu_governor(root: Root) -> Dict[str, Dict[str, Any]]:
+def gpu_governor(root: Root = "/") -> Dict[str, Dict[str, Any]]:
     """What decides about the clock of each GPU; a value that cannot be read is None.
 
     Of a board: devfreq device -> {"governor", "min_mhz", "max_mhz", "fixed"}; fixed: the clock has nowhere to go.
