@@ -75,14 +75,14 @@ def stops(folder: Path) -> int:
 
 def test_a_fifth_of_a_processor_is_throttled_with_its_count(group, native_path):
     path = os.pathsep.join(str(ROOT / part) for part in ("toolchain", "export", "runtime", "targets"))
-    command = [sys.executable, "-c", RUN, str(group), str(native_path), "--duration", "0.6", "--json"]
+    command = [sys.executable, "-c", RUN, str(group), str(native_path), "--duration", "1", "--json"]
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 4 and "THROTTLED" in done.stderr, done.stderr
     result = json.loads(done.stdout)
     validity, quota = result["validity"], result["validity"]["evidence"]["quota"]
     assert validity["verdict"] == "THROTTLED" and result["device"]["cpu_limit"] == pytest.approx(0.2)
-    assert 3 <= quota["periods"] <= stops(group), "the counter of the kernel, which also saw the loading"
+    assert 2 <= quota["periods"] <= stops(group), "the counter of the kernel, which also saw the loading"
     assert quota["seconds"] > 0.1 * quota["periods"] * PERIOD_US / 1e6
     words = f"stopped the process in {quota['periods']} periods, {quota['seconds']:.1f} s in all, by the limit of 0.2"
     assert words in validity["reasons"][0]
