@@ -57,6 +57,9 @@ def _profile_here(bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
         options,
         duration_s=settings.duration,
         batch=settings.batch,
+        power_mode=settings.power_mode,
+        fix_clocks=settings.fix_clocks,
+        energy=settings.energy,
         budget=settings.budget,
         budgets=settings.budgets,
     ).to_json()
