@@ -47,7 +47,8 @@ class Manifest:
     other heights and widths are taken too, so that `shape` is the size of the layer table; normalisation describes what
     the caller has done to x; the engine does not do it. `outputs` are those of the network; the gates, which are
     outputs too, follow from `gated`. `build` says how the engines of a backend are made: for
-    TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
+    TensorRT `precision`, `plugin_layers`, `batch`, `sm` (compute capability of the target, null if the card is not
+    known, absent in bundles of older versions), and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
     `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
     `Manifest.int8`. `fold` says what was taken out of a gated network:

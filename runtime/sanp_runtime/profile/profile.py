@@ -23,6 +23,7 @@ from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.budgets import budget_rows
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
+from sanp_runtime.profile.gap import gap_of
 from sanp_runtime.profile.kernels_note import kernels_note
 from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
 from sanp_runtime.profile.results import Profile, RunSettings, variant_times
@@ -151,10 +152,12 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
     device = {**fingerprint(), "accelerator": run.accelerator}
     per_call = np.array([row.macs.mean() for row in run.results])
     scales = {name: np.concatenate([row.gates[name] for row in run.results]) for name in manifest.gated}
-    typical = {name: measurement.typical_ms(name) for name in manifest.measured}
     per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
     baseline, parent = manifest.baseline, manifest.parent_layers
     rows = layer_rows(manifest.layers, parent, scales, run.nodes)
+    variants = {name: variant_times(measurement, name) for name in manifest.measured}
+    latency = {name: row.latency for name, row in variants.items()}
+    typical = {name: row.typical_ms for name, row in variants.items()}
     return Profile(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle=_origin(bundle),
@@ -162,17 +165,18 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
         includes=run.includes,
         baseline=baseline,
         main=manifest.main,
-        variants={name: variant_times(measurement, name) for name in manifest.measured},
+        variants=variants,
         macs=macs_of(
             manifest.full_macs if parent else None,
             manifest.dense_macs,
             np.concatenate([row.macs for row in run.results]),
         ),
-        ratios=ratios_of(typical, baseline, manifest.main, manifest.full_macs, float(per_call.mean())),
+        ratios=ratios_of(measurement, baseline, manifest.main, manifest.full_macs, float(per_call.mean())),
         samples=tuple(sample_rows(per_sample, per_call)),
         correlation=correlation(per_sample[manifest.main], per_call),
         layers=tuple(rows),
         gates=tuple(gates_of_profile(manifest.layers, rows)),
+        gap=gap_of(manifest.layers, rows, run.nodes, latency, typical),
         nodes=run.nodes,
         node_source=run.node_source,
         validity=assess(measurement, _conditions(device, settings.cpus), baseline),

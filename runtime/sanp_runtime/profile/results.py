@@ -12,10 +12,11 @@ from sanp_runtime.measure.verdict import Validity
 from sanp_runtime.network.gate_balance import GateBalance
 from sanp_runtime.profile.budgets import BudgetRow
 from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
+from sanp_runtime.profile.gap import Gap
 from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
 from sanp_targets.sensors import Reading
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class Profile:
 
     baseline, main: the variant that is compared with and the one that is the network as trained, the same where there
     is nothing to compare with, and then there are no ratios. includes: what a latency contains; node_source: whose
-    account the times per node are; gates: what each gate costs and saves by these times; readings: the first and the
-    last look at the sensors; proof: None for a network without gates, and then JSON has no version of our library
-    either; tuning_note: a sentence if the bundle was tuned on another machine; budgets: if they were asked for.
-    The remaining fields are described by their types.
+    account the times per node are; gates: what each gate costs and saves by these times; gap: where saved work was not
+    saved time, None without gates; readings: the first and the last look at the sensors; proof: None for a network
+    without gates, and then JSON has no version of our library either; tuning_note: a sentence if the bundle was tuned
+    on another machine; budgets: if they were asked for. The remaining fields are described by their types.
     """
 
     created: str
@@ -74,6 +75,7 @@ class Profile:
     correlation: Optional[float]
     layers: Tuple[LayerRow, ...]
     gates: Tuple[GateBalance, ...]
+    gap: Optional[Gap]
     nodes: Mapping[str, NodeTimes]
     node_source: str
     validity: Validity
@@ -102,11 +104,12 @@ class Profile:
             "main": self.main,
             "variants": {name: times.to_json() for name, times in self.variants.items()},
             "macs": asdict(self.macs),
-            "ratios": asdict(self.ratios) if self.ratios is not None else None,
+            "ratios": self.ratios.to_json() if self.ratios is not None else None,
             "samples": [asdict(row) for row in self.samples],
             "correlation": self.correlation,
             "layers": [row.to_json() for row in self.layers],
             "gates": [row.to_json() for row in self.gates],
+            "gap": self.gap.to_json() if self.gap is not None else None,
             "node_times": {
                 "perturbed": True,
                 "note": f"from {self.node_source} in a separate run, which slows every node down: read as shares",

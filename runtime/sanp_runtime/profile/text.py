@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import Any, Dict, List, Mapping
 
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
@@ -31,6 +31,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines.append(ratio_line(profile))
     lines += float_lines(profile)
     lines += gate_lines(profile)
+    lines += gap_lines(profile)
     lines += budget_lines(profile.get("budgets", ()), profile["macs"]["dense"])
     lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
@@ -57,7 +58,7 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     if ratios is None:
         return "a network without gates, and no parent in the bundle: there is nothing to compare it with"
     line = (
-        f"{ratios['measured']:.2f}x the speed of {title(profile, profile['baseline'])} at 1/"
+        f"{ratios['measured']:.2f}x{interval_text(ratios)} the speed of {title(profile, profile['baseline'])} at 1/"
         f"{ratios['theoretical']:.2f} of its MACs (efficiency {ratios['efficiency']:.2f})"
     )
     if ratios["overhead"] is not None:
@@ -67,6 +68,12 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     if pixels:
         line += f"; MACs are those with every pixel of {pixels} layers open, since open pixels are not recorded"
     return line
+
+
+def interval_text(ratios: Mapping[str, Any]) -> str:
+    """The 95 % interval of the measured ratio in brackets, with a space before it; empty where there is none."""
+    ends = ratios["measured_interval"]
+    return "" if ends is None else f" (95 % interval {ends[0]:.2f} to {ends[1]:.2f})"
 
 
 def float_lines(profile: Mapping[str, Any]) -> List[str]:
@@ -93,6 +100,19 @@ def gate_lines(profile: Mapping[str, Any]) -> List[str]:
         f"{len(rows)} of {len(profile['gates'])} gates cost more than they save by the times per node: "
         f"{', '.join(named)}{more}; gate without them (layers=auto or their names)"
     ]
+
+
+def gap_lines(profile: Mapping[str, Any]) -> List[str]:
+    """The lost time of all layers by cause, in one line; none where nothing was lost or no layer's time is known."""
+    rows = [row for row in (profile["gap"] or {"layers": ()})["layers"] if row["cause"] is not None]
+    causes: Dict[str, List[float]] = {}
+    for row in rows:
+        causes.setdefault(row["cause"], []).append(row["lost_ms"])
+    if not causes:
+        return []
+    ordered = sorted(causes.items(), key=lambda pair: -sum(pair[1]))
+    named = [f"{cause} {sum(lost):.3f} ms in {len(lost)} layer{'s' * (len(lost) > 1)}" for cause, lost in ordered]
+    return [f"saved work that did not become saved time, by the times per node: {', '.join(named)}"]
 
 
 def stall_lines(profile: Mapping[str, Any]) -> List[str]:

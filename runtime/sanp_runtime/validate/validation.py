@@ -33,6 +33,7 @@ from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.metric import MetricReport, metric_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
 from sanp_runtime.validate.task import TaskReport, task_check
+from sanp_runtime.validate.text import validation_lines
 from sanp_targets.errors import ConfigError
 
 SCHEMA_VERSION = 5
@@ -74,8 +75,7 @@ class Validation:
 
     def lines(self) -> List[str]:
         """One line for the kernels and one per level, for a person."""
-        rows: Dict[str, Any] = {**({} if self.proof is None else {"kernels": self.proof}), **self.levels()}
-        return [f"{name}: {'PASS' if row.passed else 'FAIL'}  {row.summary()}" for name, row in rows.items()]
+        return validation_lines(self.to_json())
 
     def summary(self) -> str:
         """The lines as one text."""

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sanp.settings.base import Settings
+from sanp.settings.remote import RemotePart
 from sanp_targets.errors import ConfigError
 
 
@@ -39,6 +40,10 @@ class OnnxruntimePart(BackendPart):
     )
     samples: int | None = Field(
         None, ge=8, le=100_000, description="samples that give the ranges of --int8, the others judge [default: half]"
+    )
+
+    library: Path | None = Field(
+        None, description="operator library of the target, for one of another architecture than this machine"
     )
 
     budgets: tuple[float, ...] = Field(
@@ -95,11 +100,14 @@ class TensorrtPart(BackendPart):
 
 
 class CompileSettings(Settings):
-    """[compile], [compile.onnxruntime], [compile.tensorrt]"""
+    """[compile], [compile.onnxruntime], [compile.tensorrt], [compile.remote]"""
 
     section: ClassVar[str] = "compile"
 
-    target: str = Field("host", description="name of the target, host = this machine; `sanp doctor` lists them")
+    target: str = Field(
+        "host",
+        description="name or TOML file of the target; host = this machine, or that of --host; `sanp targets list`",
+    )
     reference: Path | None = Field(None, description="PyTorch's answers, if they are not beside the model")
     replace: bool = Field(False, description="replace an existing bundle")
     allow_modified: bool = Field(False, description="accept a model that was edited after its export")
@@ -120,6 +128,7 @@ class CompileSettings(Settings):
     )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
+    remote: RemotePart = RemotePart()
 
     @model_validator(mode="after")
     def _fold_is_on(self) -> CompileSettings:
