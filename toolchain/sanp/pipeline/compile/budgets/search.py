@@ -56,7 +56,7 @@ class Search:
         if not fitting:
             floor = min(self._cost(rule(1.0)) for rule in self._rules.values()) / self._base.cost
             raise ConfigError(
-                f"{name} cannot run at the budget {budget:g}: with every gate closed a sample still costs {floor:.2f} "
+                f"{name} cannot run at the budget {budget:g}: with every gate closed a sample still costs {floor:.2%} "
                 "of what it costs as trained; ask for a larger one"
             )
         best = max(fitting, key=lambda rule: self._quality(fitting[rule]))
