@@ -202,8 +202,13 @@ class Engine(abc.ABC):
         """Which gated layers run in our kernels, from the backend's own account of what it executes."""
 
     @abc.abstractmethod
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
-        """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted."""
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
+        """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted.
+
+        masks: as in a call, the same for all batches.
+        """
 
     @classmethod
     def measure_together(

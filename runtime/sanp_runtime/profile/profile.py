@@ -194,7 +194,7 @@ def _result(
         gap=gap_of(manifest.layers, rows, run.nodes, latency, typical),
         nodes=run.nodes,
         node_source=run.node_source,
-        validity=assess(measurement, _conditions(device, settings.cpus), baseline),
+        validity=assess(measurement, conditions_of(device, settings.cpus), baseline),
         readings=(measurement.readings[0], measurement.readings[-1]),
         elapsed_s=measurement.elapsed_s,
         stalls={name: stalls_of(measurement.latency_ms[name]) for name in manifest.measured},
@@ -224,7 +224,8 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
     }
 
 
-def _conditions(device: Mapping[str, Any], cpus: Optional[Sequence[int]]) -> Conditions:
+def conditions_of(device: Mapping[str, Any], cpus: Optional[Sequence[int]]) -> Conditions:
+    """Where something ran, from the fingerprint of the device and the processors that it was pinned to."""
     used = set(cpus if cpus is not None else device["affinity"] or ())
     clocks = [row["policy"] for row in device["frequency"] if used & set(row["cpus"])] + [f"cpu{cpu}" for cpu in used]
     governors = {row["governor"] for row in device["frequency"] if used & set(row["cpus"]) and row["governor"]}

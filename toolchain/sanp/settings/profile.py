@@ -35,6 +35,12 @@ class ProfileSettings(Settings):
         None, gt=0, le=1, description="budget that the network runs at, as a share of its cost as trained"
     )
     budgets: bool = Field(False, description="also measure every budget of the bundle, for as long again")
+    table: Path | None = Field(
+        None, description="measure the latency table of a gated network into this file, in place of the profile"
+    )
+    predicted_by: Path | None = Field(
+        None, description="latency table of this device, whose prediction for every sample is told beside its time"
+    )
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
     remote: RemotePart = RemotePart()
