@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -11,8 +15,10 @@ from sanp.cost.tracker import CostTracker
 from sanp.data import Split
 from sanp.gating import gated_layers
 from sanp.methods.registry import gate
+from sanp.settings.remote import RemotePart
 from sanp.training.batches import Batches
 from tests.support.checkpoints import make_checkpoint
+from tests.support.loopback_sshd import LoopbackSshd, start
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +62,20 @@ def gated():
     zeros = torch.zeros(3).numpy()
     split = Split(images, torch.arange(64).numpy(), zeros, zeros + 1)
     return model, CostTracker(model, torch.zeros(1, 3, 16, 16)), Batches(split, torch.device("cpu"), 32)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory) -> Iterator[LoopbackSshd]:
+    yield from start(tmp_path_factory.mktemp("sshd"))
+
+
+@pytest.fixture(scope="session")
+def board_cache(tmp_path_factory) -> Path:
+    """What a board keeps between runs; shared, so that our packages are sent once."""
+    return tmp_path_factory.mktemp("board") / "cache"
+
+
+@pytest.fixture
+def remote(sshd, board_cache) -> RemotePart:
+    """A board that is this machine, at the other end of a real sshd."""
+    return RemotePart(host="board", ssh=sshd.ssh, board_python=sys.executable, board_folder=str(board_cache))

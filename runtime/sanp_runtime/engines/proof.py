@@ -8,7 +8,7 @@ account of the layers of an engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import (
@@ -69,6 +69,18 @@ class Proof:
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON."""
         return dict(self.__dict__, accelerated=list(self.accelerated), missing=list(self.missing), passed=self.passed)
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> "Proof":
+        """The proof that `to_json` wrote, here or on a board."""
+        return Proof(
+            variant=row["variant"],
+            gated_nodes=dict(row["gated_nodes"]),
+            accelerated=tuple(row["accelerated"]),
+            isa=row["isa"],
+            library_version=row["library_version"],
+            seen_in=row["seen_in"],
+        )
 
 
 def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:

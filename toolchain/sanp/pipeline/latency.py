@@ -24,6 +24,11 @@ def measure_latency_table(bundle: str | Path, settings: ProfileSettings | None =
     chosen = ProfileSettings.chosen(settings, keywords)
     if chosen.table is None:
         raise ConfigError("table is not set, expected the path of the file to write; pass table=")
+    if chosen.remote.on_board:
+        raise ConfigError(
+            f"--host is {chosen.remote.host} with a latency table, expected no host: a table is measured where the "
+            "toolchain runs; run `sanp profile --table` on that machine"
+        )
     check_outputs([chosen.table], chosen.replace)
     if chosen.batch != 1:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""`sanp profile`: run the device-side profiler and say in words what it found."""
+"""`sanp profile`: run the device-side profiler, here or on a board, and say in words what it found."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sanp.pipeline.on_board import profile_there
 from sanp.pipeline.outputs import check_outputs
+from sanp.remote.board import Board, Log
 from sanp.report.sections import summary
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.files import write_atomically
-from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.latency.prediction import prediction
@@ -20,28 +22,52 @@ from sanp_targets.errors import ConfigError
 
 
 def profile_bundle(
-    bundle: str | Path, settings: ProfileSettings | None = None, output: Path | None = None, **keywords: Any
+    bundle: str | Path,
+    settings: ProfileSettings | None = None,
+    output: Path | None = None,
+    log: Log = lambda text: None,
+    **keywords: Any,
 ) -> dict[str, Any]:
     """Measure a bundle; the JSON is also written to `output`. See `sanp_runtime.profile.profile` for its content.
 
-    Settings are an object or its fields as keywords. Raises InputError for a damaged bundle, ConfigError for more
-    threads than processors, for an `output` in a bundle, and for one that exists, unless `replace`; with `predicted_by`
-    also what `sanp_runtime.latency.prediction` raises.
+    Settings are an object or its fields as keywords; with a `host` it is measured there. log: called with one sentence
+    before what takes long on a board. Raises InputError for a damaged bundle, ConfigError for more threads than
+    processors, for an `output` in a bundle, and for one that exists, unless `replace`; TargetError for a board that
+    cannot be used; with `predicted_by` also what `sanp_runtime.latency.prediction` raises.
     """
     chosen = ProfileSettings.chosen(settings, keywords)
     if output is not None:
         check_outputs([output], chosen.replace)
-    cores = os.cpu_count() or 1
-    if chosen.threads > cores:
-        raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
     table = None if chosen.predicted_by is None else read_table(chosen.predicted_by)
-    opened, options = open_bundle(bundle), EngineOptions(threads=chosen.threads)
-    result = profile(opened, options, duration_s=chosen.duration, batch=chosen.batch).to_json()
+    opened = open_bundle(bundle)
+    if chosen.remote.on_board:
+        with Board(chosen.remote, log) as board:
+            result = profile_there(board, opened, chosen)
+    else:
+        result = _profile_here(opened, chosen)
     if table is not None:
-        result["prediction"] = prediction(table, opened, result, options)
+        result["prediction"] = prediction(table, opened, result, EngineOptions(threads=chosen.threads))
     if output is not None:
         write_atomically(output, dumps(result).encode())
     return result
+
+
+def _profile_here(bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
+    cores = os.cpu_count() or 1
+    if settings.threads > cores:
+        raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
+    options = EngineOptions(threads=settings.threads)
+    return profile(
+        bundle,
+        options,
+        duration_s=settings.duration,
+        batch=settings.batch,
+        power_mode=settings.power_mode,
+        fix_clocks=settings.fix_clocks,
+        energy=settings.energy,
+        budget=settings.budget,
+        budgets=settings.budgets,
+    ).to_json()
 
 
 def headline(result: dict[str, Any]) -> str:

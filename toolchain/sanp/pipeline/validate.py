@@ -14,8 +14,10 @@ from torch import nn
 from sanp import checkpoint
 from sanp.pipeline.export import test_samples
 from sanp.pipeline.folded_network import fold_answers, fold_network
+from sanp.pipeline.on_board import check, validate_there
 from sanp.pipeline.reference import pytorch_answers
 from sanp.pruning.layer_width import width_of
+from sanp.remote.board import Board, Log
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.reference import Reference
@@ -23,7 +25,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.network.outputs import Output, fits, in_words
 from sanp_runtime.validate import Validation
 from sanp_runtime.validate import compare as compare_bundle
-from sanp_targets.errors import InputError
+from sanp_targets.errors import ConfigError, InputError
 
 
 def validate(
@@ -41,6 +43,27 @@ def validate(
     return compare(opened, loaded.model, images, labels, choice)
 
 
+def validate_on_board(
+    bundle: str | Path, source: str | Path, settings: ValidateSettings, log: Log = lambda text: None
+) -> dict[str, Any]:
+    """`validate` on the board that the settings name, as its JSON; PyTorch runs here.
+
+    Raises what `validate` does, TargetError for a board that cannot be used, ConfigError for a metric: the board has no
+    module of the user's.
+    """
+    if settings.metric is not None:
+        raise ConfigError(
+            f"--metric {settings.metric} with --host, expected one of them: the board has no module of yours; leave "
+            "one out"
+        )
+    opened = open_bundle(bundle)
+    with Board(settings.remote, log) as board:  # first: it may be out of reach, and PyTorch takes its time
+        check(board, opened.manifest)
+        loaded = checkpoint.load(source, settings.model, settings.model_args)
+        images, labels = test_samples(loaded, settings.limit, settings.data_root)
+        return validate_there(board, opened, _reference(opened, loaded.model, images, labels), settings)
+
+
 def compare(
     bundle: Bundle, model: nn.Module, images: np.ndarray, labels: np.ndarray | None, settings: ValidateSettings
 ) -> Validation:
@@ -48,6 +71,17 @@ def compare(
 
     A folded bundle is compared with the network whose gates do the same: removed channels closed, constant gates fixed.
     """
+    reference = _reference(bundle, model, images, labels)
+    options = EngineOptions(threads=settings.threads)
+    limits = {"relative": settings.relative, "max_drop": settings.max_drop}
+    result = compare_bundle(bundle, reference, options, metric=settings.metric, **limits)  # type: ignore[arg-type]
+    if result.proof is not None:
+        result.proof.require()
+    return result
+
+
+def _reference(bundle: Bundle, model: nn.Module, images: np.ndarray, labels: np.ndarray | None) -> Reference:
+    """PyTorch's answers; InputError if the network is not that of the bundle."""
     folded = bundle.manifest.fold
     if folded:
         network = fold_network(model, folded, str(bundle.path))
@@ -55,12 +89,7 @@ def compare(
     else:
         reference = pytorch_answers(model, images, labels)
     _check_same_network(bundle, model, reference)
-    options = EngineOptions(threads=settings.threads)
-    limits = {"relative": settings.relative, "max_drop": settings.max_drop}
-    result = compare_bundle(bundle, reference, options, metric=settings.metric, **limits)  # type: ignore[arg-type]
-    if result.proof is not None:
-        result.proof.require()
-    return result
+    return reference
 
 
 def _other_width(bundle: Bundle, model: nn.Module) -> str | None:

@@ -37,6 +37,7 @@ class TrtexecEngine(TensorrtBase):
         "host, loading and normalising images, transfers, choosing the class"
     )
     PROFILED_BY = "trtexec's profile"
+    BINDS = False
 
     def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
         self._trtexec, self._version = path, trtexec_version(path)

@@ -1,0 +1,209 @@
+"""Connections that end: nothing runs on, nothing is half-written, and the next run goes on where this one stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sanp.remote import connection
+from sanp.remote.board import Board
+from sanp.remote.files import of_bytes, of_code
+from sanp_runtime.board import store as board_store
+from sanp_runtime.board.store import Store
+from sanp_targets.errors import TargetError
+from tests.support.loopback_sshd import alive
+
+# Starts a process of its own, as trtexec and compilers do, says both ids, and stays.
+STAYS = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def own(remote, tmp_path):
+    """A board with nothing on it."""
+    return remote.model_copy(update={"board_folder": str(tmp_path / "cache")})
+
+
+def wait_for(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def content(megabytes=24):
+    return of_bytes(np.random.default_rng(0).bytes(megabytes << 20))
+
+
+def started(path: Path) -> list[int]:
+    wait_for(lambda: path.exists() and len(path.read_text().split()) == 2)
+    return [int(word) for word in path.read_text().split()]
+
+
+def runs(folder) -> list[Path]:
+    return list(Path(folder).glob("run-*"))
+
+
+def test_a_transfer_goes_on(own, sshd):
+    large, folder = content(), Path(own.board_folder)
+    part = folder / "objects" / f"{large.sha256}.part"
+
+    def cut():
+        wait_for(lambda: part.exists() and part.stat().st_size > 4 << 20)
+        sshd.drop()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    with (
+        pytest.raises(TargetError, match=r"board: .* was lost while sending files.*run the command again"),
+        Board(own) as board,
+    ):
+        board.send({"large": large})
+    thread.join()
+    wait_for(lambda: not runs(folder))
+    have = part.stat().st_size
+    assert 4 << 20 < have < large.size and not part.with_suffix("").exists()
+
+    said: list[str] = []
+    with Board(own, said.append) as board:
+        board.send({"large": large})
+        assert not part.exists() and part.with_suffix("").read_bytes() == large.source
+        board.send({"large": large})
+    assert len(said) == 1 and said[0].endswith("going on where it was cut off")
+    assert f"{(large.size - have) / 1e6:.1f} MB" in said[0]
+
+
+def test_a_run_ends_with_its_connection(own, sshd, tmp_path):
+    ids = tmp_path / "ids"
+    found: list[int] = []
+
+    def cut():
+        found.extend(started(ids))
+        sshd.drop()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    with pytest.raises(TargetError, match="the connection was lost while measuring"), Board(own) as board:
+        board.run(["-c", STAYS, str(ids)], {}, "measuring")
+    thread.join()
+    wait_for(lambda: not any(alive(pid) for pid in found))
+    wait_for(lambda: not runs(own.board_folder))
+    with Board(own) as board:  # the lock is free again
+        assert board.run(["-c", "print(7)"], {}).output == b"7\n"
+
+
+def test_ssh_that_is_killed_here(own, tmp_path):
+    ids = tmp_path / "ids"
+    with pytest.raises(TargetError, match="the connection was lost"), Board(own) as board:
+
+        def kill():
+            started(ids)
+            board._connection._process.kill()
+
+        threading.Thread(target=kill).start()
+        board.run(["-c", STAYS, str(ids)], {})
+    wait_for(lambda: not any(alive(pid) for pid in started(ids)))
+
+
+def test_a_cable_that_is_pulled(own, sshd, tmp_path, monkeypatch):
+    """No system tells either side: sshd is stopped, so nothing comes and nothing goes."""
+    monkeypatch.setattr(connection, "SILENCE_S", 1.5)
+    monkeypatch.setattr(connection, "BEAT_S", 0.3)
+    ids, stopped = tmp_path / "ids", []
+
+    def pull():
+        started(ids)
+        for pid in sshd.sessions():
+            if "sshd" in Path(f"/proc/{pid}/comm").read_text():
+                stopped.append(pid)
+                os.kill(pid, signal.SIGSTOP)
+
+    threading.Thread(target=pull).start()
+    try:
+        with pytest.raises(TargetError, match=r"nothing was heard for 1.5 s while running"), Board(own) as board:
+            board.run(["-c", STAYS, str(ids)], {})
+        wait_for(lambda: not any(alive(pid) for pid in started(ids)))
+        wait_for(lambda: not runs(own.board_folder))
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_it_may_take_its_time_while_both_sides_are_there(own, monkeypatch):
+    monkeypatch.setattr(connection, "SILENCE_S", 1.0)
+    monkeypatch.setattr(connection, "BEAT_S", 0.2)
+    with Board(own) as board:
+        assert board.run(["-c", "import time; time.sleep(2); print(7)"], {}).output == b"7\n"
+
+
+def test_ctrl_c_comes_before_force(own, tmp_path):
+    """A command gets the chance to give back clocks and power mode."""
+    marks = tmp_path / "marks"
+    text = "import sys, time\np = sys.argv[1]\nopen(p, 'w').write('on')\ntry:\n    time.sleep(600)\nfinally:\n    " \
+           "open(p, 'w').write('restored')"  # fmt: skip
+    slow = own.model_copy(update={"board_timeout": 1.0})
+    with pytest.raises(TargetError, match=r"not end in 1 s and was stopped.*--board-timeout"), Board(slow) as board:
+        board.run(["-c", text, str(marks)], {})
+    assert marks.read_text() == "restored"
+
+
+def test_what_a_command_leaves_behind_is_ended(own, tmp_path):
+    text = "import subprocess, sys\nprint(subprocess.Popen(['sleep', '600']).pid)"
+    with Board(own) as board:
+        left = int(board.run(["-c", text], {}).output)
+        wait_for(lambda: not alive(left))
+
+
+def test_damage_is_noticed_and_mended(own):
+    large, folder = content(1), Path(own.board_folder)
+    path = folder / "objects" / large.sha256
+    said: list[str] = []
+    with Board(own, said.append) as board:
+        board.send({"large": large})
+        path.write_bytes(large.source[:-1] + b"x")
+        board.send({"large": large})
+        assert path.read_bytes() == large.source
+        path.unlink()
+        path.with_name(path.name + ".part").write_bytes(b"not the beginning of it")
+        board.send({"large": large})
+    assert path.read_bytes() == large.source
+    assert [line.split(", to")[0] for line in said] == ["sending 1 files, 1.0 MB"] * 3
+
+
+def test_nothing_is_kept_if_asked(own):
+    with Board(own.model_copy(update={"keep": False})) as board:
+        board.send({"one": of_bytes(b"1")})
+        assert (Path(own.board_folder) / "objects").is_dir()
+    wait_for(lambda: not Path(own.board_folder).exists())
+
+
+def test_what_nobody_uses_is_removed(tmp_path):
+    old, new = of_bytes(b"old"), of_bytes(b"new")
+    first = Store(tmp_path / "cache")
+    for sent in (old, new):
+        assert first.put(sent.sha256, sent.size, 0, sent.source)
+        past = time.time() - (board_store.KEEP_DAYS + 1) * 86_400
+        os.utime(tmp_path / "cache" / "objects" / sent.sha256, (past, past))
+    assert first.held(new.sha256, new.size) == 3  # a use
+    second = Store(tmp_path / "cache")
+    assert (second.held(old.sha256, 3), second.held(new.sha256, 3)) == (0, 3)
+
+
+def test_a_run_sees_only_what_it_was_given(own):
+    look = "import os; print(sorted(os.listdir('.')), open('a/b.txt').read(), os.path.getsize('empty'))"
+    files = {"a/b.txt": of_bytes(b"text"), "empty": of_bytes(b"")}
+    with Board(own) as board:
+        assert board.run(["-c", look], files).output == b"['a', 'empty', 'tmp'] text 0\n"
+        code = of_code()
+        there = board.run(["-c", "import sanp_runtime; print(sanp_runtime.__file__)"], code).output.decode()
+    assert there.startswith(own.board_folder) and "/code/sanp_runtime/__init__.py" in there

@@ -1,0 +1,159 @@
+"""The steps that run on a board: measure, check, build. Each takes a reached `Board`, and gives what it gives here."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from sanp.remote.board import Board, Facts, Ran
+from sanp.remote.files import Sent, of_bundle, of_bytes, of_code
+from sanp.settings.profile import ProfileSettings
+from sanp.settings.validate import ValidateSettings
+from sanp_runtime.board.store import CODE, TEMPORARY
+from sanp_runtime.bundle.json_text import parse_json
+from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.bundle.reader import Bundle
+from sanp_runtime.bundle.reference import Reference
+from sanp_runtime.contract import ONNXRUNTIME, REFERENCE_FILE, TENSORRT
+from sanp_runtime.validate.text import failed_levels
+from sanp_targets.errors import ConfigError, InputError, MeasurementError, SanpError, TargetError, ValidationError
+from sanp_targets.targets import host_arch
+
+_RUN = ("-m", "sanp_runtime")
+_ERRORS: dict[int, type[SanpError]] = {1: ValidationError, 2: InputError, 3: TargetError, 4: MeasurementError}
+_SHOWN_LINES = 8
+_TAKEN = ("", CODE, TEMPORARY, REFERENCE_FILE)
+
+
+def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
+    """The JSON of a profile on the board; a noisy one is returned too, as the local one is."""
+    check(board, bundle.manifest)
+    if settings.threads > board.facts.cores:
+        raise ConfigError(
+            f"threads is {settings.threads}, {board.remote.host} has {board.facts.cores} processors; use at most as "
+            "many"
+        )
+    flags = [*profile_flags(settings), "--allow-invalid"]
+    return _json(board, _run(board, "profile", bundle, flags, {}, "measuring"))
+
+
+def profile_flags(settings: ProfileSettings) -> list[str]:
+    """What `python -m sanp_runtime profile` is told of the settings; the others are for this side."""
+    flags = [f"--threads={settings.threads}", f"--batch={settings.batch}", f"--duration={settings.duration!r}"]
+    flags += [] if settings.budget is None else [f"--budget={settings.budget!r}"]
+    flags += [] if settings.power_mode is None else [f"--power-mode={settings.power_mode}"]
+    flags += ["--fix-clocks"] * settings.fix_clocks + ["--energy"] * settings.energy
+    return flags + ["--budgets"] * settings.budgets
+
+
+def validate_there(board: Board, bundle: Bundle, reference: Reference, settings: ValidateSettings) -> dict[str, Any]:
+    """The JSON of a validation on the board with these samples and PyTorch's answers; a failed level is no error."""
+    check(board, bundle.manifest)
+    flags = [f"--reference={REFERENCE_FILE}", f"--threads={settings.threads}", f"--relative={settings.relative!r}"]
+    flags += [] if settings.max_drop is None else [f"--max-drop={settings.max_drop!r}"]
+    files = {REFERENCE_FILE: of_bytes(reference.dumps())}
+    return _json(board, _run(board, "self-test", bundle, flags, files, "validating"), failed_is_fine=True)
+
+
+def self_test_there(board: Board, bundle: Bundle) -> dict[str, Any]:
+    """The JSON of a self-test of a bundle that passed on the board; ValidationError with its levels if it did not."""
+    check(board, bundle.manifest)
+    row = _json(board, _run(board, "self-test", bundle, [], {}, "checking the bundle"), failed_is_fine=True)
+    failed = failed_levels(row)
+    if failed:
+        raise ValidationError(
+            f"{board.remote.host}: the self-test failed in {', '.join(failed)}, expected every level to pass ("
+            + "; ".join(row[name[:2]]["summary"] for name in failed)
+            + "); the bundle was not kept"
+        )
+    return row
+
+
+def build_there(board: Board, bundle: Bundle, name: str) -> tuple[dict[str, Any], dict[str, tuple[str, int]]]:
+    """Build the engines of a TensorRT bundle on the board: its account, and the files of the bundle that is there now.
+
+    name: the folder of the bundle on the board.
+    """
+    check(board, bundle.manifest, built=False)
+    row = _json(board, _run(board, "build", bundle, [], {}, "building engines", name))
+    return row, board.made(name)
+
+
+def check(board: Board, manifest: Manifest, built: bool = True) -> None:
+    """Raise TargetError, before anything is sent, for a board on which a bundle cannot run.
+
+    built: whether engines of TensorRT have to be in the bundle already.
+    """
+    facts, target, host = board.facts, manifest.target, board.remote.host
+    if host_arch(facts.machine) != target["arch"]:
+        raise TargetError(
+            f"{host}: is {facts.machine}, and the bundle is for {target['name']}, expected {target['arch']}; compile "
+            "the model for a target of this board"
+        )
+    if "numpy" not in facts.packages:
+        raise TargetError(_lacks(board, "numpy", "pip install numpy"))
+    if target["backend"] == ONNXRUNTIME and "onnxruntime" not in facts.packages:
+        raise TargetError(_lacks(board, "onnxruntime", "pip install onnxruntime"))
+    if target["backend"] == TENSORRT and built and not manifest.engines_built:
+        raise TargetError(
+            f"{manifest.name} has no engines yet, expected those of {host}; "
+            f"`sanp compile MODEL -o BUNDLE --target {target['name']} --host {host}` builds them there"
+        )
+
+
+def _lacks(board: Board, package: str, cure: str) -> str:
+    facts: Facts = board.facts
+    python = board.remote.board_python
+    return (
+        f"{board.remote.host}: {python!r} (Python {facts.python}) has no {package}, expected it there; run "
+        f"`{python} -m {cure}` on the board, or name another Python with --board-python"
+    )
+
+
+def _run(
+    board: Board,
+    command: str,
+    bundle: Bundle,
+    flags: Sequence[str],
+    files: dict[str, Sent],
+    doing: str,
+    name: str = "",
+) -> Ran:
+    name = name or folder_of(bundle)
+    sent = {**of_code(), **of_bundle(bundle, name), **files}
+    return board.run([*_RUN, command, name, "--json", *flags], sent, doing)
+
+
+def folder_of(bundle: Bundle) -> str:
+    """The name of a bundle on the board: its own, as messages show it, unless that means something else there."""
+    name = bundle.path.resolve().name
+    return "bundle" if name in _TAKEN or name.startswith("-") else name
+
+
+def _json(board: Board, ran: Ran, failed_is_fine: bool = False) -> dict[str, Any]:
+    """The result that a command printed; the error that it ended with, as it would be raised here."""
+    if ran.code == 0 or (failed_is_fine and ran.code == ValidationError.exit_code and ran.output):
+        try:
+            found = parse_json(ran.output.decode("utf-8"))
+        except ValueError as error:
+            raise InputError(
+                f"{board.remote.host}: the answer is not JSON ({error}), expected one object on standard output; check "
+                "what the Python of the board prints by itself"
+            ) from error
+        return dict(found)
+    host = board.remote.host
+    said = next((line[len("error: ") :] for line in reversed(ran.lines) if line.startswith("error: ")), None)
+    if said is not None and ran.code in _ERRORS:
+        raise _ERRORS[ran.code](f"{host}: {said}")
+    if ran.code < 0:
+        name = signal.Signals(-ran.code).name
+        cure = "most often too little memory; use a smaller batch, or close what else runs there"
+        raise TargetError(f"{host}: the command was ended by {name}, expected it to finish; {cure}")
+    if said is not None:
+        raise TargetError(f"{host}: {said}")
+    last = "\n  ".join(line for line in ran.lines[-_SHOWN_LINES:] if line)
+    raise TargetError(
+        f"{host}: the command ended with {ran.code}, expected a result:\n  {last}\ncheck the Python of the board, its "
+        "numpy and its onnxruntime"
+    )
