@@ -10,6 +10,7 @@ import onnx
 from onnx import parser
 
 DOMAIN_VERSION = 1
+DIAL_VERSION = 2  # of a file whose gates have their threshold as an input
 OPSET = 20
 
 # Clip bounds as attributes, not a string: a function body cannot branch on an attribute without `If`.
@@ -64,7 +65,7 @@ _CHANNEL_GATE = """
 %s
 %s
   s = Relu (u)
-  level = Constant <value_float: float = @threshold> ()
+%s
 %s
   gate = CastLike (open, s)
   gated = Mul (s, gate)
@@ -74,13 +75,13 @@ _CHANNEL_GATE = """
 """
 
 _FLOAT_MEANS = (
-    "SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask)",
+    "SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask%s)",
     "  z = ReduceMean <keepdims = 0> (x, hw)",
 )
 
 # The mean of bytes is an exact sum, times the step over the pixels: the same float32 here and in the kernels.
 _BYTE_MEANS = (
-    "SanpQLinearChannelGate <threshold, k> (x, x_scale, x_zero_point, w1, b1, w2, b2, bias, mask)",
+    "SanpQLinearChannelGate <threshold, k> (x, x_scale, x_zero_point, w1, b1, w2, b2, bias, mask%s)",
     """  wide = Cast <to = 6> (x)
   zero = Cast <to = 6> (x_zero_point)
   from_zero = Sub (wide, zero)
@@ -98,6 +99,11 @@ _HIDDEN_LAYER = """  squeezed = Gemm <transB = 1> (z, w1, b1)
   u = Gemm <transB = 1> (hidden, w2, b2)"""
 
 _NO_HIDDEN_LAYER = "  u = Gemm <transB = 1> (z, w2, b2)"
+
+_OWN_LEVEL = "  level = Constant <value_float: float = @threshold> ()"
+
+# The input has the name of the attribute, whose place it takes.
+_GIVEN_LEVEL = "  level = Identity (threshold)"
 
 _THRESHOLD = "  open = Greater (s, level)"
 
@@ -164,14 +170,18 @@ def gated_conv_function() -> onnx.FunctionProto:
 
 
 def channel_gate_function(
-    top_k: bool = False, hidden: bool = True, offset: bool = False, quantised: bool = False
+    top_k: bool = False, hidden: bool = True, offset: bool = False, quantised: bool = False, dial: bool = False
 ) -> onnx.FunctionProto:
     """Body of `SanpChannelGate`: for nodes with k = 0 or, with `top_k`, for any k; with or without a hidden layer; with
-    a bias [Co] or, with `offset`, [2, Co]. quantised: that of `SanpQLinearChannelGate`, whose x are bytes.
+    a bias [Co] or, with `offset`, [2, Co]. quantised: that of `SanpQLinearChannelGate`, whose x are bytes. dial: for
+    nodes that have the input `threshold`.
 
-    A body cannot branch on a rank, so all gates of a file have one form of weights and bias.
+    A body can branch neither on a rank nor on an absent input, so all gates of a file have one form.
     """
     layers = _HIDDEN_LAYER if hidden else _NO_HIDDEN_LAYER
+    level = _GIVEN_LEVEL if dial else _OWN_LEVEL
     rule = _TOP_K if top_k else _THRESHOLD
     head, means = _BYTE_MEANS if quantised else _FLOAT_MEANS
-    return parser.parse_function(_CHANNEL_GATE % (head, means, layers, rule, _SHIFT_WITH_OFFSET if offset else _SHIFT))
+    shift = _SHIFT_WITH_OFFSET if offset else _SHIFT
+    name = head % (", threshold" if dial else "")
+    return parser.parse_function(_CHANNEL_GATE % (name, means, layers, level, rule, shift))

@@ -15,6 +15,7 @@ from sanp_export.functions import DOMAIN_VERSION
 from sanp_export.graph.model_file import CHECKSUM_KEY, metadata_of, seal, to_graph
 from sanp_export.graph.patterns import gated_convs, layer_of
 from sanp_export.passes.decompose import decompose
+from sanp_export.passes.dial_inputs import drop_dial
 from sanp_export.passes.half_precision import half_precision
 from sanp_export.passes.lower_opset import OPSET, lower_opset
 from sanp_export.passes.mask_inputs import mask_inputs
@@ -93,7 +94,7 @@ def single_nodes(model: onnx.ModelProto) -> dict[str, str]:
 
 def _passes(options: TensorrtOptions, chosen: frozenset[str]) -> list[Callable[[gs.Graph], int]]:
     """In this order: types before the native forms, which follow the type of x; the plugins take what remains."""
-    steps: list[Callable[[gs.Graph], int]] = [mask_inputs, decompose, lower_opset]
+    steps: list[Callable[[gs.Graph], int]] = [drop_dial, mask_inputs, decompose, lower_opset]
     if options.precision == "fp16":
         steps.append(half_precision)
     steps.append(lambda graph: native_convs(graph, chosen))

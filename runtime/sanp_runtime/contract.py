@@ -18,7 +18,8 @@ MACS = "macs"  # float32 [N], only if the model was exported to count for itself
 GATE_PREFIX = "gate."  # output gate.<layer>: the scale of every channel, float32 [N or 1, Co], 0 = closed
 STEPS_PREFIX = "steps."  # output steps.<layer> of an int8 bundle's replay: int32 [N], see `Engine.steps_apart`
 MASK_PREFIX = "mask."  # input mask.<layer>: float32 [1 or N, Co], 0 = forced off
-RESERVED_PREFIXES = (GATE_PREFIX, MASK_PREFIX, STEPS_PREFIX)  # no output of a network begins with one
+THRESHOLD_PREFIX = "threshold."  # input threshold.<layer> of a bundle with budgets: float32 [1], what its gate compares
+RESERVED_PREFIXES = (GATE_PREFIX, MASK_PREFIX, STEPS_PREFIX, THRESHOLD_PREFIX)  # no output of a network begins with one
 
 # Operators, and the nodes of a gated layer that use them.
 DOMAIN = "sanp"
@@ -27,6 +28,7 @@ CHANNEL_GATE = "SanpChannelGate"
 PIXEL_GATED_CONV = "SanpPixelGatedConv"
 GATED_QLINEAR_CONV = "SanpGatedQLinearConv"
 QLINEAR_CHANNEL_GATE = "SanpQLinearChannelGate"
+ACTIVE_PREFIX = "sanp.active/"  # nodes that join the scales of several gates, for layers that read their sum
 CONV_SUFFIX = "/conv"
 GATE_SUFFIX = "/gate"
 
@@ -78,6 +80,11 @@ def steps_output(layer: str) -> str:
 def mask_input(layer: str) -> str:
     """Input that forces channels of a gated layer off (in the variant `replay`: its scale)."""
     return MASK_PREFIX + layer
+
+
+def threshold_input(layer: str) -> str:
+    """Input that takes the place of the threshold of a layer's gate."""
+    return THRESHOLD_PREFIX + layer
 
 
 def gate_node(layer: str) -> str:

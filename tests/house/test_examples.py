@@ -14,7 +14,19 @@ from tests.house.tree import ROOT
 
 VERBS = get_command(app).commands
 # Each example needs the files of those before it.
-ORDER = ("train", "export", "compile", "validate", "profile", "report", "inspect", "analyze", "compare", "doctor")
+ORDER = (
+    "train",
+    "export",
+    "compile",
+    "validate",
+    "profile",
+    "report",
+    "inspect",
+    "analyze",
+    "compare",
+    "targets",
+    "doctor",
+)
 SETTINGS = """
 [train]
 pretrain_epochs = 2

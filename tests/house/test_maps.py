@@ -9,7 +9,7 @@ import pytest
 
 from tests.house.tree import ROOT, tracked
 
-PARTS = ("toolchain", "export", "runtime", "targets", "benchmarks", "docs")
+PARTS = ("toolchain", "export", "runtime", "targets", "benchmarks", "docs", "examples")
 # Empty or explained by their name in every folder where they stand.
 SELF_EVIDENT = {"__init__.py", "__main__.py", "README.md", "py.typed", "ruff.toml"}
 

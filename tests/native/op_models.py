@@ -125,19 +125,25 @@ def random_conv(rng: np.random.Generator) -> ConvCase:
 
 @dataclass
 class GateCase:
-    """A random channel gate."""
+    """A random channel gate; one with `threshold` among its feeds has that input."""
 
     attributes: dict
     constants: dict
     feeds: dict
 
     def model(self) -> bytes:
-        shapes = dict.fromkeys(GATE_INPUTS)
+        dial = "threshold" in self.feeds
+        shapes = dict.fromkeys((*GATE_INPUTS, "threshold") if dial else GATE_INPUTS)
         shapes["x"] = ["N", *self.feeds["x"].shape[1:]]
-        body = channel_gate_function(
-            self.attributes["k"] > 0, self.constants["w1"].ndim == 2, self.constants["bias"].ndim == 2
-        )
+        hidden, offset = self.constants["w1"].ndim == 2, self.constants["bias"].ndim == 2
+        body = channel_gate_function(self.attributes["k"] > 0, hidden, offset, dial=dial)
         return model_bytes("SanpChannelGate", shapes, ("scale", "shift"), self.constants, body, **self.attributes)
+
+    def turned(self, threshold: float) -> GateCase:
+        """The same gate with this threshold as an input; the attribute, which it replaces, says something else."""
+        attributes = {**self.attributes, "threshold": threshold + 100.0}
+        feeds = {**self.feeds, "threshold": np.array([threshold], np.float32)}
+        return GateCase(attributes, self.constants, feeds)
 
 
 def random_gate(rng: np.random.Generator) -> GateCase:

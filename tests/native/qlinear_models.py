@@ -15,7 +15,7 @@ from tests.native import op_models as models
 CONV_INPUTS = ("x", "x_scale", "x_zero_point", "w", "w_scale", "scale", "shift", "in_active", "residual",
                "residual_scale", "residual_zero_point", "y_scale", "y_zero_point")  # fmt: skip
 GATE_INPUTS = ("x", "x_scale", "x_zero_point", "w1", "b1", "w2", "b2", "bias", "mask")
-FEEDS = ("x", "scale", "shift", "in_active", "residual", "mask")
+FEEDS = ("x", "scale", "shift", "in_active", "residual", "mask", "threshold")
 
 
 @dataclass
@@ -36,7 +36,8 @@ class QLinearCase:
         body = gated_qlinear_conv_function()
         if self.op == "SanpQLinearChannelGate":
             hidden, offset = self.values["w1"].ndim == 2, self.values["bias"].ndim == 2
-            body = channel_gate_function(self.attributes["k"] > 0, hidden, offset, quantised=True)
+            dial = "threshold" in self.values
+            body = channel_gate_function(self.attributes["k"] > 0, hidden, offset, quantised=True, dial=dial)
         node = helper.make_node(self.op, list(self.values), list(self.outputs), domain="sanp", **self.attributes)
         kind = {np.dtype(np.uint8): TensorProto.UINT8, np.dtype(np.int8): TensorProto.INT8,
                 np.dtype(np.float32): TensorProto.FLOAT}  # fmt: skip

@@ -63,6 +63,16 @@ def test_channel_gate_equals_its_function(on_cpu):
         assert_gate(case, session(case.model(), on_cpu).run(None, case.feeds), seed)
 
 
+def test_a_threshold_may_be_an_input(on_cpu):
+    for seed in range(20):
+        plain = models.random_gate(np.random.default_rng(seed))
+        own = models.GateCase({**plain.attributes, "threshold": 0.75}, plain.constants, plain.feeds)
+        one, other = plain.turned(0.75), session(own.model(), on_cpu).run(None, own.feeds)
+        got = session(one.model(), on_cpu).run(None, one.feeds)
+        assert [value.tobytes() for value in got] == [value.tobytes() for value in other], f"seed {seed}"
+        assert_gate(one, got, seed)
+
+
 def test_the_adapter_is_called_and_not_the_function(on_cpu, monkeypatch):
     """Without a device the adapter refuses, and says so; a function body would have answered."""
     case = models.random_conv(np.random.default_rng(1))

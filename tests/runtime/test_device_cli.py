@@ -15,6 +15,22 @@ from sanp_runtime.cli import main
 from tests.support import tiny_net
 
 ROOT = Path(__file__).parents[2]
+# What a board does with a bundle, where Python has no parser for TOML.
+RUN_WITHOUT_TOML = """
+import sys
+sys.modules.update(tomllib=None, tomli=None)
+from sanp_runtime.cli import main
+bundle = sys.argv[1]
+for command in (["info"], ["run", "--plain"], ["self-test", "--plain"], ["time", "--plain", "--duration", "0.01"],
+                ["profile", "--plain", "--duration", "0.01", "--allow-invalid"]):
+    code = main([command[0], bundle, *command[1:]])
+    assert code == 0, (command, code)
+from sanp_targets.targets import resolve
+try:
+    resolve("x86-cpu")
+except Exception as error:
+    print(error)
+"""
 
 
 def call(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -181,3 +197,16 @@ def test_json_of_a_number_that_json_lacks_names_it():
         with pytest.raises(InputError, match=rf"samples\[1\]\.macs is {value}"):
             dumps({"name": "x", "samples": [{"macs": 1.0}, {"macs": value}]})
     assert json.loads(dumps({"a": [1.5, None]})) == {"a": [1.5, None]}
+
+
+def test_a_board_needs_no_parser_for_toml(pristine):
+    path = os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "targets")])
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_WITHOUT_TOML, str(pristine)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "has no parser for it, expected 3.11 or the package tomli" in done.stdout

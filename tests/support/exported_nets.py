@@ -39,6 +39,7 @@ class HandGated(nn.Module):
             nn.init.normal_(self.direct.weight, std=2.0)
             self.offset = nn.Parameter(torch.rand(c_out) - 0.3)
         self.k, self.static, self.boosted = k, static, boosted
+        self.level = 0.0
         self.mask = torch.ones(1, c_out)
         self.scale = None
 
@@ -49,9 +50,9 @@ class HandGated(nn.Module):
             saliency = self.excite(self.squeeze(x.mean((2, 3))).relu()).relu()
             if self.boosted:
                 saliency = self.direct(x.abs().mean((2, 3))).relu()
-            bound = torch.zeros(())
+            bound = torch.tensor(self.level)
             if self.k:
-                bound = saliency.sort(dim=1, descending=True).values[:, self.k : self.k + 1]
+                bound = saliency.sort(dim=1, descending=True).values[:, self.k : self.k + 1].clamp(min=self.level)
             scale = saliency * (saliency > bound)
         self.scale = scale * self.mask
         y = self.scale[:, :, None, None] * self.norm(self.conv(x))

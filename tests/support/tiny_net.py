@@ -56,6 +56,12 @@ SanpChannelGate <threshold, k> (x, w1, b1, w2, b2, bias, mask) => (scale, shift)
 }"""
 
 
+# The same with the threshold as an input.
+DIAL_GATE = CHANNEL_GATE.replace("bias, mask)", "bias, mask, threshold)").replace(
+    "t = Constant <value_float: float = @threshold> ()", "t = Identity (threshold)"
+)
+
+
 def weights(seed: int = 3) -> dict[str, np.ndarray]:
     """Weights by name, about half of the gates open."""
     rng = np.random.default_rng(seed)
@@ -87,7 +93,12 @@ def _conv(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return np.einsum("nihwkl,oikl->nohw", windows, w).astype(np.float32)
 
 
-def reference(weight: dict[str, np.ndarray], x: np.ndarray, scales: dict[str, np.ndarray] | None = None) -> dict:
+def reference(
+    weight: dict[str, np.ndarray],
+    x: np.ndarray,
+    scales: dict[str, np.ndarray] | None = None,
+    thresholds: dict[str, float] | None = None,
+) -> dict:
     """NumPy forward pass: logits, scale/<layer>, saliency/<layer>; given `scales` replace the learned gates."""
     result: dict[str, np.ndarray] = {}
     tensors = {"input": x}
@@ -96,7 +107,8 @@ def reference(weight: dict[str, np.ndarray], x: np.ndarray, scales: dict[str, np
         hidden = np.maximum(data.mean((2, 3)) @ weight[f"{layer}.gate.w1"].T + weight[f"{layer}.gate.b1"], 0)
         u = (hidden @ weight[f"{layer}.gate.w2"].T + weight[f"{layer}.gate.b2"]).astype(np.float32)
         s = np.maximum(u, 0)
-        scale = (s * (s > THRESHOLD)).astype(np.float32) if scales is None else scales[layer]
+        level = THRESHOLD if thresholds is None else thresholds[layer]
+        scale = (s * (s > level)).astype(np.float32) if scales is None else scales[layer]
         y = scale[..., None, None] * (_conv(data, weight[f"{layer}.weight"]) + weight[f"{layer}.bias"][:, None, None])
         y = y + tensors["y.stem"] if layer == "block.b" else y
         tensors[f"y.{layer}"] = np.maximum(y, 0).astype(np.float32)
@@ -122,7 +134,7 @@ def _gate_nodes(kind: str, layer: str, weight: dict[str, np.ndarray]) -> list[on
     if kind == "open":
         weight[parts[2]] = np.zeros_like(weight[f"{layer}.gate.w2"])
         weight[parts[3]] = np.ones_like(weight[f"{layer}.gate.b2"])
-    inputs = [SOURCE[layer], *parts, f"{layer}.bias", mask]
+    inputs = [SOURCE[layer], *parts, f"{layer}.bias", mask, *([f"threshold.{layer}"] if kind == "dial" else [])]
     return [
         helper.make_node(
             "SanpChannelGate", inputs, [scale, shift], f"{layer}/gate", domain="sanp", threshold=THRESHOLD, k=0
@@ -148,7 +160,10 @@ def _layer_nodes(kind: str, layer: str, weight: dict[str, np.ndarray]) -> list[o
 
 
 def build_graph(kind: str, weight: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """One of the four variants of a bundle, as a model with functions and embedded weights."""
+    """One of the four variants of a bundle, as a model with functions and embedded weights.
+
+    kind "dial": the variant gated with its thresholds as inputs.
+    """
     weight = dict(weight, all_active=np.ones((1, C), np.float32), no_residual=np.zeros(1, np.float32))
     nodes = [node for layer in GATED for node in _layer_nodes(kind, layer, weight)]
     nodes += [
@@ -162,8 +177,11 @@ def build_graph(kind: str, weight: dict[str, np.ndarray]) -> onnx.ModelProto:
         inputs += [_value(f"mask.{layer}", f"mask.{layer}.N", WIDTH) for layer in GATED]
         outputs += [_value(f"gate.{layer}", f"mask.{layer}.N" if kind == "replay" else "N", WIDTH) for layer in GATED]
         functions = [parser.parse_function(GATED_CONV)]
-        functions += [parser.parse_function(CHANNEL_GATE)] if kind != "replay" else []
-        opsets.append(helper.make_opsetid("sanp", 1))
+        functions += [parser.parse_function(DIAL_GATE if kind == "dial" else CHANNEL_GATE)] if kind != "replay" else []
+        opsets.append(helper.make_opsetid("sanp", 2 if kind == "dial" else 1))
+    if kind == "dial":
+        weight.update({f"threshold.{layer}": np.array([THRESHOLD], np.float32) for layer in GATED})
+        inputs += [_value(f"threshold.{layer}", 1) for layer in GATED]
     used = {name for node in nodes for name in node.input}
     initializers = [numpy_helper.from_array(value, name) for name, value in sorted(weight.items()) if name in used]
     initializers.append(numpy_helper.from_array(np.array([2, 3], np.int64), "axes"))

@@ -14,6 +14,7 @@ from sanp_export.variants import share_weights
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import VARIANTS
+from sanp_targets.targets import resolve
 from tests.support import tiny_net
 from tests.support.tiny_bundle import make_manifest, make_reference
 
@@ -37,8 +38,12 @@ def write(
     max_batch: int = 4,
     sources: bytes | None = None,
     weights: dict[str, np.ndarray] | None = None,
+    keeps_sm: bool = True,
 ) -> Bundle:
-    """A bundle as `sanp compile` leaves it; the largest batch is smaller than the number of samples on purpose."""
+    """A bundle as `sanp compile` leaves it; the largest batch is smaller than the number of samples on purpose.
+
+    keeps_sm: false for a bundle of a version that did not write the GPU of the target into it.
+    """
     chosen = frozenset(plugin)
     graphs = copies(precision, chosen) if weights is None else make_copies(precision, chosen, weights)
     files, blob = share_weights(graphs)
@@ -47,6 +52,7 @@ def write(
         "plugin_layers": list(plugin),
         "batch": {"min": 1, "opt": 2, "max": max_batch},
         "single_nodes": {kind: single_nodes(graph) for kind, graph in graphs.items()},
+        **({"sm": resolve(target).gpu.sm} if keeps_sm else {}),
     }
     arch = "x86_64" if target.startswith("x86") else "aarch64"
     where = {"name": target, "backend": "tensorrt", "arch": arch}

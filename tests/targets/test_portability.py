@@ -43,8 +43,8 @@ def test_python_38_syntax(path):
 @pytest.mark.parametrize(
     ("package", "blocked"),
     [
-        ("sanp_targets", "numpy,torch,onnx,onnxruntime,sanp,sanp_export,sanp_runtime"),
-        ("sanp_runtime", "torch,onnx,onnxruntime,tensorrt,sanp,sanp_export,jinja2,typer,rich,pydantic"),
+        ("sanp_targets", "numpy,torch,onnx,onnxruntime,sanp,sanp_export,sanp_runtime,tomllib,tomli"),
+        ("sanp_runtime", "torch,onnx,onnxruntime,tensorrt,sanp,sanp_export,jinja2,typer,rich,pydantic,tomllib,tomli"),
     ],
 )
 def test_imports_where_nothing_is_installed(package, blocked):

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from sanp_export.functions import (
+    DIAL_VERSION,
     DOMAIN_VERSION,
     OPSET,
     channel_gate_function,
@@ -20,7 +21,7 @@ from sanp_export.functions import (
     gated_qlinear_conv_function,
     pixel_gated_conv_function,
 )
-from sanp_export.graph.patterns import GATE_BIAS, GATE_W1, QLINEAR_GATE_SHIFT
+from sanp_export.graph.patterns import GATE_BIAS, GATE_THRESHOLD, GATE_W1, QLINEAR_GATE_SHIFT
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.contract import (
@@ -31,6 +32,7 @@ from sanp_runtime.contract import (
     MASK_PREFIX,
     PIXEL_GATED_CONV,
     QLINEAR_CHANNEL_GATE,
+    threshold_input,
 )
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.outputs import Output, is_reserved
@@ -49,12 +51,16 @@ G_LOGGER.severity = G_LOGGER.ERROR
 _IR_VERSION = 9
 
 _MASKED = (GATED_CONV, GATED_QLINEAR_CONV)
+_GATES = {CHANNEL_GATE: 0, QLINEAR_CHANNEL_GATE: QLINEAR_GATE_SHIFT}  # operator -> inputs more than SanpChannelGate has
 # Operators that have the body of another one under a name that no library registers.
 ORACLE_SUFFIX = "Oracle"
 
 
 def to_graph(model: onnx.ModelProto) -> gs.Graph:
-    """Graph of a model without its functions; default masks become plain constants. `to_model` restores both."""
+    """Graph of a model without its functions; default masks and thresholds become plain constants.
+
+    `to_model` restores them.
+    """
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.functions[:]
@@ -66,7 +72,8 @@ def to_graph(model: onnx.ModelProto) -> gs.Graph:
 
 
 def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
-    """The complete file: functions for the operators in use, masks as overridable inputs, metadata, checksum.
+    """The complete file: functions for the operators in use, masks and thresholds as overridable inputs, metadata,
+    checksum.
 
     Raises onnx.checker.ValidationError if a pass has broken the graph.
     """
@@ -78,10 +85,14 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     model.opset_import.append(helper.make_opsetid("", OPSET))
     used = [node for node in model.graph.node if node.domain == DOMAIN]
     if used:
-        model.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
+        version = DIAL_VERSION if any(map(_has_threshold, used)) else DOMAIN_VERSION
+        model.opset_import.append(helper.make_opsetid(DOMAIN, version))
         model.functions.extend(_functions_for(used, {item.name: len(item.dims) for item in model.graph.initializer}))
     masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type in _MASKED}
+    thresholds = {threshold_input(node.name.rpartition("/")[0]) for node in used if _has_threshold(node)}
     for item in model.graph.initializer:
+        if item.name in thresholds:
+            model.graph.input.append(helper.make_tensor_value_info(item.name, TensorProto.FLOAT, [1]))
         if item.name in masks:
             # A batch dimension of its own for each mask: ONNX Runtime shares buffers between tensors whose dimensions
             # have one name, and fails when one mask then has a row for each sample and another a single one.
@@ -93,6 +104,10 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
+def _has_threshold(node: onnx.NodeProto) -> bool:
+    return node.op_type in _GATES and len(node.input) > GATE_THRESHOLD + _GATES[node.op_type]
+
+
 def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) -> list[onnx.FunctionProto]:
     """The bodies that these nodes need; ranks: those of the constants, by name."""
     kinds = {node.op_type for node in nodes}
@@ -101,13 +116,14 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
         functions.append(gated_qlinear_conv_function())
         functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
-    for op, shift in ((CHANNEL_GATE, 0), (QLINEAR_CHANNEL_GATE, QLINEAR_GATE_SHIFT)):
+    for op, shift in _GATES.items():
         gates = [node for node in nodes if node.op_type == op]
         if gates:
             top_k = any(attribute.name == "k" and attribute.i > 0 for node in gates for attribute in node.attribute)
-            # All gates of a file have one form: `lower` sees to it.
+            # All gates of a file have one form: `lower` and `dial_inputs` see to it.
             hidden, offset = (ranks[gates[0].input[at + shift]] == 2 for at in (GATE_W1, GATE_BIAS))
-            functions.append(channel_gate_function(top_k, hidden, offset, quantised=bool(shift)))
+            dial = _has_threshold(gates[0])
+            functions.append(channel_gate_function(top_k, hidden, offset, quantised=bool(shift), dial=dial))
     return functions
 
 

@@ -13,6 +13,7 @@ from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 X, WEIGHT, SCALE, SHIFT, IN_ACTIVE, RESIDUAL = range(6)
 ALGORITHM = "algorithm"
 GATE_X, GATE_W1, GATE_B1, GATE_W2, GATE_B2, GATE_BIAS, GATE_MASK = range(7)
+GATE_THRESHOLD = 7  # an input that a gate may lack
 # Positions in SanpGatedQLinearConv: steps and zero points stand behind their tensors.
 QLINEAR_X_SCALE, QLINEAR_W_SCALE, QLINEAR_Y_SCALE = 1, 4, 11
 QLINEAR_GATE_SHIFT = 2  # SanpQLinearChannelGate has a step and a zero point behind x; everything else follows

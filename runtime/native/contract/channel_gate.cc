@@ -19,6 +19,12 @@ Error check(const ChannelGateAttributes& a) noexcept {
                        ll(a.k));
 }
 
+Error check_threshold(const Shape<int64_t>& threshold) noexcept {
+  if (is_one_element(threshold)) return {};
+  return Error::format("input '%s' has shape %s; expected one element for all gates of the layer, pass one number",
+                       kGateThresholdName, ShapeText(threshold).text);
+}
+
 Error check(const ChannelGateAttributes& a, const Shape<int64_t>* const (&in)[kGateInputs],
             ChannelGateProblem* p) noexcept {
   const bool direct = is_absent(*in[kGateW1]);

@@ -7,6 +7,8 @@ namespace sanp {
 
 enum ChannelGateInput { kGateX, kGateW1, kGateB1, kGateW2, kGateB2, kGateBias, kGateMask, kGateInputs };
 constexpr const char* kGateInputNames[kGateInputs] = {"x", "w1", "b1", "w2", "b2", "bias", "mask"};
+// Behind the others, and a node may leave it out: it takes the place of the attribute. TensorRT nodes never have it.
+constexpr const char* kGateThresholdName = "threshold";
 
 enum ChannelGateOutput { kGateScale, kGateShift, kGateOutputs };
 
@@ -26,6 +28,9 @@ struct ChannelGateProblem {
 
 // What no shape can mend.
 Error check(const ChannelGateAttributes& a) noexcept;
+
+// The input that takes the place of the attribute 'threshold'.
+Error check_threshold(const Shape<int64_t>& threshold) noexcept;
 
 // Attributes that passed the check above, and the shape of every input. *problem is whole when there is no error.
 Error check(const ChannelGateAttributes& a, const Shape<int64_t>* const (&in)[kGateInputs],

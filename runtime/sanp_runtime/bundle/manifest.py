@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 
+from sanp_runtime.bundle.budgets import BudgetSetting, settings_of
 from sanp_runtime.contract import (
     ALL_VARIANTS,
     DENSE,
@@ -46,13 +47,16 @@ class Manifest:
     other heights and widths are taken too, so that `shape` is the size of the layer table; normalisation describes what
     the caller has done to x; the engine does not do it. `outputs` are those of the network; the gates, which are
     outputs too, follow from `gated`. `build` says how the engines of a backend are made: for
-    TensorRT `precision`, `plugin_layers`, `batch`, and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
+    TensorRT `precision`, `plugin_layers`, `batch`, `sm` (compute capability of the target, null if the card is not
+    known, absent in bundles of older versions), and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
     `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
     `Manifest.int8`. `fold` says what was taken out of a gated network:
     `layers` (see the property `fold`), `multiple`, `max_drop` and `check`. `pixel_gated` names the layers that decide
-    for every pixel. `kernels`, of a network without gates: whose were `asked` for and `chosen` (ours, onnxruntime), the
-    `ms` of both if they were timed, and the `layers` in ours. `parent` is empty, or describes the network before
+    for every pixel. `budgets`: what the network can cost in a call, see `budgets.BudgetSetting`; `calibration_samples`
+    gave the thresholds, `samples` judged by the `measure`, `timing` says where. `kernels`, of a network without gates:
+    whose were `asked` for and `chosen` (ours, onnxruntime), the `ms` of both if they were timed, and the `layers` in
+    ours. `parent` is empty, or describes the network before
     channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
     filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
     shown, never interpreted.
@@ -179,6 +183,11 @@ class Manifest:
     def pixel_gated(self) -> Tuple[str, ...]:
         """Layers that decide for every output pixel; their open pixels are not recorded, so they are counted dense."""
         return tuple(self.build.get("pixel_gated", ()))
+
+    @property
+    def budgets(self) -> Tuple[BudgetSetting, ...]:
+        """What the network can cost in a call, 1.0 (as trained) first; empty if it was compiled without --budgets."""
+        return settings_of(self.build.get("budgets", {}))
 
     @property
     def our_layers(self) -> Tuple[str, ...]:

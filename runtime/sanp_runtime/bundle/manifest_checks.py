@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Optional
 
+from sanp_runtime.bundle import budgets
 from sanp_runtime.bundle.manifest import REPAIR, Manifest
 from sanp_runtime.bundle.manifest_options import first_wrong
 from sanp_runtime.contract import INT8, MANIFEST_FILE, ONNXRUNTIME, TENSORRT, variants_of
@@ -100,6 +101,9 @@ def _check_build(manifest: Manifest) -> None:
     _check_int8(manifest)
     _check_fold(manifest)
     _check_kernels(manifest)
+    wrong = budgets.problem(manifest.build, manifest.gated)
+    if wrong is not None:
+        fail("build.budgets", wrong, "budgets as `sanp compile --budgets` writes them")
     pixels = manifest.build.get("pixel_gated", [])
     if not isinstance(pixels, list) or not set(map(str, pixels)) <= set(manifest.names()) - set(manifest.gated):
         fail("build.pixel_gated", pixels, "names of layers without a channel gate")

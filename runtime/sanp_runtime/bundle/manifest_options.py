@@ -28,7 +28,7 @@ SHOWN = {
         "plugin_layers?": _TEXT,
     },
     "method": {"name?": _TEXT, "options?": {}},
-    "build": {"glibc?": _MAYBE_TEXT, "fingerprint?": {"*": (str, int, type(None))}},
+    "build": {"glibc?": _MAYBE_TEXT, "sm?": (int, type(None)), "fingerprint?": {"*": (str, int, type(None))}},
     "device": {"cpu_model?": _MAYBE_TEXT, "board?": _MAYBE_TEXT, "accelerator?": {"?": {}}},
     "target": {"*": _TEXT},
     "variants": {"*": _TEXT},

@@ -39,6 +39,12 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", help=f"{', '.join(ALL_VARIANTS)} [default: the network as trained]")
 
 
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """--budget."""
+    text = "what a sample may cost, as a share of the network as trained; `info` lists the budgets of a bundle"
+    parser.add_argument("--budget", type=float, help=text)
+
+
 def print_result(arguments: argparse.Namespace, row: Dict[str, Any], lines: Sequence[str]) -> None:
     """The JSON object if --json was given, else the lines."""
     print(dumps(row) if arguments.json else "\n".join(lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sanp_runtime.bundle import budgets
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli.arguments import add_command, print_result
 from sanp_runtime.network.outputs import in_words
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"content {bundle.digest()[:16]}, {len(manifest.files)} files verified",
         f"this machine: {describe(device)}",
     ]
+    lines += budgets.lines(manifest.build.get("budgets", {}), manifest.dense_macs)
     note = tuning_note(manifest.options, device, None)
     lines += [note] if note else []
     print_result(arguments, row, lines)

@@ -11,7 +11,14 @@ import numpy as np
 
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_runtime.cli.arguments import add_command, add_engine_options, add_variant, engine_options, print_result
+from sanp_runtime.cli.arguments import (
+    add_budget,
+    add_command,
+    add_engine_options,
+    add_variant,
+    engine_options,
+    print_result,
+)
 from sanp_runtime.contract import LOGITS
 from sanp_runtime.engines.base import Result
 from sanp_runtime.engines.load import load_bundle
@@ -27,6 +34,7 @@ def add(commands: Any) -> None:
         "--input", help="NumPy file (.npy) with x float32 [N, C, H, W]; the samples of the bundle if absent"
     )
     parser.add_argument("--output", "-o", help="write outputs and gates to this .npz file")
+    add_budget(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -34,12 +42,14 @@ def run(arguments: argparse.Namespace) -> None:
     bundle = open_bundle(arguments.bundle)
     with load_bundle(bundle, arguments.variant, engine_options(arguments)) as engine:
         x = bundle.reference().x if arguments.input is None else _read_array(Path(arguments.input))
-        result = engine(x)
+        result = engine(x, budget=arguments.budget)
     result.check_finite()
     macs, dense = result.macs, bundle.manifest.dense_macs
     if arguments.output is not None:
         write_atomically(Path(arguments.output), _archive(result))
     row = {"macs": macs.tolist(), "dense_macs": dense}
+    if arguments.budget is not None:
+        row["budget"] = arguments.budget
     if bundle.manifest.classes is not None:
         row["classes"] = result.classes().tolist()
     if arguments.json:

@@ -10,9 +10,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 import numpy as np
 
+from sanp_runtime.bundle.budgets import TRAINED
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import LOGITS, UNGATED, gate_output
 from sanp_runtime.engines.bound_call import Binding, BoundCall
+from sanp_runtime.engines.dial import Dial
 from sanp_runtime.engines.feeds import check_images, check_masks, check_names, output_arrays
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.measure.node_times import NodeTime
@@ -91,14 +93,18 @@ class Engine(abc.ABC):
     """A loaded variant; a context manager. For one thread at a time.
 
     The checks are here, so that every backend refuses the same mistakes in the same words; a backend fills the methods
-    marked as abstract. `INCLUDES` says what a timed call contains, `PROFILED_BY` where times per node come from.
+    marked as abstract. `INCLUDES` says what a timed call contains, `PROFILED_BY` where times per node come from,
+    `BINDS` whether `bind` works: not where every call starts a process.
     """
 
     INCLUDES = ""
     PROFILED_BY = ""
+    BINDS = True
 
     def __init__(self, bundle: Bundle, variant: str) -> None:
         self.bundle, self.manifest, self.variant = bundle, bundle.manifest, variant
+        self._dial = Dial(self.manifest, variant)
+        self._budget = TRAINED
         self._closed = False
         self._calls: "weakref.WeakSet[BoundCall]" = weakref.WeakSet()
 
@@ -117,14 +123,33 @@ class Engine(abc.ABC):
         """Outputs that a call fetches: those of the network, then one gate per gated layer."""
         return [*self.manifest.output_names, *(gate_output(name) for name in self.gated)]
 
-    def __call__(self, x: np.ndarray, masks: Optional[Mapping[str, np.ndarray]] = None) -> Result:
+    @property
+    def budget(self) -> float:
+        """What a sample may cost where a call or `bind` says nothing else: a share of the network as trained, 1.0.
+
+        Setting one that `manifest.budgets` does not have raises InputError.
+        """
+        return self._budget
+
+    @budget.setter
+    def budget(self, value: float) -> None:
+        self._budget = self._dial.check(value)
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        masks: Optional[Mapping[str, np.ndarray]] = None,
+        budget: Optional[float] = None,
+    ) -> Result:
         """Run a batch.
 
         x: float32 [N, C, H, W], finite, prepared as `manifest.input["normalisation"]` says. masks: gated layer ->
-        float32 [1 or N, Co], 0 forces a channel off (in the replay variant the mask is the scale). Raises
-        InputError for anything else.
+        float32 [1 or N, Co], 0 forces a channel off (in the replay variant the mask is the scale). budget: one of
+        `manifest.budgets`, what a sample may cost as a share of the network as trained; None: that of the engine.
+        Raises InputError for anything else.
         """
-        feeds = self._feeds(x, masks)
+        chosen = self._budget if budget is None else self._dial.check(budget)
+        feeds = {**self._feeds(x, masks), **self._dial.feeds(chosen)}
         values = self._run(feeds, len(x))
         # A static gate has one row for all samples; callers see one row per sample whatever decides.
         shapes = {name: (len(x), self.manifest.layer(name).c_out) for name in self.gated}
@@ -139,20 +164,25 @@ class Engine(abc.ABC):
         masks: Optional[Mapping[str, np.ndarray]] = None,
         outputs: Optional[Sequence[str]] = None,
         out: Optional[Mapping[str, np.ndarray]] = None,
+        budget: Optional[float] = None,
     ) -> BoundCall:
         """Check and bind a batch once, for calls with as little Python in between as there can be.
 
         x, masks: as in a call; both are copied. outputs: what to compute, names of `Engine.outputs` ("logits",
         "gate.<layer>"), those of the network by default; the fewer, the less is copied. out: arrays to fill, by output
         name: float32, C-contiguous, writable, of the shape [N, ...] of the output, gates [N, Co]; arrays are made for
-        outputs without one. Raises InputError for anything else, ConfigError if the backend cannot bind.
+        outputs without one. budget: as in a call; `BoundCall.budget` changes it later. Raises InputError for anything
+        else, ConfigError if the backend cannot bind.
         """
         feeds = {name: value.copy() for name, value in self._feeds(x, masks).items()}
         names = check_names(self.manifest.output_names if outputs is None else outputs, self.outputs)
         shapes = {name: (len(x), *size) for name, size in self._sizes(feeds).items() if name in names}
         shapes = {name: shapes[name] for name in names}
         arrays = output_arrays(shapes, out, list(feeds.values()))
-        call = BoundCall(feeds, arrays, self._bind(feeds, arrays), self._feeds)
+        call = BoundCall(feeds, arrays, self._bind(feeds, arrays), self._feeds, self._dial)
+        chosen = self._budget if budget is None else budget
+        if chosen != TRAINED:
+            call.budget = chosen
         self._calls.add(call)
         return call
 
@@ -172,8 +202,13 @@ class Engine(abc.ABC):
         """Which gated layers run in our kernels, from the backend's own account of what it executes."""
 
     @abc.abstractmethod
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
-        """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted."""
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
+        """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted.
+
+        masks: as in a call, the same for all batches.
+        """
 
     @classmethod
     def measure_together(
@@ -190,6 +225,11 @@ class Engine(abc.ABC):
     def read_sensors(cls) -> Reading:
         """What slows the processor down; a backend on a GPU looks at that too."""
         return read_sensors()
+
+    @classmethod
+    def gpu_governor(cls) -> Dict[str, Dict[str, Any]]:
+        """What decides about the clock of each GPU that is used; empty on a processor."""
+        return {}
 
     @abc.abstractmethod
     def versions(self) -> Dict[str, str]:

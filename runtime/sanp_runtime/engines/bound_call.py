@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import weakref
 from types import MappingProxyType
-from typing import Callable, Dict, Mapping, NamedTuple
+from typing import Callable, Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
 from sanp_runtime.contract import MASK_PREFIX
+from sanp_runtime.engines.dial import BoundDial, Dial
 from sanp_targets.errors import ConfigError
 
 Arrays = Dict[str, np.ndarray]
@@ -18,12 +19,14 @@ class Binding(NamedTuple):
     """What a backend made of bound arrays.
 
     run: compute and fill the outputs, complete when it returns. upload: take over new values of the inputs. release:
-    give back what is held for them; called once, before or after the engine is closed.
+    give back what is held for them; called once, before or after the engine is closed. add: bind more inputs, None if
+    the backend cannot.
     """
 
     run: Callable[[], object]
     upload: Callable[[], object]
     release: Callable[[], object]
+    add: Optional[Callable[[Arrays], object]] = None
 
 
 class BoundCall:
@@ -43,18 +46,26 @@ class BoundCall:
     reads the arrays themselves, so that a call without `update` computes with the new values too, unchecked; TensorRT
     computes with the values of the last `update`, which it holds in device memory.
 
+    budget: what a sample may cost, as a share of the network as trained; set it and the next call computes so.
+
     An engine and all its bound calls are for one thread at a time. Several bound calls of one engine may be used in
     turn. Closing the engine ends them; `close` ends one and gives back its device memory.
     """
 
-    def __init__(self, feeds: Arrays, outputs: Arrays, binding: Binding, check: Callable[..., object]) -> None:
-        """feeds: the bound inputs by tensor name, the image first. check: called with input and masks by `update`."""
+    def __init__(
+        self, feeds: Arrays, outputs: Arrays, binding: Binding, check: Callable[..., object], dial: Dial
+    ) -> None:
+        """feeds: the bound inputs by tensor name, the image first. check: called with input and masks by `update`.
+
+        dial: that of the engine.
+        """
         self._input = next(iter(feeds.values()))
         masks = {name[len(MASK_PREFIX) :]: value for name, value in feeds.items() if name.startswith(MASK_PREFIX)}
         self._masks, self._outputs = MappingProxyType(masks), MappingProxyType(outputs)
         self._first = next(iter(outputs.values()))
         self._run, self._upload = binding.run, binding.upload
         self._check = check
+        self._dial = BoundDial(dial, binding.add)
         self._release = weakref.finalize(self, binding.release)
         self._release.atexit = False  # the process gives everything back
 
@@ -67,6 +78,18 @@ class BoundCall:
     def masks(self) -> Mapping[str, np.ndarray]:
         """Gated layer -> its mask, float32 [1 or N, Co]; write into them. Only those that `bind` was given."""
         return self._masks
+
+    @property
+    def budget(self) -> float:
+        """The budget of the next call, 1.0 = as trained; setting one that the bundle does not have is an InputError.
+
+        Takes some microseconds, and costs the calls nothing.
+        """
+        return self._dial.budget
+
+    @budget.setter
+    def budget(self, value: float) -> None:
+        self._dial.turn(value)
 
     @property
     def outputs(self) -> Mapping[str, np.ndarray]:

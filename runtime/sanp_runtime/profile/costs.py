@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from sanp_runtime.contract import DENSE, OPEN
+from sanp_runtime.measure.interval import paired_interval
+from sanp_runtime.measure.timing import Measurement
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,20 @@ class Macs:
 class Ratios:
     """theoretical: MACs of the baseline over the mean of the samples. measured: its time over that of the network.
 
-    efficiency: measured / theoretical. overhead: time with every gate open over dense time, None without gates.
+    measured_interval: where `measured` lies with 95 % by the noise of this run, None from too few rounds. efficiency:
+    measured / theoretical. overhead: time with every gate open over dense time, None without gates.
     """
 
     theoretical: float
     measured: float
     efficiency: float
     overhead: Optional[float]
+    measured_interval: Optional[Tuple[float, float]]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        ends = self.measured_interval
+        return dict(self.__dict__, measured_interval=None if ends is None else list(ends))
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ def macs_of(parent: Optional[int], dense: int, gated: np.ndarray) -> Macs:
     return Macs(parent, dense, float(gated.mean()), float(gated.std()), lowest, p50, p99, highest)
 
 
-def ratios_of(typical_ms: Mapping[str, float], baseline: str, main: str, full: int, mean: float) -> Optional[Ratios]:
+def ratios_of(measurement: Measurement, baseline: str, main: str, full: int, mean: float) -> Optional[Ratios]:
     """From typical latencies, since the mean cost of the samples belongs to the mean of their latencies.
 
     baseline, main: the variants that are compared; full: MACs of the baseline; mean: of the samples. None if a bundle
@@ -72,9 +81,15 @@ def ratios_of(typical_ms: Mapping[str, float], baseline: str, main: str, full: i
     """
     if baseline == main:
         return None
-    theoretical, measured = full / mean, typical_ms[baseline] / typical_ms[main]
-    overhead = typical_ms[OPEN] / typical_ms[DENSE] if OPEN in typical_ms else None
-    return Ratios(theoretical, measured, measured / theoretical, overhead)
+    latency, typical = measurement.latency_ms, measurement.typical_ms
+    theoretical, measured = full / mean, typical(baseline) / typical(main)
+    return Ratios(
+        theoretical=theoretical,
+        measured=measured,
+        efficiency=measured / theoretical,
+        overhead=typical(OPEN) / typical(DENSE) if OPEN in latency else None,
+        measured_interval=paired_interval(latency[baseline], latency[main]),
+    )
 
 
 def sample_rows(latency_ms: Mapping[str, np.ndarray], macs: np.ndarray) -> List[SampleRow]:

@@ -6,15 +6,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from sanp_runtime.engines.proof import Proof
+from sanp_runtime.measure.stalls import Stalls
 from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_runtime.measure.verdict import Validity
 from sanp_runtime.network.gate_balance import GateBalance
+from sanp_runtime.profile.budgets import BudgetRow
 from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
+from sanp_runtime.profile.gap import Gap
 from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
+from sanp_targets.controls import Held
 from sanp_targets.sensors import Reading
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class VariantTimes:
 class RunSettings:
     """How it was measured: threads and samples per call, seconds, number of samples and whose they are.
 
-    cpus: the processors that the process was pinned to, None if it was not.
+    cpus: the processors that the process was pinned to, None if it was not. budget: that the network ran at, None if it
+    ran as trained.
     """
 
     threads: int
@@ -44,6 +49,7 @@ class RunSettings:
     samples: int
     source: str
     cpus: Optional[Tuple[int, ...]]
+    budget: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,12 @@ class Profile:
 
     baseline, main: the variant that is compared with and the one that is the network as trained, the same where there
     is nothing to compare with, and then there are no ratios. includes: what a latency contains; node_source: whose
-    account the times per node are; gates: what each gate costs and saves by these times; readings: the first and the
-    last look at the sensors; proof: None for a network without gates, and then JSON has no version of our library
-    either; tuning_note: a sentence if the bundle was tuned on another machine. The remaining fields are described by
-    their types.
+    account the times per node are; gates: what each gate costs and saves by these times; gap: where saved work was not
+    saved time, None without gates; readings: the first and the last look at the sensors; stalls: rare long
+    calls of each variant; controls: power mode and clocks that were held; energy: see `profile.energy`, None if it was
+    not asked for; proof: None for a network
+    without gates, and then JSON has no version of our library either; tuning_note: a sentence if the bundle was tuned
+    on another machine; budgets: if they were asked for. The remaining fields are described by their types.
     """
 
     created: str
@@ -71,17 +79,22 @@ class Profile:
     correlation: Optional[float]
     layers: Tuple[LayerRow, ...]
     gates: Tuple[GateBalance, ...]
+    gap: Optional[Gap]
     nodes: Mapping[str, NodeTimes]
     node_source: str
     validity: Validity
     readings: Tuple[Reading, Reading]
     elapsed_s: float
+    stalls: Mapping[str, Stalls]
+    controls: Held
+    energy: Optional[Mapping[str, Any]]
     device: Mapping[str, Any]
     device_id: str
     device_name: str
     versions: Mapping[str, str]
     proof: Optional[Proof]
     tuning_note: Optional[str]
+    budgets: Tuple[BudgetRow, ...] = ()
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON; runtime/README.md names the keys."""
@@ -98,11 +111,12 @@ class Profile:
             "main": self.main,
             "variants": {name: times.to_json() for name, times in self.variants.items()},
             "macs": asdict(self.macs),
-            "ratios": asdict(self.ratios) if self.ratios is not None else None,
+            "ratios": self.ratios.to_json() if self.ratios is not None else None,
             "samples": [asdict(row) for row in self.samples],
             "correlation": self.correlation,
             "layers": [row.to_json() for row in self.layers],
             "gates": [row.to_json() for row in self.gates],
+            "gap": self.gap.to_json() if self.gap is not None else None,
             "node_times": {
                 "perturbed": True,
                 "note": f"from {self.node_source} in a separate run, which slows every node down: read as shares",
@@ -111,6 +125,9 @@ class Profile:
             "validity": self.validity.to_json(),
             "sensors": {"first": first.to_json(), "last": last.to_json()},
             "elapsed_s": self.elapsed_s,
+            "stalls": {name: row.to_json() for name, row in self.stalls.items()},
+            **self.controls.to_json(),
+            "energy": None if self.energy is None else dict(self.energy),
             "device": dict(self.device),
             "device_id": self.device_id,
             "device_name": self.device_name,
@@ -118,6 +135,7 @@ class Profile:
             "library": _library(self.proof),
             "proof": self.proof.to_json() if self.proof is not None else None,
             "tuning_note": self.tuning_note,
+            "budgets": [row.to_json() for row in self.budgets],
         }
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import Any, Dict, List, Mapping
 
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
+from sanp_runtime.profile import conditions_text
+from sanp_runtime.profile.budgets import budget_lines
 from sanp_targets.errors import MeasurementError
-
-# A call of this many times the 90th percentile was stopped by something else than its own work.
-STALL = 5
 
 # Gates that a line names; the file has all of them.
 _NAMED_GATES = 4
@@ -30,8 +29,11 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines.append(ratio_line(profile))
     lines += float_lines(profile)
     lines += gate_lines(profile)
+    lines += gap_lines(profile)
+    lines += budget_lines(profile.get("budgets", ()), profile["macs"]["dense"])
     lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
+    lines += [*conditions_text.control_lines(profile), *conditions_text.energy_lines(profile, title)]
     return [*lines, f"verdict: {verdict_line(profile)}"]
 
 
@@ -55,7 +57,7 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     if ratios is None:
         return "a network without gates, and no parent in the bundle: there is nothing to compare it with"
     line = (
-        f"{ratios['measured']:.2f}x the speed of {title(profile, profile['baseline'])} at 1/"
+        f"{ratios['measured']:.2f}x{interval_text(ratios)} the speed of {title(profile, profile['baseline'])} at 1/"
         f"{ratios['theoretical']:.2f} of its MACs (efficiency {ratios['efficiency']:.2f})"
     )
     if ratios["overhead"] is not None:
@@ -65,6 +67,12 @@ def ratio_line(profile: Mapping[str, Any]) -> str:
     if pixels:
         line += f"; MACs are those with every pixel of {pixels} layers open, since open pixels are not recorded"
     return line
+
+
+def interval_text(ratios: Mapping[str, Any]) -> str:
+    """The 95 % interval of the measured ratio in brackets, with a space before it; empty where there is none."""
+    ends = ratios["measured_interval"]
+    return "" if ends is None else f" (95 % interval {ends[0]:.2f} to {ends[1]:.2f})"
 
 
 def float_lines(profile: Mapping[str, Any]) -> List[str]:
@@ -93,18 +101,22 @@ def gate_lines(profile: Mapping[str, Any]) -> List[str]:
     ]
 
 
+def gap_lines(profile: Mapping[str, Any]) -> List[str]:
+    """The lost time of all layers by cause, in one line; none where nothing was lost or no layer's time is known."""
+    rows = [row for row in (profile["gap"] or {"layers": ()})["layers"] if row["cause"] is not None]
+    causes: Dict[str, List[float]] = {}
+    for row in rows:
+        causes.setdefault(row["cause"], []).append(row["lost_ms"])
+    if not causes:
+        return []
+    ordered = sorted(causes.items(), key=lambda pair: -sum(pair[1]))
+    named = [f"{cause} {sum(lost):.3f} ms in {len(lost)} layer{'s' * (len(lost) > 1)}" for cause, lost in ordered]
+    return [f"saved work that did not become saved time, by the times per node: {', '.join(named)}"]
+
+
 def stall_lines(profile: Mapping[str, Any]) -> List[str]:
-    """Rare long stalls, which percentiles hide: how many calls of each variant, and the longest."""
-    lines = []
-    for name, times in profile["variants"].items():
-        block = times["latency"]
-        stalls = sum(value > STALL * block["p90"] for value in block["values"])
-        if stalls:
-            lines.append(
-                f"{title(profile, name)}: {stalls} of {block['count']} calls took more than {STALL} times the p90, the "
-                f"longest {block['max']:.3f} ms"
-            )
-    return lines
+    """Rare long stalls, which percentiles hide: how many calls of each variant, the longest, and the time they took."""
+    return conditions_text.stall_lines(profile, title)
 
 
 def verdict_line(profile: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ bytes decide so.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.network.outputs import join
 from sanp_runtime.validate.agreement import AgreementReport, agreement_check
+from sanp_runtime.validate.budgets import BudgetReport, budget_check
 from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.metric import MetricReport, metric_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
@@ -39,13 +40,15 @@ SCHEMA_VERSION = 5
 _BATCH = 64
 
 TaskLevel = Union[TaskReport, MetricReport, AgreementReport]
+Level = Union[ReplayReport, GateReport, TaskReport, MetricReport, AgreementReport, BudgetReport]
 
 
 @dataclass(frozen=True)
 class Validation:
     """Reports of the levels. bundle: its name and digest.
 
-    gates is None for a network without gates; `proof` also, and where plain ONNX Runtime was asked for.
+    gates is None for a network without gates; `proof` also, and where plain ONNX Runtime was asked for. budgets: of a
+    bundle that has some, those below 1; empty where plain ONNX Runtime was asked for.
     """
 
     replay: ReplayReport
@@ -54,16 +57,17 @@ class Validation:
     proof: Optional[Proof]
     samples: int
     bundle: Mapping[str, str]
+    budgets: Tuple[BudgetReport, ...] = ()
 
     @property
     def passed(self) -> bool:
         """True if every level passed and, with a library, every gated node ran in our kernels."""
         return (self.proof is None or self.proof.passed) and not self.failed_levels()
 
-    def levels(self) -> Dict[str, Union[ReplayReport, GateReport, TaskLevel]]:
-        """Level name -> report."""
-        first: Dict[str, Union[ReplayReport, GateReport, TaskLevel]] = {"L0 replay": self.replay}
-        return {**first, **({} if self.gates is None else {"L1 gates": self.gates}), "L2 task": self.task}
+    def levels(self) -> Dict[str, Level]:
+        """Level name -> report; a budget is a level of its own."""
+        first: Dict[str, Level] = {"L0 replay": self.replay, **({} if self.gates is None else {"L1 gates": self.gates})}
+        return {**first, "L2 task": self.task, **{f"budget {row.budget:g}": row for row in self.budgets}}
 
     def failed_levels(self) -> List[str]:
         """Names of the levels that failed."""
@@ -89,6 +93,7 @@ class Validation:
             "L1": self.gates.to_json() if self.gates is not None else None,
             "L2": self.task.to_json(),
             "proof": self.proof.to_json() if self.proof is not None else None,
+            "budgets": [row.to_json() for row in self.budgets],
         }
 
 
@@ -131,6 +136,26 @@ def compare(
         proof=proof,
         samples=len(reference),
         bundle={"name": bundle.manifest.name, "digest": bundle.digest()},
+        budgets=_budgets(bundle, reference, own, chosen, rounding) if chosen.library is not None else (),
+    )
+
+
+def _budgets(
+    bundle: Bundle, reference: Reference, own: Result, options: EngineOptions, rounding: Mapping[str, float]
+) -> Tuple[BudgetReport, ...]:
+    """A report for each budget below 1, which is the network as trained."""
+    settings = bundle.manifest.budgets[1:]
+    results: List[List[Result]] = []
+    for one in (options, options.without_library()) if settings else ():
+        with load_bundle(bundle, options=one) as engine:
+            results.append([])
+            for row in settings:
+                engine.budget = row.budget
+                results[-1].append(_run(engine, reference, None))
+    layers, trained = bundle.manifest.layers, float(own.macs.mean())
+    return tuple(
+        budget_check(layers, row, reference, ours, theirs, trained, rounding)
+        for row, ours, theirs in zip(settings, *results)
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sanp.pipeline.compile.plugin_choice import read_layer_times
 from sanp.pipeline.inspect import inspect
-from sanp.pipeline.report import read_result
+from sanp.report.result_file import read_result
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import checksum
 from sanp_runtime.bundle.manifest_reading import from_json, loads

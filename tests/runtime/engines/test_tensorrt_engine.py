@@ -29,7 +29,7 @@ from tests.support.tiny_bundle import make_reference
 
 # Version, target, machine and GPU of each dialect.
 DIALECTS = {
-    "8.5.2": ("jetson-xavier", "aarch64", "Xavier", 72),
+    "8.5.2": ("jetson-agx-xavier", "aarch64", "Xavier", 72),
     "8.6.2": ("jetson-orin-nano", "aarch64", "Orin", 87),
     "10.3.0": ("jetson-orin-nano", "aarch64", "Orin", 87),
     "11.1.0": ("x86-cuda", "x86_64", "NVIDIA H200", 90),
@@ -262,6 +262,16 @@ def test_wrong_places_to_build(machine, stub, tmp_path, monkeypatch, pristine):
         build(bundle.path, plugin=stub)
     with pytest.raises(ConfigError, match="has no engines to build"):
         build(pristine)
+
+
+def test_an_older_bundle_for_a_target_of_an_old_name_is_built(machine, stub, tmp_path):
+    """It does not say for which GPU it is, and no target has its name any more: both are said, and neither matters."""
+    machine("8.5.2")
+    bundle, said = tiny_trt.write(tmp_path / "net.sanp", "jetson-xavier", keeps_sm=False), []
+    build(bundle.path, plugin=stub, log=said.append)
+    assert any("older version" in line and "jetson-xavier" in line for line in said)
+    with load(bundle.path) as engine:
+        assert engine.proof().passed
 
 
 def test_without_tensorrt_or_gpu(machine, tmp_path, stub, monkeypatch):

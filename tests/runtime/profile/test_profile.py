@@ -36,7 +36,7 @@ def test_numbers_follow_from_the_raw_values(result):
     json.dumps(result, allow_nan=False)
     reference = make_reference()
     expected = sample_macs(tiny_net.LAYERS, reference.scales)
-    assert result["schema_version"] == 3 and result["settings"]["source"] == "reference.npz"
+    assert result["schema_version"] == 4 and result["settings"]["source"] == "reference.npz"
     assert result["macs"]["gated_mean"] == pytest.approx(expected.mean())
     np.testing.assert_allclose([row["macs"] for row in result["samples"]], expected)
     typical = {name: np.mean([row[f"{name}_ms"] for row in result["samples"]]) for name in ("dense", "open", "gated")}

@@ -62,6 +62,7 @@ def test_a_mistake_in_the_file_is_one_sentence_in_every_verb(sanp, verb, tmp_pat
     path = tmp_path / "sanp.toml"
     path.write_text("[nonsense]\na = 1\n" if verb not in WITH_SETTINGS else f"[{verb}]\nnonsense = 1\n")
     words = {"export": ["x"], "compile": ["x"], "report": ["x"], "validate": ["x", "--checkpoint", "y"]}
+    words["targets"] = ["list"]
     given = words.get(verb, ["x"] if verb in ("profile", "inspect", "analyze") else [])
     output = ["-o", tmp_path / "out"] if "--output" in options(verb) else []
     result = sanp(verb, *given, *output, "--config", path)

@@ -151,11 +151,11 @@ def test_fp16_against_pytorch(model, trained, tmp_path, monkeypatch):
 
 def test_the_command_says_what_to_run_on_the_device(model, tmp_path):
     path = tmp_path / "model.sanp"
-    run = CliRunner().invoke(app, ["compile", str(model), "-o", str(path), "--target", "jetson-xavier"])
+    run = CliRunner().invoke(app, ["compile", str(model), "-o", str(path), "--target", "jetson-agx-xavier"])
     assert run.exit_code == 0, run.output
     assert f"python3 {path}/device.pyz build {path}" in run.output.replace("\n", "")
     assert "modelled break-even" in run.output
-    line = ["compile", str(model), "-o", str(path), "--target", "jetson-xavier", "--replace", "--json"]
+    line = ["compile", str(model), "-o", str(path), "--target", "jetson-agx-xavier", "--replace", "--json"]
     row = json.loads(CliRunner().invoke(app, line).stdout)
     assert row["proof"] is None and row["next"].startswith("python3 ") and row["record"]["choices"]
     shown = CliRunner().invoke(app, ["inspect", str(path)]).output

@@ -15,7 +15,7 @@ from sanp.report.svg import Plot, ticks
 from sanp_runtime.profile.text import profile_lines, stall_lines
 from sanp_targets.errors import ConfigError, InputError
 
-_VOID = {"meta", "br", "circle", "line", "polyline", "polygon"}
+_VOID = {"meta", "br"}
 
 
 class Outline(HTMLParser):
@@ -55,8 +55,11 @@ def outline(page: str) -> Outline:
 def test_report_is_one_self_contained_page(results, tmp_path):
     path = write_report(results, tmp_path / "new" / "folder")
     assert path.name == "report.html" and sorted(item.name for item in path.parent.iterdir()) == [
+        "layers.csv",
         "report.html",
         "report.json",
+        "samples.csv",
+        "variants.csv",
     ]
     page = path.read_text(encoding="utf-8")
     found = outline(page)
@@ -154,12 +157,14 @@ def test_equal_costs_and_missing_layer_times(results, tmp_path):
 
 
 def test_rare_long_stalls_are_shown(results, tmp_path):
-    block = results["profile"]["variants"]["gated"]["latency"]
-    for times in results["profile"]["variants"].values():
-        times["latency"].update(values=[1.0] * 100, count=100, p50=1.0, p90=1.0, max=1.0)
+    quiet = {"factor": 5.0, "calls": 100, "count": 0, "longest_ms": None, "lost_ms": 0.0, "lost_share": 0.0}
+    results["profile"]["stalls"] = {name: dict(quiet) for name in results["profile"]["variants"]}
     assert stall_lines(results["profile"]) == []
-    block.update(values=[1.0] * 98 + [80.0, 95.0], max=95.0)
-    words = "gated: 2 of 100 calls took more than 5 times the p90, the longest 95.000 ms"
+    results["profile"]["stalls"]["gated"].update(count=2, longest_ms=95.0, lost_ms=173.0, lost_share=0.638)
+    words = (
+        "gated: 2 of 100 calls took more than 5 times their median, the longest 95.000 ms; 173.0 ms lost, 63.8% of its "
+        "time"
+    )
     assert stall_lines(results["profile"]) == [words] and words in profile_lines(results["profile"])
     assert words in page_of(results, tmp_path)
 
@@ -243,3 +248,32 @@ def test_plot_escapes_its_labels():
     svg = plot.render()
     assert "<b>" not in svg and "<x>" not in svg
     assert re.fullmatch(r"<svg .*</svg>", svg)
+
+
+def test_marks_tell_their_values(results, tmp_path):
+    page = page_of(results, tmp_path)
+    first = results["profile"]["samples"][0]
+    assert f"sample 0: {first['macs'] / 1e6:.3g} million MACs, {ms(first['gated_ms'])} ms</title>" in page
+    for variant in ("dense", "gated, as trained"):
+        assert f"<title>{variant}: p50 " in page
+    reached = re.findall(r'tabindex="0" role="img" aria-label="([^"]+)"', page)
+    assert 4 <= len(reached) < 20, "ridges and variants, not every sample"
+
+
+def test_the_gap_names_layers_causes_and_the_bound(results, tmp_path):
+    row = results["profile"]["gap"]["layers"][0]
+    row.update(cause="launch-bound", lost_ms=9.0, gate_ms=4.0, kernel_ms=-1.0, unscaled_ms=6.0)
+    results["profile"]["gap"]["upper_bound_ms"] = {"typical": 12.3, "p99": None, "max": 45.6}
+    page = page_of(results, tmp_path)
+    assert "Where saved work was not saved time" in page and "little more than the call of a node" in page
+    assert "gate +4.000, kernel -1.000, unscaled +6.000 ms" in page and "at most 45.6 ms was seen" in page
+    results["profile"]["gap"] = None
+    assert "Where saved work" not in page_of(results, tmp_path / "plain")
+
+
+def test_the_interval_is_beside_the_speed_up(results, tmp_path):
+    results["profile"]["ratios"]["measured_interval"] = [1.23, 4.56]
+    assert "95 % interval 1.23 to 4.56" in page_of(results, tmp_path)
+    assert "(95 % interval 1.23 to 4.56) the speed of dense" in "\n".join(profile_lines(results["profile"]))
+    results["profile"]["ratios"]["measured_interval"] = None
+    assert "95 % interval" not in page_of(results, tmp_path / "few")

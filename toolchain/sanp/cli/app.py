@@ -18,6 +18,7 @@ from sanp.cli import (
     inspect_command,
     profile_command,
     report_command,
+    targets_command,
     train_command,
     validate_command,
 )
@@ -73,6 +74,7 @@ for command in (
     analyze_command.analyze,
     report_command.report,
     compare_command.compare,
+    targets_command.targets,
     doctor_command.doctor,
     demo_command.demo,
 ):

@@ -33,6 +33,7 @@ def compile_(
     from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp.pipeline.compile.int8.summary import summary as int8_summary
     from sanp.pipeline.compile.losing_gates import summary as losing_summary
+    from sanp_runtime.bundle.budgets import lines as budget_lines
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
     from sanp_runtime.profile.kernels_note import kernels_note
@@ -55,6 +56,9 @@ def compile_(
             out.print(line)
     if "int8" in record:
         for line in int8_summary(record["int8"]):
+            out.print(line)
+    if "budgets" in record:
+        for line in budget_lines(record["budgets"], manifest.dense_macs):
             out.print(line)
     if manifest.gated and record.get("plugin_layers") == "auto" and not manifest.gate_kernels:
         out.print("No layer is known to gain from our kernel on this target, so gating will not make it faster.")

@@ -28,6 +28,7 @@ def inspect(
     from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp.pipeline.compile.int8.summary import summary as int8_summary
     from sanp.pipeline.inspect import inspect as run
+    from sanp_runtime.bundle.budgets import lines as budget_lines
 
     found = run(file)
     if as_json:
@@ -61,6 +62,8 @@ def inspect(
         out.print(f"folded  {line}")
     for line in int8_summary(found["int8"]) if found.get("int8") else []:
         out.print(f"int8    {line}")
+    for line in budget_lines(found["budgets"], found["dense_macs"]) if found.get("budgets") else []:
+        out.print(line)
     if found.get("tuning"):
         print_tuning(found["tuning"])
     for key, value in found["about"].items():

@@ -14,7 +14,7 @@ from sanp.pipeline.profile import headline, profile_bundle
 from sanp.pipeline.train import train
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
-from sanp.report.writer import DATA, PAGE
+from sanp.report.writer import FILES
 from sanp.settings.demo import DemoSettings
 from sanp.settings.train import TrainSettings
 from sanp_runtime.validate import self_test
@@ -39,7 +39,7 @@ def demo(
     """
     folder, chosen = Path(folder), DemoSettings.chosen(settings, keywords)
     duration, replace = chosen.duration, chosen.replace
-    made = ("model.onnx", "profile.json", "profile-int8.json", PAGE, DATA)
+    made = ("model.onnx", "profile.json", "profile-int8.json", *FILES)
     check_outputs([folder / name for name in made], replace)
     config = TrainSettings.demo()
     log(f"training {config.backbone} on {config.dataset} to {config.budget:.0%} of its MACs")

@@ -15,7 +15,7 @@ from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_targets.device import describe, fingerprint
 from sanp_targets.errors import SanpError
 from sanp_targets.processor import has_byte_products, processor
-from sanp_targets.targets import TARGETS, Target, host_arch
+from sanp_targets.targets import Target, host_arch, known
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def examine() -> list[Finding]:
     findings += [_try("operator library", _library), _try("kernels in ONNX Runtime", _kernels)]
     if all(importlib.util.find_spec(name) is not None for name in ("torch", "onnx", "onnx_graphsurgeon")):
         findings.append(_try("export to ONNX", _export))
-    findings += [_target(name) for name in TARGETS]
+    findings += _targets()
     findings.append(_int8())
     findings += _measuring()
     return findings
@@ -104,14 +104,26 @@ def _export() -> str:
     return "torch exports a network"
 
 
-def _target(name: str) -> Finding:
-    target = TARGETS[name]
+def _targets() -> list[Finding]:
+    """A row per target; one row if a file of the user cannot be read."""
+    try:
+        return [_target(target) for target in known().values()]
+    except SanpError as error:
+        return [Finding("targets", "missing", str(error), "see the message")]
+
+
+def _target(target: Target) -> Finding:
+    name = f"target {target.name}"
     if target.gpu is not None:
         return _gpu_target(target)
+    lacking = [flag for flag in target.isa if flag not in processor()["isa"]]
+    if target.arch == host_arch() and not lacking:
+        return Finding(name, "ok", "compile, run and profile here")
     if target.arch == host_arch():
-        return Finding(f"target {name}", "ok", "compile, run and profile here")
+        detail = f"needs {', '.join(target.isa)}, this processor has no {', '.join(lacking)}"
+        return Finding(name, "note", detail, "compile on such a machine")
     cure = f"install sanp-toolchain on the {target.arch} device and compile there"
-    return Finding(f"target {name}", "note", f"needs a {target.arch} machine, this is {host_arch()}", cure)
+    return Finding(name, "note", f"needs a {target.arch} machine, this is {host_arch()}", cure)
 
 
 def _int8() -> Finding:

@@ -8,7 +8,15 @@ from typing import Any
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_runtime.contract import CONV_SUFFIX, INPUT, PIXEL_GATED_CONV, RECIPE_FILE, gate_output, mask_input
+from sanp_runtime.contract import (
+    CONV_SUFFIX,
+    INPUT,
+    PIXEL_GATED_CONV,
+    RECIPE_FILE,
+    gate_output,
+    mask_input,
+    threshold_input,
+)
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.support import gates_of
@@ -37,7 +45,11 @@ def _bundle(path: Path) -> dict[str, Any]:
     return {
         "kind": "bundle",
         "name": manifest.name,
-        "inputs": {manifest.input["name"]: ["N", *manifest.input["shape"]], **_masks(manifest.layers)},
+        "inputs": {
+            manifest.input["name"]: ["N", *manifest.input["shape"]],
+            **_masks(manifest.layers),
+            **{threshold_input(name): [1] for row in manifest.budgets[:1] for name in row.thresholds},
+        },
         "outputs": {
             **{output.name: ["N", *output.shape] for output in manifest.outputs},
             **{gate_output(name): ["N", manifest.layer(name).c_out] for name in manifest.gated},
@@ -59,6 +71,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "tuning": manifest.options.get("tuning"),
         "fold": manifest.build.get("fold"),
         "int8": dict(manifest.int8) or None,
+        "budgets": manifest.build.get("budgets"),
         **_layers(manifest.layers),
     }
 

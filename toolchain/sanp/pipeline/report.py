@@ -9,11 +9,10 @@ from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.profile import profile_bundle
 from sanp.report import write_report
 from sanp.report.checks import check_each, check_same_bundle
-from sanp.report.writer import DATA, PAGE
+from sanp.report.result_file import read_result
+from sanp.report.writer import FILES
 from sanp.settings.report import ReportSettings
-from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_targets.errors import InputError
 
 
 def report_bundle(
@@ -26,7 +25,7 @@ def report_bundle(
     report, unless `replace`.
     """
     chosen = ReportSettings.chosen(settings, keywords)
-    check_outputs([Path(folder) / PAGE, Path(folder) / DATA], chosen.replace)
+    check_outputs([Path(folder) / name for name in FILES], chosen.replace)
     opened = open_bundle(bundle)
     given = {name: read_result(getattr(chosen, name)) for name in ("training", "validation", "profile")}
     check_each(given)  # before a measurement of seconds
@@ -37,19 +36,3 @@ def report_bundle(
         "bundle": opened.manifest.to_json(),
     }
     return write_report(results, folder)
-
-
-def read_result(path: Path | None) -> dict[str, Any] | None:
-    """The object in a result file; InputError if it cannot be read or holds something else."""
-    if path is None:
-        return None
-    try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a result file") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid JSON ({error}); write it again with --json or -o") from error
-    if not isinstance(content, dict) or not content:
-        found = "nothing" if content == {} else f"a {type(content).__name__}"
-        raise InputError(f"{path}: holds {found}, expected a result object; write it again")
-    return content

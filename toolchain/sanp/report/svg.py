@@ -39,15 +39,17 @@ class Plot:
         path = " ".join(f"{self.px(x):.1f},{self.py(y):.1f}" for x, y in points)
         self.parts.append(f'<polyline class="{kind}" points="{path}"/>')
 
-    def area(self, points: Sequence[tuple[float, float]], kind: str) -> None:
-        """A filled polygon."""
+    def area(self, points: Sequence[tuple[float, float]], kind: str, value: str = "") -> None:
+        """A filled polygon; value: what a pointer on it, or the keyboard, shows."""
         path = " ".join(f"{self.px(x):.1f},{self.py(y):.1f}" for x, y in points)
-        self.parts.append(f'<polygon class="{kind}" points="{path}"/>')
+        self.parts.append(f'<polygon class="{kind}" points="{path}"{_shown(value, "polygon")}')
 
-    def dots(self, points: Sequence[tuple[float, float]], kind: str) -> None:
-        """Small circles."""
-        for x, y in points:
-            self.parts.append(f'<circle class="{kind}" cx="{self.px(x):.1f}" cy="{self.py(y):.1f}" r="2.6"/>')
+    def dots(self, points: Sequence[tuple[float, float]], kind: str, values: Sequence[str] = ()) -> None:
+        """Small circles; values: what a pointer on each shows. A single one can be reached with the keyboard too."""
+        reached = len(points) == 1
+        for index, (x, y) in enumerate(points):
+            rest = _shown(values[index] if values else "", "circle", reached)
+            self.parts.append(f'<circle class="{kind}" cx="{self.px(x):.1f}" cy="{self.py(y):.1f}" r="2.6"{rest}')
 
     def text(self, x: float, y: float, words: str, kind: str = "note", anchor: str = "start", dy: float = 0) -> None:
         """A label at a data position, moved down by dy pixels."""
@@ -88,6 +90,17 @@ class Plot:
                 f"{escape(self.y_label)}</text>"
             )
         return "".join(rows)
+
+
+def _shown(value: str, element: str, reached: bool = True) -> str:
+    """The end of an element that shows a value: as a title for pointers, as a label for those who cannot see it.
+
+    Hundreds of marks are not stations of the tab key: their values are in the tables beside the page.
+    """
+    if not value:
+        return "/>"
+    focus = f' tabindex="0" role="img" aria-label="{escape(value)}"' if reached else ""
+    return f"{focus}><title>{escape(value)}</title></{element}>"
 
 
 def picture(svg: str | None) -> Any:

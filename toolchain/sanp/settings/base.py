@@ -10,15 +10,24 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from sanp_targets.errors import ConfigError
 
 _KINDS = ("bool", "int", "float", "str")
 Chosen = TypeVar("Chosen", bound="Settings")
+
+
+def _from_percent(value: Any) -> Any:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*", value) if isinstance(value, str) else None
+    return float(found[1]) / 100 if found else value
+
+
+# A share that may also be written in percent: 0.05 or "5%".
+Share = Annotated[float, BeforeValidator(_from_percent)]
 
 
 class Settings(BaseModel):

@@ -23,7 +23,9 @@ class OnnxruntimePart(BackendPart):
     """Only for targets that run in ONNX Runtime"""
 
     title: ClassVar[str] = "ONNX Runtime"
-    elsewhere: ClassVar[str] = "TensorRT times its own kernels while it builds, and halves weights by --precision fp16"
+    elsewhere: ClassVar[str] = (
+        "TensorRT times its own kernels while it builds, halves weights by --precision fp16, and has no budget dial"
+    )
 
     tune: bool = Field(False, description="time the kernels of each layer on this machine and keep the fastest")
     bf16_weights: bool = Field(
@@ -43,6 +45,19 @@ class OnnxruntimePart(BackendPart):
     library: Path | None = Field(
         None, description="operator library of the target, for one of another architecture than this machine"
     )
+
+    budgets: tuple[float, ...] = Field(
+        (), description="what a call may cost, as shares of the network as trained, such as [0.85, 0.7]"
+    )
+
+    @model_validator(mode="after")
+    def _budgets_are_shares(self) -> OnnxruntimePart:
+        wrong = [value for value in self.budgets if not 0 < value <= 1]
+        if wrong:
+            raise ConfigError(
+                f"--budgets has {wrong[0]:g}, expected shares of the cost as trained, above 0 and at most 1; correct it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _int8_fits(self) -> OnnxruntimePart:
@@ -90,7 +105,8 @@ class CompileSettings(Settings):
     section: ClassVar[str] = "compile"
 
     target: str = Field(
-        "host", description="name of the target; host = this machine, or that of --host; `sanp doctor` lists them"
+        "host",
+        description="name or TOML file of the target; host = this machine, or that of --host; `sanp targets list`",
     )
     reference: Path | None = Field(None, description="PyTorch's answers, if they are not beside the model")
     replace: bool = Field(False, description="replace an existing bundle")
@@ -107,7 +123,8 @@ class CompileSettings(Settings):
         "change of outputs [default: 0.01 for --fold, 0.005 for --int8]",
     )
     metric: str | None = Field(
-        None, description="module:function(outputs, labels) -> number that judges a fold in place of accuracy"
+        None,
+        description="module:function(outputs, labels) -> number that judges a fold or budgets in place of accuracy",
     )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
@@ -118,7 +135,8 @@ class CompileSettings(Settings):
         if self.fold:
             return self
         drop = self.max_drop is not None and not self.onnxruntime.int8
-        asked = (("--multiple", self.multiple != 1), ("--max-drop", drop), ("--metric", self.metric is not None))
+        metric = self.metric is not None and not self.onnxruntime.budgets
+        asked = (("--multiple", self.multiple != 1), ("--max-drop", drop), ("--metric", metric))
         given = [flag for flag, value in asked if value]
         if given:
             others = " (--max-drop also goes with --int8)" if drop else ""

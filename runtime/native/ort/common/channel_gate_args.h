@@ -20,10 +20,16 @@ struct ChannelGateArguments {
   }
 };
 
+// The attributes of one run: a threshold that is given as input `index` takes the place of the node's own. It lies in
+// host memory, as make_op says of optional inputs.
+ChannelGateAttributes attributes_of_run(const OrtApi* api, const OrtKernelContext* context,
+                                        const ChannelGateAttributes& of_node, size_t index,
+                                        const ConstantInputs* constants = nullptr);
+
 // What the operator is for every provider; a provider adds its kernel and its name.
 struct ChannelGateOperator {
   static constexpr const char* kName = "SanpChannelGate";
-  static constexpr size_t kInputs = kGateInputs, kOutputs = kGateOutputs;
+  static constexpr size_t kInputs = kGateInputs, kOptionalInputs = 1, kOutputs = kGateOutputs;
   static void infer(OrtShapeInferContext* context) { infer_channel_gate(context); }
 };
 

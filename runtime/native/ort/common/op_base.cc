@@ -67,6 +67,19 @@ TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size
   return of_type(view_of(api, value, name), name, type);
 }
 
+bool optional_input(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
+                    const ConstantInputs* constants, TensorView* view) {
+  if (const TensorView* const known = constants ? constants->find(index) : nullptr) {
+    *view = of_type(*known, name, kOrtFloat);
+    return true;
+  }
+  const OrtValue* value = nullptr;
+  check(api, ort::KernelContext_GetInput(api, context, index, &value));
+  if (value == nullptr) return false;
+  *view = of_type(view_of(api, value, name), name, kOrtFloat);
+  return true;
+}
+
 void* output_bytes(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank) {
   OrtValue* value = nullptr;
   check(api, ort::KernelContext_GetOutput(api, context, index, dims, rank, &value));

@@ -90,6 +90,9 @@ class ConstantInputs {
 
 TensorView input_tensor(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
                         const ConstantInputs* constants = nullptr, int type = kOrtFloat);
+// Of an input that a node may leave out: false if it did.
+bool optional_input(const OrtApi* api, const OrtKernelContext* context, size_t index, const char* name,
+                    const ConstantInputs* constants, TensorView* view);
 void* output_bytes(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank);
 inline float* output_tensor(const OrtApi* api, OrtKernelContext* context, size_t index, const int64_t* dims,
                             size_t rank) {
@@ -140,12 +143,22 @@ struct OpTypes {
 };
 template <class Op>
 struct OpTypes<Op, std::void_t<decltype(Op::kInputTypes)>> {
-  static int input(size_t index) { return Op::kInputTypes[index]; }
+  static int input(size_t index) { return index < Op::kInputs ? Op::kInputTypes[index] : kOrtFloat; }
   static int output(size_t) { return Op::kOutputType; }
 };
 
+// Inputs behind the required ones that a node may leave out: float32, and read on the host whatever the provider.
+template <class Op, class = void>
+struct OptionalInputs {
+  static constexpr size_t kCount = 0;
+};
+template <class Op>
+struct OptionalInputs<Op, std::void_t<decltype(Op::kOptionalInputs)>> {
+  static constexpr size_t kCount = Op::kOptionalInputs;
+};
+
 // Callbacks that are the same for every operator here. Op provides kName, kProvider, kInputs, kOutputs, Kernel and
-// infer(). A kernel takes the settings or has none.
+// infer(), and kOptionalInputs if it has some. A kernel takes the settings or has none.
 template <class Op, class Settings>
 ConfiguredOp<Settings> make_op(const Settings& settings) {
   ConfiguredOp<Settings> op{};
@@ -153,12 +166,17 @@ ConfiguredOp<Settings> make_op(const Settings& settings) {
   op.version = kOrtApiVersion;
   op.GetName = [](const OrtCustomOp*) { return Op::kName; };
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return Op::kProvider; };
-  op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kInputs; };
+  op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kInputs + OptionalInputs<Op>::kCount; };
   op.GetOutputTypeCount = [](const OrtCustomOp*) -> size_t { return Op::kOutputs; };
   op.GetInputType = [](const OrtCustomOp*, size_t index) { return OpTypes<Op>::input(index); };
   op.GetOutputType = [](const OrtCustomOp*, size_t index) { return OpTypes<Op>::output(index); };
-  op.GetInputCharacteristic = op.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return kOrtRequired; };
-  op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return kOrtMemoryDefault; };
+  op.GetInputCharacteristic = [](const OrtCustomOp*, size_t index) {
+    return index < Op::kInputs ? kOrtRequired : kOrtOptional;
+  };
+  op.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return kOrtRequired; };
+  op.GetInputMemoryType = [](const OrtCustomOp*, size_t index) {
+    return index < Op::kInputs ? kOrtMemoryDefault : kOrtMemoryHost;
+  };
   op.GetVariadicInputMinArity = op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
   op.GetVariadicInputHomogeneity = op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
   // The forms without a status cannot report an error; ONNX Runtime does not call them when the V2 forms are set.

@@ -62,7 +62,9 @@ constexpr int kOrtFloat = 1;            // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 constexpr int kOrtUint8 = 2;            // ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8
 constexpr int kOrtInt8 = 3;             // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8
 constexpr int kOrtRequired = 0;         // INPUT_OUTPUT_REQUIRED
+constexpr int kOrtOptional = 1;         // INPUT_OUTPUT_OPTIONAL
 constexpr int kOrtMemoryDefault = 0;    // OrtMemTypeDefault
+constexpr int kOrtMemoryHost = -2;      // OrtMemTypeCPUInput
 constexpr int kOrtAttrInt = 1;          // OrtOpAttrType
 constexpr int kOrtAttrInts = 2;
 

@@ -10,7 +10,7 @@ QLinearChannelGateKernel::QLinearChannelGateKernel(const OrtApi* ort_api, const 
                                                    const CpuSettings& settings)
     : api(ort_api),
       attributes_(channel_gate_attributes(ort_api, info)),
-      constants_(ort_api, info, kQGateInputs),
+      constants_(ort_api, info, kQGateInputs + QLinearChannelGateOp::kOptionalInputs),
       isa_(settings.isa),
       bytes_(&int8_kernels_for(settings.isa->name)) {}
 
@@ -24,7 +24,8 @@ void QLinearChannelGateKernel::compute(OrtKernelContext* context) const {
   call.channel_sums = bytes_->channel_sums;
   call.x_scale = *in.data(kQGateXScale);
   call.x_zero = *in.as<uint8_t>(kQGateXZeroPoint);
-  run_channel_gate(api, context, *isa_, attributes_, p, in, kQGateW1, call);
+  const ChannelGateAttributes here = attributes_of_run(api, context, attributes_, kQGateInputs, &constants_);
+  run_channel_gate(api, context, *isa_, here, p, in, kQGateW1, call);
 }
 
 }  // namespace sanp

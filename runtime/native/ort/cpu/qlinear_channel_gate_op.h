@@ -27,7 +27,7 @@ struct QLinearChannelGateOp {
   using Kernel = QLinearChannelGateKernel;
   static constexpr const char* kName = "SanpQLinearChannelGate";
   static constexpr const char* kProvider = "CPUExecutionProvider";
-  static constexpr size_t kInputs = kQGateInputs, kOutputs = kGateOutputs;
+  static constexpr size_t kInputs = kQGateInputs, kOptionalInputs = 1, kOutputs = kGateOutputs;
   static constexpr int kInputTypes[kInputs] = {kOrtUint8, kOrtFloat, kOrtUint8, kOrtFloat, kOrtFloat,
                                                kOrtFloat, kOrtFloat, kOrtFloat, kOrtFloat};
   static constexpr int kOutputType = kOrtFloat;

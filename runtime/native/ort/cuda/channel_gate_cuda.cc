@@ -10,7 +10,8 @@ void ChannelGateCudaKernel::compute(OrtKernelContext* context) const {
   float* const scale = channel_gate_output(api, context, kGateScale, a.problem);
   float* const shift = channel_gate_output(api, context, kGateShift, a.problem);
   if (a.problem.batch == 0) return;
-  const SanpCudaGate gate = cuda::describe(attributes_, a.problem, SANP_CUDA_FLOAT32);
+  const ChannelGateAttributes here = attributes_of_run(api, context, attributes_, ChannelGateCudaOp::kInputs);
+  const SanpCudaGate gate = cuda::describe(here, a.problem, SANP_CUDA_FLOAT32);
   const SanpCudaGateTensors tensors{a.in.data(kGateX),
                                     a.in.data(kGateW1),
                                     a.in.data(kGateB1),

@@ -13,6 +13,7 @@ from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import GATE_PREFIX, REPLAY, mask_input, steps_output
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
+from sanp_runtime.engines.feeds import check_masks
 from sanp_runtime.engines.onnxruntime.distribution import describe
 from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
@@ -55,16 +56,19 @@ class OnnxEngine(Engine):
             seen_in=f"ONNX Runtime {onnxruntime_version()}'s own profile",
         )
 
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
         """Nodes in order of execution, from a separate profiled session.
 
         The profiler slows small nodes down by some microseconds each: read the result as shares, not as latency.
         """
-        name = self.manifest.input["name"]
+        fixed = check_masks(masks, self.manifest, 1, self.variant)
+        fixed.update(self._dial.feeds(self._budget))
         with tempfile.TemporaryDirectory(prefix="sanp-profile-") as folder:
             session = self._new_session(Path(folder) / "trace")
             for batch in batches:
-                session.run(list(self.manifest.output_names), {name: batch})
+                session.run(list(self.manifest.output_names), {self.manifest.input["name"]: batch, **fixed})
             return read_trace(Path(session.end_profiling()), skip)
 
     def steps_apart(self, x: np.ndarray, masks: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -91,21 +95,25 @@ class OnnxEngine(Engine):
     def _bind(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Binding:
         """ONNX Runtime reads and writes the arrays themselves, so there is nothing to upload."""
         binding = self._session.io_binding()
-        for name, value in feeds.items():
-            binding.bind_input(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
+
+        def add(more: Dict[str, np.ndarray]) -> None:
+            for name, value in more.items():
+                binding.bind_input(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
+
+        add(feeds)
         rows = self._single_rows(feeds, outputs)
         for name, value in {**outputs, **rows}.items():
             binding.bind_output(name, "cpu", 0, np.float32, value.shape, value.ctypes.data)
         run = functools.partial(self._session.run_with_iobinding, binding)
         if not rows:
-            return Binding(run, _nothing, _nothing)
+            return Binding(run, _nothing, _nothing, add)
 
         def run_and_repeat() -> None:
             run()
             for name, value in rows.items():
                 outputs[name][:] = value
 
-        return Binding(run_and_repeat, _nothing, _nothing)
+        return Binding(run_and_repeat, _nothing, _nothing, add)
 
     def _single_rows(self, feeds: Dict[str, np.ndarray], outputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         """A row for each gate of which the model computes one for all samples; only a run tells which these are."""
@@ -133,7 +141,8 @@ class OnnxEngine(Engine):
         masks = [mask_input(name) for name in self.gated]
         found = {item.name for item in (*session.get_inputs(), *session.get_overridable_initializers())}
         found |= {item.name for item in session.get_outputs()}
-        missing = [name for name in (self.manifest.input["name"], *masks, *self.outputs) if name not in found]
+        expected = (self.manifest.input["name"], *masks, *self._dial.inputs, *self.outputs)
+        missing = [name for name in expected if name not in found]
         if missing:
             raise InputError(
                 f"{self.bundle.variant(self.variant)}: has no {', '.join(missing)[:200]}, expected the inputs and "

@@ -17,7 +17,7 @@ from sanp_runtime.engines.tensorrt.tools import choose_tool
 from sanp_runtime.engines.tensorrt.versions import build_command, gpu
 from sanp_targets.device import fingerprint
 from sanp_targets.errors import ConfigError, InputError, TargetError
-from sanp_targets.targets import TARGETS, host_arch
+from sanp_targets.targets import host_arch
 
 Log = Callable[[str], None]
 
@@ -36,7 +36,7 @@ def build(
     _check_target(bundle)
     chosen = choose_tool(tool)
     versions = {"tensorrt": chosen.version, "tool": chosen.name, **gpu()}
-    _check_gpu(bundle, versions)
+    _check_gpu(bundle, versions, log)
     log(f"{versions['gpu']} (sm_{versions['sm']}), TensorRT {versions['tensorrt']}, CUDA {versions['cuda']}")
     with tempfile.TemporaryDirectory(prefix="sanp-build-") as name:
         folder = Path(name)
@@ -55,7 +55,7 @@ def _check_target(bundle: Bundle) -> None:
     if target["backend"] != TENSORRT:
         raise ConfigError(
             f"{bundle.path} is for {target['name']}, which has no engines to build, expected a TensorRT target; "
-            "compile with --target jetson-orin-nano or another one of `sanp doctor`"
+            "compile with --target jetson-orin-nano or another one of `sanp targets list`"
         )
     if target["arch"] != host_arch():
         raise TargetError(
@@ -64,12 +64,15 @@ def _check_target(bundle: Bundle) -> None:
         )
 
 
-def _check_gpu(bundle: Bundle, versions: Mapping[str, Any]) -> None:
-    name = bundle.manifest.target["name"]
-    expected = TARGETS[name].gpu if name in TARGETS else None
-    if expected is not None and expected.sm is not None and str(expected.sm) != versions["sm"]:
+def _check_gpu(bundle: Bundle, versions: Mapping[str, Any], log: Log) -> None:
+    """The manifest has the compute capability of its target, so that no board reads a file of targets."""
+    name, made = bundle.manifest.target["name"], bundle.manifest.build
+    if "sm" not in made:
+        log(f"{bundle.path} was made by an older version, which did not keep the GPU of {name}: it is not compared")
+        return
+    if made["sm"] is not None and str(made["sm"]) != versions["sm"]:
         raise TargetError(
-            f"{bundle.path} was compiled for {name} (sm_{expected.sm}), this GPU is {versions['gpu']} "
+            f"{bundle.path} was compiled for {name} (sm_{made['sm']}), this GPU is {versions['gpu']} "
             f"(sm_{versions['sm']}); compile for the target of this machine, which decides which layers use our plugin"
         )
 

@@ -35,7 +35,7 @@ def check_reach(job: Job) -> None:
         return
     if not remote.on_board:
         check_runs_here(job.target)
-    timed = {"--tune": part.tune, "--kernels auto": part.kernels == "auto"}
+    timed = {"--tune": part.tune, "--kernels auto": part.kernels == "auto", "--budgets": bool(part.budgets)}
     asked = [flag for flag, given in timed.items() if given]
     if asked:
         raise ConfigError(

@@ -31,9 +31,18 @@ def compare(judged: Reference, outputs: Mapping[str, np.ndarray], metric: str | 
         before, after = float((expected == judged.labels).mean()), float((found == judged.labels).mean())
         same = float((expected == found).mean())
         return {"measure": ACCURACY, "before": before, "after": after, "lost": before - after, "same": same}
-    change = np.max([_change(judged.outputs[name], outputs[name]) for name in judged.outputs], axis=0)
-    lost = float(change.mean())
+    lost = float(changes(judged.outputs, outputs).mean())
     return {"measure": CHANGE, "before": 0.0, "after": lost, "lost": lost, "same": None}
+
+
+def measure_of(judged: Reference, metric: str | None) -> str:
+    """What `compare` measures on these samples."""
+    return metric if metric is not None else ACCURACY if judged.has_classes else CHANGE
+
+
+def changes(expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """For each sample the largest relative change of an output, in the root mean square; float64 [n]."""
+    return np.max([_change(value, found[name]) for name, value in expected.items()], axis=0)
 
 
 def sentence(check: Mapping[str, Any]) -> str:

@@ -62,8 +62,8 @@ class Compiled:
     """What `compile_model` made. proof: None without gates, and for engines that are yet to be built on the device.
 
     record: what was decided, for people and logs, as far as it was asked for: `choices` and `plugin_layers` (TensorRT),
-    `tuning`, `kernels`, `bf16_weights`, `int8` (ONNX Runtime), `fold`; `self_test`, the validation on the board of
-    --host (ONNX Runtime); and `losing_gates`, if there are any.
+    `tuning`, `kernels`, `bf16_weights`, `int8`, `budgets` (ONNX Runtime), `fold`; `self_test`, the validation on the
+    board of --host (ONNX Runtime); and `losing_gates`, if there are any.
     """
 
     bundle: Bundle
@@ -74,7 +74,7 @@ class Compiled:
 def compiled(bundle: Bundle, proof: Proof | None) -> Compiled:
     """The result, with the record read from what the manifest keeps."""
     kept = {**bundle.manifest.options, **bundle.manifest.build}
-    names = ("choices", "plugin_layers", "tuning", "kernels", "bf16_weights", "int8", "fold")
+    names = ("choices", "plugin_layers", "tuning", "kernels", "bf16_weights", "int8", "fold", "budgets")
     record = {name: kept[name] for name in names if name in kept}
     if "plugin_layers" in record:
         record["plugin_layers"] = bundle.manifest.options["plugin_layers"]  # as asked for; build has the names

@@ -10,6 +10,7 @@ import numpy as np
 
 from sanp.pipeline.compile.acceptance import Acceptance, check_reach, library_of, runs_here
 from sanp.pipeline.compile.bf16_weights import round_small_maps
+from sanp.pipeline.compile.budgets.calibrate import with_budgets
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
 from sanp.pipeline.compile.int8.requirements import check_answers, check_network
 from sanp.pipeline.compile.job import Compiled, Job, Log, prove
@@ -19,7 +20,7 @@ from sanp.pipeline.tune.record import tune
 from sanp_export.variants import variants
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DENSE, GATED_CONV, INT8, LIBRARY_FILE, PIXEL_GATED_CONV, conv_node
+from sanp_runtime.contract import DENSE, GATED, GATED_CONV, INT8, LIBRARY_FILE, PIXEL_GATED_CONV, conv_node
 from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
@@ -57,6 +58,8 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
             algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
             models = variants(with_algorithms(model, algorithms), job.parent)
+        if part.budgets:
+            models[GATED], build["budgets"] = with_budgets(job, models[GATED], library, log)
         job.add_common(writer, models)
         writer.add_file(LIBRARY_FILE, library)
         accepted = Acceptance(job, bundle.name, log, _proven)
@@ -77,6 +80,8 @@ def _int8(job: Job, bundle: Path, log: Log) -> Compiled:
     library = library_of(job)
     made = quantise(job, library if runs_here(job.target) else find_library(), log)
     build = {"glibc": glibc_floor(library), **build_part(made.record)}
+    if job.settings.onnxruntime.budgets:
+        made.models[GATED], build["budgets"] = with_budgets(job, made.models[GATED], library, log)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         made.job.add_common(writer, made.models)
         writer.add_file(LIBRARY_FILE, library)

@@ -42,6 +42,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     picked = choices(job.described.layers, job.answers, job.target, part)
     copies, build = convert_all(variants(job.model, job.parent), picked, part)
     decided = {choice.layer: {"plugin": choice.plugin, "reason": choice.reason} for choice in picked}
+    build["sm"] = (job.target.gpu or Gpu()).sm
     manifest = job.finished({"plugin_layers": part.plugin_layers, "choices": decided}, build)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, copies)

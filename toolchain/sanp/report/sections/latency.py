@@ -49,8 +49,8 @@ def distributions(profile: Mapping[str, Any]) -> str:
         counts = np.histogram(values[name], edges)[0]
         tops = row + 0.78 * counts / max(int(counts.max()), 1)
         steps = [(float(edge), float(top)) for i, top in enumerate(tops) for edge in (edges[i], edges[i + 1])]
-        plot.area([(low, row), *steps, (high, row)], f"fill {keys[name]}")
         block = profile["variants"][name]["latency"]
+        plot.area([(low, row), *steps, (high, row)], f"fill {keys[name]}", f"{shown[name]}: {_statistics(block)}")
         plot.text(high, row, shown[name], "name", "end", dy=-10)
         for key in ("p50", "p90", "p99"):
             if block[key] is not None and block[key] < high:
@@ -72,11 +72,12 @@ def latency_against_cost(profile: Mapping[str, Any]) -> str:
     plot = Plot((0, wide), (0, top), "million multiply-accumulates", "milliseconds", title="Latency against cost")
     plot.line([(0, 0), (full, ideal)], "ideal")
     plot.text(full * 0.5, ideal * 0.5, "saved work = saved time", "note", dy=18)
-    for name in [name for name in shown if name != profile["main"]]:
+    others = sorted((name for name in shown if name != profile["main"]), key=lambda name: -times[name])
+    for place, name in enumerate(others):
         at = (costs[name] / 1e6, times[name])
-        plot.dots([at], f"dot {colours(profile)[name]} big")
-        plot.text(*at, shown[name], "name", "end", dy=-8 if name == OPEN else 18)
-    plot.dots(points, "dot gated")
+        plot.dots([at], f"dot {colours(profile)[name]} big", [f"{shown[name]}: {_cost_and_time(*at)}"])
+        plot.text(*at, shown[name], "name", "end", dy=-8 if place == 0 else 4 + 14 * place)
+    plot.dots(points, "dot gated", _sample_values(points))
     return plot.render()
 
 
@@ -89,13 +90,26 @@ def latency_against_cost_zoom(profile: Mapping[str, Any]) -> str | None:
     plot = Plot(_around(costs), _around(times), "million multiply-accumulates", "milliseconds", title="Gated samples")
     slope, offset = np.polyfit(costs, times, 1)
     plot.line([(x, float(slope * x + offset)) for x in (min(costs), max(costs))], "fit")
-    plot.dots(points, "dot gated")
+    plot.dots(points, "dot gated", _sample_values(points))
     return plot.render()
 
 
 def _samples(profile: Mapping[str, Any]) -> list[tuple[float, float]]:
     """(million MACs, ms) of every sample in the network as trained."""
     return [(row["macs"] / 1e6, row[f"{profile['main']}_ms"]) for row in profile["samples"]]
+
+
+def _sample_values(points: Sequence[tuple[float, float]]) -> list[str]:
+    return [f"sample {index}: {_cost_and_time(*point)}" for index, point in enumerate(points)]
+
+
+def _cost_and_time(millions: float, milliseconds: float) -> str:
+    return f"{millions:.3g} million MACs, {ms(milliseconds)} ms"
+
+
+def _statistics(block: Mapping[str, Any]) -> str:
+    known = [f"{key} {ms(block[key])} ms" for key in ("p50", "p90", "p99") if block[key] is not None]
+    return f"{', '.join(known)}, {block['count']} calls"
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 from sanp.report.numbers import macs, ms, percent
 from sanp.report.sections.variant_names import baseline
 from sanp_runtime.contract import DENSE, GATED
+from sanp_runtime.profile.gap import break_even as share_that_pays
 
 # Differences below this are not called a gain or a loss.
 _SAME = 0.03
@@ -106,11 +107,10 @@ def break_even(profile: Mapping[str, Any]) -> str | None:
     share = 1 / profile["ratios"]["theoretical"]
     if not typical["gated"] < typical["open"] or not 0 < share < 1:
         return None
-    if typical["open"] <= typical["dense"]:
+    point = share_that_pays(share, typical["gated"], typical["open"], typical["dense"])
+    if point == 1:
         return "On this machine the gated network is no slower than the dense one even with every gate open."
-    slope = (typical["open"] - typical["gated"]) / (1 - share)
-    point = share + (typical["dense"] - typical["gated"]) / slope
-    if point <= 0:
+    if point is None:
         return "At this size no share of open channels would pay on this machine."
     return (
         f"Break-even: below about {percent(point, 0)} of the dense MACs gating pays on this machine "
@@ -139,6 +139,11 @@ def accuracy(results: Mapping[str, Any]) -> str | None:
     return f"Accuracy: {'; '.join(parts)}." if parts else None
 
 
+def _interval(ratios: Mapping[str, Any]) -> str:
+    ends = ratios["measured_interval"]
+    return "" if ends is None else f"; 95 % interval {ends[0]:.2f} to {ends[1]:.2f}"
+
+
 def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ratios, cost = profile["ratios"], profile["macs"]
     if ratios is None:
@@ -149,7 +154,7 @@ def _figures(profile: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         "dense time over gated time" if profile["baseline"] == DENSE else "time before channels were removed over now"
     )
     figures = [
-        (f"{ratios['measured']:.2f}×", "measured speed-up", over),
+        (f"{ratios['measured']:.2f}×", "measured speed-up", over + _interval(ratios)),
         (f"{ratios['theoretical']:.2f}×", "less work", f"{macs(full)} to {macs(cost['gated_mean'])} MACs"),
         (percent(ratios["efficiency"], 0), "efficiency", "measured over theoretical"),
     ]

@@ -62,7 +62,8 @@ def margins(histogram: Mapping[str, Any]) -> str | None:
         if count:
             kind = "fill risky" if edges[i + 1] <= 0 else "fill gated"
             left, right = edges[i] + 0.06, edges[i + 1] - 0.06
-            plot.area([(left, 0), (left, height[i]), (right, height[i]), (right, 0)], kind)
+            value = f"{count} decisions, {10.0 ** edges[i]:g} to {10.0 ** edges[i + 1]:g} tolerances from the threshold"
+            plot.area([(left, 0), (left, height[i]), (right, height[i]), (right, 0)], kind, value)
             plot.text((left + right) / 2, height[i], f"{count}", "note", "middle", dy=-4)
     plot.line([(0, 0), (0, top)], "mark")
     return plot.render()

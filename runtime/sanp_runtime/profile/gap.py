@@ -1,0 +1,187 @@
+"""Where saved work did not become saved time: the lost time of every layer in three parts, and its main cause."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from sanp_runtime.contract import DENSE, GATED, OPEN
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
+
+GATE, KERNEL, NOT_SKIPPED = "gate overhead", "slower kernel", "not skipped"
+LAUNCH, FEW_CHANNELS, MEMORY, FIXED = "launch-bound", "too few channels", "memory-bound", "fixed work"
+
+# A layer that loses less than this share of what it could have saved has nothing to explain.
+_REACHED = 0.10
+# Time that falls by less than this, of work that falls by at least _MUST_FALL, was not skipped.
+_FALLS, _MUST_FALL = 0.05, 0.10
+# A layer of at most so many times the shortest node is mostly the call of a node.
+_LAUNCHES = 4.0
+# One vector of float32 in the widest instruction set: below it lanes stay empty.
+_VECTOR = 16
+# A layer that moves bytes at this share of the highest rate of the run is held up by memory.
+_BANDWIDTH = 0.5
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class LayerGap:
+    """One layer whose work fell. Times in ms per call, from the times per node scaled to the measured latency.
+
+    macs_saved: share of its MACs that was skipped. saved_ms: dense minus gated time. efficiency: saved_ms over what it
+    would be if time fell like MACs; negative if the layer became slower. lost_ms = gate_ms + kernel_ms + unscaled_ms:
+    deciding; our kernel being slower (or, negative, faster) than the dense one at the same work; and what did not fall
+    with the work. cause: the largest part, and what is behind the third one; None if nothing much was lost. break_even:
+    the share of its MACs below which the layer is faster than dense, None if there is none.
+    """
+
+    layer: str
+    macs_saved: float
+    saved_ms: float
+    efficiency: float
+    lost_ms: float
+    gate_ms: float
+    kernel_ms: float
+    unscaled_ms: float
+    cause: Optional[str]
+    break_even: Optional[float]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The layers that lose time, the most first; and the network as a whole.
+
+    overhead_ms: time with every gate open minus dense time. break_even: share of the dense MACs below which gating
+    pays, 1 if it always does, None if it never does. upper_bound_ms: typical time, p99 (None from few calls) and
+    maximum with every gate open, which is the most work that any sample can cause.
+    """
+
+    layers: Tuple[LayerGap, ...]
+    overhead_ms: float
+    break_even: Optional[float]
+    upper_bound_ms: Mapping[str, Optional[float]]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "layers": [asdict(row) for row in self.layers],
+            "overhead_ms": self.overhead_ms,
+            "break_even": self.break_even,
+            "upper_bound_ms": dict(self.upper_bound_ms),
+        }
+
+
+def break_even(share: float, main: float, opened: float, dense: float) -> Optional[float]:
+    """Share of the work below which the time is less than the dense one, by a straight line through two points.
+
+    share: of the work at the time `main`; opened: the time of all the work; dense: to compare with. 1 if even `opened`
+    is no slower; None if no share pays, or if less work takes no less time.
+    """
+    if opened <= dense:
+        return 1.0
+    if not (0 < share < 1 and main < opened):
+        return None
+    point = share + (dense - main) * (1 - share) / (opened - main)
+    return point if point > 0 else None
+
+
+def gap_of(
+    layers: Sequence[Layer],
+    rows: Sequence[LayerRow],
+    nodes: Mapping[str, NodeTimes],
+    latency: Mapping[str, Mapping[str, Any]],
+    typical_ms: Mapping[str, float],
+) -> Optional[Gap]:
+    """The gap of a profile; None for a network without gates.
+
+    nodes, latency, typical_ms: variant -> times of its nodes, its block of `stats`, its typical latency. Layers whose
+    time a backend does not tell in every variant are left out.
+    """
+    if OPEN not in nodes or GATED not in nodes:
+        return None
+    scaled = {name: _Scaled(nodes[name], typical_ms[name]) for name in (DENSE, OPEN, GATED)}
+    tables = {layer.name: layer for layer in layers}
+    rates = [rate for row in rows for rate in _rates(row, tables[row.name], scaled)]
+    found = [_layer(row, tables[row.name], scaled, max(rates, default=0.0)) for row in rows]
+    lossy = sorted((row for row in found if row is not None), key=lambda row: row.lost_ms, reverse=True)
+    full = sum(row.macs_dense for row in rows)
+    share = sum(row.macs_gated for row in rows) / full
+    return Gap(
+        layers=tuple(lossy),
+        overhead_ms=typical_ms[OPEN] - typical_ms[DENSE],
+        break_even=break_even(share, typical_ms[GATED], typical_ms[OPEN], typical_ms[DENSE]),
+        upper_bound_ms={"typical": typical_ms[OPEN], "p99": latency[OPEN]["p99"], "max": latency[OPEN]["max"]},
+    )
+
+
+class _Scaled:
+    """Times per node as the profiler saw them, scaled so that all of them add up to the measured latency."""
+
+    def __init__(self, nodes: NodeTimes, typical_ms: float) -> None:
+        self._nodes, self._factor = nodes, typical_ms / nodes.total_ms if nodes.total_ms > 0 else 1.0
+        self.least_ms = nodes.least_ms * self._factor
+
+    def layer(self, name: str) -> Optional[float]:
+        found = self._nodes.layers.get(name)
+        return None if found is None else found * self._factor
+
+    def gate(self, name: str) -> float:
+        return self._nodes.gates.get(name, 0.0) * self._factor
+
+
+def _layer(row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], best_rate: float) -> Optional[LayerGap]:
+    share = row.macs_gated / row.macs_dense if row.macs_dense else 1.0
+    dense, opened, gated = (times[name].layer(row.name) for name in (DENSE, OPEN, GATED))
+    if share >= 1 or dense is None or opened is None or gated is None or dense <= 0:
+        return None
+    price = times[GATED].gate(row.name)
+    conv, conv_open = gated - price, opened - times[OPEN].gate(row.name)
+    parts = {GATE: price, KERNEL: (conv_open - dense) * share, FIXED: conv - conv_open * share}
+    lost, possible = gated - dense * share, dense * (1 - share)
+    cause: Optional[str] = None
+    if lost > _REACHED * possible:
+        cause = max(parts, key=lambda name: parts[name])
+        if cause == FIXED:
+            rate = _bytes(row, layer) / conv if conv > 0 else 0.0
+            cause = _behind(row, layer, conv, conv_open, times[GATED].least_ms, rate >= _BANDWIDTH * best_rate)
+    return LayerGap(
+        layer=row.name,
+        macs_saved=1 - share,
+        saved_ms=dense - gated,
+        efficiency=(dense - gated) / possible,
+        lost_ms=lost,
+        gate_ms=parts[GATE],
+        kernel_ms=parts[KERNEL],
+        unscaled_ms=parts[FIXED],
+        cause=cause,
+        break_even=break_even(share, gated, opened, dense),
+    )
+
+
+def _behind(row: LayerRow, layer: Layer, conv: float, conv_open: float, least_ms: float, near_limit: bool) -> str:
+    """Why the time of a convolution did not fall with its work; the first that applies."""
+    saved = 1 - row.macs_gated / row.macs_dense
+    if conv > (1 - _FALLS) * conv_open and saved >= _MUST_FALL:
+        return NOT_SKIPPED
+    if conv <= _LAUNCHES * least_ms:
+        return LAUNCH
+    if (1.0 if row.open_fraction is None else row.open_fraction) * layer.c_out < _VECTOR:
+        return FEW_CHANNELS
+    return MEMORY if near_limit else FIXED
+
+
+def _rates(row: LayerRow, layer: Layer, times: Mapping[str, _Scaled]) -> List[float]:
+    """Bytes per ms of a layer in the variant as trained, if its time is known."""
+    found = times[GATED].layer(row.name)
+    conv = None if found is None else found - times[GATED].gate(row.name)
+    return [] if conv is None or conv <= 0 else [_bytes(row, layer) / conv]
+
+
+def _bytes(row: LayerRow, layer: Layer) -> float:
+    """At least what one sample moves: weights of the channels that are computed, and both maps at the output's size."""
+    pixels, share = row.out_hw[0] * row.out_hw[1], row.macs_gated / row.macs_dense
+    opened = 1.0 if row.open_fraction is None else row.open_fraction
+    weights = layer.c_out * layer.c_in // layer.groups * row.kernel[0] * row.kernel[1] * share
+    inputs = layer.c_in * min(1.0, share / opened if opened else 0.0)
+    return _FLOAT_BYTES * (weights + (inputs + layer.c_out * opened) * pixels)

@@ -1,0 +1,49 @@
+"""The levels of a validation as checks, and its accuracy beside an earlier one's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sanp.regression.check import Check
+from sanp_targets.errors import InputError
+
+_LEVELS = {"L0": "L0 replay", "L1": "L1 gates", "L2": "L2 task"}
+# What level 2 measured, by its kind: the larger the better. Agreement has no number that could fall slowly.
+_SCORES = {"accuracy": "accuracy", "metric": "engine"}
+
+
+def level_checks(validation: Mapping[str, Any]) -> list[Check]:
+    """A check per level of the JSON of a validation."""
+    rows = [(title, validation[key]) for key, title in _LEVELS.items() if validation[key] is not None]
+    return [
+        Check(title, row["passed"], f"{title} {'passes' if row['passed'] else 'fails'}: {row['summary']}")
+        for title, row in rows
+    ]
+
+
+def score_checks(now: Mapping[str, Any], before: Mapping[str, Any], max_regression: float) -> list[Check]:
+    """One check of the engine's accuracy or metric beside an earlier one; none where outputs alone were compared.
+
+    max_regression: largest loss, of accuracy 0.005 is half a point. Raises InputError for validations of other samples
+    or of another kind of level 2.
+    """
+    kind = now["L2"]["kind"]
+    for words, found, expected in (
+        ("number of samples", now["samples"], before["samples"]),
+        ("kind of level 2", kind, before["L2"]["kind"]),
+        ("metric", now["L2"].get("metric"), before["L2"].get("metric")),
+    ):
+        if found != expected:
+            raise InputError(
+                f"the {words} is {found!r}, expected {expected!r} as in the baseline; validate with the same options"
+            )
+    if kind not in _SCORES:
+        return []
+    new, old = now["L2"][_SCORES[kind]], before["L2"][_SCORES[kind]]
+    kept = old is None or (new is not None and old - new <= max_regression + 1e-9)
+    return [Check(kind, kept, f"{kind} {_number(old)} -> {_number(new)}, allowed loss {max_regression:g}")]
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"
