@@ -47,6 +47,10 @@ from sanp_targets.errors import ExportError
 _MORE_PIXELS = 64
 
 
+# A protobuf message is smaller than 2 GiB; nodes, names and the layer table need less than the rest.
+_MOST_BYTES, _FLOAT_BYTES = (1 << 31) - (64 << 20), 4
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """gates: "learned" keeps the saliency modules, "mask" lets the mask inputs alone decide (mask = scale).
@@ -63,6 +67,21 @@ class ExportOptions:
     dynamic_size: bool = False
 
 
+def _check_size(model: nn.Module) -> None:
+    """ExportError for weights beyond the limit of a protobuf message; before any work.
+
+    Exporting takes about five times the memory of the weights. A weight that several layers have counts once.
+    """
+    tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
+    size = sum(_FLOAT_BYTES * item.numel() for item in tensors.values())
+    if size > _MOST_BYTES:
+        raise ExportError(
+            f"the weights of {type(model).__name__} take {size / 1e9:.2f} GB as float32, expected at most "
+            f"{_MOST_BYTES / 1e9:.2f} GB: an ONNX file holds no more, and this toolchain writes one file; make the "
+            "network narrower, or remove channels first"
+        )
+
+
 def export(
     model: nn.Module,
     example_input: Tensor,
@@ -74,9 +93,10 @@ def export(
     The result has the input `input`, one overridable input `mask.<layer>` [1 or N, Co] per gated layer with default
     ones, the outputs of the network as `named_outputs` calls them, and `gate.<layer>`. A network without gates has
     `input` and its own outputs alone. Raises ExportError for a model that torch.export cannot trace or whose outputs
-    are not float32 [N, ...], and for gates="mask" without a gated layer.
+    are not float32 [N, ...], for gates="mask" without a gated layer, and for more weights than a file can hold.
     """
     choice = options or ExportOptions()
+    _check_size(model)
     if choice.dynamic_size and choice.macs_output:
         raise ExportError(
             "the output macs counts for one size of the images, expected --macs or --dynamic-size; leave one of them "

@@ -8,6 +8,7 @@ import os
 import platform
 from typing import Any, Dict, List, Mapping, Optional
 
+from sanp_targets.power_mode import power_mode
 from sanp_targets.processor import frequency_policies, is_virtual, processor
 from sanp_targets.pseudo_files import Root, read
 from sanp_targets.sensors.quota import cpu_limit
@@ -26,7 +27,7 @@ def fingerprint(root: Root = "/") -> Dict[str, Any]:
         "cpu_limit": cpu_limit(root),
         "governor": "+".join(governors) or None,
         "frequency": policies,
-        "power_mode": read(root, "var/lib/nvpmodel/status"),
+        "power_mode": power_mode(root),
         "virtual": is_virtual(root),
         "kernel": read(root, "proc/sys/kernel/osrelease"),
         "os": _os_name(root),

@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import is_sealed, layers_of, read, write
-from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.errors import ConfigError, ExportError, InputError
 from tests.support import exported_nets as nets
 
 IMAGE = torch.randn(2, 3, 12, 12)
@@ -74,3 +75,11 @@ def test_unwritable_folder_leaves_nothing(content, tmp_path):
     with pytest.raises(ConfigError, match="choose a writable folder"):
         write(onnx.load_model_from_string(content), tmp_path / "file" / "model.onnx")
     assert [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_weights_beyond_the_limit_of_a_file_are_refused_before_they_are_copied():
+    """Tensors without memory behind them: whoever copied them would fail with something else."""
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(8, 30_000), nn.Linear(30_000, 30_000))
+    with pytest.raises(ExportError, match=r"weights of Sequential take 3\.60 GB.* at most 2\.08 GB"):
+        export(network, torch.zeros(1, 8))

@@ -19,8 +19,9 @@ ROOMS = {
     "gating tracing models data settings",
     "sanp_export": "fold tensorrt exporter environment variants inline passes lower lower_pixels graph functions "
     "named_outputs spec",
-    "sanp_runtime": "cli profile validate engines measure bundle network contract board",
-    "sanp_targets": "pinning probe device sensors software targets processor pseudo_files target_files target errors",
+    "sanp_runtime": "cli latency profile validate engines measure bundle network contract board",
+    "sanp_targets": "pinning probe controls power device sensors power_mode software targets processor pseudo_files "
+    "target_files target errors",
 }
 
 

@@ -14,7 +14,8 @@ JETSON = {
         for i in range(6)
     ),
     "proc/meminfo": "MemTotal:        7802916 kB\nMemFree: 1 kB\n",
-    "proc/stat": "cpu  100 0 50 1000 0 0 0 7 0 0\ncpu0 1 2 3\n",
+    "proc/stat": "cpu  100 0 50 1000 0 0 0 7 0 0\ncpu0 50 1 20 500 5 3 2 7 0 0\ncpu1 1 2 3\n",
+    "proc/pressure/cpu": "some avg10=0.00 avg60=1.26 avg300=2.10 total=123456\nfull avg10=0.00 total=0\n",
     "proc/sys/kernel/osrelease": "5.15.136-tegra\n",
     "etc/os-release": 'NAME="Ubuntu"\nPRETTY_NAME="Ubuntu 22.04.4 LTS"\n',
     "etc/nv_tegra_release": "# R36 (release), REVISION: 3.0\n",

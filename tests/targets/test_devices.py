@@ -45,6 +45,8 @@ def test_jetson_sensors(jetson):
     assert reading.levels == {"cpufreq-cpu0/1": 0}, "a fan is not a throttle"
     assert reading.missing == ("CPU quota of the container",), "there is no /proc/self/cgroup"
     assert reading.steal_ticks == 7
+    assert reading.busy_ticks == {"cpu0": 76}, "idle, waiting for a disk and stolen time are not work; cpu1 is cut off"
+    assert reading.waited_us == 123456
 
 
 def test_desktop(desktop):
@@ -103,7 +105,7 @@ def test_device_id_ignores_what_changes_between_runs(jetson):
 
 def test_every_kind_of_sensor_is_a_field_of_a_reading(jetson):
     names = {field.name for field in dataclasses.fields(Reading)}
-    assert set(SENSORS) <= names and set(SENSORS) == names - {"steal_ticks", "missing"} - set(GPU_SENSORS)
+    assert set(SENSORS) <= names and set(SENSORS) == names - {"steal_ticks", "waited_us", "missing"} - set(GPU_SENSORS)
     for name, sensor in SENSORS.items():
         assert sensor(jetson) == getattr(read_sensors(jetson), name) != {}
 

@@ -6,7 +6,7 @@ import ctypes
 
 import pytest
 
-from sanp_targets.sensors import gpu, gpu_clock_range, read_sensors, throttle_events
+from sanp_targets.sensors import gpu, gpu_clock_range, gpu_governor, nvml, read_sensors, throttle_events
 from tests.targets.conftest import plant
 
 DEVFREQ = "sys/class/devfreq"
@@ -100,11 +100,11 @@ class Nvml:
 
 
 @pytest.fixture
-def nvml(monkeypatch):
+def driver(monkeypatch):
     """A function that puts a double of the driver's library on this machine, and no board's files."""
 
     def install(library):
-        monkeypatch.setattr(gpu, "_open", lambda: library)
+        monkeypatch.setattr(nvml, "open_library", lambda: library)
         monkeypatch.setattr(gpu, "paths", lambda root, pattern: [])
         return library
 
@@ -125,8 +125,8 @@ IDLE, FIXED_CLOCKS, POWER, THERMAL, HARDWARE, BRAKE = 0x1, 0x2, 0x4, 0x20, 0x8 |
         (BRAKE, ["power brake"]),
     ],
 )
-def test_what_the_driver_says_against_the_users_will_is_throttling(nvml, reasons, names):
-    library = nvml(Nvml(reasons=reasons))
+def test_what_the_driver_says_against_the_users_will_is_throttling(driver, reasons, names):
+    library = driver(Nvml(reasons=reasons))
     reading = read_sensors(gpu=True)
     assert reading.gpu_clock_mhz == {"gpu0": 1410.0} and library.open == 0
     assert [name for name, value in reading.levels.items() if value and name.startswith("gpu0/")] == [
@@ -136,20 +136,50 @@ def test_what_the_driver_says_against_the_users_will_is_throttling(nvml, reasons
     assert [event for event in throttle_events([reading]) if event.startswith("gpu0")] == sorted(expected)
 
 
-def test_the_gpu_that_cuda_sees_first_is_asked(nvml, monkeypatch):
-    library = nvml(Nvml())
+def test_the_gpu_that_cuda_sees_first_is_asked(driver, monkeypatch):
+    library = driver(Nvml())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
     assert set(read_sensors(gpu=True).gpu_clock_mhz) == {"gpu2"} and library.index == 2
 
 
 @pytest.mark.parametrize("library", [None, Nvml(status=9), object()], ids=["no driver", "not running", "too old"])
-def test_without_the_driver_both_are_missing(nvml, library):
+def test_without_the_driver_both_are_missing(driver, library):
     if type(library) is object:
 
         class Old(Nvml):
             nvmlDeviceGetCurrentClocksThrottleReasons = property()
 
         library = Old()
-    nvml(library)
+    driver(library)
     reading = read_sensors(gpu=True)
     assert {"clock of the GPU", "throttle reasons of the GPU"} <= set(reading.missing)
+
+
+def test_the_governor_of_a_board(jetson):
+    files = {"governor": "nvhost_podgov\n", "min_freq": "306000000\n", "max_freq": "624750000\n"}
+    plant(jetson, {**ORIN, **{f"{DEVFREQ}/17000000.gpu/{name}": text for name, text in files.items()}})
+    name, state = "17000000.gpu", {"governor": "nvhost_podgov", "min_mhz": 306.0, "max_mhz": 624.75, "fixed": False}
+    assert gpu_governor(jetson) == {name: state}, "the video input is no GPU"
+    plant(jetson, {f"{DEVFREQ}/17000000.gpu/min_freq": "624750000\n"})
+    assert gpu_governor(jetson)[name]["fixed"] is True, "jetson_clocks leaves the governor and raises the lowest clock"
+    plant(jetson, {f"{DEVFREQ}/17000000.gpu/{part}": "" for part in files})
+    assert gpu_governor(jetson)[name] == {"governor": None, "min_mhz": None, "max_mhz": None, "fixed": None}
+
+
+class Governed(Nvml):
+    def nvmlDeviceGetPersistenceMode(self, device, result) -> int:
+        result._obj.value = 1
+        return 0
+
+    def nvmlDeviceGetApplicationsClock(self, device, kind, result) -> int:
+        result._obj.value = 1785
+        return 0 if kind.value == 1 else 3
+
+
+def test_the_governor_of_a_card(driver, jetson):
+    driver(Governed())
+    assert gpu_governor("/") == {"gpu0": {"persistence": True, "application_mhz": 1785.0}}
+    driver(Nvml())
+    assert gpu_governor("/") == {"gpu0": {"persistence": None, "application_mhz": None}}, "an older driver"
+    driver(None)
+    assert gpu_governor("/") == {}

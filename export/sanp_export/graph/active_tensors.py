@@ -8,9 +8,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import OPEN_OP, OPEN_SUFFIX, SCALE, gated_convs, layer_of
+from sanp_runtime.contract import ACTIVE_PREFIX
 from sanp_runtime.network.support import AnyOf, Dense, Gate, Support
 
-_PREFIX = "sanp.active/"
 _ROWS = "active_N"
 
 
@@ -23,7 +23,7 @@ def name_rows(graph: gs.Graph) -> None:
     """
     batch = (graph.inputs[0].shape[0], _ROWS)
     for node in graph.nodes:
-        if node.op == "Add" and node.name.startswith(_PREFIX):
+        if node.op == "Add" and node.name.startswith(ACTIVE_PREFIX):
             output = node.outputs[0]
             if any(item.shape is None or item.shape[0] not in batch for item in node.inputs):
                 output.shape = [f"{output.name}.N", output.shape[1]]
@@ -59,10 +59,10 @@ class ActiveTensors:
         if isinstance(support, Dense):
             return self.constant(f"sanp.all_active.{support.channels}", np.ones((1, support.channels), np.float32))
         if isinstance(support, AnyOf):
-            result = self.build(support.parts[0])
-            for part in support.parts[1:]:
-                result = self.emit("Add", [result, self.build(part)], int(result.shape[1]))
-            return result
+            # What a deeper block needs is what the block before it needed, and one scale more.
+            *before, last = support.parts
+            result = self.build(before[0] if len(before) == 1 else AnyOf(tuple(before)))
+            return self.emit("Add", [result, self.build(last)], int(result.shape[1]))
         parts = [self._expand(self.build(part)) for part in support.parts]
         return self.emit("Concat", parts, sum(int(part.shape[1]) for part in parts), {"axis": 1})
 
@@ -94,9 +94,9 @@ class ActiveTensors:
     ) -> gs.Tensor:
         """Append one standard node and return its output, of shape [active_N, channels] if channels are given."""
         number = len(self._graph.nodes)
-        while f"{_PREFIX}{number}" in self._taken:  # of an earlier pass, since when nodes have been removed
+        while f"{ACTIVE_PREFIX}{number}" in self._taken:  # of an earlier pass, since when nodes have been removed
             number += 1
-        name = f"{_PREFIX}{number}"
+        name = f"{ACTIVE_PREFIX}{number}"
         self._taken.add(name)
         shape = [_ROWS, channels] if channels is not None else None
         output = gs.Variable(name, dtype, shape)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import SCALE, SHIFT, gated_convs
-from sanp_runtime.contract import MASK_PREFIX
+from sanp_runtime.contract import ACTIVE_PREFIX, MASK_PREFIX
 
 
 def mask_inputs(graph: gs.Graph) -> int:
@@ -28,7 +28,7 @@ def mask_inputs(graph: gs.Graph) -> int:
         for position in (SCALE, SHIFT):
             conv.inputs[position].shape = [batch, conv.inputs[position].shape[1]]
     for node in [node for node in graph.nodes if node.op == "Expand" and not isinstance(node.inputs[0], gs.Constant)]:
-        if node.name.startswith("sanp.active/"):
+        if node.name.startswith(ACTIVE_PREFIX):
             _replace(node.outputs[0], node.inputs[0])
             node.outputs.clear()
             changes += 1

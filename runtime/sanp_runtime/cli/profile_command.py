@@ -19,10 +19,18 @@ def add(commands: Any) -> None:
     add_engine_options(parser)
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of measurement [default: 10]")
     parser.add_argument("--batch", type=int, default=1, help="samples per call [default: 1]")
+    add_condition_options(parser)
     add_budget(parser)
     parser.add_argument("--budgets", action="store_true", help="also measure every budget of the bundle")
     parser.add_argument("--output", "-o", help="also write the JSON, raw values included, to this file")
     parser.add_argument("--allow-invalid", action="store_true", help="exit 0 even if the numbers must not be quoted")
+
+
+def add_condition_options(parser: argparse.ArgumentParser) -> None:
+    """What holds the conditions of a measurement, and what is measured beside latency."""
+    parser.add_argument("--power-mode", metavar="NAME", help="set this power mode of a Jetson, and set it back")
+    parser.add_argument("--fix-clocks", action="store_true", help="fix the clocks, and set them back")
+    parser.add_argument("--energy", action="store_true", help="also measure the energy per inference")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -32,6 +40,9 @@ def run(arguments: argparse.Namespace) -> None:
         engine_options(arguments),
         duration_s=arguments.duration,
         batch=arguments.batch,
+        power_mode=arguments.power_mode,
+        fix_clocks=arguments.fix_clocks,
+        energy=arguments.energy,
         budget=arguments.budget,
         budgets=arguments.budgets,
     ).to_json()

@@ -93,11 +93,13 @@ class Engine(abc.ABC):
     """A loaded variant; a context manager. For one thread at a time.
 
     The checks are here, so that every backend refuses the same mistakes in the same words; a backend fills the methods
-    marked as abstract. `INCLUDES` says what a timed call contains, `PROFILED_BY` where times per node come from.
+    marked as abstract. `INCLUDES` says what a timed call contains, `PROFILED_BY` where times per node come from,
+    `BINDS` whether `bind` works: not where every call starts a process.
     """
 
     INCLUDES = ""
     PROFILED_BY = ""
+    BINDS = True
 
     def __init__(self, bundle: Bundle, variant: str) -> None:
         self.bundle, self.manifest, self.variant = bundle, bundle.manifest, variant
@@ -200,8 +202,13 @@ class Engine(abc.ABC):
         """Which gated layers run in our kernels, from the backend's own account of what it executes."""
 
     @abc.abstractmethod
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
-        """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted."""
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
+        """Run every batch once under the backend's profiler; the first `skip` batches are run but not counted.
+
+        masks: as in a call, the same for all batches.
+        """
 
     @classmethod
     def measure_together(
@@ -218,6 +225,11 @@ class Engine(abc.ABC):
     def read_sensors(cls) -> Reading:
         """What slows the processor down; a backend on a GPU looks at that too."""
         return read_sensors()
+
+    @classmethod
+    def gpu_governor(cls) -> Dict[str, Dict[str, Any]]:
+        """What decides about the clock of each GPU that is used; empty on a processor."""
+        return {}
 
     @abc.abstractmethod
     def versions(self) -> Dict[str, str]:

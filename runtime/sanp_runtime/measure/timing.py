@@ -12,7 +12,7 @@ import gc
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -50,7 +50,8 @@ class WarmUp:
 class Measurement:
     """latency_ms: engine -> float64 [rounds, samples]; readings of the sensors from start to end; elapsed time.
 
-    preempted: times that the system took the processor away, None where it does not tell.
+    preempted: times that the system took the processor away, None where it does not tell. cpu_s: processor time of all
+    threads of this process from start to end, None if other processes did the work.
     """
 
     latency_ms: Mapping[str, np.ndarray]
@@ -58,6 +59,7 @@ class Measurement:
     readings: Tuple[Reading, ...]
     elapsed_s: float
     preempted: Any = None
+    cpu_s: Optional[float] = None
 
     def per_sample_ms(self, engine: str) -> np.ndarray:
         """Median over the rounds for every sample, float64 [samples]."""
@@ -97,7 +99,7 @@ def measure(
     gc.disable()
     try:
         warm = {name: warm_up(calls, clock) for name, calls in callables.items()}
-        before, start = _preemptions(), clock()
+        before, start, used = _preemptions(), clock(), time.process_time()
         rounds: Dict[str, List[List[int]]] = {name: [] for name in callables}
         readings, looked, done = [sensors()], start, 0
         while done < _MIN_ROUNDS or clock() - start < duration_s * 1e9:
@@ -107,7 +109,7 @@ def measure(
                 readings.append(sensors())
                 looked = clock()
         readings.append(sensors())
-        elapsed = (clock() - start) / 1e9
+        elapsed, used = (clock() - start) / 1e9, time.process_time() - used
         after = _preemptions()
     finally:
         if collecting:
@@ -118,6 +120,7 @@ def measure(
         readings=tuple(readings),
         elapsed_s=elapsed,
         preempted=after - before if before is not None and after is not None else None,
+        cpu_s=used,
     )
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from sanp_runtime.contract import DENSE
+from sanp_runtime.measure.company import (
+    company_reasons,
+    neighbour_share,
+    quota_reasons,
+    quota_stops,
+    steal_share,
+    waiting_share,
+)
+from sanp_runtime.measure.stalls import stall_reasons, stalls_of
 from sanp_runtime.measure.timing import Measurement
 from sanp_targets.sensors import clock_drop, gpu_clock_range, throttle_events
 
@@ -18,16 +27,15 @@ MAX_DRIFT = 0.05
 # Repeated calls of one sample: the 90th percentile over the median.
 MAX_SPREAD = 0.10
 MIN_CLOCK = 0.90
-MAX_STEAL = 0.01
 MIN_CALLS = 30
-_TICK_S = 0.01
 
 
 @dataclass(frozen=True)
 class Conditions:
     """Where the measurement ran: processors it was pinned to (None = not pinned), governor, logical cores, VM or not.
 
-    clocks: names of the clock readings that belong to those processors.
+    clocks: names of the clock readings that belong to those processors. cpu_limit: processors that a container may use.
+    gpus: what decides about the clock of each GPU that was used, as `sanp_targets.sensors.gpu_governor` tells it.
     """
 
     cpus: Optional[Sequence[int]]
@@ -35,6 +43,8 @@ class Conditions:
     cores: int
     virtual: Optional[str] = None
     clocks: Sequence[str] = ()
+    cpu_limit: Optional[float] = None
+    gpus: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,14 @@ def assess(measurement: Measurement, conditions: Conditions, baseline: str = DEN
     spread = {name: spread_of(values) for name, values in measurement.latency_ms.items()}
     drops = clock_drop(measurement.readings)
     clock = min([drops[name] for name in conditions.clocks if name in drops], default=None)
-    steal = _steal_share(measurement, conditions.cores)
-    events = throttle_events(measurement.readings)
+    steal, neighbours = steal_share(measurement, conditions.cores), neighbour_share(measurement, conditions.cpus)
+    events, stops = throttle_events(measurement.readings), quota_stops(measurement)
     gpus = gpu_clock_range(measurement.readings)
+    stalls = stall_reasons({name: stalls_of(values) for name, values in measurement.latency_ms.items()})
     found = {
-        THROTTLED: _throttled(events, drift, clock, conditions),
-        NOISY: _noisy(measurement, drift, spread, steal),
-        UNPINNED: [*_unpinned(clock, conditions), *_gpu_unpinned(gpus)],
+        THROTTLED: [*quota_reasons(stops, conditions.cpu_limit), *_throttled(events, drift, clock, conditions)],
+        NOISY: [*_noisy(measurement, drift, spread), *stalls, *company_reasons(steal, neighbours)],
+        UNPINNED: [*_unpinned(clock, conditions), *_gpu_unpinned(gpus), *_gpu_unfixed(conditions.gpus)],
     }
     return Validity(
         verdict=next((name for name, reasons in found.items() if reasons), VALID),
@@ -77,7 +88,11 @@ def assess(measurement: Measurement, conditions: Conditions, baseline: str = DEN
             "spread": spread,
             "clock_drop": clock,
             "gpu_clock_mhz": {name: list(ends) for name, ends in gpus.items()},
+            "gpu_governor": {name: dict(row) for name, row in conditions.gpus.items()},
             "steal": steal,
+            "neighbours": neighbours,
+            "waiting": waiting_share(measurement),
+            "quota": stops,
             "throttle_events": events,
             "preempted": measurement.preempted,
             "warm_up_stable": {name: state.stable for name, state in measurement.warm_up.items()},
@@ -99,13 +114,13 @@ def spread_of(values: np.ndarray) -> float:
 
 
 def _throttled(events: List[str], drift: float, clock: Optional[float], conditions: Conditions) -> List[str]:
-    reasons = list(events)
+    reasons = [event for event in events if not event.startswith("cgroup/")]  # told in words by `quota_reasons`
     if clock is not None and clock < MIN_CLOCK and (conditions.governor == "performance" or drift > MAX_DRIFT):
         reasons.append(f"the clock fell to {clock:.0%} of its highest reading while the processor was busy")
     return reasons
 
 
-def _noisy(measurement: Measurement, drift: float, spread: Mapping[str, float], steal: Optional[float]) -> List[str]:
+def _noisy(measurement: Measurement, drift: float, spread: Mapping[str, float]) -> List[str]:
     reasons = []
     calls = min(values.size for values in measurement.latency_ms.values())
     if calls < MIN_CALLS:
@@ -115,8 +130,6 @@ def _noisy(measurement: Measurement, drift: float, spread: Mapping[str, float], 
     for name, value in spread.items():
         if value > MAX_SPREAD:
             reasons.append(f"repeated calls of {name} spread by {value:.0%} (p90 over median)")
-    if steal is not None and steal > MAX_STEAL:
-        reasons.append(f"the hypervisor gave {steal:.1%} of the processor time to others")
     return reasons
 
 
@@ -143,8 +156,11 @@ def _gpu_unpinned(clocks: Mapping[str, Tuple[float, float]]) -> List[str]:
     ]
 
 
-def _steal_share(measurement: Measurement, cores: int) -> Optional[float]:
-    ticks = [reading.steal_ticks for reading in measurement.readings if reading.steal_ticks is not None]
-    if len(ticks) < 2 or measurement.elapsed_s <= 0 or cores < 1:
-        return None
-    return (ticks[-1] - ticks[0]) * _TICK_S / (measurement.elapsed_s * cores)
+def _gpu_unfixed(gpus: Mapping[str, Mapping[str, Any]]) -> List[str]:
+    """A governor that may move the clock, although it happened not to be seen: as for the processor."""
+    return [
+        f"the clock of {name} is free between {row['min_mhz'] or 0:.0f} and {row['max_mhz'] or 0:.0f} MHz under the "
+        f"governor {row['governor']}; fix it with --fix-clocks"
+        for name, row in gpus.items()
+        if row.get("fixed") is False
+    ]

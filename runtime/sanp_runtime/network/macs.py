@@ -33,14 +33,16 @@ class Convention:
 
 @dataclass(frozen=True)
 class LayerCost:
-    """MACs of one layer: per_pair for each (open output, active input) that meet, per_output for each open output.
+    """Cost of one layer: per_pair for each (open output, active input) that meet, per_output for each open output.
 
-    constant: what is always paid, which is the saliency module.
+    constant: what is always paid, of MACs the saliency module. per_input: for each active input, of MACs none. Whole
+    numbers for MACs; a latency table has milliseconds.
     """
 
-    per_pair: int
-    per_output: int
-    constant: int
+    per_pair: float
+    per_output: float
+    constant: float
+    per_input: float = 0
 
 
 def layer_cost(layer: Layer, convention: Optional[Convention] = None) -> LayerCost:
@@ -55,7 +57,7 @@ def layer_cost(layer: Layer, convention: Optional[Convention] = None) -> LayerCo
 def dense_macs(layers: Sequence[Layer], convention: Optional[Convention] = None) -> int:
     """MACs of the ungated network: no saliency modules, every channel computed."""
     costs = [(row, layer_cost(row, convention)) for row in layers]
-    return sum(row.c_out * (cost.per_pair * (row.c_in // row.groups) + cost.per_output) for row, cost in costs)
+    return int(sum(row.c_out * (cost.per_pair * (row.c_in // row.groups) + cost.per_output) for row, cost in costs))
 
 
 def spm_macs(layer: Layer, spm: str = "fc") -> int:
@@ -92,13 +94,17 @@ class OpenChannels:
         """Sum over axis 1, float64 [N]."""
         return values.sum(1, dtype=np.float64)
 
-    def add(self, total: Any, count: Any, factor: int) -> Any:
+    def add(self, total: Any, count: Any, factor: float) -> Any:
         """total + factor * count."""
         return total + factor * count
 
     def outputs(self, layer: Layer) -> Any:
         """Output channels that a layer computes."""
         return self._open(layer.outputs)
+
+    def inputs(self, layer: Layer) -> Any:
+        """Input channels of a layer that can be nonzero."""
+        return self._open(layer.support)
 
     def pairs(self, layer: Layer) -> Any:
         """Pairs of an open output and an active input channel that meet, summed over groups."""
@@ -125,11 +131,20 @@ class OpenChannels:
 
 def count_macs(layers: Sequence[Layer], channels: OpenChannels, convention: Optional[Convention] = None) -> Any:
     """MACs per sample, float64 [N]: a polynomial in the masks, so that soft ones can be differentiated."""
-    total, constant = channels.zeros(), 0
-    for layer in layers:
-        cost = layer_cost(layer, convention)
+    return count_costs(layers, [layer_cost(layer, convention) for layer in layers], channels)
+
+
+def count_costs(layers: Sequence[Layer], costs: Sequence[LayerCost], channels: OpenChannels) -> Any:
+    """The same in whatever unit the costs have, one for each layer: float64 [N]."""
+    total, constant = channels.zeros(), 0.0
+    for layer, cost in zip(layers, costs):
         constant += cost.constant
-        for factor, count in ((cost.per_pair, channels.pairs), (cost.per_output, channels.outputs)):
+        counts = (
+            (cost.per_pair, channels.pairs),
+            (cost.per_output, channels.outputs),
+            (cost.per_input, channels.inputs),
+        )
+        for factor, count in counts:
             value = count(layer) if factor else 0
             if isinstance(value, int):
                 constant += factor * value

@@ -17,18 +17,21 @@ from sanp_runtime.engines.feeds import check_images
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
+from sanp_runtime.measure.stalls import stalls_of
 from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
 from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.budgets import budget_rows
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
+from sanp_runtime.profile.energy import energy_of
 from sanp_runtime.profile.gap import gap_of
 from sanp_runtime.profile.kernels_note import kernels_note
 from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
 from sanp_runtime.profile.results import Profile, RunSettings, variant_times
 from sanp_runtime.profile.tuning_note import tuning_note
 from sanp_runtime.validate.replay import replay_check
+from sanp_targets.controls import Held, held
 from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.errors import ValidationError
 from sanp_targets.pinning import choose_cpus, pinned
@@ -45,6 +48,9 @@ def profile(
     batch: int = 1,
     samples: Optional[np.ndarray] = None,
     pin: bool = True,
+    power_mode: Optional[str] = None,
+    fix_clocks: bool = False,
+    energy: bool = False,
     budget: Optional[float] = None,
     budgets: bool = False,
 ) -> Profile:
@@ -54,32 +60,37 @@ def profile(
     An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
-    reference. pin: keep the process on as many processors as it has threads. budget: that the network runs at, None as
-    trained; budgets: measure all of the bundle too, for as long again. Raises AccelerationError if a gated node
+    reference. pin: keep the process on as many processors as it has threads. power_mode, fix_clocks: set the power mode
+    of a Jetson by its name, fix the clocks, and set both back at the end, see `sanp_targets.controls`. energy: measure
+    the energy per inference too, after the latencies. budget: that the network runs at, None as trained; budgets:
+    measure all of the bundle too, for as long again. Raises AccelerationError if a gated node
     does not run in our kernel (not with library=None), ValidationError if the open variant is not the dense network,
-    ConfigError and InputError for bad arguments.
+    ConfigError and InputError for bad arguments, TargetError where a power mode or clocks cannot be set.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     chosen = (options or EngineOptions()).check()
     x = opened.reference().x if samples is None else check_images(samples, opened.manifest.input["shape"])
     batches = batches_of(x, batch)
-    cpus = choose_cpus(chosen.threads) if pin else None
-    with pinned(cpus) as is_pinned, contextlib.ExitStack() as stack:
-        engines = {name: stack.enter_context(load_bundle(opened, name, chosen)) for name in opened.manifest.measured}
-        if budget is not None:
-            engines[opened.manifest.main].budget = budget
-        run = _run(opened, engines, batches, duration_s, accelerated=chosen.library is not None)
-        rows = budget_rows(engines[opened.manifest.main], batches, duration_s) if budgets else ()
-    settings = RunSettings(
-        threads=chosen.threads,
-        batch=batch,
-        duration_s=duration_s,
-        samples=len(x),
-        source=REFERENCE_FILE if samples is None else "caller",
-        cpus=tuple(cpus) if cpus is not None and is_pinned else None,
-        budget=budget,
-    )
-    return replace(_result(opened, settings, run), budgets=rows)
+    with held(power_mode, fix_clocks) as controls:
+        cpus = choose_cpus(chosen.threads) if pin else None  # a power mode may switch processors off
+        with pinned(cpus) as is_pinned, contextlib.ExitStack() as stack:
+            names = opened.manifest.measured
+            engines = {name: stack.enter_context(load_bundle(opened, name, chosen)) for name in names}
+            if budget is not None:
+                engines[opened.manifest.main].budget = budget
+            run = _run(opened, engines, batches, duration_s, accelerated=chosen.library is not None)
+            rows = budget_rows(engines[opened.manifest.main], batches, duration_s) if budgets else ()
+            used = energy_of(engines, batches, duration_s, cpus if is_pinned else None) if energy else None
+        settings = RunSettings(
+            threads=chosen.threads,
+            batch=batch,
+            duration_s=duration_s,
+            samples=len(x),
+            source=REFERENCE_FILE if samples is None else "caller",
+            cpus=tuple(cpus) if cpus is not None and is_pinned else None,
+            budget=budget,
+        )
+        return replace(_result(opened, settings, run, controls, used), budgets=rows)
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ class _Run:
     node_source: str
     versions: Dict[str, str]
     accelerator: Dict[str, Any]
+    gpu_governor: Dict[str, Dict[str, Any]]
 
 
 def _run(
@@ -120,6 +132,7 @@ def _run(
         node_source=main.PROFILED_BY,
         versions=main.versions(),
         accelerator=main.accelerator(),
+        gpu_governor=type(main).gpu_governor(),
     )
 
 
@@ -147,9 +160,11 @@ def _node_times(engine: Engine, batches: Sequence[np.ndarray]) -> NodeTimes:
     return node_times(engine.layers, engine.node_times(parts, skip=_PROFILE_WARM_UP))
 
 
-def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
+def _result(
+    bundle: Bundle, settings: RunSettings, run: _Run, controls: Held, energy: Optional[Dict[str, Any]]
+) -> Profile:
     manifest, measurement = bundle.manifest, run.measurement
-    device = {**fingerprint(), "accelerator": run.accelerator}
+    device = {**fingerprint(), "accelerator": run.accelerator, "gpu_governor": run.gpu_governor}
     per_call = np.array([row.macs.mean() for row in run.results])
     scales = {name: np.concatenate([row.gates[name] for row in run.results]) for name in manifest.gated}
     per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
@@ -179,9 +194,12 @@ def _result(bundle: Bundle, settings: RunSettings, run: _Run) -> Profile:
         gap=gap_of(manifest.layers, rows, run.nodes, latency, typical),
         nodes=run.nodes,
         node_source=run.node_source,
-        validity=assess(measurement, _conditions(device, settings.cpus), baseline),
+        validity=assess(measurement, conditions_of(device, settings.cpus), baseline),
         readings=(measurement.readings[0], measurement.readings[-1]),
         elapsed_s=measurement.elapsed_s,
+        stalls={name: stalls_of(measurement.latency_ms[name]) for name in manifest.measured},
+        controls=controls,
+        energy=energy,
         device=device,
         device_id=device_id(device),
         device_name=describe(device),
@@ -206,9 +224,11 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
     }
 
 
-def _conditions(device: Mapping[str, Any], cpus: Optional[Sequence[int]]) -> Conditions:
+def conditions_of(device: Mapping[str, Any], cpus: Optional[Sequence[int]]) -> Conditions:
+    """Where something ran, from the fingerprint of the device and the processors that it was pinned to."""
     used = set(cpus if cpus is not None else device["affinity"] or ())
     clocks = [row["policy"] for row in device["frequency"] if used & set(row["cpus"])] + [f"cpu{cpu}" for cpu in used]
     governors = {row["governor"] for row in device["frequency"] if used & set(row["cpus"]) and row["governor"]}
     governor = "+".join(sorted(governors)) or None
-    return Conditions(cpus, governor, device["cores"] or 1, device["virtual"], clocks)
+    limit, gpus = device["cpu_limit"], device["gpu_governor"]
+    return Conditions(cpus, governor, device["cores"] or 1, device["virtual"], clocks, limit, gpus)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from sanp_runtime.engines.proof import Proof
+from sanp_runtime.measure.stalls import Stalls
 from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_runtime.measure.verdict import Validity
@@ -14,6 +15,7 @@ from sanp_runtime.profile.budgets import BudgetRow
 from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
 from sanp_runtime.profile.gap import Gap
 from sanp_runtime.profile.layer_rows import LayerRow, NodeTimes
+from sanp_targets.controls import Held
 from sanp_targets.sensors import Reading
 
 SCHEMA_VERSION = 4
@@ -57,7 +59,9 @@ class Profile:
     baseline, main: the variant that is compared with and the one that is the network as trained, the same where there
     is nothing to compare with, and then there are no ratios. includes: what a latency contains; node_source: whose
     account the times per node are; gates: what each gate costs and saves by these times; gap: where saved work was not
-    saved time, None without gates; readings: the first and the last look at the sensors; proof: None for a network
+    saved time, None without gates; readings: the first and the last look at the sensors; stalls: rare long
+    calls of each variant; controls: power mode and clocks that were held; energy: see `profile.energy`, None if it was
+    not asked for; proof: None for a network
     without gates, and then JSON has no version of our library either; tuning_note: a sentence if the bundle was tuned
     on another machine; budgets: if they were asked for. The remaining fields are described by their types.
     """
@@ -81,6 +85,9 @@ class Profile:
     validity: Validity
     readings: Tuple[Reading, Reading]
     elapsed_s: float
+    stalls: Mapping[str, Stalls]
+    controls: Held
+    energy: Optional[Mapping[str, Any]]
     device: Mapping[str, Any]
     device_id: str
     device_name: str
@@ -118,6 +125,9 @@ class Profile:
             "validity": self.validity.to_json(),
             "sensors": {"first": first.to_json(), "last": last.to_json()},
             "elapsed_s": self.elapsed_s,
+            "stalls": {name: row.to_json() for name, row in self.stalls.items()},
+            **self.controls.to_json(),
+            "energy": None if self.energy is None else dict(self.energy),
             "device": dict(self.device),
             "device_id": self.device_id,
             "device_name": self.device_name,

@@ -6,11 +6,9 @@ from typing import Any, Dict, List, Mapping
 
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
+from sanp_runtime.profile import conditions_text
 from sanp_runtime.profile.budgets import budget_lines
 from sanp_targets.errors import MeasurementError
-
-# A call of this many times the 90th percentile was stopped by something else than its own work.
-STALL = 5
 
 # Gates that a line names; the file has all of them.
 _NAMED_GATES = 4
@@ -35,6 +33,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines += budget_lines(profile.get("budgets", ()), profile["macs"]["dense"])
     lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
+    lines += [*conditions_text.control_lines(profile), *conditions_text.energy_lines(profile, title)]
     return [*lines, f"verdict: {verdict_line(profile)}"]
 
 
@@ -116,17 +115,8 @@ def gap_lines(profile: Mapping[str, Any]) -> List[str]:
 
 
 def stall_lines(profile: Mapping[str, Any]) -> List[str]:
-    """Rare long stalls, which percentiles hide: how many calls of each variant, and the longest."""
-    lines = []
-    for name, times in profile["variants"].items():
-        block = times["latency"]
-        stalls = sum(value > STALL * block["p90"] for value in block["values"])
-        if stalls:
-            lines.append(
-                f"{title(profile, name)}: {stalls} of {block['count']} calls took more than {STALL} times the p90, the "
-                f"longest {block['max']:.3f} ms"
-            )
-    return lines
+    """Rare long stalls, which percentiles hide: how many calls of each variant, the longest, and the time they took."""
+    return conditions_text.stall_lines(profile, title)
 
 
 def verdict_line(profile: Mapping[str, Any]) -> str:

@@ -1,13 +1,13 @@
-"""Clock of the GPU, and why it is slower than it could be: devfreq on boards, NVML (the driver's library) elsewhere."""
+"""Clock of the GPU, what decides about it and what slows it down: devfreq on boards, NVML elsewhere."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 from typing import Any, Dict, Optional, Tuple
 
 from sanp_targets.pseudo_files import Root, paths, read, read_int
+from sanp_targets.sensors import nvml
 
 CLOCK, REASONS = "clock of the GPU", "throttle reasons of the GPU"
 _GPU = re.compile(r"gpu|gp10b|gv11b|ga10b|gb10b", re.IGNORECASE)
@@ -21,7 +21,6 @@ _NVML_REASONS = {
     0x80: "power brake",
 }
 _SM_CLOCK = 1
-_LIBRARY = "libnvidia-ml.so.1"
 
 
 def gpu_clocks_mhz(root: Root) -> Dict[str, float]:
@@ -51,36 +50,36 @@ def gpu_levels(root: Root) -> Dict[str, int]:
     return {} if with_driver is None else with_driver[1]
 
 
+def gpu_governor(root: Root = "/") -> Dict[str, Dict[str, Any]]:
+    """What decides about the clock of each GPU; a value that cannot be read is None.
+
+    Of a board: devfreq device -> {"governor", "min_mhz", "max_mhz", "fixed"}; fixed: the clock has nowhere to go.
+    Elsewhere NVML: "gpu0" -> {"persistence", "application_mhz"}.
+    """
+    found: Dict[str, Dict[str, Any]] = {}
+    for folder in paths(root, "sys/class/devfreq/*"):
+        name = folder.rsplit("/", 1)[1]
+        if not _GPU.search(name):
+            continue
+        governor = read(root, f"{folder}/governor")
+        low, high = (read_int(root, f"{folder}/{limit}_freq") for limit in ("min", "max"))
+        known = None if governor is None and (low is None or high is None) else False
+        fixed = True if governor == "performance" or (low is not None and low == high) else known
+        limits = {"min_mhz": None if low is None else low / 1e6, "max_mhz": None if high is None else high / 1e6}
+        found[name] = {"governor": governor, **limits, "fixed": fixed}
+    return found or nvml.governor(root)
+
+
 def _nvml(root: Root) -> Optional[Tuple[Dict[str, float], Dict[str, int]]]:
-    """Clock and reasons of the GPU that CUDA uses first; None without the driver, and under the root of a fake tree."""
-    library = _open() if str(root) == "/" else None
-    if library is None or library.nvmlInit_v2() != 0:
-        return None
-    try:
-        index = _first_visible()
-        device = ctypes.c_void_p()
-        if library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(device)) != 0:
-            return None
-        clock, reasons = ctypes.c_uint(), ctypes.c_ulonglong()
-        clocks, levels = {}, {}
-        if library.nvmlDeviceGetClockInfo(device, ctypes.c_int(_SM_CLOCK), ctypes.byref(clock)) == 0:
-            clocks[f"gpu{index}"] = float(clock.value)
-        if library.nvmlDeviceGetCurrentClocksThrottleReasons(device, ctypes.byref(reasons)) == 0:
-            levels = {f"gpu{index}/{name}": int(bool(reasons.value & bit)) for bit, name in _NVML_REASONS.items()}
-        return clocks, levels
-    except AttributeError:  # a driver without one of the functions
-        return None
-    finally:
-        library.nvmlShutdown()
+    """Clock and reasons of the GPU that CUDA uses first."""
+    return nvml.ask(root, _clock_and_reasons)
 
 
-def _first_visible() -> int:
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
-    return int(first) if first.isdigit() else 0
-
-
-def _open() -> Any:
-    try:
-        return ctypes.CDLL(_LIBRARY)
-    except OSError:
-        return None
+def _clock_and_reasons(library: Any, device: Any, name: str) -> Tuple[Dict[str, float], Dict[str, int]]:
+    clock, reasons = ctypes.c_uint(), ctypes.c_ulonglong()
+    clocks, levels = {}, {}
+    if library.nvmlDeviceGetClockInfo(device, ctypes.c_int(_SM_CLOCK), ctypes.byref(clock)) == 0:
+        clocks[name] = float(clock.value)
+    if library.nvmlDeviceGetCurrentClocksThrottleReasons(device, ctypes.byref(reasons)) == 0:
+        levels = {f"{name}/{word}": int(bool(reasons.value & bit)) for bit, word in _NVML_REASONS.items()}
+    return clocks, levels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping
 
 from sanp_targets.pseudo_files import Root
+from sanp_targets.sensors.busy import busy_ticks, waited_us
 from sanp_targets.sensors.clock import clocks_mhz
 from sanp_targets.sensors.gpu import CLOCK, REASONS, gpu_clocks_mhz, gpu_levels
 from sanp_targets.sensors.reading import Reading
@@ -18,6 +19,7 @@ SENSORS: Mapping[str, Callable[[Root], Dict[str, Any]]] = {
     "temperature_c": temperatures_c,
     "throttle": throttle_counters,
     "levels": throttle_levels,
+    "busy_ticks": busy_ticks,
 }
 GPU_SENSORS: Mapping[str, Callable[[Root], Dict[str, Any]]] = {"gpu_clock_mhz": gpu_clocks_mhz}
 _WORDS = {"clock_mhz": "clock of the processor", "temperature_c": "temperatures", "gpu_clock_mhz": CLOCK}
@@ -36,4 +38,4 @@ def read_sensors(root: Root = "/", gpu: bool = False) -> Reading:
         found = gpu_levels(root)
         kinds["levels"] = {**kinds["levels"], **found}
         missing += [] if found else [REASONS]
-    return Reading(steal_ticks=steal_ticks(root), missing=tuple(missing), **kinds)
+    return Reading(steal_ticks=steal_ticks(root), waited_us=waited_us(root), missing=tuple(missing), **kinds)

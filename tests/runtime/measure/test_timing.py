@@ -185,7 +185,9 @@ def test_a_container_that_the_kernel_stopped_is_throttled():
     """Medians hide it: nothing but the counter of the quota tells."""
     readings = [Reading(throttle={"cgroup/nr_throttled": 4}), Reading(throttle={"cgroup/nr_throttled": 100})]
     found = assess(measurement(steady(), readings), FIXED)
-    assert found.verdict == THROTTLED and "cgroup/nr_throttled rose from 4 to 100" in found.reasons
+    assert found.verdict == THROTTLED and "stopped the process in 96 periods, by the limit of the" in found.reasons[0]
+    assert found.evidence["throttle_events"] == ["cgroup/nr_throttled rose from 4 to 100"]
+    assert found.evidence["quota"] == {"periods": 96, "seconds": None}
 
 
 def test_clock_drop():

@@ -157,12 +157,14 @@ def test_equal_costs_and_missing_layer_times(results, tmp_path):
 
 
 def test_rare_long_stalls_are_shown(results, tmp_path):
-    block = results["profile"]["variants"]["gated"]["latency"]
-    for times in results["profile"]["variants"].values():
-        times["latency"].update(values=[1.0] * 100, count=100, p50=1.0, p90=1.0, max=1.0)
+    quiet = {"factor": 5.0, "calls": 100, "count": 0, "longest_ms": None, "lost_ms": 0.0, "lost_share": 0.0}
+    results["profile"]["stalls"] = {name: dict(quiet) for name in results["profile"]["variants"]}
     assert stall_lines(results["profile"]) == []
-    block.update(values=[1.0] * 98 + [80.0, 95.0], max=95.0)
-    words = "gated: 2 of 100 calls took more than 5 times the p90, the longest 95.000 ms"
+    results["profile"]["stalls"]["gated"].update(count=2, longest_ms=95.0, lost_ms=173.0, lost_share=0.638)
+    words = (
+        "gated: 2 of 100 calls took more than 5 times their median, the longest 95.000 ms; 173.0 ms lost, 63.8% of its "
+        "time"
+    )
     assert stall_lines(results["profile"]) == [words] and words in profile_lines(results["profile"])
     assert words in page_of(results, tmp_path)
 

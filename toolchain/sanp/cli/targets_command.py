@@ -91,5 +91,5 @@ def _probe(found: dict[str, Any]) -> None:
             out.print(f"{words}: {' '.join(value) if key == 'isa' else ', '.join(value) if key == 'gpus' else value}")
     for row in found["targets"]:
         mark = ("fits    ", "green") if row["fits"] else ("        ", "")
-        out.print(styled(mark, row["name"], "" if row["fits"] else f": {row['reason']}"))
+        out.print(styled(mark, row["name"], f"  ({row['file']})" if row["fits"] else f": {row['reason']}"))
     out.print(f"closest: {found['best'] or 'none of them'}")

@@ -1,6 +1,6 @@
-"""MACs of 0/1 masks, all layers in one product: a training step starts twenty small operations, not eight per layer.
+"""Costs of 0/1 masks, all layers in one product: a training step starts twenty small operations, not eight per layer.
 
-Numbers of channels are whole, and so are their products: the sum is the same in any order, to the last bit.
+Numbers of channels are whole, and so are their products: a sum of MACs is the same in any order, to the last bit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sanp_runtime.network.layers import Layer
-from sanp_runtime.network.macs import Convention, layer_cost
+from sanp_runtime.network.macs import LayerCost
 from sanp_runtime.network.support import AnyOf, Dense, Gate, Support, evaluate
 
 
@@ -24,18 +24,19 @@ class CountedTogether:
     def __init__(
         self,
         supports: Sequence[Support],
-        constant: int,
-        linear: Sequence[int],
-        products: Sequence[tuple[int, int, int]],
+        constant: float,
+        linear: Sequence[float],
+        products: Sequence[tuple[int, int, float]],
     ) -> None:
         self.supports, self.constant = tuple(supports), constant
         self._linear = torch.tensor(linear, dtype=torch.float64)
-        self._first, self._second = (torch.tensor([row[i] for row in products], dtype=torch.int64) for i in (0, 1))
+        self._first = torch.tensor([row[0] for row in products], dtype=torch.int64)
+        self._second = torch.tensor([row[1] for row in products], dtype=torch.int64)
         self._factors = torch.tensor([row[2] for row in products], dtype=torch.float64)
         self._members: Tensor | None = None
 
     def sample_cost(self, masks: Mapping[str, Tensor]) -> Tensor:
-        """MACs of each sample, float64 [N], from masks 0/1 [N, C_out] by gated layer."""
+        """Cost of each sample, float64 [N], from masks 0/1 [N, C_out] by gated layer."""
         first = next(iter(masks.values()))
         known: dict[Support, Tensor] = {}
         parts = [self._mask(support, masks, known) for support in self.supports]
@@ -70,44 +71,40 @@ class CountedTogether:
         self._first, self._second = self._first.to(device), self._second.to(device)
 
 
-def counted_together(layers: Sequence[Layer], convention: Convention) -> CountedTogether | None:
+def counted_together(layers: Sequence[Layer], costs: Sequence[LayerCost]) -> CountedTogether | None:
     """The layers as one product; None where there is nothing to count, or where groups decide what meets."""
     supports: dict[Support, int] = {}
+    linear: dict[int, float] = {}
+    constant: float = 0
+    products: list[tuple[int, int, float]] = []
 
     def place(support: Support) -> int:
         return supports.setdefault(support, len(supports))
 
-    constant, products = 0, []
-    linear: dict[int, int] = {}
-    for layer in layers:
-        cost = layer_cost(layer, convention)
+    def for_each(support: Support, factor: float) -> None:
+        nonlocal constant
+        if isinstance(support, Dense):
+            constant += factor * support.channels
+        elif factor:
+            linear[place(support)] = linear.get(place(support), 0) + factor
+
+    for layer, cost in zip(layers, costs):
         constant += cost.constant
-        outputs = None if isinstance(layer.outputs, Dense) else place(layer.outputs)
-        if outputs is None:
-            constant += cost.per_output * layer.c_out
-        else:
-            linear[outputs] = linear.get(outputs, 0) + cost.per_output
+        for_each(layer.outputs, cost.per_output)
+        for_each(layer.support, cost.per_input)
         if not cost.per_pair:
             continue
         if layer.groups != 1:
             met = _pairs_of_groups(layer)
             if met is None:
                 return None
-            if isinstance(met, Dense):
-                constant += cost.per_pair * met.channels
-            else:
-                linear[place(met)] = linear.get(place(met), 0) + cost.per_pair
-            continue
-        if isinstance(layer.support, Dense):
-            if outputs is None:
-                constant += cost.per_pair * layer.support.channels * layer.c_out
-            else:
-                linear[outputs] = linear.get(outputs, 0) + cost.per_pair * layer.support.channels
-        elif outputs is None:
-            inputs = place(layer.support)
-            linear[inputs] = linear.get(inputs, 0) + cost.per_pair * layer.c_out
+            for_each(met, cost.per_pair)
+        elif isinstance(layer.support, Dense):
+            for_each(layer.outputs, cost.per_pair * layer.support.channels)
+        elif isinstance(layer.outputs, Dense):
+            for_each(layer.support, cost.per_pair * layer.c_out)
         else:
-            products.append((place(layer.support), outputs, cost.per_pair))
+            products.append((place(layer.support), place(layer.outputs), cost.per_pair))
     if not supports:
         return None
     return CountedTogether(list(supports), constant, [linear.get(i, 0) for i in range(len(supports))], products)

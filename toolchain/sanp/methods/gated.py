@@ -85,6 +85,7 @@ class GatedMethod(Method):
     """Pretrain, attach the gates, warm them up, then train everything; subclasses say which gate and which task."""
 
     gates = True
+    timed = True
     Settings: ClassVar[type[MethodSettings]] = GatedSettings
 
     def make_gate(self, c_in: int, c_out: int) -> GatePolicy:

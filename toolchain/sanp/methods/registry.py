@@ -80,6 +80,11 @@ def train_settings(**values: Any) -> TrainSettings:
     if unknown:
         _refuse_others(common.get("method", TrainSettings.model_fields["method"].default), own)
         raise ConfigError(no_setting("[train]", unknown[0], [*TrainSettings.model_fields, *kind.Settings.model_fields]))
+    if common.get("budget") is not None and common.get("budget_latency") is not None:
+        raise ConfigError(
+            f"budget is {common['budget']} and budget_latency {common['budget_latency']}, expected one of them; remove "
+            "one: a run has one goal"
+        )
     settings = TrainSettings.checked(**{**common, "options": {**common.get("options", {}), **own}})
     create(settings.method, settings.options)
     return settings

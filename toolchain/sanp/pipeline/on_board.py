@@ -42,6 +42,8 @@ def profile_flags(settings: ProfileSettings) -> list[str]:
     """What `python -m sanp_runtime profile` is told of the settings; the others are for this side."""
     flags = [f"--threads={settings.threads}", f"--batch={settings.batch}", f"--duration={settings.duration!r}"]
     flags += [] if settings.budget is None else [f"--budget={settings.budget!r}"]
+    flags += [] if settings.power_mode is None else [f"--power-mode={settings.power_mode}"]
+    flags += ["--fix-clocks"] * settings.fix_clocks + ["--energy"] * settings.energy
     return flags + ["--budgets"] * settings.budgets
 
 

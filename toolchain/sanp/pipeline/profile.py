@@ -15,6 +15,8 @@ from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.latency.prediction import prediction
+from sanp_runtime.latency.table import read_table
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError
 
@@ -31,17 +33,20 @@ def profile_bundle(
     Settings are an object or its fields as keywords; with a `host` it is measured there. log: called with one sentence
     before what takes long on a board. Raises InputError for a damaged bundle, ConfigError for more threads than
     processors, for an `output` in a bundle, and for one that exists, unless `replace`; TargetError for a board that
-    cannot be used.
+    cannot be used; with `predicted_by` also what `sanp_runtime.latency.prediction` raises.
     """
     chosen = ProfileSettings.chosen(settings, keywords)
     if output is not None:
         check_outputs([output], chosen.replace)
+    table = None if chosen.predicted_by is None else read_table(chosen.predicted_by)
     opened = open_bundle(bundle)
     if chosen.remote.on_board:
         with Board(chosen.remote, log) as board:
             result = profile_there(board, opened, chosen)
     else:
         result = _profile_here(opened, chosen)
+    if table is not None:
+        result["prediction"] = prediction(table, opened, result, EngineOptions(threads=chosen.threads))
     if output is not None:
         write_atomically(output, dumps(result).encode())
     return result
@@ -57,6 +62,9 @@ def _profile_here(bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
         options,
         duration_s=settings.duration,
         batch=settings.batch,
+        power_mode=settings.power_mode,
+        fix_clocks=settings.fix_clocks,
+        energy=settings.energy,
         budget=settings.budget,
         budgets=settings.budgets,
     ).to_json()

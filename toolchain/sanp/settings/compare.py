@@ -71,7 +71,7 @@ class CompareSettings(Settings):
     pretrain_epochs: int = Field(8, ge=1, le=10**6, description="epochs of the backbone that methods start from")
     until: Phase = Field("report", description="last phase of this call; the folder can go on elsewhere")
     jobs: int = Field(1, ge=1, le=256, description="runs at a time, each with its share of the processors")
-    target: str = Field("host", description="name of the target that everything is compiled for")
+    target: str = Field("host", description="name or TOML file of the target that everything is compiled for")
     samples: int = Field(64, ge=1, le=100_000, description="test images that are timed and kept in each bundle")
     duration: float = Field(3.0, gt=0, le=86_400, description="seconds of measurement of each network")
     training: TrainingPart = TrainingPart()

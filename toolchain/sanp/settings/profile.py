@@ -19,6 +19,9 @@ class ProfileSettings(Settings):
     threads: int = Field(1, ge=1, le=1024, description="threads of each engine")
     batch: int = Field(1, ge=1, le=1024, description="samples per call")
     duration: float = Field(10.0, gt=0, le=86_400, description="seconds of measurement over all engines")
+    power_mode: str | None = Field(None, description="set this power mode of a Jetson by its name, and set it back")
+    fix_clocks: bool = Field(False, description="fix the clocks for the measurement, and set them back")
+    energy: bool = Field(False, description="also measure the energy per inference, where a power rail can be read")
     baseline: Path | None = Field(None, description="an earlier profile of this device; exit 1 if it was faster")
     max_regression: Share = Field(
         0.05, ge=0, le=10, description="largest loss against the baseline as a share, 0.05 or 5%"
@@ -32,6 +35,12 @@ class ProfileSettings(Settings):
         None, gt=0, le=1, description="budget that the network runs at, as a share of its cost as trained"
     )
     budgets: bool = Field(False, description="also measure every budget of the bundle, for as long again")
+    table: Path | None = Field(
+        None, description="measure the latency table of a gated network into this file, in place of the profile"
+    )
+    predicted_by: Path | None = Field(
+        None, description="latency table of this device, whose prediction for every sample is told beside its time"
+    )
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
     remote: RemotePart = RemotePart()

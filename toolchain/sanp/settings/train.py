@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from sanp.settings.base import Settings
+from sanp.settings.times import milliseconds
+from sanp_targets.errors import ConfigError
 
 Value = bool | int | float | str
 Option = Value | list[Value]
@@ -35,7 +37,8 @@ class TrainSettings(Settings):
 
     section: ClassVar[str] = "train"
     flags: ClassVar[tuple[str, ...]] = (
-        "model", "width", "model_args", "weights", "dataset", "data_root", "method", "budget", "seed", "device"
+        "model", "width", "model_args", "weights", "dataset", "data_root", "method", "budget", "budget_latency",
+        "table", "seed", "device",
     )  # fmt: skip
 
     model: str = Field(
@@ -63,6 +66,12 @@ class TrainSettings(Settings):
     method: str = Field("sanp", description="what makes the network cheaper; --list-settings names all methods")
     options: dict[str, Option] = Field(default_factory=dict, description="options of the method")
     budget: float = Field(0.35, gt=0, le=1, description="mean cost to reach, as a share of the dense network's MACs")
+    budget_latency: str | None = Field(
+        None, description="mean time to reach in place of a budget of MACs, with its unit, as in 2.5ms; needs a table"
+    )
+    table: Path | None = Field(
+        None, description="latency table of this network on the device, written by sanp profile --table"
+    )
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
     pretrain_epochs: int = Field(16, ge=0, le=10000, description="epochs of the backbone alone")
@@ -84,6 +93,27 @@ class TrainSettings(Settings):
     )
     log_every: int = Field(10, ge=1, le=100000, description="steps between checks of the loss and progress updates")
     save_every_s: float = Field(60.0, ge=0, description="seconds between resume states inside an epoch")
+
+    @field_validator("budget_latency", mode="before")
+    @classmethod
+    def _with_unit(cls, value: object) -> object:
+        if value is not None:
+            milliseconds(str(value))
+        return value
+
+    @model_validator(mode="after")
+    def _with_table(self) -> TrainSettings:
+        if self.budget_latency is not None and self.table is None:
+            raise ConfigError(
+                f"[train] budget_latency is {self.budget_latency} without a table, expected the latency table of this "
+                "network on the device; measure one with `sanp profile model.sanp --table table.json`"
+            )
+        if self.table is not None and self.budget_latency is None:
+            raise ConfigError(
+                f"[train] table is {self.table} without budget_latency, expected a time to reach, such as 2.5ms; set "
+                "it, or leave the table out to train for MACs"
+            )
+        return self
 
     @property
     def backbone(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,25 @@ from torch import nn
 from sanp.training.evaluation import Evaluation
 from sanp_targets.errors import ConfigError, ValidationError
 
-_TOLERANCE = 0.03  # of the dense cost: how far above its budget a network may end
+TOLERANCE = 0.03  # of the dense cost: how far above its budget a network may end
+
+
+@dataclass(frozen=True)
+class PredictedLatency:
+    """What a table predicts for the validation samples on its device: mean, and the percentiles 5 and 95, in ms."""
+
+    budget_ms: float
+    predicted_ms: float
+    p5_ms: float
+    p95_ms: float
+    dense_ms: float
+    device_id: str
+    device_name: str
+    table_sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +38,8 @@ class TrainResult:
 
     evaluation: on the validation data (the test split of a named data set), costs are shares (0 to 1) and include the
     gates. dense: the same of the backbone at the end of its own stage, None for a method that trains none.
-    uncalibrated: before the method met the budget exactly. history: a row per epoch, as in metrics.jsonl.
+    uncalibrated: before the method met the budget exactly. history: a row per epoch, as in metrics.jsonl. latency: what
+    a run against a time is predicted to take, None for one against MACs.
     """
 
     checkpoint: Path
@@ -29,6 +48,7 @@ class TrainResult:
     evaluation: Evaluation
     uncalibrated: Evaluation
     history: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    latency: PredictedLatency | None = None
 
     @property
     def cost(self) -> float:
@@ -58,9 +78,9 @@ class TrainResult:
 
 def check_budget(path: Path, cost: float, budget: float) -> None:
     """ValidationError if the network at `path` costs more than its budget and the tolerance; below is no fault."""
-    if cost > budget + _TOLERANCE:
+    if cost > budget + TOLERANCE:
         raise ValidationError(
             f"{path} was written and can be used, but it costs {cost:.1%} of the dense network on the validation data, "
-            f"expected at most the budget of {budget:.1%} (and {100 * _TOLERANCE:.0f} points); "
+            f"expected at most the budget of {budget:.1%} (and {100 * TOLERANCE:.0f} points); "
             "train longer or raise the budget"
         )

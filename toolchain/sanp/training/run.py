@@ -13,6 +13,7 @@ from torch import nn
 
 from sanp import checkpoint
 from sanp.checkpoint.architecture import rebuild
+from sanp.cost.latency import LatencyBudget
 from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
 from sanp.data.batch import Batch
@@ -25,18 +26,18 @@ from sanp.training.active_stage import ActiveStage
 from sanp.training.arithmetic import differences, keep_threads
 from sanp.training.evaluation import Evaluation, evaluate
 from sanp.training.interrupt import StopRequest
+from sanp.training.latency import check_latency, predicted, refuse_floor
 from sanp.training.loop import Loop
 from sanp.training.metadata import describe
 from sanp.training.processes import Processes
 from sanp.training.progress import Journal
 from sanp.training.recalibration import recalibrate
-from sanp.training.result import TrainResult, check_budget
+from sanp.training.result import PredictedLatency, TrainResult, check_budget
 from sanp.training.seeding import seed_for
 from sanp.training.source import Source
 from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 
 _RECALIBRATION_IMAGES = 8192
-_COUNTER = MacCounter  # what the budget is counted in
 
 
 class Run:
@@ -54,8 +55,13 @@ class Run:
         stop: StopRequest,
         journal: Journal,
         resume: bool,
+        latency: LatencyBudget | None = None,
     ) -> None:
-        """network: the plain backbone as it begins, on the device; source: data that fit it."""
+        """network: the plain backbone as it begins, on the device; source: data that fit it.
+
+        latency: what the budget of the settings is a share of, None for MACs.
+        """
+        self.latency = latency
         self.settings, self.method, self.source, self.objective = settings, method, source, objective
         self.output, self.processes, self.journal = output, together, journal
         self.loop = Loop(settings, source, objective, together, stop)
@@ -66,7 +72,9 @@ class Run:
         # What a checkpoint of a network object needs to be read again; others are built by name.
         self._plain = copy.deepcopy(network).cpu() if is_custom(settings.model) else None
         self.example = torch.zeros(1, *source.facts.shape, device=together.device)
-        self.full = CostTracker(self.network, self.example, _COUNTER).dense
+        self.counter = MacCounter if latency is None else latency.counter  # what the budget is counted in
+        self.full = CostTracker(self.network, self.example, self.counter).dense
+        self.full_macs = CostTracker(self.network, self.example).dense
         if resume:
             self.position = self._restore()
         else:
@@ -96,7 +104,9 @@ class Run:
 
     def _check_floor(self) -> None:
         floor, budget = self.method.floor(self._context()), self.settings.budget
-        if budget <= floor:
+        if self.latency is not None:
+            refuse_floor(self.latency, floor, self.method.floor_holds)
+        elif budget <= floor:
             raise ConfigError(
                 f"budget is {budget:g} of the dense cost, expected more than {floor:.4f}, which "
                 f"{self.method.floor_holds} cost; raise the budget"
@@ -113,7 +123,7 @@ class Run:
             self.settings,
             self.network,
             self.example,
-            _COUNTER,
+            self.counter,
             self.full,
             self.source.samples,
             self._draw,
@@ -190,17 +200,26 @@ class Run:
         return evaluate(self.network, self.source.validation(), tracker, self.objective, self.processes.gathered)
 
     def _result(self) -> TrainResult:
-        tracker = self._context().tracker()
+        tracker = CostTracker(self.network, self.example, MacCounter, self.full_macs)
         self._recalibrate()
         uncalibrated = self._evaluate(tracker)
         if self.method.finish(self._context()):
             self._recalibrate()
         final = self._evaluate(tracker)
-        path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated)
-        if self.method.budgeted:
+        latency = self._predicted()
+        path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated, latency)
+        if latency is not None:
+            check_latency(path, latency)
+        elif self.method.budgeted:
             check_budget(path, final.cost, self.settings.budget)
         dense = Evaluation(**self.position.dense) if self.position.dense else None
-        return TrainResult(path, self.network.eval(), dense, final, uncalibrated, tuple(self.position.history))
+        return TrainResult(path, self.network.eval(), dense, final, uncalibrated, tuple(self.position.history), latency)
+
+    def _predicted(self) -> PredictedLatency | None:
+        """What the validation samples take on the device that the budget is for."""
+        if self.latency is None:
+            return None
+        return predicted(self.settings, self.latency, self._evaluate(self._context().tracker()))
 
     def _write_checkpoint(
         self,
@@ -208,10 +227,11 @@ class Run:
         result: Evaluation,
         tracker: CostTracker | None = None,
         uncalibrated: Evaluation | None = None,
+        latency: PredictedLatency | None = None,
     ) -> Path:
         facts = self.source.facts
         channels, height, width = facts.shape
-        metadata = describe(facts, self.position.dense, result, tracker, uncalibrated)
+        metadata = describe(facts, self.position.dense, result, tracker, uncalibrated, latency)
         path = self.output / name
         if self.processes.first:
             checkpoint.save(

@@ -17,6 +17,7 @@ from sanp.settings.train import TrainSettings
 from sanp.training.arithmetic import own_threads
 from sanp.training.backbone import begin, classes_of
 from sanp.training.interrupt import StopRequest, stop_on_signal
+from sanp.training.latency import latency_budget, with_share
 from sanp.training.opening import RunData, named, open_source
 from sanp.training.processes import Processes, processes
 from sanp.training.progress import Journal
@@ -44,14 +45,15 @@ def train(
     tensorboard/. progress: bars on stderr. resume: continue from output/state.safetensors, with the threads of the run
     before unless the settings name a number. Under torchrun every process calls this; rank 0 writes.
 
-    Raises ConfigError for settings that cannot run, such as a budget below what the method can reach; InputError for
-    damaged files, batches that do not fit or a loss that is not finite; TrainingInterrupted after SIGINT or SIGTERM,
-    when the state has been saved; ValidationError, after the checkpoint was written, if the network costs over 3 points
-    more than the budget.
+    Raises ConfigError for settings that cannot run, such as a budget below what the method can reach, or a latency
+    table of another network; InputError for damaged files, batches that do not fit or a loss that is not finite;
+    TrainingInterrupted after SIGINT or SIGTERM, when the state has been saved; ValidationError, after the checkpoint
+    was written, if the network costs over 3 points more than the budget.
     """
     output = Path(output)
     objective = Objective.of(loss, metric)
-    create(settings.method, settings.options)  # a wrong option is told before data is loaded
+    create(settings.method, settings.options)  # a wrong option is told before data is loaded, as is a wrong table
+    latency_budget(settings)
     dataset = load_data(settings) if dataset is None else dataset
     method = _method(settings, dataset)
     try:
@@ -106,12 +108,14 @@ def _opened(
     resume: bool,
 ) -> Iterator[Run]:
     """A run with its source, which is closed afterwards."""
+    latency = latency_budget(settings)
+    settings = with_share(settings, latency)
     source = open_source(dataset, settings, together, objective)
     try:
         settings = named(settings, given, dataset, source.facts)
         network = begin(settings, given, source.facts, together.device)
         source.fit(classes_of(network, settings, source.facts, objective))
-        yield Run(settings, method, network, source, objective, output, together, stop, journal, resume)
+        yield Run(settings, method, network, source, objective, output, together, stop, journal, resume, latency)
     finally:
         source.close()
 

@@ -13,6 +13,7 @@ from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.contract import GATE_PREFIX, REPLAY, mask_input, steps_output
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.bound_call import Binding
+from sanp_runtime.engines.feeds import check_masks
 from sanp_runtime.engines.onnxruntime.distribution import describe
 from sanp_runtime.engines.onnxruntime.library import ISA_ENTRY, OpLibrary
 from sanp_runtime.engines.onnxruntime.session import PROVIDER, onnxruntime_version, open_session
@@ -55,16 +56,19 @@ class OnnxEngine(Engine):
             seen_in=f"ONNX Runtime {onnxruntime_version()}'s own profile",
         )
 
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
         """Nodes in order of execution, from a separate profiled session.
 
         The profiler slows small nodes down by some microseconds each: read the result as shares, not as latency.
         """
-        name, turned = self.manifest.input["name"], self._dial.feeds(self._budget)
+        fixed = check_masks(masks, self.manifest, 1, self.variant)
+        fixed.update(self._dial.feeds(self._budget))
         with tempfile.TemporaryDirectory(prefix="sanp-profile-") as folder:
             session = self._new_session(Path(folder) / "trace")
             for batch in batches:
-                session.run(list(self.manifest.output_names), {name: batch, **turned})
+                session.run(list(self.manifest.output_names), {self.manifest.input["name"]: batch, **fixed})
             return read_trace(Path(session.end_profiling()), skip)
 
     def steps_apart(self, x: np.ndarray, masks: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:

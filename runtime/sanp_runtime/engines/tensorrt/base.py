@@ -19,7 +19,7 @@ from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.proof import Proof, expected_nodes
 from sanp_runtime.engines.tensorrt.layers import node_name, our_layers, read_layers
 from sanp_runtime.engines.tensorrt.versions import check_same
-from sanp_targets.sensors import Reading, read_sensors
+from sanp_targets.sensors import Reading, gpu_governor, read_sensors
 
 
 class TensorrtBase(Engine):
@@ -44,6 +44,11 @@ class TensorrtBase(Engine):
     def read_sensors(cls) -> Reading:
         """Clock and throttle reasons of the GPU too."""
         return read_sensors(gpu=True)
+
+    @classmethod
+    def gpu_governor(cls) -> Dict[str, Dict[str, Any]]:
+        """Governor of devfreq on a board, persistence and clock of applications by NVML elsewhere."""
+        return gpu_governor()
 
     def accelerator(self) -> Dict[str, Any]:
         """GPU, compute capability, multiprocessors; TensorRT, CUDA and driver versions."""

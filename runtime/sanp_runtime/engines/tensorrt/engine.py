@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -49,7 +49,9 @@ class TensorrtEngine(TensorrtBase):
         seen_in = f"TensorRT {self._trt.version}'s engine inspector"
         return self._prove(self._trt.layer_information(self._engine), seen_in)
 
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
         """Layers of the engine in order of execution, under the node they compute; fused layers under their first one.
 
         The profiler measures every layer alone, without overlap: read the result as shares, not as latency.
@@ -61,7 +63,7 @@ class TensorrtEngine(TensorrtBase):
         try:
             for batch in batches:
                 profiler.rows = []
-                self._execute(self._feeds(batch, None), len(batch))
+                self._execute(self._feeds(batch, masks), len(batch))
                 self._cuda.synchronize()
                 calls.append(profiler.rows)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class TrtexecEngine(TensorrtBase):
         "host, loading and normalising images, transfers, choosing the class"
     )
     PROFILED_BY = "trtexec's profile"
+    BINDS = False
 
     def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
         self._trtexec, self._version = path, trtexec_version(path)
@@ -53,7 +54,9 @@ class TrtexecEngine(TensorrtBase):
             self._call(Path(name), self._feeds(sample, None), 1, flags)
             return self._prove(_text(info), f"TensorRT {self._version}'s layer information")
 
-    def node_times(self, batches: Sequence[np.ndarray], skip: int = 0) -> List[NodeTime]:
+    def node_times(
+        self, batches: Sequence[np.ndarray], skip: int = 0, masks: Optional[Mapping[str, np.ndarray]] = None
+    ) -> List[NodeTime]:
         """Layers from trtexec's profile of every distinct batch; it warms up itself, so that `skip` has no effect."""
         distinct = {batch.tobytes(): batch for batch in batches}
         calls: List[List[Tuple[str, float]]] = []
@@ -61,7 +64,7 @@ class TrtexecEngine(TensorrtBase):
             with tempfile.TemporaryDirectory(prefix="sanp-trtexec-") as name:
                 times, profile = Path(name) / "times.json", Path(name) / "profile.json"
                 flags = trtexec.timing_flags(str(times), str(profile), calls=_MIN_CALLS)
-                self._call(Path(name), self._feeds(batch, None), len(batch), flags)
+                self._call(Path(name), self._feeds(batch, masks), len(batch), flags)
                 calls.append([(self._node(layer), ms) for layer, ms in trtexec.read_profile(_text(profile))])
         return aggregate_rows(calls)
 

@@ -1,0 +1,125 @@
+"""Measure a latency table: the real bundle, with masks as inputs, at few masks that tell the layers apart."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import platform
+from dataclasses import asdict
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+
+from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
+from sanp_runtime.contract import ACTIVE_PREFIX, DENSE, OPEN
+from sanp_runtime.engines.base import Engine
+from sanp_runtime.engines.load import load_bundle
+from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.latency.fit import ClosedTimes, Fitted, fit
+from sanp_runtime.latency.points import Masks, closed_point, spread_points
+from sanp_runtime.latency.table import LatencyTable
+from sanp_runtime.measure.timing import measure
+from sanp_runtime.measure.verdict import assess
+from sanp_runtime.profile.layer_times import layer_times
+from sanp_runtime.profile.profile import conditions_of
+from sanp_targets.device import describe, device_id, fingerprint
+from sanp_targets.errors import ConfigError
+from sanp_targets.pinning import choose_cpus, pinned
+
+POINTS = 192
+_PROFILED_CALLS = 32
+_PROFILE_WARM_UP = 4
+
+
+def measure_table(
+    bundle: Union[PathLike, Bundle],
+    options: Optional[EngineOptions] = None,
+    *,
+    duration_s: float = 20.0,
+    points: int = POINTS,
+) -> LatencyTable:
+    """Time the variants `open` and `dense` of a bundle side by side, at `points` masks, and fit the layers to it.
+
+    In `open` the masks alone decide, and gates are computed all the same: their time is in the table, as are layers
+    without a gate, other operators and the call. duration_s: measuring time, without warm-up. Raises ConfigError for a
+    bundle whose channels no mask closes, AccelerationError if a gated node does not run in our kernel.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    chosen = (options or EngineOptions()).check()
+    _require_gates(opened)
+    layers = opened.manifest.layers
+    masks, x = spread_points(layers, points), opened.reference().x
+    cpus = choose_cpus(chosen.threads)
+    with pinned(cpus) as is_pinned, load_bundle(opened, OPEN, chosen) as engine, load_bundle(
+        opened, DENSE, chosen
+    ) as dense:
+        if chosen.library is not None:
+            engine.proof().require()
+        measured = measure(_calls(engine, dense, x, masks), duration_s, sensors=type(engine).read_sensors)
+        closed = _closed_times(engine, x)
+        versions, accelerator = engine.versions(), engine.accelerator()
+    times = measured.per_sample_ms(OPEN)
+    fitted = fit(layers, masks, times, closed)
+    device = {**fingerprint(), "accelerator": accelerator}
+    used = tuple(cpus) if cpus is not None and is_pinned else None
+    return LatencyTable(
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        bundle={"name": opened.manifest.name, "digest": opened.digest(), "target": dict(opened.manifest.target)},
+        settings={"threads": chosen.threads, "batch": 1, "duration_s": duration_s, "cpus": used and list(used)},
+        device=device,
+        device_id=device_id(device),
+        device_name=describe(device),
+        versions={"python": platform.python_version(), "numpy": np.__version__, **versions},
+        layers=layers,
+        rows=fitted.rows,
+        union_ms=fitted.union_ms,
+        other_ms=fitted.other_ms,
+        dense_ms=measured.typical_ms(DENSE),
+        open_ms=float(times[0]),
+        error=asdict(fitted.error),
+        validity=assess(measured, conditions_of(device, used), DENSE).to_json(),
+        points=tuple(_point_rows(masks, times, fitted)),
+    )
+
+
+def _require_gates(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    if not manifest.gated or OPEN not in manifest.variants:
+        what = "decides for every pixel" if manifest.pixel_gated else "has no gates"
+        raise ConfigError(
+            f"{bundle.path} {what}, so no mask closes its channels and its time is one number; expected a bundle with "
+            "channel gates; measure it with `sanp profile` alone"
+        )
+
+
+def _calls(engine: Engine, dense: Engine, x: np.ndarray, masks: Sequence[Masks]) -> Dict[str, List[Any]]:
+    """A call for each mask in both variants, on real samples in turn."""
+    samples = [np.ascontiguousarray(x[index % len(x)][None]) for index in range(len(masks))]
+    plain = [dense.bind(sample) for sample in samples[: min(len(x), len(samples))]]
+    return {
+        OPEN: [engine.bind(sample, mask) for sample, mask in zip(samples, masks)],
+        DENSE: (plain * math.ceil(len(masks) / len(plain)))[: len(masks)],
+    }
+
+
+def _closed_times(engine: Engine, x: np.ndarray) -> ClosedTimes:
+    """By the backend's profiler, on real samples with one channel open in each layer."""
+    count = _PROFILE_WARM_UP + _PROFILED_CALLS
+    parts = [x[index % len(x)][None] for index in range(count)]
+    nodes = engine.node_times(parts, skip=_PROFILE_WARM_UP, masks=closed_point(engine.layers))
+    return ClosedTimes(
+        layers_ms=layer_times(engine.layers, nodes),
+        unions_ms=sum(node.typical_ms for node in nodes if node.name.startswith(ACTIVE_PREFIX)),
+        total_ms=sum(node.typical_ms for node in nodes),
+    )
+
+
+def _point_rows(masks: Sequence[Masks], times: np.ndarray, fitted: Fitted) -> List[Dict[str, Any]]:
+    return [
+        {
+            "open": {name: int(mask.sum()) for name, mask in point.items()},
+            "ms": round(float(time), 6),
+            "predicted_ms": round(float(predicted), 6),
+        }
+        for point, time, predicted in zip(masks, times, fitted.predicted_ms)
+    ]

@@ -1,0 +1,98 @@
+"""A row of a latency table: the time of layers of one shape, as a sum that grows with the channels on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Tuple
+
+from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import LayerCost
+from sanp_targets.errors import InputError
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides how long a layer takes: two layers of one shape share a row, in whichever network they are."""
+
+    c_in: int
+    c_out: int
+    out_hw: Tuple[int, int]
+    kernel: Tuple[int, int]
+    groups: int
+    gated: bool
+    follows: bool
+    gate_hidden: int
+    gate_direct: bool
+
+    @staticmethod
+    def of(layer: Layer) -> "Shape":
+        """The shape of a layer."""
+        return Shape(
+            layer.c_in,
+            layer.c_out,
+            (layer.out_hw[0], layer.out_hw[1]),
+            (layer.kernel[0], layer.kernel[1]),
+            layer.groups,
+            layer.gated,
+            layer.follows is not None,
+            layer.gate_hidden,
+            layer.gate_direct,
+        )
+
+    def __str__(self) -> str:
+        height, width = self.out_hw
+        kind = "gated" if self.gated else "following" if self.follows else "without a gate"
+        groups = f" in {self.groups} groups" if self.groups > 1 else ""
+        return (
+            f"{self.c_in} to {self.c_out} channels{groups}, {self.kernel[0]}x{self.kernel[1]} at {height}x{width}, "
+            f"{kind}" + (f", {self.gate_hidden} hidden units" if self.gate_hidden else "")
+        )
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """Milliseconds of a layer: constant_ms + pair_ms * open outputs * active inputs + output_ms * open outputs +
+    input_ms * active inputs.
+
+    None of them is negative, so that the time falls with every channel that closes on either side. layers: those of the
+    network that was measured.
+    """
+
+    shape: Shape
+    layers: Tuple[str, ...]
+    constant_ms: float
+    pair_ms: float = 0.0
+    output_ms: float = 0.0
+    input_ms: float = 0.0
+
+    @property
+    def cost(self) -> LayerCost:
+        """The same for whoever counts."""
+        return LayerCost(self.pair_ms, self.output_ms, self.constant_ms, self.input_ms)
+
+    def time_ms(self, active_in: float, active_out: float) -> float:
+        """Time of a layer with so many active input and open output channels; of one group."""
+        pairs = active_in * active_out
+        return self.constant_ms + self.pair_ms * pairs + self.output_ms * active_out + self.input_ms * active_in
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON, the inverse of `from_json`."""
+        row = asdict(self)
+        row["shape"].update(out_hw=list(self.shape.out_hw), kernel=list(self.shape.kernel))
+        return {**row, "layers": list(self.layers)}
+
+    @staticmethod
+    def from_json(row: Any) -> "LatencyRow":
+        """Read one row; InputError for anything that `to_json` does not write."""
+        try:
+            shape = dict(row["shape"], out_hw=tuple(row["shape"]["out_hw"]), kernel=tuple(row["shape"]["kernel"]))
+            found = LatencyRow(**{**row, "shape": Shape(**shape), "layers": tuple(row["layers"])})
+            times = (found.constant_ms, found.pair_ms, found.output_ms, found.input_ms)
+            if not all(type(value) in (int, float) and value >= 0 for value in times):
+                raise ValueError("a time is negative or no number")
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"a row of the latency table is {row!r:.200}, expected a shape and times from 0 on ({error}); measure "
+                "the table again"
+            ) from error
+        return found
