@@ -8,9 +8,12 @@ import torch
 import sanp
 from sanp import checkpoint, models
 from sanp.cost.latency import LatencyBudget
+from sanp.cost.macs import MacCounter
 from sanp.cost.tracker import CostTracker
-from sanp.methods.registry import gate, train_settings
+from sanp.methods.registry import create, gate, train_settings
+from sanp.methods.stage import Context, Length
 from sanp.settings.train import TrainSettings
+from sanp.training.latency import with_share
 from sanp_runtime.latency.table import digest
 from sanp_targets.errors import ConfigError, InputError
 from tests.support.latency_tables import table_for
@@ -90,6 +93,23 @@ def test_what_cannot_be_is_refused(changed, error, sentence, table, tmp_path):
     with pytest.raises(error, match=sentence):
         sanp.train(output=tmp_path / "run", progress=False, **given)
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_the_target_of_a_time_begins_at_that_of_open_gates(table):
+    path, made = table
+    x = torch.zeros(1, 3, 16, 16)
+    network = gate(models.build("m-cifarnet", width=0.2), x)
+    for budget, start in ((LatencyBudget(0.6 * made.dense_ms, made), made.open_ms / made.dense_ms), (None, 1.0)):
+        goal = {"budget": 0.6} if budget is None else {"budget_latency": f"{budget.ms}ms", "table": path}
+        settings = with_share(train_settings(**goal), budget)
+        counter = MacCounter if budget is None else budget.counter
+        none = lambda count: iter(())  # noqa: E731
+        context = Context(
+            settings, network, x, counter, CostTracker(network, x, counter).dense, none, none, lambda t: t
+        )
+        task = create("sanp", {}).task(context, Length(2, 10))
+        assert task.controller.target(0.0) == pytest.approx(start) and start >= 1
+        assert task.controller.target(1.0) == pytest.approx(0.62)
 
 
 def test_settings_of_a_checkpoint_are_read_again(trained):

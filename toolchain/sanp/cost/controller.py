@@ -29,9 +29,9 @@ class BudgetController:
     """lambda = gain * (c_hat - target), clamped (arXiv 1910.08906 eq. 10, with a moving target and a larger gain).
 
     c_hat is the share of the dense cost that the hard, noise-free masks of the last batches have. The target falls from
-    the start to the goal over the first part of the stage. Lambda never leaves the device. The gates integrate lambda (their
-    bias moves at lr * lambda / (1 - momentum) per step), so any delay between cost and lambda turns into oscillation;
-    hence a short window, and a new lambda in every step.
+    the start to the goal over the first part of the stage. Lambda never leaves the device. The gates integrate lambda
+    (their bias moves at lr * lambda / (1 - momentum) per step), so any delay between cost and lambda turns into
+    oscillation; hence a short window, and a new lambda in every step.
 
     Lambda ends above its target, because only an error holds against the cross-entropy that opens gates. An integral
     term fills while the target falls, and when it empties the learning rate is already too low to reopen gates: it
