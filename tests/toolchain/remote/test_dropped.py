@@ -205,9 +205,12 @@ def test_what_nobody_uses_is_removed(tmp_path):
 
 def test_a_run_sees_only_what_it_was_given(own):
     look = "import os; print(sorted(os.listdir('.')), open('a/b.txt').read(), os.path.getsize('empty'))"
+    links = "import os; print(os.stat('a/b.txt').st_nlink); open('a/b.txt', 'w').write('other')"
     files = {"a/b.txt": of_bytes(b"text"), "empty": of_bytes(b"")}
     with Board(own) as board:
         assert board.run(["-c", look], files).output == b"['a', 'empty', 'tmp'] text 0\n"
+        assert board.run(["-c", links], files).output == b"1\n"
+        assert board.run(["-c", look], files).output.endswith(b"text 0\n"), "what a command writes stays in its run"
         code = of_code()
         there = board.run(["-c", "import sanp_runtime; print(sanp_runtime.__file__)"], code).output.decode()
     assert there.startswith(own.board_folder) and "/code/sanp_runtime/__init__.py" in there
