@@ -59,10 +59,11 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            with contextlib.suppress(OSError):
+        in_peace = kind is None or issubclass(kind, Exception)  # and not Ctrl-C, which waits for nothing
+        if in_peace:
+            with contextlib.suppress(OSError, ValueError):
                 self._write({"op": "bye"})
-        self.close(LINGER_S if kind is None else 0.0)
+        self.close(LINGER_S if in_peace else 0.0)
 
     def send(self, op: str, payload: bytes = b"", **head: Any) -> None:
         """Send a message; if the board has gone, raise what it said last."""
