@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from sanp_runtime.bundle.budgets import TRAINED
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
 from sanp_runtime.contract import DENSE, FLOAT_GATED, OPEN, REFERENCE_FILE
 from sanp_runtime.engines.base import Engine, Result
@@ -88,7 +89,7 @@ def profile(
             samples=len(x),
             source=REFERENCE_FILE if samples is None else "caller",
             cpus=tuple(cpus) if cpus is not None and is_pinned else None,
-            budget=budget,
+            budget=None if budget == TRAINED else budget,
         )
         return replace(_result(opened, settings, run, controls, used), budgets=rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import Any, Dict, List, Mapping
 
 from sanp_runtime.engines.proof import Proof
 
@@ -16,13 +16,18 @@ def validation_lines(row: Mapping[str, Any]) -> List[str]:
     if row["proof"] is not None:
         proof = Proof.from_json(row["proof"])
         lines.append(_line("kernels", proof.passed, proof.summary()))
-    found = [(name, row[key]) for key, name in LEVELS.items() if row[key] is not None]
-    return lines + [_line(name, level["passed"], level["summary"]) for name, level in found]
+    return lines + [_line(name, level["passed"], level["summary"]) for name, level in levels_in(row).items()]
 
 
 def failed_levels(row: Mapping[str, Any]) -> List[str]:
     """Names of the levels that failed."""
-    return [name for key, name in LEVELS.items() if row[key] is not None and not row[key]["passed"]]
+    return [name for name, level in levels_in(row).items() if not level["passed"]]
+
+
+def levels_in(row: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]:
+    """Name -> JSON of every level that there is; each budget of a bundle is one."""
+    found = {name: row[key] for key, name in LEVELS.items() if row[key] is not None}
+    return {**found, **{f"budget {budget['budget']:g}": budget for budget in row.get("budgets", ())}}
 
 
 def _line(name: str, passed: bool, summary: str) -> str:

@@ -169,5 +169,5 @@ def test_a_profile_at_a_budget(dial_path, native_path):
     assert result["settings"]["budget"] == LOW and result["macs"]["gated_mean"] == low
     assert [(row["budget"], row["macs"]) for row in result["budgets"]] == [(1.0, high), (LOW, low)]
     assert all(row["typical_ms"] > 0 for row in result["budgets"])
-    plain = profile(native_path, duration_s=0.05).to_json()
+    plain = profile(native_path, duration_s=0.05, budget=1.0).to_json()
     assert plain["budgets"] == [] and plain["settings"]["budget"] is None

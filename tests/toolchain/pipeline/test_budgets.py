@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from sanp.cli.app import app
 from sanp.pipeline.compile.budgets import times
+from sanp.pipeline.compile.budgets.calibrate import check_loss
 from sanp.pipeline.compile.budgets.rules import at_share, rules_of
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import quantise
@@ -17,8 +18,9 @@ from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
 from sanp.settings.compile import CompileSettings
 from sanp_runtime import load
+from sanp_runtime.bundle.budgets import BudgetSetting
 from sanp_runtime.validate import self_test
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, ValidationError
 from tests.support.checkpoints import make_checkpoint
 
 BUDGETS = (0.85, 0.6)
@@ -159,6 +161,19 @@ def test_what_is_refused(model, trained, tmp_path):
     with pytest.raises(ConfigError, match="none of its gates depends on the image"):
         compile_model(tmp_path / "static.onnx", tmp_path / "d.sanp", budgets=(0.8,))
     assert not list(tmp_path.glob("?.sanp"))
+
+
+@pytest.mark.parametrize("measure, scores", [("accuracy", (0.9, 0.85, 0.7)), ("change", (0.0, 0.05, 0.2))])
+def test_a_budget_may_lose_so_much(measure, scores):
+    rows = [
+        BudgetSetting(budget, {"a": 0.0}, "by hand", 1.0, score, None, None)
+        for budget, score in zip((1.0, *BUDGETS), scores)
+    ]
+    check_loss(rows, measure, None)
+    check_loss(rows, measure, 0.2 + 1e-9)
+    with pytest.raises(ValidationError, match=rf"the budget 0\.6 has {measure} {scores[2]:.4f}"):
+        check_loss(rows, measure, 0.1)
+    assert CompileSettings.checked(budgets=(0.7,), max_drop=0.1).max_drop == 0.1
 
 
 def test_rules_start_at_the_trained_thresholds_and_end_with_everything_closed():

@@ -90,6 +90,7 @@ def test_noise_is_no_regression():
         ({"library__isa": "avx512"}, "instruction set"),
         ({"settings__threads": 2}, "threads"),
         ({"settings__batch": 4}, "batch"),
+        ({"settings__budget": 0.7}, "budget is 0.7, expected None"),
         ({"settings__samples": 9}, "samples"),
         ({"bundle__dataset": "mixcues"}, "data set"),
     ],
@@ -123,6 +124,9 @@ def test_accuracy_against_a_baseline(results):
     assert [row.name for row in checks_of_validation(now, None, settings)] == names
     before = copy.deepcopy(now)
     assert [row.name for row in checks_of_validation(now, before, settings)] == [*names, "accuracy"]
+    wrong = {"budget": 0.7, "passed": False, "summary": "3 decisions not explained by rounding"}
+    with_budget = checks_of_validation({**now, "budgets": [wrong]}, None, settings)
+    assert [(row.name, row.passed) for row in with_budget[3:]] == [("budget 0.7", False)]
     before["L2"]["accuracy"] = now["L2"]["accuracy"] + 0.02
     assert not score_checks(now, before, 0.005)[0].passed and score_checks(now, before, 0.02)[0].passed
     failing = copy.deepcopy(now)

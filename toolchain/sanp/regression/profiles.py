@@ -23,8 +23,8 @@ def profile_checks(
     max_regression: largest allowed relative increase of the typical latency, or decrease of the speed-up over the
     variant that was measured beside it, which a slower machine does not change. It fails if the change is larger and
     its 95 % interval excludes "no change": a noisy run is no regression. Raises InputError if the two cannot be
-    compared (device, power mode, limits, kernels, threads, batch, samples), MeasurementError if the baseline should not
-    be quoted or the rounds are too few for an interval.
+    compared (device, power mode, limits, kernels, threads, batch, budget, samples), MeasurementError if the baseline
+    should not be quoted or the rounds are too few for an interval.
     """
     _check_comparable(now, before)
     verdict = before["validity"]["verdict"]
@@ -89,6 +89,7 @@ def _check_comparable(now: Mapping[str, Any], before: Mapping[str, Any]) -> None
         ("instruction set of the kernels", ("library", "isa")),
         ("number of threads", ("settings", "threads")),
         ("batch", ("settings", "batch")),
+        ("budget", ("settings", "budget")),
         ("number of samples", ("settings", "samples")),
         ("data set", ("bundle", "dataset")),
     ):

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from sanp.regression.check import Check
+from sanp_runtime.validate.text import levels_in
 from sanp_targets.errors import InputError
 
-_LEVELS = {"L0": "L0 replay", "L1": "L1 gates", "L2": "L2 task"}
 # What level 2 measured, by its kind: the larger the better. Agreement has no number that could fall slowly.
 _SCORES = {"accuracy": "accuracy", "metric": "engine"}
 
 
 def level_checks(validation: Mapping[str, Any]) -> list[Check]:
-    """A check per level of the JSON of a validation."""
-    rows = [(title, validation[key]) for key, title in _LEVELS.items() if validation[key] is not None]
+    """A check per level of the JSON of a validation, and per budget of a bundle that has some."""
     return [
         Check(title, row["passed"], f"{title} {'passes' if row['passed'] else 'fails'}: {row['summary']}")
-        for title, row in rows
+        for title, row in levels_in(validation).items()
     ]
 
 

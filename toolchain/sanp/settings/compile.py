@@ -120,7 +120,7 @@ class CompileSettings(Settings):
         ge=0,
         le=1,
         description="most that may be lost on samples that were held back: accuracy, 0.01 = one point, or relative "
-        "change of outputs [default: 0.01 for --fold, 0.005 for --int8]",
+        "change of outputs [default: 0.01 for --fold, 0.005 for --int8, no limit for --budgets]",
     )
     metric: str | None = Field(
         None,
@@ -134,12 +134,12 @@ class CompileSettings(Settings):
     def _fold_is_on(self) -> CompileSettings:
         if self.fold:
             return self
-        drop = self.max_drop is not None and not self.onnxruntime.int8
+        drop = self.max_drop is not None and not (self.onnxruntime.int8 or self.onnxruntime.budgets)
         metric = self.metric is not None and not self.onnxruntime.budgets
         asked = (("--multiple", self.multiple != 1), ("--max-drop", drop), ("--metric", metric))
         given = [flag for flag, value in asked if value]
         if given:
-            others = " (--max-drop also goes with --int8)" if drop else ""
+            others = " (--max-drop also goes with --int8 and --budgets)" if drop else ""
             raise ConfigError(
                 f"{' and '.join(given)} without --fold, expected both or neither; add --fold, or leave it out{others}"
             )

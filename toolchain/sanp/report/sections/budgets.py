@@ -47,7 +47,9 @@ def _plot(rows: list[dict[str, Any]], measure: str, share: bool) -> str | None:
     plot = Plot(axes[0], axes[1], "milliseconds, typical", unit, title="Score against latency", height=240)
     plot.line([(time, score) for time, score, _ in points], "fit")
     for time, score, budget in points:
-        plot.dots([(time, score)], "dot gated big", [f"budget {budget:g}: {ms(time)} ms, {measure} {score:.4g}"])
+        plot.dots(
+            [(time, score)], "dot gated big", [f"budget {budget:g}: {ms(time)} ms, {measure} {score:.4g}{' %' * share}"]
+        )
         plot.text(time, score, f"{budget:g}", "name", "middle", dy=-9)
     return plot.render()
 

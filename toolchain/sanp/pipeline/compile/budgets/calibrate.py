@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import onnx
 from sanp.pipeline.compile.budgets.search import Found, Search, measured
 from sanp.pipeline.compile.budgets.times import typical_times
 from sanp.pipeline.compile.budgets.turned import TurnedNetwork
-from sanp.pipeline.compile.fold_score import measure_of
+from sanp.pipeline.compile.fold_score import CHANGE, measure_of
 from sanp.pipeline.compile.job import Job, Log
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import layer_of
@@ -19,7 +20,7 @@ from sanp_runtime.bundle.budgets import TRAINED, BudgetSetting
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import CHANNEL_GATE, QLINEAR_CHANNEL_GATE
 from sanp_runtime.engines.onnxruntime.library import OpLibrary
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, ValidationError
 
 # With fewer samples none are held back: halves would say too little about either.
 _ENOUGH = 32
@@ -30,7 +31,7 @@ def with_budgets(job: Job, model: onnx.ModelProto, library: Path, log: Log) -> t
     """The gated variant with its thresholds as inputs, and `Manifest.build["budgets"]` for the budgets of the settings.
 
     model: the variant as it goes into the bundle otherwise. Raises ConfigError without samples or learned gates, and
-    for a budget that closing channels cannot reach.
+    for a budget that closing channels cannot reach; ValidationError for one that loses more than the settings allow.
     """
     name, metric = job.described.name, job.settings.metric
     turned, trained = _turned(model)
@@ -57,14 +58,30 @@ def with_budgets(job: Job, model: onnx.ModelProto, library: Path, log: Log) -> t
             )
             for budget, row in found.items()
         ]
+    measure = measure_of(judged, metric)
+    check_loss(rows, measure, job.settings.max_drop)
     return turned, {
         "calibration_samples": len(calibration),
         "samples": len(judged),
         "held_back": len(job.answers) >= _ENOUGH,
-        "measure": measure_of(judged, metric),
+        "measure": measure,
         "timing": times.about,
         "settings": [row.to_json() for row in rows],
     }
+
+
+def check_loss(rows: Sequence[BudgetSetting], measure: str, max_drop: float | None) -> None:
+    """ValidationError if a budget loses more than max_drop of the score of the network as trained; None allows all."""
+    if max_drop is None:
+        return
+    for row in rows:
+        lost = row.score - rows[0].score if measure == CHANGE else rows[0].score - row.score
+        if lost > max_drop:
+            raise ValidationError(
+                f"the budget {row.budget:g} has {measure} {row.score:.4f}, and the network as trained "
+                f"{rows[0].score:.4f}, expected a loss of at most {max_drop:g}; ask for a larger budget, allow more "
+                "with --max-drop, or train a network for that cost"
+            )
 
 
 def _turned(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, float]]:
