@@ -66,6 +66,14 @@ def test_compile_and_validate_on_a_board(sanp, trained, bundle, remote, tmp_path
     told, here = sanp(*flags, *there), sanp(*flags)
     assert told.stdout == here.stdout and told.stdout.count("PASS") == 4
     other = make_checkpoint(tmp_path / "other.safetensors", seed=5)
+    broken = tmp_path / "python"
+    broken.write_text(f'#!/bin/sh\n[ "$1" = -m ] && exit 9\nexec {remote.board_python} "$@"\n')
+    broken.chmod(0o755)
+    there[there.index("--board-python") + 1] = broken
+    refused = sanp("compile", bundle.parent / "model.onnx", "-o", tmp_path / "never.sanp", *there)
+    assert refused.returncode == 3 and "board: the command ended with 9" in refused.stderr
+    assert not [path.name for path in tmp_path.iterdir() if "never" in path.name], "what the board refuses is not kept"
+    there[there.index("--board-python") + 1] = remote.board_python
     failed = sanp("validate", bundle, "--checkpoint", other, "--limit", 8, *there)
     assert failed.returncode == 1 and "L0 replay, L1 gates failed" in failed.stderr
 
