@@ -223,3 +223,15 @@ def test_what_a_login_shell_prints_is_passed():
     assert frames.skip_to_magic(io.BytesIO(b"This account is not available.\n")) is None
     with pytest.raises(ValueError, match="is not a message"):
         frames.read(io.BytesIO(b'{"op":"x","size":-1}\n'))
+
+
+def test_a_machine_that_is_several_boards(remote, monkeypatch, tmp_path):
+    monkeypatch.setattr(connection, "WAIT_S", 0.0)
+    second = remote.model_copy(
+        update={
+            "board_python": f"env SANP_BOARD_LOCK=second-{os.getpid()} {sys.executable}",
+            "board_folder": str(tmp_path / "second"),
+        }
+    )
+    with Board(remote), Board(second) as board:
+        assert board.run(["-c", "print(7)"], {}).output == b"7\n"
