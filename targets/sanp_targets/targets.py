@@ -78,8 +78,9 @@ def check_runs_here(target: Target) -> None:
     """Raise TargetError if this machine has another architecture than the target, or lacks instructions of it."""
     if target.arch != host_arch():
         raise TargetError(
-            f"target {target.name} needs {target.arch}, but this machine is {host_arch()}; run it on the device: "
-            f"install sanp-toolchain on the {target.arch} machine and run `sanp compile` there on the same ONNX file"
+            f"target {target.name} needs {target.arch}, but this machine is {host_arch()}; reach the "
+            f"{target.arch} machine with --host and --library (docs/boards.md), or run `sanp compile` there on the "
+            "same ONNX file"
         )
     machine = processor()
     lacking = [flag for flag in target.isa if flag not in machine["isa"]]

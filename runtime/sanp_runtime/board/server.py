@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -41,10 +42,11 @@ class Server:
         """Answer until the end."""
         try:
             for head, payload in iter(lambda: frames.read(self._in), None):
-                self._heard = time.monotonic()
                 if head["op"] == "bye":
                     return
+                self._heard = math.inf  # nobody listens while files are hashed, which takes its time on a slow disk
                 getattr(self, "_do_" + head.pop("op"))(head, payload)
+                self._heard = time.monotonic()
         except Fault as fault:
             self.say(fault.to_json())
         except (ValueError, KeyError, TypeError, AttributeError) as error:

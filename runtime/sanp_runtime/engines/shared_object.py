@@ -65,6 +65,18 @@ def check_shared_object(path: Path) -> None:
     check_glibc(path, content)
 
 
+def machine_of(path: Path) -> Optional[str]:
+    """The architecture that a shared object is for, as `uname -m` prints it; None if it is none."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(20)
+        order, _ = _order_and_class(content)
+        kind, machine = struct.unpack_from(order + "HH", content, 16)
+    except (OSError, _Damaged, struct.error):
+        return None
+    return _MACHINES.get(machine) if content[:4] == _MAGIC and kind == _SHARED_OBJECT else None
+
+
 def _check_place(path: Path) -> None:
     """Raise TargetError for a file system from which nothing may be executed, whatever the file is."""
     try:

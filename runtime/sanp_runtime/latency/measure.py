@@ -58,9 +58,10 @@ def measure_table(
         measured = measure(_calls(engine, dense, x, masks), duration_s, sensors=type(engine).read_sensors)
         closed = _closed_times(engine, x)
         versions, accelerator = engine.versions(), engine.accelerator()
+        governor = type(engine).gpu_governor()
     times = measured.per_sample_ms(OPEN)
     fitted = fit(layers, masks, times, closed)
-    device = {**fingerprint(), "accelerator": accelerator}
+    device = {**fingerprint(), "accelerator": accelerator, "gpu_governor": governor}
     used = tuple(cpus) if cpus is not None and is_pinned else None
     return LatencyTable(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

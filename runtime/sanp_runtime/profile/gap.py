@@ -14,6 +14,8 @@ LAUNCH, FEW_CHANNELS, MEMORY, FIXED = "launch-bound", "too few channels", "memor
 
 # A layer that loses less than this share of what it could have saved has nothing to explain.
 _REACHED = 0.10
+# Nor one that loses less than this share of the whole latency: times per node are not that exact.
+_NEGLIGIBLE = 0.005
 # Time that falls by less than this, of work that falls by at least _MUST_FALL, was not skipped.
 _FALLS, _MUST_FALL = 0.05, 0.10
 # A layer of at most so many times the shortest node is mostly the call of a node.
@@ -103,7 +105,8 @@ def gap_of(
     scaled = {name: _Scaled(nodes[name], typical_ms[name]) for name in (DENSE, OPEN, GATED)}
     tables = {layer.name: layer for layer in layers}
     rates = [rate for row in rows for rate in _rates(row, tables[row.name], scaled)]
-    found = [_layer(row, tables[row.name], scaled, max(rates, default=0.0)) for row in rows]
+    least = _NEGLIGIBLE * typical_ms[GATED]
+    found = [_layer(row, tables[row.name], scaled, max(rates, default=0.0), least) for row in rows]
     lossy = sorted((row for row in found if row is not None), key=lambda row: row.lost_ms, reverse=True)
     full = sum(row.macs_dense for row in rows)
     share = sum(row.macs_gated for row in rows) / full
@@ -130,7 +133,9 @@ class _Scaled:
         return self._nodes.gates.get(name, 0.0) * self._factor
 
 
-def _layer(row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], best_rate: float) -> Optional[LayerGap]:
+def _layer(
+    row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], best_rate: float, least_ms: float
+) -> Optional[LayerGap]:
     share = row.macs_gated / row.macs_dense if row.macs_dense else 1.0
     dense, opened, gated = (times[name].layer(row.name) for name in (DENSE, OPEN, GATED))
     if share >= 1 or dense is None or opened is None or gated is None or dense <= 0:
@@ -140,7 +145,7 @@ def _layer(row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], best_rate:
     parts = {GATE: price, KERNEL: (conv_open - dense) * share, FIXED: conv - conv_open * share}
     lost, possible = gated - dense * share, dense * (1 - share)
     cause: Optional[str] = None
-    if lost > _REACHED * possible:
+    if lost > max(_REACHED * possible, least_ms):
         cause = max(parts, key=lambda name: parts[name])
         if cause == FIXED:
             rate = _bytes(row, layer) / conv if conv > 0 else 0.0

@@ -103,7 +103,7 @@ def gate_lines(profile: Mapping[str, Any]) -> List[str]:
 
 def gap_lines(profile: Mapping[str, Any]) -> List[str]:
     """The lost time of all layers by cause, in one line; none where nothing was lost or no layer's time is known."""
-    rows = [row for row in (profile["gap"] or {"layers": ()})["layers"] if row["cause"] is not None]
+    rows = [row for row in (profile.get("gap") or {"layers": ()})["layers"] if row["cause"] is not None]
     causes: Dict[str, List[float]] = {}
     for row in rows:
         causes.setdefault(row["cause"], []).append(row["lost_ms"])

@@ -53,6 +53,23 @@ def test_export_compile_inspect_validate(sanp, trained, tmp_path):
     assert validated.stdout.count("PASS") == 4, "kernels and three levels"
 
 
+def test_compile_and_validate_on_a_board(sanp, trained, bundle, remote, tmp_path):
+    """`remote` is this machine behind a real sshd; what is printed is what a local run prints."""
+    there = ["--host", remote.host, "--ssh", remote.ssh, "--board-python", remote.board_python,
+             "--board-folder", remote.board_folder]  # fmt: skip
+    compiled = sanp("compile", bundle.parent / "model.onnx", "-o", tmp_path / "m.sanp", "--json", *there)
+    row = json.loads(compiled.stdout)
+    assert row["proof"]["passed"] and row["record"]["self_test"]["passed"] and row["target"]["name"] == "x86-cpu"
+    assert "testing the bundle on board" in compiled.stderr
+    flags = ["validate", tmp_path / "m.sanp", "--checkpoint", trained, "--limit", 32]
+    assert json.loads(sanp(*flags, "--json", *there).stdout) == json.loads(sanp(*flags, "--json").stdout)
+    told, here = sanp(*flags, *there), sanp(*flags)
+    assert told.stdout == here.stdout and told.stdout.count("PASS") == 4
+    other = make_checkpoint(tmp_path / "other.safetensors", seed=5)
+    failed = sanp("validate", bundle, "--checkpoint", other, "--limit", 8, *there)
+    assert failed.returncode == 1 and "L0 replay, L1 gates failed" in failed.stderr
+
+
 def test_validation_failure_is_exit_code_1(sanp, bundle, tmp_path):
     """The same architecture with other weights: everything fits, and every answer differs."""
     other = make_checkpoint(tmp_path / "other.safetensors", seed=5)

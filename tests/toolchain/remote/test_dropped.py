@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import signal
 import threading
@@ -14,7 +16,9 @@ import pytest
 from sanp.remote import connection
 from sanp.remote.board import Board
 from sanp.remote.files import of_bytes, of_code
+from sanp_runtime.board import frames
 from sanp_runtime.board import store as board_store
+from sanp_runtime.board.server import Server
 from sanp_runtime.board.store import Store
 from sanp_targets.errors import TargetError
 from tests.support.loopback_sshd import alive
@@ -207,3 +211,19 @@ def test_a_run_sees_only_what_it_was_given(own):
         code = of_code()
         there = board.run(["-c", "import sanp_runtime; print(sanp_runtime.__file__)"], code).output.decode()
     assert there.startswith(own.board_folder) and "/code/sanp_runtime/__init__.py" in there
+
+
+def test_a_slow_disk_is_no_silence(monkeypatch, tmp_path):
+    """The board's side may hash a file for longer than the other side may be silent, and does not give up meanwhile."""
+    incoming, outgoing, sent = io.BytesIO(), io.BytesIO(), of_bytes(b"1")
+    frames.write(incoming, {"op": "have", "files": [(sent.sha256, 1)]})
+    incoming.seek(0)
+    server = Server(incoming, outgoing)
+    server._store = Store(tmp_path / "cache")
+    assert server._store.put(sent.sha256, 1, 0, b"1")
+    heard = []
+    monkeypatch.setattr(board_store, "hash_of", lambda path: heard.append(server._heard) or sent.sha256)
+    server.serve()
+    outgoing.seek(0)
+    assert frames.read(outgoing) == ({"op": "have", "bytes": [1]}, b"")
+    assert heard == [math.inf] and server._heard <= time.monotonic()

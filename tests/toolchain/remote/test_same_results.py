@@ -27,7 +27,10 @@ MEASURED = {
     "gap", "stalls", "measured_interval",
 }  # fmt: skip
 # Settings that only this side looks at.
-HERE = {"allow_invalid", "replace", "remote", "baseline", "max_regression", "regression_of", "junit"}
+HERE = {
+    "allow_invalid", "replace", "remote", "baseline", "max_regression", "regression_of", "junit", "predicted_by",
+    "table",  # refused together with a host
+}  # fmt: skip
 
 
 @pytest.fixture

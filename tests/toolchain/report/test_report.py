@@ -277,3 +277,46 @@ def test_the_interval_is_beside_the_speed_up(results, tmp_path):
     assert "(95 % interval 1.23 to 4.56) the speed of dense" in "\n".join(profile_lines(results["profile"]))
     results["profile"]["ratios"]["measured_interval"] = None
     assert "95 % interval" not in page_of(results, tmp_path / "few")
+
+
+def test_budgets_are_shown_as_measured_here_or_when_compiled(results, tmp_path):
+    row = {"thresholds": {}, "rule": "as trained", "macs": 100.0, "score": 0.98, "same": 1.0, "typical_ms": 1.25}
+    settings = [{"budget": 1.0, **row}, {"budget": 0.7, **row, "score": 0.915, "typical_ms": 0.875}]
+    record = {"measure": "accuracy", "samples": 40, "held_back": True, "settings": settings}
+    results["bundle"]["build"] = {**(results["bundle"].get("build") or {}), "budgets": record}
+    results["profile"]["budgets"] = []
+    page = page_of(results, tmp_path)
+    assert "91.50%" in page and "0.875" in page and "of the machine that compiled" in page
+    assert "<title>budget 0.7: 0.875 ms, accuracy 91.5 %</title>" in page
+    results["profile"]["budgets"] = [{"budget": 0.7, "macs": 90.0, "score": 0.915, "typical_ms": 0.555}]
+    page = page_of(results, tmp_path / "here")
+    assert "0.555" in page and "of this profile, side by side" in page
+    del results["bundle"]["build"]["budgets"]
+    assert "what a call may cost" not in page_of(results, tmp_path / "none")
+
+
+def test_energy_names_meter_rail_and_window(results, tmp_path):
+    row = {
+        "window_s": 2.0, "samples": 40, "calls": 100, "inferences": 100, "watts": 5.25,
+        "rail_watts": {"VDD_IN": 5.25}, "inference_j": 0.0125, "above_idle_j": None,
+    }  # fmt: skip
+    energy = {
+        "meter": "INA3221", "total": "VDD_IN", "note": None, "interval_s": 0.05, "min_samples": 10, "missing": None,
+        "idle": None, "variants": {"gated": row},
+    }  # fmt: skip
+    results["profile"]["energy"] = energy
+    page = page_of(results, tmp_path)
+    for words in ("12.5", "VDD_IN 5.25 W", "2.0 s, 40 samples, 100 inferences", "VDD_IN by INA3221"):
+        assert words in page, words
+    results["profile"]["energy"] = {**energy, "meter": None, "missing": "no power rail can be read"}
+    assert "Not measured: no power rail can be read" in page_of(results, tmp_path / "none")
+
+
+def test_a_prediction_is_held_against_the_measurement(results, tmp_path):
+    results["profile"]["prediction"] = {
+        "table": {"bundle": "another net", "created": "2026-01-01", "device_id": "x"},
+        "predicted_ms": 1.05, "measured_ms": 1.0, "error": 0.05,
+        "samples": {"median": 0.04, "p90": 0.08, "largest": 0.11, "correlation": None},
+    }  # fmt: skip
+    page = page_of(results, tmp_path)
+    assert "1.05 ms predicted against 1.00 ms measured (+5.0%)" in page and "another net" in page

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sanp.cli.console import out, print_json, step
+from sanp.cli.console import out, print_json, step, verdicts
 from sanp.cli.tuning_table import print_tuning
 from sanp.cli.verb import verb
 from sanp.settings.compile import CompileSettings
@@ -37,6 +37,7 @@ def compile_(
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
     from sanp_runtime.profile.kernels_note import kernels_note
+    from sanp_runtime.validate.text import validation_lines
 
     made = compile_model(model, output, settings, log=step)
     path, manifest, record = made.bundle.path, made.bundle.manifest, made.record
@@ -69,7 +70,10 @@ def compile_(
             out.print(line)
     if "tuning" in record:
         print_tuning(record["tuning"])
-    if made.proof is not None:
+    if "self_test" in record:
+        for line in validation_lines(record["self_test"]):
+            out.print(verdicts(line))
+    elif made.proof is not None:
         out.print(made.proof.summary())
     elif "kernels" in record:
         out.print(f"No gates: {kernels_note(manifest)}.")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sanp.remote.board import Board, Facts, Ran
+from sanp.remote.board import Board, Facts, Log, Ran
 from sanp.remote.files import Sent, of_bundle, of_bytes, of_code
 from sanp.settings.profile import ProfileSettings
+from sanp.settings.remote import RemotePart
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime.board.store import CODE, TEMPORARY
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.bundle.manifest_reading import loads
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.contract import ONNXRUNTIME, REFERENCE_FILE, TENSORRT
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.contract import MANIFEST_FILE, ONNXRUNTIME, REFERENCE_FILE
 from sanp_runtime.validate.text import failed_levels
 from sanp_targets.errors import ConfigError, InputError, MeasurementError, SanpError, TargetError, ValidationError
-from sanp_targets.targets import host_arch
+from sanp_targets.targets import HOST, Target, host, host_arch, resolve
 
 _RUN = ("-m", "sanp_runtime")
 _ERRORS: dict[int, type[SanpError]] = {1: ValidationError, 2: InputError, 3: TargetError, 4: MeasurementError}
@@ -56,28 +59,52 @@ def validate_there(board: Board, bundle: Bundle, reference: Reference, settings:
     return _json(board, _run(board, "self-test", bundle, flags, files, "validating"), failed_is_fine=True)
 
 
-def self_test_there(board: Board, bundle: Bundle) -> dict[str, Any]:
-    """The JSON of a self-test of a bundle that passed on the board; ValidationError with its levels if it did not."""
+def self_test_there(board: Board, bundle: Bundle, name: str = "") -> dict[str, Any]:
+    """The JSON of a self-test of a bundle that passed on the board; ValidationError with its levels if it did not.
+
+    name: what the bundle is called there, by default its own name.
+    """
     check(board, bundle.manifest)
-    row = _json(board, _run(board, "self-test", bundle, [], {}, "checking the bundle"), failed_is_fine=True)
+    ran = _run(board, "self-test", bundle, [], {}, "testing the bundle", name)
+    row = _json(board, ran, failed_is_fine=True)
     failed = failed_levels(row)
     if failed:
         raise ValidationError(
             f"{board.remote.host}: the self-test failed in {', '.join(failed)}, expected every level to pass ("
-            + "; ".join(row[name[:2]]["summary"] for name in failed)
+            + "; ".join(row[level[:2]]["summary"] for level in failed)
             + "); the bundle was not kept"
         )
     return row
 
 
-def build_there(board: Board, bundle: Bundle, name: str) -> tuple[dict[str, Any], dict[str, tuple[str, int]]]:
-    """Build the engines of a TensorRT bundle on the board: its account, and the files of the bundle that is there now.
+def build_there(board: Board, bundle: Bundle) -> tuple[dict[str, Any], Bundle]:
+    """Build the engines of a TensorRT bundle on the board and bring them back: its account, and the bundle with them.
 
-    name: the folder of the bundle on the board.
+    Every file is checked against its sha256 and the bundle takes its name when it is complete. The board keeps the
+    engines as well, so that a profile need not send them again.
     """
     check(board, bundle.manifest, built=False)
-    row = _json(board, _run(board, "build", bundle, [], {}, "building engines", name))
-    return row, board.made(name)
+    row = _json(board, _run(board, "build", bundle, [], {}, "building engines"))
+    files = board.made(folder_of(bundle))
+    manifest = loads(board.fetch(files[MANIFEST_FILE][0]).decode("utf-8"))
+    with BundleWriter(bundle.path, replace=True) as writer:
+        for name, entry in manifest.files.items():
+            if bundle.manifest.files.get(name) == entry:
+                writer.add_file(name, bundle.path / name)
+            else:
+                writer.add_bytes(name, board.fetch(entry.sha256))
+        return row, writer.finish(manifest)
+
+
+def reach(remote: RemotePart, target: str, log: Log) -> Target:
+    """The target of this name if the board that was named can run it, before anything is compiled for it.
+
+    "host" is the processor of the board. Raises TargetError as `check` does.
+    """
+    with Board(remote, log) as board:
+        found = host(board.facts.machine) if target == HOST else resolve(target)
+        _check_target(board, {"name": found.name, "arch": found.arch, "backend": found.backend})
+    return found
 
 
 def check(board: Board, manifest: Manifest, built: bool = True) -> None:
@@ -85,21 +112,26 @@ def check(board: Board, manifest: Manifest, built: bool = True) -> None:
 
     built: whether engines of TensorRT have to be in the bundle already.
     """
-    facts, target, host = board.facts, manifest.target, board.remote.host
+    _check_target(board, manifest.target)
+    if built and not manifest.engines_built:
+        name, there = manifest.target["name"], board.remote.host
+        raise TargetError(
+            f"{manifest.name} has no engines yet, expected those of {there}; "
+            f"`sanp compile MODEL -o BUNDLE --target {name} --host {there}` builds them there"
+        )
+
+
+def _check_target(board: Board, target: Mapping[str, str]) -> None:
+    facts, there = board.facts, board.remote.host
     if host_arch(facts.machine) != target["arch"]:
         raise TargetError(
-            f"{host}: is {facts.machine}, and the bundle is for {target['name']}, expected {target['arch']}; compile "
+            f"{there}: is {facts.machine}, and the bundle is for {target['name']}, expected {target['arch']}; compile "
             "the model for a target of this board"
         )
     if "numpy" not in facts.packages:
         raise TargetError(_lacks(board, "numpy", "pip install numpy"))
     if target["backend"] == ONNXRUNTIME and "onnxruntime" not in facts.packages:
         raise TargetError(_lacks(board, "onnxruntime", "pip install onnxruntime"))
-    if target["backend"] == TENSORRT and built and not manifest.engines_built:
-        raise TargetError(
-            f"{manifest.name} has no engines yet, expected those of {host}; "
-            f"`sanp compile MODEL -o BUNDLE --target {target['name']} --host {host}` builds them there"
-        )
 
 
 def _lacks(board: Board, package: str, cure: str) -> str:
@@ -142,18 +174,18 @@ def _json(board: Board, ran: Ran, failed_is_fine: bool = False) -> dict[str, Any
                 "what the Python of the board prints by itself"
             ) from error
         return dict(found)
-    host = board.remote.host
+    there = board.remote.host
     said = next((line[len("error: ") :] for line in reversed(ran.lines) if line.startswith("error: ")), None)
     if said is not None and ran.code in _ERRORS:
-        raise _ERRORS[ran.code](f"{host}: {said}")
+        raise _ERRORS[ran.code](f"{there}: {said}")
     if ran.code < 0:
         name = signal.Signals(-ran.code).name
         cure = "most often too little memory; use a smaller batch, or close what else runs there"
-        raise TargetError(f"{host}: the command was ended by {name}, expected it to finish; {cure}")
+        raise TargetError(f"{there}: the command was ended by {name}, expected it to finish; {cure}")
     if said is not None:
-        raise TargetError(f"{host}: {said}")
+        raise TargetError(f"{there}: {said}")
     last = "\n  ".join(line for line in ran.lines[-_SHOWN_LINES:] if line)
     raise TargetError(
-        f"{host}: the command ended with {ran.code}, expected a result:\n  {last}\ncheck the Python of the board, its "
+        f"{there}: the command ended with {ran.code}, expected a result:\n  {last}\ncheck the Python of the board, its "
         "numpy and its onnxruntime"
     )

@@ -37,6 +37,11 @@ def validate(
     network, AccelerationError if a gated layer does not run in our kernel; a level that fails is reported, not raised.
     """
     choice = ValidateSettings.chosen(settings, keywords)
+    if choice.remote.on_board:
+        raise ConfigError(
+            f"host is {choice.remote.host} in validate, which runs here, expected none; call validate_on_board, whose "
+            "result is the JSON that came back"
+        )
     opened = open_bundle(bundle)
     loaded = checkpoint.load(source, choice.model, choice.model_args)
     images, labels = test_samples(loaded, choice.limit, choice.data_root)

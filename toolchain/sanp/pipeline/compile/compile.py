@@ -15,6 +15,7 @@ from sanp.pipeline.compile.describe import describe, properties_of
 from sanp.pipeline.compile.job import Compiled, Job, Log
 from sanp.pipeline.compile.losing_gates import losing_gates
 from sanp.pipeline.export import reference_path
+from sanp.pipeline.on_board import reach
 from sanp.pipeline.parent import parent_path
 from sanp.settings.compile import CompileSettings
 from sanp_export.graph import model_file
@@ -48,13 +49,15 @@ def compile_model(
     For ONNX Runtime the bundle is loaded before it takes its name, and every gated node is proven to run in our kernel.
     A network without gates runs in ONNX Runtime's own kernels, unless `kernels` says otherwise.
     For TensorRT the engines are built and proven here if this machine has TensorRT and the GPU of the target; otherwise
-    the bundle carries what `build` needs on the device. Raises InputError for a damaged model or answers, ConfigError
-    for settings that contradict each other, TargetError for an unknown target or one that cannot be compiled for on
-    this machine, AccelerationError if a gated node would not run in our kernel, ValidationError if a fold costs more
-    than it may.
+    the bundle carries what `build` needs on the device. With a `host` a bundle for ONNX Runtime is also tested there
+    before it takes its name, and one for TensorRT is built there and brought back.
+    Raises InputError for a damaged model or answers, ConfigError for settings that contradict each other, TargetError
+    for an unknown target, one that cannot be compiled for on this machine, or a board that cannot be used,
+    AccelerationError if a gated node would not run in our kernel, ValidationError if a fold costs more than it may, or
+    a self-test on the board fails.
     """
     path, chosen = Path(model), CompileSettings.chosen(settings, keywords)
-    target = resolve(chosen.target)
+    target = reach(chosen.remote, chosen.target, log) if chosen.remote.on_board else resolve(chosen.target)
     chosen.check_backend(target.name, target.backend)
     check_outside_bundles(Path(bundle))
     proto = model_file.read(path, chosen.allow_modified)

@@ -62,7 +62,8 @@ class Compiled:
     """What `compile_model` made. proof: None without gates, and for engines that are yet to be built on the device.
 
     record: what was decided, for people and logs, as far as it was asked for: `choices` and `plugin_layers` (TensorRT),
-    `tuning`, `kernels`, `bf16_weights`, `int8`, `budgets` (ONNX Runtime), `fold`; and `losing_gates`, if there are any.
+    `tuning`, `kernels`, `bf16_weights`, `int8`, `budgets` (ONNX Runtime), `fold`; `self_test`, the validation on the
+    board of --host (ONNX Runtime); and `losing_gates`, if there are any.
     """
 
     bundle: Bundle

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sanp.pipeline.compile.acceptance import Acceptance, check_reach, library_of, runs_here
 from sanp.pipeline.compile.bf16_weights import round_small_maps
 from sanp.pipeline.compile.budgets.calibrate import with_budgets
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
 from sanp.pipeline.compile.int8.requirements import check_answers, check_network
-from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
+from sanp.pipeline.compile.job import Compiled, Job, Log, prove
 from sanp.pipeline.compile.our_kernels import choose_kernels
 from sanp.pipeline.tune.race import with_algorithms
 from sanp.pipeline.tune.record import tune
@@ -25,21 +26,20 @@ from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
 from sanp_targets.errors import AccelerationError, ConfigError
-from sanp_targets.targets import check_runs_here
 
 KEPT = "onnxruntime"  # --kernels: a network without gates stays as it was exported
 
 
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
-    check_runs_here(job.target)
+    check_reach(job)
     if job.settings.onnxruntime.int8:
         check_network(job.described.name, bool(job.described.gated), bool(_pixel_nodes(job)))
         check_answers(job.described.name, job.answers, job.described.any_size)
         return _int8(job, bundle, log)
     if not job.described.gated:
         return _ungated(job, bundle, log)
-    library, part = find_library(), job.settings.onnxruntime
+    library, part = library_of(job), job.settings.onnxruntime
     if part.kernels != KEPT:
         raise ConfigError(
             f"{job.described.name} has gates and runs in our kernels, which --kernels {part.kernels} cannot change, "
@@ -62,9 +62,9 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
             models[GATED], build["budgets"] = with_budgets(job, models[GATED], library, log)
         job.add_common(writer, models)
         writer.add_file(LIBRARY_FILE, library)
-        proof = _Proving()
-        made = writer.finish(job.finished(options, build), check=proof)
-    return compiled(made, proof.found)
+        accepted = Acceptance(job, bundle.name, log, _proven)
+        made = writer.finish(job.finished(options, build), check=accepted)
+    return accepted.compiled(made)
 
 
 def _require_one_size(job: Job) -> None:
@@ -77,17 +77,17 @@ def _require_one_size(job: Job) -> None:
 
 def _int8(job: Job, bundle: Path, log: Log) -> Compiled:
     """An int8 bundle, with the float32 network beside them."""
-    library = find_library()
-    made = quantise(job, library, log)
+    library = library_of(job)
+    made = quantise(job, library if runs_here(job.target) else find_library(), log)
     build = {"glibc": glibc_floor(library), **build_part(made.record)}
     if job.settings.onnxruntime.budgets:
         made.models[GATED], build["budgets"] = with_budgets(job, made.models[GATED], library, log)
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         made.job.add_common(writer, made.models)
         writer.add_file(LIBRARY_FILE, library)
-        proof = _Proving()
-        written = writer.finish(made.job.finished({INT8: True}, build), check=proof)
-    return compiled(written, proof.found)
+        accepted = Acceptance(job, bundle.name, log, _proven)
+        written = writer.finish(made.job.finished({INT8: True}, build), check=accepted)
+    return accepted.compiled(written)
 
 
 def _pixel_nodes(job: Job) -> set[str]:
@@ -102,6 +102,7 @@ def _ungated(job: Job, bundle: Path, log: Log) -> Compiled:
     pixels = _pixel_nodes(job)
     part = job.settings.onnxruntime
     asked = [f"--{name.replace('_', '-')}" for name, value in part if value != getattr(type(part)(), name)]
+    asked = [flag for flag in asked if flag != "--library"]  # says what a target has, not what is to be done
     if not pixels and "--kernels" in asked:
         asked.remove("--kernels")
     if asked:
@@ -112,15 +113,16 @@ def _ungated(job: Job, bundle: Path, log: Log) -> Compiled:
     build: dict[str, Any] = {}
     models, nodes = variants(job.model, job.parent), dict.fromkeys(pixels, PIXEL_GATED_CONV)
     if part.kernels != KEPT:
-        models, build["kernels"] = choose_kernels(job, models, find_library(), log)
+        models, build["kernels"] = choose_kernels(job, models, library_of(job), log)
         nodes = {conv_node(layer): GATED_CONV for layer in build["kernels"]["layers"]}
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         job.add_common(writer, models)
         if nodes:
-            library = find_library()
+            library = library_of(job)
             writer.add_file(LIBRARY_FILE, library)
             build["glibc"] = glibc_floor(library)
-        return compiled(writer.finish(job.finished({}, build), check=lambda bundle: _runs(bundle, nodes)), None)
+        accepted = Acceptance(job, bundle.name, log, lambda candidate: _runs(candidate, nodes))
+        return accepted.compiled(writer.finish(job.finished({}, build), check=accepted))
 
 
 def _runs(candidate: Bundle, nodes: Mapping[str, str]) -> None:
@@ -140,10 +142,5 @@ def _runs(candidate: Bundle, nodes: Mapping[str, str]) -> None:
                 )
 
 
-class _Proving:
-    """The check before a bundle is kept; remembers the proof."""
-
-    found: Proof | None = None
-
-    def __call__(self, candidate: Bundle) -> None:
-        self.found = prove(candidate).require()
+def _proven(candidate: Bundle) -> Proof:
+    return prove(candidate).require()

@@ -12,13 +12,17 @@ from sanp.pipeline.compile.build_recipe import recipe
 from sanp.pipeline.compile.device_files import device_archive, plugin_sources
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.compile.plugin_choice import Choice, Evidence, choose, densities, read_layer_times
+from sanp.pipeline.on_board import build_there
+from sanp.remote.board import Board
 from sanp.settings.compile import TensorrtPart
 from sanp_export.tensorrt import TensorrtOptions, convert, single_nodes
 from sanp_export.variants import variants
 from sanp_runtime.bundle.manifest import Manifest
+from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import DEVICE_ARCHIVE, RECIPE_FILE, SOURCES_FILE
+from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt.builder import build as build_engines
 from sanp_runtime.engines.tensorrt.tools import has_package
 from sanp_runtime.engines.tensorrt.versions import gpu
@@ -45,10 +49,19 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
         for name, content in device_files(manifest, job.target).items():
             writer.add_bytes(name, content)
         made = writer.finish(manifest)
+    if job.settings.remote.on_board:
+        return _built_there(made, job, log)
     if builds_here(job.target) is not None:
         return compiled(made, None)
     built = build_engines(made.path, log=log)
     return compiled(built, prove(built) if built.manifest.gated else None)
+
+
+def _built_there(made: Bundle, job: Job, log: Log) -> Compiled:
+    """Engines that were built and proven on the board, in the bundle here; without them it stays as it is."""
+    with Board(job.settings.remote, log) as board:
+        row, built = build_there(board, made)
+    return compiled(built, None if row["proof"] is None else Proof.from_json(row["proof"]))
 
 
 def choices(layers: Sequence[Layer], reference: Reference | None, target: Target, part: TensorrtPart) -> list[Choice]:

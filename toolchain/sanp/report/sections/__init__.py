@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sanp.report.sections import (
+    budgets,
     commands,
     device,
+    energy,
     fold,
     gap,
     int8,
     latency,
     layers,
+    prediction,
     proof,
     summary,
     training,
@@ -41,6 +44,9 @@ SECTIONS: tuple[Section, ...] = (
     latency,
     layers,
     gap,
+    prediction,
+    budgets,
+    energy,
     fold,
     int8,
     validation,
