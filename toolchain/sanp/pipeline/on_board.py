@@ -47,6 +47,13 @@ def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> di
     return _json(board, _run(board, "profile", bundle, flags, {}, "measuring"))
 
 
+def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
+    """The JSON of a latency table that was measured on the board."""
+    check(board, bundle.manifest)
+    flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", "--allow-invalid"]
+    return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
+
+
 def profile_flags(settings: ProfileSettings) -> list[str]:
     """What `python -m sanp_runtime profile` is told of the settings; the others are for this side."""
     flags = [f"--threads={settings.threads}", f"--batch={settings.batch}", f"--duration={settings.duration!r}"]
