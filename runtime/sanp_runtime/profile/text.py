@@ -30,7 +30,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines += float_lines(profile)
     lines += gate_lines(profile)
     lines += gap_lines(profile)
-    lines += budget_lines(profile.get("budgets", ()), profile["macs"]["dense"])
+    lines += budget_lines(rows, profile["macs"]["dense"]) if (rows := profile.get("budgets")) else []
     lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     lines += [*conditions_text.control_lines(profile), *conditions_text.energy_lines(profile, title)]
