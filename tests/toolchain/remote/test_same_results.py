@@ -110,7 +110,18 @@ def test_a_latency_table_is_that_of_the_board(sanp, remote, tiny, tmp_path):
 
 
 def test_every_setting_of_a_validation_is_told_or_stays_here():
-    here = {"limit", "metric", "data_root", "model", "model_args", "baseline", "max_regression", "junit", "remote"}
+    here = {
+        "limit",
+        "metric",
+        "data_root",
+        "model",
+        "model_args",
+        "baseline",
+        "max_regression",
+        "junit",
+        "replace",
+        "remote",
+    }
     flags = " ".join(validate_flags(ValidateSettings(max_drop=0.1)))
     for name in set(ValidateSettings.model_fields) - here:
         assert f"--{name.replace('_', '-')}" in flags, f"{name} does not reach the board: see validate_flags"
