@@ -333,3 +333,13 @@ def test_a_run_for_a_time_has_no_budget_of_macs(results):
     rows = dict(training.data(results)["training"])
     assert "budget" not in rows and rows["budget_latency"] == "0.115ms" and rows["cost"] == "35.00%"
     assert "0.11" in rows["predicted latency"] and "a board" in rows["predicted latency"]
+
+
+def test_the_conditions_stand_beside_the_verdict(results, tmp_path):
+    profile = results["profile"]
+    profile["validity"]["evidence"].update(neighbours=0.314, waiting=None, quota={"periods": 12, "seconds": 0.7})
+    profile["power_mode"] = {"id": 1, "name": "15W", "names": ["MAXN", "15W"], "before": "MAXN"}
+    profile["controls"] = {"clocks_fixed_by": "cpufreq", "not_restored": ["cpu0 kept its limit"]}
+    page = page_of(results, tmp_path)
+    for words in ("31.4%", "12, 0.7 s", "15W, set back to MAXN", "clocks fixed by cpufreq", "cpu0 kept its limit"):
+        assert words in page, words

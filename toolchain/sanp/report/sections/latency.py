@@ -11,6 +11,7 @@ from sanp.report.numbers import ms, percent
 from sanp.report.sections.variant_names import colours, names
 from sanp.report.svg import Plot, picture
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, OPEN, PARENT
+from sanp_runtime.profile.conditions_text import control_lines
 from sanp_runtime.profile.text import stall_lines
 
 _BINS = 90
@@ -30,7 +31,12 @@ def data(results: Mapping[str, Any]) -> dict[str, Any]:
         "decisions_vary": any(row["varies"] for row in profile["layers"]),
         "verdict": validity["verdict"],
         "reasons": validity["reasons"],
-        "notes": [*validity["notes"], *stall_lines(profile), *filter(None, [profile.get("tuning_note")])],
+        "notes": [
+            *validity["notes"],
+            *stall_lines(profile),
+            *control_lines(profile),
+            *filter(None, [profile.get("tuning_note")]),
+        ],
         "evidence": _evidence(validity["evidence"]),
     }
 
@@ -129,5 +135,9 @@ def _evidence(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"spread of {name}, p90 over median", percent(value)) for name, value in evidence["spread"].items()]
     rows.append(("lowest clock over highest", percent(evidence["clock_drop"], 0)))
     rows.append(("time stolen by the hypervisor", percent(evidence["steal"])))
+    rows.append(("others on these processors", percent(evidence.get("neighbours"))))
+    rows.append(("tasks that waited for a processor", percent(evidence.get("waiting"))))
+    if quota := evidence.get("quota"):
+        rows.append(("stops by the container's limit", f"{quota['periods']}, {quota['seconds']:.1f} s"))
     rows.append(("times preempted", "–" if evidence["preempted"] is None else str(evidence["preempted"])))
     return rows
