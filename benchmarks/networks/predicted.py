@@ -12,6 +12,7 @@ is now and was when the table was measured.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ from sanp_runtime.latency.measure import measure_table, steadied
 from sanp_runtime.latency.points import spread_points
 from sanp_runtime.latency.table import LatencyTable
 from sanp_runtime.latency.text import table_lines
-from sanp_runtime.measure.timing import measure
+from sanp_runtime.measure.timing import Clock, measure
 from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.pinning import choose_cpus, pinned
 
 FITTED = "resnet-20"
 NETWORKS = ("resnet-20", "resnet-32", "resnet-56")
 MASKS, SEED = 64, 7
+CLOCKS = {"wall": time.perf_counter_ns, "cpu": time.thread_time_ns}
 
 
 def prepare(folder: Path) -> None:
@@ -48,13 +50,13 @@ def prepare(folder: Path) -> None:
             compile_model(folder / f"{name}.onnx", folder / f"{name}.sanp", target="host")
 
 
-def timed(bundle: Bundle, beside: Engine, seconds: float) -> dict[str, np.ndarray]:
+def timed(bundle: Bundle, beside: Engine, seconds: float, clock: Clock) -> dict[str, np.ndarray]:
     """ms of each mask at one speed of the machine, and of the network beside it: float64 [masks], [1]."""
     x, points = bundle.reference().x, spread_points(bundle.manifest.layers, MASKS, SEED)
     plain = [beside.bind(np.ascontiguousarray(beside.bundle.reference().x[:1]))] * len(points)
     with load(bundle.path, variant=OPEN) as engine:
         calls = [engine.bind(np.ascontiguousarray(x[i % len(x)][None]), point) for i, point in enumerate(points)]
-        found = measure({OPEN: calls, DENSE: plain}, seconds).latency_ms
+        found = measure({OPEN: calls, DENSE: plain}, seconds, clock=clock).latency_ms
     return {OPEN: steadied(found[OPEN], found[DENSE]), DENSE: np.median(found[DENSE], keepdims=True)[0]}
 
 
@@ -85,18 +87,21 @@ def main() -> int:
     options.add_argument("folder", type=Path, help="folder of the bundles")
     options.add_argument("--prepare", action="store_true", help="export and compile instead of measuring")
     options.add_argument("--duration", type=float, default=12.0, help="seconds for the table and for each network")
+    options.add_argument(
+        "--clock", choices=list(CLOCKS), default="wall", help="cpu: processor time of the thread, for a machine in use"
+    )
     options.add_argument("--json", type=Path, help="where the result goes")
     args = options.parse_args()
     if args.prepare:
         prepare(args.folder)
         return 0
     bundles = {name: open_bundle(args.folder / f"{name}.sanp") for name in NETWORKS}
-    table = measure_table(bundles[FITTED], duration_s=args.duration)
+    table = measure_table(bundles[FITTED], duration_s=args.duration, clock=CLOCKS[args.clock])
     print(*table_lines(table.to_json()), sep="\n")
     rows = {}
     with pinned(choose_cpus(1)), load(bundles[FITTED].path, variant=DENSE) as beside:
         for name, bundle in bundles.items():
-            rows[name] = compared(table, bundle, timed(bundle, beside, args.duration))
+            rows[name] = compared(table, bundle, timed(bundle, beside, args.duration, CLOCKS[args.clock]))
             shown = rows[name]["at the speed of the table"]
             print(
                 f"{name:10} pace {rows[name]['pace']:.2f}, mean {rows[name]['as measured']['mean']:+.1%}; at one speed "
@@ -104,10 +109,8 @@ def main() -> int:
                 f"largest {shown['largest']:.1%}"
             )
     device = fingerprint()
-    write_json(
-        args.json,
-        {"device_id": device_id(device), "device_name": describe(device), "table": table.to_json(), "networks": rows},
-    )
+    about = {"clock": args.clock, "device_id": device_id(device), "device_name": describe(device)}
+    write_json(args.json, {**about, "table": table.to_json(), "networks": rows})
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import platform
+import time
 from dataclasses import asdict
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -18,7 +19,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.latency.fit import ClosedTimes, Fitted, fit
 from sanp_runtime.latency.points import Masks, closed_point, spread_points
 from sanp_runtime.latency.table import LatencyTable
-from sanp_runtime.measure.timing import measure
+from sanp_runtime.measure.timing import Clock, measure
 from sanp_runtime.measure.verdict import assess
 from sanp_runtime.profile.layer_times import layer_times
 from sanp_runtime.profile.profile import conditions_of
@@ -37,12 +38,15 @@ def measure_table(
     *,
     duration_s: float = 20.0,
     points: int = POINTS,
+    clock: Clock = time.perf_counter_ns,
 ) -> LatencyTable:
     """Time the variants `open` and `dense` of a bundle side by side, at `points` masks, and fit the layers to it.
 
     In `open` the masks alone decide, and gates are computed all the same: their time is in the table, as are layers
-    without a gate, other operators and the call. duration_s: measuring time, without warm-up. Raises ConfigError for a
-    bundle whose channels no mask closes, AccelerationError if a gated node does not run in our kernel.
+    without a gate, other operators and the call. duration_s: measuring time, without warm-up. clock: in nanoseconds;
+    time.thread_time_ns leaves out what other programs take of the processor, for one thread of a shared machine.
+    Raises ConfigError for a bundle whose channels no mask closes, AccelerationError if a gated node does not run in our
+    kernel.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     chosen = (options or EngineOptions()).check()
@@ -55,7 +59,7 @@ def measure_table(
     ) as dense:
         if chosen.library is not None:
             engine.proof().require()
-        measured = measure(_calls(engine, dense, x, masks), duration_s, sensors=type(engine).read_sensors)
+        measured = measure(_calls(engine, dense, x, masks), duration_s, clock=clock, sensors=type(engine).read_sensors)
         closed = _closed_times(engine, x)
         versions, accelerator = engine.versions(), engine.accelerator()
         governor = type(engine).gpu_governor()
