@@ -32,7 +32,7 @@ class ValidationError(SanpError):
 
 
 class TargetError(SanpError):
-    """A target or a backend that is unknown or not available on this machine (exit code 3)."""
+    """A target, a backend or a board that is unknown, not available here or cannot be reached (exit code 3)."""
 
     exit_code = 3
 

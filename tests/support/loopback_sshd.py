@@ -1,4 +1,4 @@
-"""A real sshd on the loopback: own port, own host key, own client configuration; skips where there is none."""
+"""A real sshd on the loopback: own port, host key, client configuration and lock; skips where there is none."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ UsePAM no
 PasswordAuthentication no
 PermitRootLogin prohibit-password
 LogLevel VERBOSE
+SetEnv SANP_BOARD_LOCK={name}
 """
 _CLIENT = """
 Host *
@@ -80,7 +81,7 @@ def start(folder: Path) -> Iterator[LoopbackSshd]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (folder / "sshd_config").write_text(_SERVER.format(port=port, folder=folder))
+    (folder / "sshd_config").write_text(_SERVER.format(port=port, folder=folder, name=f"tests-{os.getpid()}"))
     (folder / "ssh_config").write_text(_CLIENT.format(port=port, folder=folder, user=getpass.getuser()))
     kind, key = (folder / "host_key.pub").read_text().split()[:2]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")

@@ -43,7 +43,7 @@ def test_unsupported_machine():
 def test_wrong_architecture(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     targets.check_runs_here(targets.resolve("x86-cpu"))
-    with pytest.raises(TargetError, match="run it on the device"):
+    with pytest.raises(TargetError, match="--host and --library"):
         targets.check_runs_here(targets.resolve("arm64-cpu"))
 
 

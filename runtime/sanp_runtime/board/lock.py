@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import pwd
 import socket
 import struct
@@ -14,6 +15,8 @@ from sanp_runtime.board.faults import Fault
 
 # A name of the machine and not a file: it works for all users, and is free the moment that its holder is gone.
 _NAME = "\0sanp-board-run"
+# In the environment of the board: a name for the lock of a machine that serves as several boards.
+VARIABLE = "SANP_BOARD_LOCK"
 _POLL_S = 0.25
 
 
@@ -27,7 +30,7 @@ def take(wait_s: float) -> socket.socket:
     while True:
         own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            own.bind(_NAME)
+            own.bind(_name())
             own.listen(1)
         except OSError as error:
             own.close()
@@ -46,9 +49,13 @@ def holder() -> Dict[str, Any]:
     user: Optional[str] = None
     with contextlib.suppress(OSError, KeyError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
         other.settimeout(1.0)
-        other.connect(_NAME)
+        other.connect(_name())
         found = other.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid, uid, _ = struct.unpack("3i", found)
         user = str(uid)
         user = pwd.getpwuid(uid).pw_name
     return {"pid": pid, "user": user}
+
+
+def _name() -> str:
+    return "-".join(filter(None, (_NAME, os.environ.get(VARIABLE))))[:100]  # an address of this kind has 108 bytes

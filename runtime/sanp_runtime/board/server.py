@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, List, Mapping, Optional
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional
 
 from sanp_runtime.board import frames, lock
 from sanp_runtime.board.facts import facts
@@ -42,11 +42,10 @@ class Server:
         """Answer until the end."""
         try:
             for head, payload in iter(lambda: frames.read(self._in), None):
+                self._heard = time.monotonic()
                 if head["op"] == "bye":
                     return
-                self._heard = math.inf  # nobody listens while files are hashed, which takes its time on a slow disk
                 getattr(self, "_do_" + head.pop("op"))(head, payload)
-                self._heard = time.monotonic()
         except Fault as fault:
             self.say(fault.to_json())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -75,17 +74,21 @@ class Server:
         folder, self._keep = Path(head["folder"]).expanduser(), head["keep"]
         for beat in (self._beat, self._watch):
             threading.Thread(target=beat, args=(head,), daemon=True).start()
-        self._held.append(lock.take(head["wait_s"]))
-        self._store = Store(folder)
+        with self._at_work():
+            self._held.append(lock.take(head["wait_s"]))
+            self._store = Store(folder)
         self.say({"op": "open", **facts(folder)})
 
     def _do_have(self, head: Dict[str, Any], _: bytes) -> None:
         store = self._opened()
-        self.say({"op": "have", "bytes": [store.held(sha, size) for sha, size in head["files"]]})
+        with self._at_work():
+            found = [store.held(sha, size) for sha, size in head["files"]]
+        self.say({"op": "have", "bytes": found})
 
     def _do_put(self, head: Dict[str, Any], payload: bytes) -> None:
         sha, size, offset = head["sha256"], head["size_of_file"], head["offset"]
-        whole = self._opened().put(sha, size, offset, payload)
+        with self._at_work():
+            whole = self._opened().put(sha, size, offset, payload)
         if offset + len(payload) == size:
             self.say({"op": "put", "sha256": sha, "ok": whole})
 
@@ -93,15 +96,18 @@ class Server:
         if self._job is not None:
             raise Fault("message", text="a command is running")
         store = self._opened()
-        store.lay_out(head["files"])
+        with self._at_work():
+            store.lay_out(head["files"])
         env = environment(store.run / CODE, store.run / TEMPORARY, os.environ.get("PYTHONPATH"))
         self._job = Job(head["python"], head["arguments"], store.run, env, self._log)
         threading.Thread(target=self._finish, args=(self._job, head["timeout_s"]), daemon=True).start()
 
     def _do_list(self, head: Dict[str, Any], _: bytes) -> None:
         store = self._opened()
-        paths = sorted(path for path in (store.run / head["folder"]).iterdir() if path.is_file())
-        self.say({"op": "list", "files": {path.name: store.adopt(path) for path in paths}})
+        with self._at_work():
+            paths = sorted(path for path in (store.run / head["folder"]).iterdir() if path.is_file())
+            found = {path.name: store.adopt(path) for path in paths}
+        self.say({"op": "list", "files": found})
 
     def _do_fetch(self, head: Dict[str, Any], _: bytes) -> None:
         for chunk in self._opened().read(head["sha256"]):
@@ -119,6 +125,15 @@ class Server:
             return
         self._job = None
         self.say({"op": "run", "code": code}, job.output())
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Nobody listens meanwhile, which is no silence of the other side: files are hashed, maybe on a slow disk."""
+        self._heard = math.inf
+        try:
+            yield
+        finally:
+            self._heard = time.monotonic()
 
     def _log(self, line: str) -> None:
         self.say({"op": "log", "line": line})

@@ -2,7 +2,7 @@
 
 FOLDER/objects/SHA256           a complete file
 FOLDER/objects/SHA256.part      the beginning of one
-FOLDER/run-MACHINE-PID/         what one run sees: links to objects under their names, and its temporary files
+FOLDER/run-MACHINE-PID/         what one run sees: copies of objects under their names, and its temporary files
 """
 
 from __future__ import annotations
@@ -85,22 +85,21 @@ class Store:
         return True
 
     def lay_out(self, files: Mapping[str, str]) -> None:
-        """Give the run these files and no others, path in it -> sha256; linked, or copied where there are no links."""
+        """Give the run copies of these files and no others, path in it -> sha256.
+
+        No links: a command may write to its files, and readers of ONNX refuse weights with a second name as an attack.
+        """
         with self._faults():
             shutil.rmtree(str(self.run))
             (self.run / TEMPORARY).mkdir(parents=True)
-            for path, sha in files.items():
-                place = PurePosixPath(path)
-                if place.is_absolute() or ".." in place.parts:
-                    raise Fault("message", text=f"{path!r} is no path inside a folder")
-                source, target = str(self._path(sha)), self.run / place
+        for path, sha in files.items():
+            place = PurePosixPath(path)
+            if place.is_absolute() or ".." in place.parts:
+                raise Fault("message", text=f"{path!r} is no path inside a folder")
+            source, target = self._path(sha), self.run / place
+            with self._faults(source.stat().st_size):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(source, str(target))
-                except FileNotFoundError:
-                    raise
-                except OSError:
-                    shutil.copyfile(source, str(target))
+                shutil.copyfile(str(source), str(target))
 
     def adopt(self, path: Path) -> Dict[str, object]:
         """Keep a file that a run has made, so that it is not sent when it comes back; its hash and size."""
@@ -146,11 +145,11 @@ class Store:
         return path.with_name(path.name + ".part")
 
     @contextlib.contextmanager
-    def _faults(self) -> Iterator[None]:
+    def _faults(self, needed: int = 0) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise of_os_error(error, self.folder) from error
+            raise of_os_error(error, self.folder, needed) from error
 
 
 def hash_of(path: Path) -> str:

@@ -12,7 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from sanp_runtime.cli import build_command, info_command, profile_command, run_command, self_test_command, time_command
+from sanp_runtime.cli import (
+    build_command,
+    info_command,
+    profile_command,
+    run_command,
+    self_test_command,
+    table_command,
+    time_command,
+)
 from sanp_runtime.cli.process import (
     BROKEN_PIPE,
     NO_MEMORY,
@@ -26,7 +34,7 @@ from sanp_runtime.cli.process import (
 from sanp_targets.errors import SanpError
 
 # In the order of `--help`; a command is a module with `add(commands)`.
-COMMANDS = (run_command, self_test_command, profile_command, time_command, build_command, info_command)
+COMMANDS = (run_command, self_test_command, profile_command, table_command, time_command, build_command, info_command)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -59,7 +59,7 @@ def measure_table(
         closed = _closed_times(engine, x)
         versions, accelerator = engine.versions(), engine.accelerator()
         governor = type(engine).gpu_governor()
-    times = measured.per_sample_ms(OPEN)
+    times = steadied(measured.latency_ms[OPEN], measured.latency_ms[DENSE])
     fitted = fit(layers, masks, times, closed)
     device = {**fingerprint(), "accelerator": accelerator, "gpu_governor": governor}
     used = tuple(cpus) if cpus is not None and is_pinned else None
@@ -81,6 +81,17 @@ def measure_table(
         validity=assess(measured, conditions_of(device, used), DENSE).to_json(),
         points=tuple(_point_rows(masks, times, fitted)),
     )
+
+
+def steadied(latency_ms: np.ndarray, constant_ms: np.ndarray) -> np.ndarray:
+    """Median of each point over the rounds, float64 [points], of times [rounds, points] at one speed of the machine.
+
+    constant_ms [rounds, points]: calls that do the same work in every round, between the others; a round in which they
+    were slower than usual is corrected by that.
+    """
+    pace = np.median(constant_ms, axis=1)
+    found: np.ndarray = np.median(latency_ms / (pace / np.median(pace))[:, None], axis=0)
+    return found
 
 
 def _require_gates(bundle: Bundle) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Dict, Mapping, Optional, Union
 
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
-from sanp_runtime.contract import GATED
-from sanp_runtime.engines.load import load_bundle
-from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.contract import DENSE, GATED
+from sanp_runtime.latency.rows import Shape
 from sanp_runtime.latency.table import LatencyTable
 from sanp_targets.errors import ConfigError
 
@@ -18,13 +18,15 @@ def prediction(
     table: LatencyTable,
     bundle: Union[PathLike, Bundle],
     profile: Mapping[str, Any],
-    options: Optional[EngineOptions] = None,
 ) -> Dict[str, Any]:
     """The mean over the samples and the errors of single samples, as plain JSON.
 
-    profile: `Profile.to_json()` of this bundle, measured on its reference samples with batch 1. The masks are those
-    that its gates choose. Raises ConfigError if the profile is of another device, batch or number of threads than the
-    table, InputError if a layer of the bundle has a shape that is not in the table.
+    profile: `Profile.to_json()` of this bundle, measured on its reference samples with batch 1. The masks are those of
+    the reference: the bundle need not run here. Raises ConfigError if the profile is of another device, batch or number
+    of threads than the table, InputError if a layer of the bundle has a shape that is not in the table.
+
+    dense_ratio: time of the dense network in the profile over that in the table, which is the speed of the machine now
+    and then; error_at_dense_speed: the error of the mean without that. Both None for a network of other layers.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     table.require_device(profile["device_id"], profile["device_name"])
@@ -37,17 +39,19 @@ def prediction(
             )
     if GATED not in opened.manifest.variants:
         raise ConfigError(f"{opened.path} has no gates, expected a bundle whose gates a table can follow; leave it out")
-    with load_bundle(opened, GATED, options) as engine:
-        gates = engine(opened.reference().x).gates
-    predicted = table.predict(opened.manifest.layers, gates)
+    predicted = table.predict(opened.manifest.layers, opened.reference().scales)
     measured = np.array([row["gated_ms"] for row in profile["samples"]])
     errors = np.abs(predicted / measured - 1)
     typical = float(measured.mean())
+    same = Counter(map(Shape.of, table.layers)) == Counter(map(Shape.of, opened.manifest.layers))
+    ratio = profile["variants"][DENSE]["typical_ms"] / table.dense_ms if same else None
     return {
         "table": {"bundle": table.bundle["name"], "created": table.created, "device_id": table.device_id},
         "predicted_ms": float(predicted.mean()),
         "measured_ms": typical,
         "error": float(predicted.mean() / typical - 1),
+        "dense_ratio": ratio,
+        "error_at_dense_speed": None if ratio is None else float(predicted.mean() * ratio / typical - 1),
         "samples": {
             "median": float(np.median(errors)),
             "p90": float(np.percentile(errors, 90)),

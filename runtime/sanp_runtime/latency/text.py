@@ -37,9 +37,15 @@ def prediction_lines(profile: Mapping[str, Any]) -> List[str]:
     found = profile.get("prediction")
     if found is None:
         return []
-    samples = found["samples"]
+    samples, ratio = found["samples"], found["dense_ratio"]
+    speed = (
+        f"; dense takes {ratio:.2f} times what it took for the table, at that speed the error is "
+        f"{found['error_at_dense_speed']:+.1%}"
+        if ratio is not None
+        else ""
+    )
     return [
         f"predicted by the table of {found['table']['bundle']}: {found['predicted_ms']:.4f} ms, measured "
-        f"{found['measured_ms']:.4f} ms ({found['error']:+.1%}); single samples: median {samples['median']:.1%}, 90 % "
-        f"within {samples['p90']:.1%}, largest {samples['largest']:.1%}"
+        f"{found['measured_ms']:.4f} ms ({found['error']:+.1%}){speed}; single samples: median "
+        f"{samples['median']:.1%}, 90 % within {samples['p90']:.1%}, largest {samples['largest']:.1%}"
     ]

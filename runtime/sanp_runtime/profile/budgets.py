@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import measure
@@ -32,17 +33,18 @@ class BudgetRow:
         return dict(self.__dict__, latency=dict(self.latency), spread_ms=dict(self.spread_ms))
 
 
-def budget_rows(engine: Engine, batches: Sequence[np.ndarray], duration_s: float) -> Tuple[BudgetRow, ...]:
-    """Measure the budgets of an engine by bound calls that take turns; duration_s over all of them.
-
-    Raises ConfigError for a bundle without budgets.
-    """
-    settings = engine.manifest.budgets
-    if not settings:
+def require_budgets(manifest: Manifest) -> None:
+    """Raise ConfigError for a bundle without budgets."""
+    if not manifest.budgets:
         raise ConfigError(
-            f"{engine.manifest.name} has no budgets to measure, expected some; compile it with "
+            f"{manifest.name} has no budgets to measure, expected some; compile it with "
             'sanp compile --budgets "[0.85, 0.7]"'
         )
+
+
+def budget_rows(engine: Engine, batches: Sequence[np.ndarray], duration_s: float) -> Tuple[BudgetRow, ...]:
+    """Measure the budgets of an engine by bound calls that take turns; duration_s over all of them."""
+    settings = engine.manifest.budgets
     calls = {f"{row.budget:g}": [engine.bind(part, budget=row.budget) for part in batches] for row in settings}
     macs = {row.budget: [engine(part, budget=row.budget).macs.mean() for part in batches] for row in settings}
     found = measure(calls, duration_s, sensors=type(engine).read_sensors)

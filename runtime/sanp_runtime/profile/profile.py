@@ -23,7 +23,7 @@ from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess
 from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
-from sanp_runtime.profile.budgets import budget_rows
+from sanp_runtime.profile.budgets import budget_rows, require_budgets
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
 from sanp_runtime.profile.energy import energy_of
 from sanp_runtime.profile.gap import gap_of
@@ -69,6 +69,8 @@ def profile(
     ConfigError and InputError for bad arguments, TargetError where a power mode or clocks cannot be set.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    if budgets:
+        require_budgets(opened.manifest)
     chosen = (options or EngineOptions()).check()
     x = opened.reference().x if samples is None else check_images(samples, opened.manifest.input["shape"])
     batches = batches_of(x, batch)

@@ -15,7 +15,7 @@ from sanp_runtime.cli import main
 from sanp_runtime.network.macs import sample_macs
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
-from sanp_targets.errors import InputError
+from sanp_targets.errors import ConfigError, InputError
 from tests.support import tiny_net
 from tests.support.tiny_bundle import BUDGETS, budget_record, fill
 
@@ -171,3 +171,5 @@ def test_a_profile_at_a_budget(dial_path, native_path):
     assert all(row["typical_ms"] > 0 for row in result["budgets"])
     plain = profile(native_path, duration_s=0.05, budget=1.0).to_json()
     assert plain["budgets"] == [] and plain["settings"]["budget"] is None
+    with pytest.raises(ConfigError, match="has no budgets to measure"):
+        profile(native_path, duration_s=1e6, budgets=True)

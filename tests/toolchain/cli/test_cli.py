@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from sanp.pipeline.compile.compile import compile_model
+from sanp_targets.errors import ConfigError, InputError, TargetError
 from tests.support.checkpoints import make_checkpoint
 
 VERBS = ("train", "export", "compile", "validate", "profile", "inspect", "analyze", "report", "doctor", "demo")
@@ -66,8 +68,31 @@ def test_compile_and_validate_on_a_board(sanp, trained, bundle, remote, tmp_path
     told, here = sanp(*flags, *there), sanp(*flags)
     assert told.stdout == here.stdout and told.stdout.count("PASS") == 4
     other = make_checkpoint(tmp_path / "other.safetensors", seed=5)
+    broken = tmp_path / "python"
+    broken.write_text(f'#!/bin/sh\n[ "$1" = -m ] && exit 9\nexec {remote.board_python} "$@"\n')
+    broken.chmod(0o755)
+    there[there.index("--board-python") + 1] = broken
+    refused = sanp("compile", bundle.parent / "model.onnx", "-o", tmp_path / "never.sanp", *there)
+    assert refused.returncode == 3 and "board: the command ended with 9" in refused.stderr
+    assert not [path.name for path in tmp_path.iterdir() if "never" in path.name], "what the board refuses is not kept"
+    there[there.index("--board-python") + 1] = remote.board_python
     failed = sanp("validate", bundle, "--checkpoint", other, "--limit", 8, *there)
     assert failed.returncode == 1 and "L0 replay, L1 gates failed" in failed.stderr
+
+
+def test_what_an_x86_machine_cannot_do_alone(bundle, remote, tmp_path):
+    model, output = bundle.parent / "model.onnx", tmp_path / "m.sanp"
+    with pytest.raises(TargetError, match=r"needs aarch64, but this machine is x86_64.*--host and --library"):
+        compile_model(model, output, target="arm64-cpu")
+    flat = remote.model_dump(include={"host", "ssh", "board_python", "board_folder"})
+    with pytest.raises(TargetError, match="board: is x86_64, and the bundle is for arm64-cpu, expected aarch64"):
+        compile_model(model, output, target="arm64-cpu", **flat)
+    (tmp_path / "lib.so").write_bytes(b"none")
+    with pytest.raises(InputError, match=r"lib.so: is no shared object, expected an operator library for x86_64"):
+        compile_model(model, output, library=tmp_path / "lib.so", **flat)
+    with pytest.raises(ConfigError, match="for ONNX Runtime; leave out --library"):
+        compile_model(model, output, target="x86-cuda", library=tmp_path / "lib.so")
+    assert not output.exists()
 
 
 def test_validation_failure_is_exit_code_1(sanp, bundle, tmp_path):

@@ -27,3 +27,11 @@ def test_lambda_changes_in_place():
     controller.observe(torch.tensor(0.9), 0.5)
     assert controller.weight > 0
     assert places == (controller.cost.data_ptr(), controller.weight.data_ptr())
+
+
+def test_the_target_begins_where_open_gates_are():
+    """What costs more than the dense network with every gate open is not punished for that in the first step."""
+    controller = BudgetController(Control(goal=0.6, ramp=0.5, start=1.2), torch.device("cpu"))
+    assert [controller.target(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx([1.2, 0.9, 0.6, 0.6])
+    controller.observe(torch.tensor(1.2), 0.0)
+    assert float(controller.weight) == pytest.approx(0, abs=1e-6)

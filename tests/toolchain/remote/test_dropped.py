@@ -119,28 +119,43 @@ def test_ssh_that_is_killed_here(own, tmp_path):
     wait_for(lambda: not any(alive(pid) for pid in started(ids)))
 
 
-def test_a_cable_that_is_pulled(own, sshd, tmp_path, monkeypatch):
-    """No system tells either side: sshd is stopped, so nothing comes and nothing goes."""
+@pytest.fixture
+def pulled(sshd, monkeypatch):
+    """A function that stops sshd when a condition holds, so that nothing comes and nothing goes; no system tells."""
     monkeypatch.setattr(connection, "SILENCE_S", 1.5)
     monkeypatch.setattr(connection, "BEAT_S", 0.3)
-    ids, stopped = tmp_path / "ids", []
+    stopped: list[int] = []
 
-    def pull():
-        started(ids)
+    def pull(condition):
+        wait_for(condition)
         for pid in sshd.sessions():
             if "sshd" in Path(f"/proc/{pid}/comm").read_text():
                 stopped.append(pid)
                 os.kill(pid, signal.SIGSTOP)
 
-    threading.Thread(target=pull).start()
-    try:
-        with pytest.raises(TargetError, match=r"nothing was heard for 1.5 s while running"), Board(own) as board:
-            board.run(["-c", STAYS, str(ids)], {})
-        wait_for(lambda: not any(alive(pid) for pid in started(ids)))
-        wait_for(lambda: not runs(own.board_folder))
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGKILL)
+    yield lambda condition: threading.Thread(target=pull, args=(condition,)).start()
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_cable_that_is_pulled_while_it_runs(own, pulled, tmp_path):
+    ids = tmp_path / "ids"
+    pulled(lambda: started(ids))
+    with pytest.raises(TargetError, match=r"nothing was heard for 1.5 s while running"), Board(own) as board:
+        board.run(["-c", STAYS, str(ids)], {})
+    wait_for(lambda: not any(alive(pid) for pid in started(ids)))
+    wait_for(lambda: not runs(own.board_folder))
+
+
+def test_a_cable_that_is_pulled_while_files_go(own, pulled):
+    """The writing side is held up then: it does not come to listen."""
+    large = content()
+    part = Path(own.board_folder) / "objects" / f"{large.sha256}.part"
+    pulled(lambda: part.exists() and part.stat().st_size > 2 << 20)
+    with pytest.raises(TargetError, match=r"nothing was heard for 1.5 s while sending files"), Board(own) as board:
+        board.send({"large": large})
+    wait_for(lambda: not runs(own.board_folder))
+    assert 2 << 20 < part.stat().st_size < large.size
 
 
 def test_it_may_take_its_time_while_both_sides_are_there(own, monkeypatch):
@@ -205,9 +220,12 @@ def test_what_nobody_uses_is_removed(tmp_path):
 
 def test_a_run_sees_only_what_it_was_given(own):
     look = "import os; print(sorted(os.listdir('.')), open('a/b.txt').read(), os.path.getsize('empty'))"
+    links = "import os; print(os.stat('a/b.txt').st_nlink); open('a/b.txt', 'w').write('other')"
     files = {"a/b.txt": of_bytes(b"text"), "empty": of_bytes(b"")}
     with Board(own) as board:
         assert board.run(["-c", look], files).output == b"['a', 'empty', 'tmp'] text 0\n"
+        assert board.run(["-c", links], files).output == b"1\n"
+        assert board.run(["-c", look], files).output.endswith(b"text 0\n"), "what a command writes stays in its run"
         code = of_code()
         there = board.run(["-c", "import sanp_runtime; print(sanp_runtime.__file__)"], code).output.decode()
     assert there.startswith(own.board_folder) and "/code/sanp_runtime/__init__.py" in there

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sanp.pipeline.on_board import check, self_test_there
+from sanp.pipeline.on_board import check, check_instructions, self_test_there
 from sanp.pipeline.profile import profile_bundle
 from sanp.remote import connection
 from sanp.remote.board import Board
@@ -22,6 +22,8 @@ from sanp.settings.remote import RemotePart
 from sanp_runtime.board import frames
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_targets.errors import ConfigError, InputError, TargetError
+from sanp_targets.processor import processor
+from sanp_targets.targets import resolve
 
 
 def refuses(remote: RemotePart, pattern: str, **changes: object) -> str:
@@ -125,6 +127,23 @@ def test_wrong_architecture(remote, tiny):
         check(board, other)
 
 
+def test_instructions_that_the_board_lacks(remote):
+    target = resolve("x86-cpu")
+    with Board(remote) as board:
+        check_instructions(board, target)
+        own = dataclasses.replace(target, isa=(processor()["isa"][0],))
+        check_instructions(board, own)
+        other = dataclasses.replace(target, name="next-year", isa=("avx1024",))
+        with pytest.raises(TargetError, match=r"board: is .*, which has no avx1024, expected avx1024 for next-year"):
+            check_instructions(board, other)
+
+
+def test_a_measurement_longer_than_the_board_may_take(remote, tiny):
+    short = ProfileSettings(duration=20, remote=remote.model_copy(update={"board_timeout": 20.0}))
+    with pytest.raises(ConfigError, match=r"duration is 20 s and board_timeout 20 s.*raise --board-timeout"):
+        profile_bundle(tiny, short)
+
+
 def test_engines_that_are_not_built(remote, tiny):
     manifest = open_bundle(tiny).manifest
     other = dataclasses.replace(manifest, target={"name": "x86-cuda", "backend": "tensorrt", "arch": "x86_64"})
@@ -204,3 +223,15 @@ def test_what_a_login_shell_prints_is_passed():
     assert frames.skip_to_magic(io.BytesIO(b"This account is not available.\n")) is None
     with pytest.raises(ValueError, match="is not a message"):
         frames.read(io.BytesIO(b'{"op":"x","size":-1}\n'))
+
+
+def test_a_machine_that_is_several_boards(remote, monkeypatch, tmp_path):
+    monkeypatch.setattr(connection, "WAIT_S", 0.0)
+    second = remote.model_copy(
+        update={
+            "board_python": f"env SANP_BOARD_LOCK=second-{os.getpid()} {sys.executable}",
+            "board_folder": str(tmp_path / "second"),
+        }
+    )
+    with Board(remote), Board(second) as board:
+        assert board.run(["-c", "print(7)"], {}).output == b"7\n"

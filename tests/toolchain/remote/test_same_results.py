@@ -16,6 +16,7 @@ from sanp.settings.profile import ProfileSettings
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.engines.options import EngineOptions
+from sanp_runtime.latency.table import LatencyTable, read_table
 from sanp_runtime.validate import compare
 from sanp_runtime.validate.text import failed_levels, validation_lines
 from sanp_targets.errors import ConfigError
@@ -29,7 +30,7 @@ MEASURED = {
 # Settings that only this side looks at.
 HERE = {
     "allow_invalid", "replace", "remote", "baseline", "max_regression", "regression_of", "junit", "predicted_by",
-    "table",  # refused together with a host
+    "table",  # another command, see `table_there`
 }  # fmt: skip
 
 
@@ -93,6 +94,19 @@ def test_every_setting_of_a_profile_is_told_or_stays_here():
     flags = " ".join(profile_flags(given))
     for name in set(ProfileSettings.model_fields) - HERE:
         assert f"--{name.replace('_', '-')}" in flags, f"{name} does not reach the board: see profile_flags"
+
+
+def test_a_latency_table_is_that_of_the_board(sanp, remote, tiny, tmp_path):
+    path = tmp_path / "table.json"
+    code, text, err = sanp(
+        "profile", tiny, "--table", path, "--duration", 0.2, "--allow-invalid", "--json", *options(remote)
+    )
+    assert code == 0, err
+    table = read_table(path)
+    assert table == LatencyTable.from_json(json.loads(text)) and len(table.points) == 192
+    table.require_network(open_bundle(tiny).manifest.layers)
+    code, _, err = sanp("profile", tiny, "--table", path, "--replace", "--batch", 2, *options(remote))
+    assert code == 2 and "batch is 2 with table" in err
 
 
 def test_too_many_threads_are_counted_on_the_board(sanp, remote, tiny):

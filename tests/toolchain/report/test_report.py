@@ -320,3 +320,16 @@ def test_a_prediction_is_held_against_the_measurement(results, tmp_path):
     }  # fmt: skip
     page = page_of(results, tmp_path)
     assert "1.05 ms predicted against 1.00 ms measured (+5.0%)" in page and "another net" in page
+
+
+def test_a_run_for_a_time_has_no_budget_of_macs(results):
+    from sanp.report.sections import training
+
+    latency = {"predicted_ms": 0.1137, "budget_ms": 0.115, "device_name": "a board"}
+    results["training"] = {
+        "accuracy": 0.9, "cost": 0.35, "latency": latency,
+        "config": {"budget": 0.638, "budget_latency": "0.115ms", "table": "table.json"},
+    }  # fmt: skip
+    rows = dict(training.data(results)["training"])
+    assert "budget" not in rows and rows["budget_latency"] == "0.115ms" and rows["cost"] == "35.00%"
+    assert "0.11" in rows["predicted latency"] and "a board" in rows["predicted latency"]

@@ -51,6 +51,7 @@ def _print(points: list[dict[str, object]]) -> None:
         shown = ["–" if value is None else f"{value:.1%}" for value in means[:2]]
         marks = [name for name, key in (("MACs", "dominated_macs"), ("ms", "dominated_ms")) if point[key]]
         budget = "–" if point["budget"] is None else f"{point['budget']:.0%}"
+        budget = str(point["latency_budget"] or budget)
         time = "–" if means[2] is None else f"{means[2]:.3f}"
         rows.append([str(point["label"]), budget, *shown, time, ", ".join(marks) or "no"])
     out.print(table(None, columns, rows))

@@ -71,7 +71,7 @@ def _table(bundle: Path, output: Path | None, settings: ProfileSettings, as_json
         raise ConfigError(
             f"--output is {output} beside --table, expected one of them: with --table no profile is made; leave it out"
         )
-    result = measure_latency_table(bundle, settings).to_json()
+    result = measure_latency_table(bundle, settings, step).to_json()
     if as_json:
         print_json(result)
     else:

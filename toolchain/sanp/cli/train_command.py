@@ -42,6 +42,8 @@ def train(
 ) -> None:
     """Train a backbone and make it cheaper by a method: gates, or fewer channels, against a budget of MACs.
 
+    With --budget-latency and the latency table of the network (sanp profile --table) the budget is a time instead.
+
     Example: sanp train --model m-cifarnet --width 0.25 --dataset digits --budget 0.35 -o runs/digits
     """
     from sanp.pipeline.train import train as run
@@ -53,9 +55,15 @@ def train(
         "dense_accuracy": result.dense_accuracy,
         "accuracy": result.accuracy,
         "cost": result.cost,
+        **({"latency": result.latency.to_json()} if result.latency is not None else {}),
     }
     if as_json:
         print_json(summary)
         return
     dense = "" if result.dense_accuracy is None else f" (dense {result.dense_accuracy:.2%})"
     out.print(f"{result.checkpoint}: accuracy {result.accuracy:.2%}{dense} at {result.cost:.1%} of the dense MACs")
+    if (latency := result.latency) is not None:
+        out.print(
+            f"predicted on {latency.device_name}: {latency.predicted_ms:.4g} ms per image, budget "
+            f"{latency.budget_ms:g} ms, dense {latency.dense_ms:.4g} ms"
+        )

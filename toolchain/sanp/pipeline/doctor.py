@@ -122,7 +122,7 @@ def _target(target: Target) -> Finding:
     if target.arch == host_arch():
         detail = f"needs {', '.join(target.isa)}, this processor has no {', '.join(lacking)}"
         return Finding(name, "note", detail, "compile on such a machine")
-    cure = f"install sanp-toolchain on the {target.arch} device and compile there"
+    cure = f"reach a {target.arch} device with --host (docs/boards.md), or install sanp-toolchain and compile there"
     return Finding(name, "note", f"needs a {target.arch} machine, this is {host_arch()}", cure)
 
 

@@ -26,6 +26,7 @@ from sanp_targets.targets import HOST, Target, host, host_arch, resolve
 _RUN = ("-m", "sanp_runtime")
 _ERRORS: dict[int, type[SanpError]] = {1: ValidationError, 2: InputError, 3: TargetError, 4: MeasurementError}
 _SHOWN_LINES = 8
+_PROCESSOR = "import json; from sanp_targets.processor import processor; print(json.dumps(processor()))"
 _TAKEN = ("", CODE, TEMPORARY, REFERENCE_FILE)
 
 
@@ -37,8 +38,20 @@ def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> di
             f"threads is {settings.threads}, {board.remote.host} has {board.facts.cores} processors; use at most as "
             "many"
         )
+    if settings.duration >= settings.remote.board_timeout:
+        raise ConfigError(
+            f"duration is {settings.duration:g} s and board_timeout {settings.remote.board_timeout:g} s, expected more "
+            "time on the board than is measured; raise --board-timeout"
+        )
     flags = [*profile_flags(settings), "--allow-invalid"]
     return _json(board, _run(board, "profile", bundle, flags, {}, "measuring"))
+
+
+def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
+    """The JSON of a latency table that was measured on the board."""
+    check(board, bundle.manifest)
+    flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", "--allow-invalid"]
+    return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
 
 
 def profile_flags(settings: ProfileSettings) -> list[str]:
@@ -104,7 +117,26 @@ def reach(remote: RemotePart, target: str, log: Log) -> Target:
     with Board(remote, log) as board:
         found = host(board.facts.machine) if target == HOST else resolve(target)
         _check_target(board, {"name": found.name, "arch": found.arch, "backend": found.backend})
+        check_instructions(board, found)
     return found
+
+
+def check_instructions(board: Board, target: Target) -> None:
+    """Raise TargetError if the processor of the board lacks instructions that a target is for; asks only if there are.
+
+    The board's own account of its processor, read there by `sanp_targets.processor`.
+    """
+    if not target.isa:
+        return
+    ran = board.run(["-c", _PROCESSOR], of_code(), "reading the processor")
+    machine = _json(board, ran)
+    lacking = [flag for flag in target.isa if flag not in machine["isa"]]
+    if lacking:
+        raise TargetError(
+            f"{board.remote.host}: is {machine['cpu_model']}, which has no {', '.join(lacking)}, expected "
+            f"{', '.join(target.isa)} for {target.name}; name a target of this board, which `sanp targets probe` finds "
+            "there"
+        )
 
 
 def check(board: Board, manifest: Manifest, built: bool = True) -> None:

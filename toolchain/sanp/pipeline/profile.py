@@ -38,6 +38,11 @@ def profile_bundle(
     chosen = ProfileSettings.chosen(settings, keywords)
     if output is not None:
         check_outputs([output], chosen.replace)
+    if chosen.predicted_by is not None and chosen.budget is not None:
+        raise ConfigError(
+            f"budget is {chosen.budget:g} beside predicted_by, expected the network as trained, whose gates are known "
+            "from its reference; leave one of them out"
+        )
     table = None if chosen.predicted_by is None else read_table(chosen.predicted_by)
     opened = open_bundle(bundle)
     if chosen.remote.on_board:
@@ -46,7 +51,7 @@ def profile_bundle(
     else:
         result = _profile_here(opened, chosen)
     if table is not None:
-        result["prediction"] = prediction(table, opened, result, EngineOptions(threads=chosen.threads))
+        result["prediction"] = prediction(table, opened, result)
     if output is not None:
         write_atomically(output, dumps(result).encode())
     return result

@@ -81,7 +81,7 @@ class Board:
 
         The paths are relative to the folder of the run. Lines of standard error go to the log as they come.
         """
-        self.send(files)
+        self.send(files, room=sum(sent.size for sent in files.values()))
         self._connection.doing = doing
         self._connection.send(
             "run",
@@ -98,16 +98,19 @@ class Board:
             lines.append(head["line"])
             self._log(f"{self.remote.host}: {head['line']}")
 
-    def send(self, files: Mapping[str, Sent]) -> None:
-        """Bring files to the board, as far as they are not there; the rest of one that was cut off."""
+    def send(self, files: Mapping[str, Sent], room: int = 0) -> None:
+        """Bring files to the board, as far as they are not there; the rest of one that was cut off.
+
+        room: bytes that a run needs beside them; a TargetError says so before anything is sent.
+        """
         distinct = {sent.sha256: sent for sent in files.values()}
         wanted = list(distinct.values())
         missing = self._missing(wanted)
         total = sum(sent.size - offset for sent, offset in missing)
+        if 0 <= self.facts.free < total + room:
+            raise faults.full(self.remote, self.facts.folder, total + room, self.facts.free)
         if not missing:
             return
-        if 0 <= self.facts.free < total:
-            raise faults.full(self.remote, self.facts.folder, total, self.facts.free)
         goes_on = ", going on where it was cut off" if any(offset for _, offset in missing) else ""
         self._log(f"sending {len(missing)} files, {faults.megabytes(total)}, to {self.remote.host}{goes_on}")
         self._connection.doing = "sending files"

@@ -36,7 +36,8 @@ class Connection:
         self._messages: queue.Queue[frames.Message | None] = queue.Queue()
         self._writing = threading.Lock()
         self._closed = threading.Event()
-        self._started = False
+        self._started = self._silent = False
+        self._heard = time.monotonic()
 
     def __enter__(self) -> Connection:
         program = board_program()
@@ -45,10 +46,11 @@ class Connection:
             self._process = subprocess.Popen(ssh_command(self.remote, program), stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
             raise faults.no_ssh(self.remote, error) from error
-        for target in (self._listen, self._hear, self._beat):
+        self._heard = time.monotonic()
+        for target in (self._listen, self._hear, self._beat, self._watch):
             threading.Thread(target=target, daemon=True).start()
         try:
-            with contextlib.suppress(OSError):  # what stopped ssh is said below
+            with self._writing, contextlib.suppress(OSError):  # `receive` says what stopped ssh
                 self._stream(self._process.stdin).write(program)
                 self._stream(self._process.stdin).flush()
         except BaseException:
@@ -59,10 +61,11 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            with contextlib.suppress(OSError):
+        in_peace = kind is None or issubclass(kind, Exception)  # and not Ctrl-C, which waits for nothing
+        if in_peace:
+            with contextlib.suppress(OSError, ValueError):
                 self._write({"op": "bye"})
-        self.close(LINGER_S if kind is None else 0.0)
+        self.close(LINGER_S if in_peace else 0.0)
 
     def send(self, op: str, payload: bytes = b"", **head: Any) -> None:
         """Send a message; if the board has gone, raise what it said last."""
@@ -75,11 +78,7 @@ class Connection:
     def receive(self, *wanted: str) -> frames.Message:
         """The next message, beats left out. Raises the sentence about a fault, a lost connection or another message."""
         while True:
-            try:
-                message = self._messages.get(timeout=SILENCE_S)
-            except queue.Empty:
-                self.close()
-                raise self._gone(SILENCE_S) from None
+            message = self._messages.get()
             if message is None:
                 self._messages.put(None)
                 raise self._gone()
@@ -103,11 +102,11 @@ class Connection:
             self._process.kill()
             self._process.wait()
 
-    def _gone(self, silent_s: float | None = None) -> Exception:
+    def _gone(self) -> Exception:
         if self._started:
-            return faults.lost(self.remote, self.doing, self._said, silent_s)
+            return faults.lost(self.remote, self.doing, list(self._said), SILENCE_S if self._silent else None)
         code = None
-        if silent_s is None:
+        if not self._silent:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(LINGER_S)
         time.sleep(0.05)  # the last line of standard error comes by another thread
@@ -123,6 +122,7 @@ class Connection:
             if frames.skip_to_magic(stream) is not None:
                 self._started = True
                 for message in iter(lambda: frames.read(stream), None):
+                    self._heard = time.monotonic()
                     self._messages.put(message)
         self._messages.put(None)
 
@@ -134,6 +134,15 @@ class Connection:
         while not self._closed.wait(BEAT_S):
             with contextlib.suppress(OSError, ValueError):
                 self._write({"op": "beat"})
+
+    def _watch(self) -> None:
+        """A thread of its own: all others may be held up in writing to a connection that is dead."""
+        while not self._closed.wait(SILENCE_S / 8):
+            if time.monotonic() - self._heard > SILENCE_S:
+                self._silent = True
+                self._process.kill()
+                self._messages.put(None)  # what ssh has started may keep its output open
+                return
 
     @staticmethod
     def _stream(stream: IO[bytes] | None) -> Any:

@@ -26,12 +26,11 @@ def page(result: Mapping[str, Any], plots: Sequence[str]) -> str:
     lines = ["# Methods side by side", "", *_about(result["settings"]), ""]
     lines += [line for name in plots for line in (f"![{name.removesuffix('.svg')}]({name})", "")]
     lines += _table(result["points"], result["reference"])
+    lines += _at_equal_time(result["points"])
     failures = [row for row in result["rows"] if row["error"]]
     if failures:
         lines += ["", "## What failed", ""]
-        lines += [
-            f"- {row['label']}, budget {_share(row['budget'])}, seed {row['seed']}: {row['error']}" for row in failures
-        ]
+        lines += [f"- {row['label']}, budget {_goal(row)}, seed {row['seed']}: {row['error']}" for row in failures]
     lines += ["", "## Every run", "", *_runs(result["rows"])]
     return "\n".join(lines) + "\n"
 
@@ -106,7 +105,7 @@ def _about(settings: Mapping[str, Any]) -> list[str]:
 def _table(points: Sequence[Mapping[str, Any]], reference: str | None) -> list[str]:
     than = f"minus {reference}, points, seed by seed" if reference else "-"
     lines = [
-        f"| method | budget, % | cost, % of dense | accuracy, % | {than} | p50, ms | times faster "
+        f"| method | budget, % of MACs or ms | cost, % of dense | accuracy, % | {than} | p50, ms | times faster "
         "| dominated: MACs, ms | validated |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -114,8 +113,32 @@ def _table(points: Sequence[Mapping[str, Any]], reference: str | None) -> list[s
         gaps = ", ".join(f"{100 * value:+.1f}" for value in point["minus_reference"].values()) or "–"
         marks = ", ".join(_yes(point[name]) for name in ("dominated_macs", "dominated_ms"))
         cells = [
-            point["label"], _share(point["budget"]), _range(point["cost"], 100, 1), _range(point["accuracy"], 100, 1),
+            point["label"], _goal(point), _range(point["cost"], 100, 1), _range(point["accuracy"], 100, 1),
             gaps, _range(point["p50_ms"], 1, 3), _range(point["speed_up"], 1, 2), marks, _yes(point["validated"]),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _at_equal_time(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Networks that were trained for a time, beside the same method trained for MACs."""
+    timed = [point for point in points if point["latency_budget"] is not None]
+    if not timed:
+        return []
+    lines = [
+        "", "## Trained for a time", "",
+        "What the latency table predicts, what was measured (mean over samples), and accuracy minus that of the same "
+        "method trained for MACs at equal measured time: interpolated between its budgets, seed by seed; seeds outside "
+        "of them are left out.", "",
+        "| method | budget | predicted, ms | measured, ms | cost, % of dense MACs | accuracy, % "
+        "| minus trained for MACs, points |",
+        "|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for point in timed:
+        gaps = ", ".join(f"{100 * value:+.1f}" for value in point["minus_macs"].values()) or "–"
+        cells = [
+            point["label"], _goal(point), _range(point["predicted_ms"], 1, 4), _range(point["typical_ms"], 1, 4),
+            _range(point["cost"], 100, 1), _range(point["accuracy"], 100, 1), gaps,
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -123,8 +146,8 @@ def _table(points: Sequence[Mapping[str, Any]], reference: str | None) -> list[s
 
 def _runs(table: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [
-        "| method | budget, % | seed | accuracy, % | cost, % | p50, ms | dense p50, ms | verdict | failed levels "
-        "| trained, s |",
+        "| method | budget, % of MACs or ms | seed | accuracy, % | cost, % | p50, ms | dense p50, ms | verdict "
+        "| failed levels | trained, s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table:
@@ -132,7 +155,7 @@ def _runs(table: Sequence[Mapping[str, Any]]) -> list[str]:
         cost = _number(row["cost"], 100, 1) + (" (over budget)" if row["over_budget"] else "")
         seconds = "–" if row["seconds"] is None else f"{row['seconds']:.0f}"
         cells = [
-            row["label"], _share(row["budget"]), str(row["seed"]), _number(row["accuracy"], 100, 2),
+            row["label"], _goal(row), str(row["seed"]), _number(row["accuracy"], 100, 2),
             cost, ms(row["p50_ms"]), ms(row["baseline_p50_ms"]), row["verdict"] or "–",
             failed, seconds,
         ]  # fmt: skip
@@ -152,8 +175,11 @@ def _number(value: float | None, factor: float, digits: int) -> str:
     return "–" if value is None else f"{factor * value:.{digits}f}"
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:g}"
+def _goal(row: Mapping[str, Any]) -> str:
+    """What was trained for: a share of the MACs in percent, or a time."""
+    if row["latency_budget"] is not None:
+        return str(row["latency_budget"])
+    return "–" if row["budget"] is None else f"{100 * row['budget']:g}"
 
 
 def _yes(value: bool | None) -> str:

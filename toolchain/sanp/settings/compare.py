@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sanp.settings.base import Settings
+from sanp.settings.times import milliseconds
 from sanp.settings.train import Option, Value, is_import_path
 from sanp_targets.errors import ConfigError
 
@@ -57,8 +58,8 @@ class CompareSettings(Settings):
 
     section: ClassVar[str] = "compare"
     flags: ClassVar[tuple[str, ...]] = (
-        "methods", "budgets", "seeds", "epochs", "pretrain_epochs", "jobs", "until", "target", "duration", "model",
-        "width", "model_args", "weights", "dataset", "data_root", "device",
+        "methods", "budgets", "latencies", "table", "seeds", "epochs", "pretrain_epochs", "jobs", "until", "target",
+        "duration", "model", "width", "model_args", "weights", "dataset", "data_root", "device",
     )  # fmt: skip
 
     methods: tuple[str, ...] = Field(
@@ -66,6 +67,10 @@ class CompareSettings(Settings):
         description="methods with options and device, spaces between them, as in 'sanp laasp:criteria=L1@cuda'",
     )
     budgets: tuple[float, ...] = Field((0.35, 0.5), description="shares of the dense cost")
+    latencies: tuple[str, ...] = Field(
+        (), description="times that methods with gates are trained for besides, as in '0.1ms 0.15ms'; needs a table"
+    )
+    table: Path | None = Field(None, description="latency table of the network on the target; see `sanp profile`")
     seeds: tuple[int, ...] = Field((0, 1, 2), description="one backbone is trained for each")
     epochs: int = Field(42, ge=1, le=10**6, description="epochs of every run, those of its backbone among them")
     pretrain_epochs: int = Field(8, ge=1, le=10**6, description="epochs of the backbone that methods start from")
@@ -76,7 +81,7 @@ class CompareSettings(Settings):
     duration: float = Field(3.0, gt=0, le=86_400, description="seconds of measurement of each network")
     training: TrainingPart = TrainingPart()
 
-    @field_validator("methods", mode="before")
+    @field_validator("methods", "latencies", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
@@ -97,6 +102,18 @@ class CompareSettings(Settings):
                 raise ConfigError(
                     f"[compare] {name} is {list(values)}, expected at least one and each once; correct it"
                 )
+        for latency in self.latencies:
+            try:
+                milliseconds(latency)
+            except ValueError as error:
+                raise ConfigError(
+                    f"[compare] latencies has {latency!r}, expected times with their unit, such as 0.1ms; correct it"
+                ) from error
+        if len(set(self.latencies)) != len(self.latencies) or bool(self.latencies) != (self.table is not None):
+            raise ConfigError(
+                f"[compare] latencies is {list(self.latencies)} and table is {self.table}, expected each time once, "
+                "and both or none of the two; measure a table with `sanp profile --table`"
+            )
         wrong = [budget for budget in self.budgets if not 0 < budget <= 1]
         if wrong:
             raise ConfigError(f"[compare] budgets has {wrong[0]:g}, expected shares above 0, at most 1; correct it")

@@ -154,3 +154,20 @@ def test_the_narrow_control_meets_its_budget_from_below(name, budget):
             assert module.out_channels <= wide
             kept += [module.out_channels / wide] if 16 <= wide < 1280 else []  # MobileNetV2 has 1280 at any factor
     assert max(kept) - min(kept) < 0.2, (kept, "about the same share of every layer")
+
+
+def test_times_are_goals_of_methods_with_channel_gates(tmp_path):
+    table = tmp_path / "table.json"
+    matrix = plan(settings(methods="dense narrow sanp", budgets=[0.5], seeds=[0], latencies="0.1ms 80us", table=table))
+    goals = [(cell.label, cell.budget, cell.latency, cell.folder.name) for cell in matrix.cells]
+    assert goals == [
+        ("dense", None, None, "dense-seed-0"), ("narrow", 0.5, None, "narrow-0.5-seed-0"),
+        ("sanp", 0.5, None, "sanp-0.5-seed-0"), ("sanp", None, "0.1ms", "sanp-0.1ms-seed-0"),
+        ("sanp", None, "80us", "sanp-80us-seed-0"),
+    ]  # fmt: skip
+    timed = matrix.cells[3].settings
+    assert (timed.budget_latency, timed.table) == ("0.1ms", table) and matrix.cells[2].settings.table is None
+    with pytest.raises(ConfigError, match="both or none"):
+        settings(latencies="0.1ms")
+    with pytest.raises(ConfigError, match="times with their unit"):
+        settings(latencies="0.1", table=table)

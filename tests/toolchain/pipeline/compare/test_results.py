@@ -12,7 +12,8 @@ from sanp.settings.compare import CompareSettings
 def row(label, budget, seed, accuracy, cost, p50=None, **more):
     base = dict.fromkeys(
         ("error", "start_accuracy", "over_budget", "seconds", "options", "validated", "failed_levels",
-         "engine_accuracy", "p90_ms", "typical_ms", "baseline_p50_ms", "speed_up", "verdict")
+         "engine_accuracy", "p90_ms", "typical_ms", "baseline_p50_ms", "speed_up", "verdict", "latency_budget",
+         "predicted_ms")
     )  # fmt: skip
     own = {"label": label, "budget": budget, "seed": seed, "accuracy": accuracy, "cost": cost, "p50_ms": p50}
     return {**base, "folder": f"cells/{label}-{seed}", **own, **more}
@@ -84,3 +85,24 @@ def test_without_latencies_there_is_one_plot():
     assert plot(made["points"], "p50_ms") is None
     assert [path.name for path in files(made)] == ["pareto-macs.svg", "comparison.md"]
     assert "pareto-latency" not in page(made, ["pareto-macs.svg"])
+
+
+def test_a_time_is_compared_at_equal_measured_time():
+    """Between two budgets of MACs the accuracy is interpolated by time; outside of them nothing is said."""
+    timed = {"latency_budget": "1.5ms", "predicted_ms": 1.45}
+    table = [
+        row("sanp", 0.3, 0, 0.80, 0.3, 1.0, typical_ms=1.0), row("sanp", 0.5, 0, 0.90, 0.5, 2.0, typical_ms=2.0),
+        row("sanp", 0.3, 1, 0.80, 0.3, 1.0, typical_ms=1.6), row("sanp", 0.5, 1, 0.90, 0.5, 2.0, typical_ms=2.0),
+        row("sanp", None, 0, 0.86, 0.45, 1.5, typical_ms=1.5, **timed),
+        row("sanp", None, 1, 0.99, 0.45, 1.5, typical_ms=1.5, **timed),
+        row("static", 0.5, 0, 0.10, 0.5, 1.5, typical_ms=1.5),
+    ]  # fmt: skip
+    found = {(point["label"], point["budget"], point["latency_budget"]): point for point in points(table, None)}
+    assert found["sanp", None, "1.5ms"]["minus_macs"] == {0: pytest.approx(0.01)}
+    assert found["sanp", 0.3, None]["minus_macs"] == {} and len(found) == 4
+    text = page(result(table, None), [])
+    assert (
+        "## Trained for a time" in text
+        and "| sanp | 1.5ms | 1.4500 | 1.5000 | 45.0 | 92.5 (86.0 to 99.0) | +1.0 |" in text
+    )
+    assert "Trained for a time" not in page(result(TABLE), [])

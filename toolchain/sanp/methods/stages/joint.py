@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,6 +43,8 @@ class Observed(Task):
     def __init__(self, context: Context, length: Length, control: Control) -> None:
         super().__init__(context, length)
         self.tracker = context.tracker()
+        if context.train.budget_latency is not None:
+            control = replace(control, start=max(control.goal, self.tracker.uniform(1.0)))
         self.controller = BudgetController(control, context.example.device)
         self.cost: Tensor | None = None  # of the last batch
 

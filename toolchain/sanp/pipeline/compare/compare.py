@@ -87,7 +87,7 @@ def compare(
 
 def _result(root: Path, matrix: Matrix, settings: CompareSettings, failed: dict[Path, str]) -> dict[str, Any]:
     table = rows(root, matrix, failed)
-    reference = next((cell.label for cell in matrix.cells if cell.budget is None), None)
+    reference = next((cell.label for cell in matrix.cells if cell.budget is None and cell.latency is None), None)
     device = fingerprint()
     return {
         "schema_version": 1,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sanp.data import Dataset, Streamed
 from sanp.methods.epochs import own_epochs, with_epochs
@@ -26,7 +26,8 @@ _SAVE_EVERY_S = 20.0
 
 @dataclass(frozen=True)
 class Cell:
-    """One run. label: the method with its options, as it was asked for; budget: None for one that has none.
+    """One run. label: the method with its options, as it was asked for; budget: None for one that has none, or that is
+    trained for the time `latency`, "0.1ms".
 
     backbone: folder of the run whose network it starts from, None if it trains from random weights. Folders are
     relative to that of the comparison, which may be moved between two phases.
@@ -38,6 +39,7 @@ class Cell:
     folder: Path
     settings: TrainSettings
     backbone: Path | None = None
+    latency: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -110,17 +112,19 @@ def placed(entry: str) -> tuple[str, str | None]:
 def _of_seed(settings: CompareSettings, seed: int) -> Iterator[Cell]:
     for entry in settings.methods:
         (label, device), (name, options) = placed(entry), parse(entry)
-        budgets = settings.budgets if find(name).budgeted else (None,)
-        for budget in budgets:
-            made = with_epochs(_settings(settings, seed, name, options, budget), settings.epochs)
+        budgets: tuple[float | None, ...] = settings.budgets if find(name).budgeted else (None,)
+        latencies = settings.latencies if find(name).timed else ()
+        for budget, latency in [*((one, None) for one in budgets), *((None, one) for one in latencies)]:
+            made = with_epochs(_settings(settings, seed, name, options, budget, latency), settings.epochs)
             made = made if device is None else made.model_copy(update={"device": device})
             start = _folder(BACKBONES, f"seed-{seed}") if own_epochs(made)[1] else None
             words = [
                 re.sub(r"[^A-Za-z0-9.=-]+", "_", label),
                 *([f"{budget:g}"] if budget is not None else []),
+                *([latency] if latency is not None else []),
                 f"seed-{seed}",
             ]
-            yield Cell(label, seed, budget, _folder(CELLS, "-".join(words)), made, start)
+            yield Cell(label, seed, budget, _folder(CELLS, "-".join(words)), made, start, latency)
 
 
 def _backbone(settings: CompareSettings, seed: int) -> Cell:
@@ -129,13 +133,19 @@ def _backbone(settings: CompareSettings, seed: int) -> Cell:
 
 
 def _settings(
-    settings: CompareSettings, seed: int, method: str, options: dict[str, Option], budget: float | None
+    settings: CompareSettings,
+    seed: int,
+    method: str,
+    options: dict[str, Option],
+    budget: float | None,
+    latency: str | None = None,
 ) -> TrainSettings:
+    goal: dict[str, Any] = {"budget": 1.0 if budget is None else budget}
     own = train_settings(
         **settings.training.model_dump(),
         seed=seed,
         method=method,
-        budget=1.0 if budget is None else budget,
+        **(goal if latency is None else {"budget_latency": latency, "table": settings.table}),
         pretrain_epochs=settings.pretrain_epochs,
         save_every_s=_SAVE_EVERY_S,
         options=options,

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sanp.pipeline.compare.matrix import Cell, Matrix
 from sanp.pipeline.compare.training import PROFILE, VALIDATION, read_result, trained
 
 # A share of the dense cost: this much more is not called better.
 _SAME = 1e-9
 _LEVELS = ("L0", "L1", "L2")
+_SPREAD = ("accuracy", "cost", "predicted_ms", "typical_ms", "p50_ms", "speed_up")
 
 
 def rows(root: Path, matrix: Matrix, failed: dict[Path, str]) -> list[dict[str, Any]]:
@@ -25,6 +28,7 @@ def _row(root: Path, cell: Cell, error: str | None) -> dict[str, Any]:
     row = {
         "label": cell.label,
         "budget": cell.budget,
+        "latency_budget": cell.latency,
         "seed": cell.seed,
         "folder": str(cell.folder),
         "error": error,
@@ -32,6 +36,7 @@ def _row(root: Path, cell: Cell, error: str | None) -> dict[str, Any]:
         "cost": done["test"]["cost"] if done else None,
         "start_accuracy": done["start_accuracy"] if done else None,
         "over_budget": done["over_budget"] if done else None,
+        "predicted_ms": (done.get("latency") or {}).get("predicted_ms") if done else None,
         "seconds": done["seconds"] if done else None,
         "options": done["settings"]["options"] if done else None,
     }
@@ -67,20 +72,28 @@ def points(table: Sequence[dict[str, Any]], reference: str | None) -> list[dict[
     """A point per method and budget over its seeds, with its distance from the method `reference`, seed by seed.
 
     dominated_macs, dominated_ms: another point is at least as accurate and as cheap (in MACs, in p50), and better in
-    one of the two; None where something is missing.
+    one of the two; None where something is missing. minus_macs: for networks trained for a time, seed by seed, their
+    accuracy minus that which the same method trained for MACs has at equal measured time, see `minus_macs`.
     """
-    keys = list(dict.fromkeys((row["label"], row["budget"]) for row in table if row["accuracy"] is not None))
+    goals = [(row["label"], row["budget"], row["latency_budget"]) for row in table if row["accuracy"] is not None]
     reached = {row["seed"]: row["accuracy"] for row in table if row["label"] == reference}
     found = []
-    for label, budget in keys:
-        own = [row for row in table if (row["label"], row["budget"]) == (label, budget) and row["accuracy"] is not None]
+    for label, budget, latency in dict.fromkeys(goals):
+        goal = (label, budget, latency)
+        own = [
+            row
+            for row in table
+            if (row["label"], row["budget"], row["latency_budget"]) == goal and row["accuracy"] is not None
+        ]
         known = [row for row in own if reached.get(row["seed"]) is not None]
         found.append(
             {
                 "label": label,
                 "budget": budget,
+                "latency_budget": latency,
                 "seeds": [row["seed"] for row in own],
-                **{name: spread([row[name] for row in own]) for name in ("accuracy", "cost", "p50_ms", "speed_up")},
+                **{name: spread([row[name] for row in own]) for name in _SPREAD},
+                "minus_macs": minus_macs(own, table) if latency is not None else {},
                 "minus_reference": {row["seed"]: row["accuracy"] - reached[row["seed"]] for row in known},
                 "validated": all(row["validated"] for row in own)
                 if all(row["validated"] is not None for row in own)
@@ -92,6 +105,27 @@ def points(table: Sequence[dict[str, Any]], reference: str | None) -> list[dict[
         for point, mark in zip(found, marks):
             point[axis] = mark
     return found
+
+
+def minus_macs(own: Sequence[dict[str, Any]], table: Sequence[dict[str, Any]]) -> dict[int, float]:
+    """Seed -> accuracy of a network that was trained for a time, minus that of the same method trained for MACs.
+
+    The latter is interpolated between the measured times of its budgets to that of this network; a seed whose time lies
+    outside of them is missing.
+    """
+    gaps = {}
+    for row in own:
+        others = [
+            (other["typical_ms"], other["accuracy"])
+            for other in table
+            if (other["label"], other["seed"], other["latency_budget"]) == (row["label"], row["seed"], None)
+            and other["typical_ms"] is not None
+            and other["accuracy"] is not None
+        ]
+        times, accuracies = zip(*sorted(others)) if others else ((), ())
+        if row["typical_ms"] is not None and times and times[0] <= row["typical_ms"] <= times[-1]:
+            gaps[row["seed"]] = row["accuracy"] - float(np.interp(row["typical_ms"], times, accuracies))
+    return gaps
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ from sanp.settings.train import TrainSettings
 from sanp.training import train
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.result_json import dumps
+from sanp_runtime.latency.table import digest
 from sanp_targets.errors import ConfigError, InputError, ValidationError
 
 CHECKPOINT, DENSE, STATE, METRICS = "checkpoint.safetensors", "dense.safetensors", "state.safetensors", "metrics.jsonl"
@@ -72,6 +73,7 @@ def train_cell(root: Path, cell: Cell, dataset: Dataset | Streamed) -> None:
         "uncalibrated": found["uncalibrated"],
         "start_accuracy": found["dense_accuracy"],
         "over_budget": over,
+        "latency": found.get("latency"),
         "seconds": None if resume else time.monotonic() - begun,
         "device": settings.device,
     }
@@ -88,7 +90,10 @@ def read_result(root: Path, cell: Cell, name: str) -> dict[str, Any] | None:
 
 
 def _identity(settings: TrainSettings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude=set(_ELSEWHERE))
+    row = settings.model_dump(mode="json", exclude=set(_ELSEWHERE))
+    if settings.table is not None:  # what it holds; another machine has it elsewhere
+        row["table"] = digest(settings.table)
+    return row
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

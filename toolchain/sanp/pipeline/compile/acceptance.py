@@ -31,10 +31,10 @@ def check_reach(job: Job) -> None:
             f"{job.described.name} came without samples, expected some to test the bundle with on {remote.host}; "
             "export the model with --samples above 0, or leave --host out"
         )
+    if not remote.on_board:  # else `reach` has asked the board
+        check_runs_here(job.target)
     if runs_here(job.target):
         return
-    if not remote.on_board:
-        check_runs_here(job.target)
     timed = {"--tune": part.tune, "--kernels auto": part.kernels == "auto", "--budgets": bool(part.budgets)}
     asked = [flag for flag, given in timed.items() if given]
     if asked:

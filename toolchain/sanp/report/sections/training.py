@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sanp.report.numbers import percent
+from sanp.report.numbers import ms, percent
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -21,5 +21,15 @@ def _rows(training: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     for key in ("dense_accuracy", "accuracy", "cost"):
         if training.get(key) is not None:
             rows.append((key.replace("_", " "), percent(training[key], 2)))
-    options = training.get("config") or {}
+    options = dict(training.get("config") or {})
+    if options.get("budget_latency") is not None:  # the share is that time over the dense one, and none of MACs
+        options.pop("budget", None)
+    if (latency := training.get("latency")) is not None:
+        device = latency["device_name"]
+        rows.append(
+            (
+                "predicted latency",
+                f"{ms(latency['predicted_ms'])} ms, budget {ms(latency['budget_ms'])} ms, on {device}",
+            )
+        )
     return rows + [(key, str(value)) for key, value in options.items() if value is not None]

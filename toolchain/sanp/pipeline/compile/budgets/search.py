@@ -32,7 +32,7 @@ class Found:
 
 
 class Search:
-    """Finds thresholds on calibration samples."""
+    """Finds thresholds on calibration samples: costs on the first 256 of them, answers on all."""
 
     def __init__(
         self, network: TurnedNetwork, samples: Reference, trained: Mapping[str, float], metric: str | None
@@ -90,7 +90,7 @@ class Search:
 
         If the changes of layers are independent and grow with the share that is closed, their squares add, and shares
         in proportion to MACs over squared changes are best. Changes are known from few samples and do not stay
-        proportional, so the root of that is taken: it did better on the networks of docs/dial.md.
+        proportional, so the root of that is taken, which moves less from one layer to another.
         """
         base = self._network.run(self._few, trained)
         gains = {}
