@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import getpass
 import os
 import shutil
@@ -86,7 +87,8 @@ def start(folder: Path) -> Iterator[LoopbackSshd]:
     kind, key = (folder / "host_key.pub").read_text().split()[:2]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
     log = (folder / "sshd.log").open("w")
-    server = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
+    command = [program, "-D", "-e", "-f", str(folder / "sshd_config")]
+    server = subprocess.Popen(command, stderr=log, preexec_fn=_end_with_parent)  # noqa: PLW1509
     try:
         _wait_for(port, server, folder / "sshd.log")
         yield LoopbackSshd(folder, server.pid, port)
@@ -94,6 +96,11 @@ def start(folder: Path) -> Iterator[LoopbackSshd]:
         server.terminate()
         server.wait()
         log.close()
+
+
+def _end_with_parent() -> None:
+    """A test process that is killed stops no fixture, and its server would listen for ever."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _wait_for(port: int, server: subprocess.Popen, log: Path) -> None:

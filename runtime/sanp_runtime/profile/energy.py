@@ -22,11 +22,11 @@ def energy_of(
     main = next(iter(engines.values()))
     if not main.BINDS:
         why = "trtexec starts a process for every call, whose energy is mostly that of loading; use TensorRT's package"
-        return {"meter": None, "missing": why}
+        return _block(missing=why)
     try:
         meter = find_meter(gpu=bool(main.accelerator()), interval_ms=round(1e3 * INTERVAL_S))
     except NoPower as error:
-        return {"meter": None, "missing": str(error)}
+        return _block(missing=str(error))
     calls = {name: [engine.bind(part) for part in batches] for name, engine in engines.items()}
     window_s = max(MIN_WINDOW_S, duration_s / len(engines))
     return block(meter, energy_windows(calls, meter, window_s, batch=len(batches[0]), avoid=cpus))
@@ -45,13 +45,17 @@ def block(meter: Meter, windows: Mapping[Optional[str], Window]) -> Dict[str, An
             f"{meter.name} gave {fewest} samples of the total in a window, expected {MIN_SAMPLES} or more of every "
             "rail of it; measure longer (--duration)"
         )
-    return {
-        "meter": meter.name,
-        "total": " + ".join(meter.total),
-        "note": meter.note,
-        "interval_s": INTERVAL_S,
-        "min_samples": MIN_SAMPLES,
-        "idle": idle.to_json(idle_watts),
-        "variants": rows,
-        "missing": missing,
-    }
+    return _block(
+        meter=meter.name,
+        total=" + ".join(meter.total),
+        note=meter.note,
+        idle=idle.to_json(idle_watts),
+        variants=rows,
+        missing=missing,
+    )
+
+
+def _block(missing: Optional[str], **found: Any) -> Dict[str, Any]:
+    """The same keys whatever was found: None, and no variants, without a meter."""
+    empty: Dict[str, Any] = {"meter": None, "total": None, "note": None, "idle": None, "variants": {}}
+    return {**empty, "interval_s": INTERVAL_S, "min_samples": MIN_SAMPLES, **found, "missing": missing}

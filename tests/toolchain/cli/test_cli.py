@@ -64,7 +64,6 @@ def test_compile_and_validate_on_a_board(sanp, trained, bundle, remote, tmp_path
     assert row["proof"]["passed"] and row["record"]["self_test"]["passed"] and row["target"]["name"] == "x86-cpu"
     assert "testing the bundle on board" in compiled.stderr
     flags = ["validate", tmp_path / "m.sanp", "--checkpoint", trained, "--limit", 32]
-    assert json.loads(sanp(*flags, "--json", *there).stdout) == json.loads(sanp(*flags, "--json").stdout)
     told, here = sanp(*flags, *there), sanp(*flags)
     assert told.stdout == here.stdout and told.stdout.count("PASS") == 4
     other = make_checkpoint(tmp_path / "other.safetensors", seed=5)

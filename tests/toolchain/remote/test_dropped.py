@@ -159,10 +159,10 @@ def test_a_cable_that_is_pulled_while_files_go(own, pulled):
 
 
 def test_it_may_take_its_time_while_both_sides_are_there(own, monkeypatch):
-    monkeypatch.setattr(connection, "SILENCE_S", 1.0)
-    monkeypatch.setattr(connection, "BEAT_S", 0.2)
+    monkeypatch.setattr(connection, "SILENCE_S", 0.8)
+    monkeypatch.setattr(connection, "BEAT_S", 0.1)
     with Board(own) as board:
-        assert board.run(["-c", "import time; time.sleep(2); print(7)"], {}).output == b"7\n"
+        assert board.run(["-c", "import time; time.sleep(1.5); print(7)"], {}).output == b"7\n"
 
 
 def test_ctrl_c_comes_before_force(own, tmp_path):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from sanp.cli.app import main
-from sanp.pipeline.on_board import profile_flags, validate_there
+from sanp.pipeline.on_board import profile_flags, validate_flags, validate_there
 from sanp.pipeline.validate import validate_on_board
 from sanp.remote.board import Board
 from sanp.settings.profile import ProfileSettings
@@ -107,6 +107,24 @@ def test_a_latency_table_is_that_of_the_board(sanp, remote, tiny, tmp_path):
     table.require_network(open_bundle(tiny).manifest.layers)
     code, _, err = sanp("profile", tiny, "--table", path, "--replace", "--batch", 2, *options(remote))
     assert code == 2 and "batch is 2 with table" in err
+
+
+def test_every_setting_of_a_validation_is_told_or_stays_here():
+    here = {
+        "limit",
+        "metric",
+        "data_root",
+        "model",
+        "model_args",
+        "baseline",
+        "max_regression",
+        "junit",
+        "replace",
+        "remote",
+    }
+    flags = " ".join(validate_flags(ValidateSettings(max_drop=0.1)))
+    for name in set(ValidateSettings.model_fields) - here:
+        assert f"--{name.replace('_', '-')}" in flags, f"{name} does not reach the board: see validate_flags"
 
 
 def test_too_many_threads_are_counted_on_the_board(sanp, remote, tiny):

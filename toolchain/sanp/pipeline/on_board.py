@@ -32,26 +32,28 @@ _TAKEN = ("", CODE, TEMPORARY, REFERENCE_FILE)
 
 def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     """The JSON of a profile on the board; a noisy one is returned too, as the local one is."""
-    check(board, bundle.manifest)
-    if settings.threads > board.facts.cores:
-        raise ConfigError(
-            f"threads is {settings.threads}, {board.remote.host} has {board.facts.cores} processors; use at most as "
-            "many"
-        )
-    if settings.duration >= settings.remote.board_timeout:
-        raise ConfigError(
-            f"duration is {settings.duration:g} s and board_timeout {settings.remote.board_timeout:g} s, expected more "
-            "time on the board than is measured; raise --board-timeout"
-        )
+    _check_measuring(board, bundle.manifest, settings)
     flags = [*profile_flags(settings), "--allow-invalid"]
     return _json(board, _run(board, "profile", bundle, flags, {}, "measuring"))
 
 
 def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     """The JSON of a latency table that was measured on the board."""
-    check(board, bundle.manifest)
+    _check_measuring(board, bundle.manifest, settings)
     flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", "--allow-invalid"]
     return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
+
+
+def _check_measuring(board: Board, manifest: Manifest, settings: ProfileSettings) -> None:
+    check(board, manifest)
+    host, cores, limit = board.remote.host, board.facts.cores, settings.remote.board_timeout
+    if settings.threads > cores:
+        raise ConfigError(f"threads is {settings.threads}, {host} has {cores} processors; use at most as many")
+    if settings.duration >= limit:
+        raise ConfigError(
+            f"duration is {settings.duration:g} s and board_timeout {limit:g} s, expected more time on the board than "
+            "is measured; raise --board-timeout"
+        )
 
 
 def profile_flags(settings: ProfileSettings) -> list[str]:
@@ -66,10 +68,15 @@ def profile_flags(settings: ProfileSettings) -> list[str]:
 def validate_there(board: Board, bundle: Bundle, reference: Reference, settings: ValidateSettings) -> dict[str, Any]:
     """The JSON of a validation on the board with these samples and PyTorch's answers; a failed level is no error."""
     check(board, bundle.manifest)
-    flags = [f"--reference={REFERENCE_FILE}", f"--threads={settings.threads}", f"--relative={settings.relative!r}"]
-    flags += [] if settings.max_drop is None else [f"--max-drop={settings.max_drop!r}"]
+    flags = [f"--reference={REFERENCE_FILE}", *validate_flags(settings)]
     files = {REFERENCE_FILE: of_bytes(reference.dumps())}
     return _json(board, _run(board, "self-test", bundle, flags, files, "validating"), failed_is_fine=True)
+
+
+def validate_flags(settings: ValidateSettings) -> list[str]:
+    """What `python -m sanp_runtime self-test` is told of the settings; the others are for this side."""
+    flags = [f"--threads={settings.threads}", f"--relative={settings.relative!r}"]
+    return flags + ([] if settings.max_drop is None else [f"--max-drop={settings.max_drop!r}"])
 
 
 def self_test_there(board: Board, bundle: Bundle, name: str = "") -> dict[str, Any]:
