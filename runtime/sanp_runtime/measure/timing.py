@@ -90,8 +90,8 @@ def measure(
     """Warm every engine up, then run whole rounds until `duration_s` is over (at least two rounds).
 
     callables: engine -> one function per sample, in the same order for all engines. A round issues every sample once to
-    every engine. The garbage collector is off while timing. clock: of
-    the calls; what the sensors count is compared with the time of the wall, whatever the clock. Raises ConfigError for unequal or empty lists.
+    every engine. The garbage collector is off while timing. clock: of the calls, in nanoseconds; what the sensors count
+    is compared with the time of the wall, whatever the clock. Raises ConfigError for unequal or empty lists.
     """
     counts = {len(calls) for calls in callables.values()}
     if len(counts) != 1 or 0 in counts:
