@@ -23,7 +23,7 @@ from sanp_runtime.latency.table import LatencyTable
 from sanp_runtime.measure.timing import Clock, measure
 from sanp_runtime.measure.verdict import assess
 from sanp_runtime.profile.layer_times import layer_times
-from sanp_runtime.profile.profile import conditions_of
+from sanp_runtime.profile.profile import PROFILE_WARM_UP, PROFILED_CALLS, conditions_of
 from sanp_targets.controls import held
 from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.errors import ConfigError
@@ -31,8 +31,6 @@ from sanp_targets.pinning import choose_cpus, pinned
 
 POINTS = 192  # more for a network of so many shapes that a fit needs them
 DURATION_S = 10.0
-_PROFILED_CALLS = 32
-_PROFILE_WARM_UP = 4
 
 
 def measure_table(
@@ -141,9 +139,9 @@ def _calls(engine: Engine, dense: Engine, x: np.ndarray, masks: Sequence[Masks])
 
 def _closed_times(engine: Engine, x: np.ndarray) -> ClosedTimes:
     """By the backend's profiler, on real samples with one channel open in each layer."""
-    count = _PROFILE_WARM_UP + _PROFILED_CALLS
+    count = PROFILE_WARM_UP + PROFILED_CALLS
     parts = [x[index % len(x)][None] for index in range(count)]
-    nodes = engine.node_times(parts, skip=_PROFILE_WARM_UP, masks=closed_point(engine.layers))
+    nodes = engine.node_times(parts, skip=PROFILE_WARM_UP, masks=closed_point(engine.layers))
     return ClosedTimes(
         layers_ms=layer_times(engine.layers, nodes),
         unions_ms=sum(node.typical_ms for node in nodes if node.name.startswith(ACTIVE_PREFIX)),

@@ -37,8 +37,8 @@ from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.errors import ValidationError
 from sanp_targets.pinning import choose_cpus, pinned
 
-_PROFILED_CALLS = 32
-_PROFILE_WARM_UP = 4
+PROFILED_CALLS = 32
+PROFILE_WARM_UP = 4
 
 
 def profile(
@@ -163,9 +163,9 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
 
 
 def _node_times(engine: Engine, batches: Sequence[np.ndarray]) -> NodeTimes:
-    count = _PROFILE_WARM_UP + _PROFILED_CALLS
+    count = PROFILE_WARM_UP + PROFILED_CALLS
     parts = [batches[index % len(batches)] for index in range(count)]
-    return node_times(engine.layers, engine.node_times(parts, skip=_PROFILE_WARM_UP))
+    return node_times(engine.layers, engine.node_times(parts, skip=PROFILE_WARM_UP))
 
 
 def _result(
