@@ -82,7 +82,7 @@ def find(settings: Sequence[BudgetSetting], budget: Any, name: str) -> BudgetSet
             return row
     cure = f"expected one of {', '.join(f'{value:g}' for value in known)}; others need `sanp compile --budgets`"
     if not known:
-        cure = "which was compiled without budgets; compile it for ONNX Runtime with `sanp compile --budgets 0.85,0.7`"
+        cure = 'which was compiled without budgets; compile it for ONNX Runtime with --budgets "[0.85, 0.7]"'
         raise InputError(f"the budget {budget:g} was asked of {name}, {cure}")
     raise InputError(f"the budget {budget:g} is not in {name}, {cure}")
 

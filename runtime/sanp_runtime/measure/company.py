@@ -15,8 +15,16 @@ _ROUNDING_TICKS = 2
 _SECONDS = {"throttled_usec": 1e-6, "throttled_time": 1e-9}
 
 
-def steal_share(measurement: Measurement, cores: int) -> Optional[float]:
-    """Share of the time of all processors that a hypervisor gave to others; None if it does not tell."""
+def steal_share(measurement: Measurement, cores: int, cpus: Optional[Sequence[int]] = None) -> Optional[float]:
+    """Share of the time of the processors of a measurement that a hypervisor gave to others; None if it does not tell.
+
+    cpus: those that the process was pinned to. Without them it is the share of all `cores`, which idle ones make small.
+    """
+    first, last = measurement.readings[0].stolen_ticks, measurement.readings[-1].stolen_ticks
+    names = [f"cpu{cpu}" for cpu in cpus or ()]
+    if names and measurement.elapsed_s > 0 and all(name in first and name in last for name in names):
+        stolen = sum(last[name] - first[name] for name in names) * _TICK_S
+        return stolen / (measurement.elapsed_s * len(names))
     ticks = [reading.steal_ticks for reading in measurement.readings if reading.steal_ticks is not None]
     if len(ticks) < 2 or measurement.elapsed_s <= 0 or cores < 1:
         return None

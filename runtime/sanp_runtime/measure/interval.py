@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
+
+from sanp_runtime.measure.stats import typical
 
 # With fewer rounds a resampled median is one of a handful of values, and the interval says nothing.
 MIN_ROUNDS = 6
@@ -47,6 +49,12 @@ def change_interval(over: Series, under: Series) -> Optional[Interval]:
     return _ends(_draws(over, generator) / _draws(under, generator))
 
 
+def value_of(series: Sequence[np.ndarray]) -> float:
+    """The typical latency of one engine, or the ratio of that of two."""
+    found = [typical(latency_ms) for latency_ms in series]
+    return found[0] / found[1] if len(found) == 2 else found[0]
+
+
 def _draws(series: Series, generator: np.random.Generator) -> np.ndarray:
     """The value of a series in drawn rounds, again and again, float64 [draws]."""
     rounds = len(series[0])
@@ -54,8 +62,7 @@ def _draws(series: Series, generator: np.random.Generator) -> np.ndarray:
     values = np.empty(_DRAWS)
     for draw in range(_DRAWS):
         rows = np.concatenate([blocks[index] for index in generator.integers(0, len(blocks), len(blocks))])
-        typical = [float(np.median(latency_ms[rows], axis=0).mean()) for latency_ms in series]
-        values[draw] = typical[0] / typical[1] if len(typical) == 2 else typical[0]
+        values[draw] = value_of([latency_ms[rows] for latency_ms in series])
     return values
 
 

@@ -10,6 +10,11 @@ import numpy as np
 P99_MIN_COUNT = 1000
 
 
+def typical(latency_ms: np.ndarray) -> float:
+    """Mean over samples of the median over rounds; float [rounds, samples]: an average sample, undisturbed."""
+    return float(np.median(latency_ms, axis=0).mean())
+
+
 def stats(values_ms: Union[np.ndarray, Sequence[float]]) -> Dict[str, Any]:
     """{"unit": "ms", "count", "mean", "stdev", "min", "max", "p50", "p90", "p95", "p99", "values"}.
 

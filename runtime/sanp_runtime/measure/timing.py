@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from sanp_runtime.measure.stats import typical
 from sanp_targets.errors import ConfigError
 from sanp_targets.sensors import Reading, read_sensors
 
@@ -51,7 +52,8 @@ class Measurement:
     """latency_ms: engine -> float64 [rounds, samples]; readings of the sensors from start to end; elapsed time.
 
     preempted: times that the system took the processor away, None where it does not tell. cpu_s: processor time of all
-    threads of this process from start to end, None if other processes did the work.
+    threads of this process from start to end, None if other processes did the work. in_turns: whether round i of all
+    engines ran at the same time; else what slowed one of them down says nothing about the others.
     """
 
     latency_ms: Mapping[str, np.ndarray]
@@ -60,6 +62,7 @@ class Measurement:
     elapsed_s: float
     preempted: Any = None
     cpu_s: Optional[float] = None
+    in_turns: bool = True
 
     def per_sample_ms(self, engine: str) -> np.ndarray:
         """Median over the rounds for every sample, float64 [samples]."""
@@ -67,7 +70,7 @@ class Measurement:
 
     def typical_ms(self, engine: str) -> float:
         """Mean over samples of the median of each: what an average sample costs when nothing disturbs it."""
-        return float(self.per_sample_ms(engine).mean())
+        return typical(self.latency_ms[engine])
 
     def spread_ms(self, engine: str) -> Dict[str, float]:
         """p90 minus p10 of what the data causes (medians of the samples) and of what the machine adds to them."""
@@ -87,7 +90,8 @@ def measure(
     """Warm every engine up, then run whole rounds until `duration_s` is over (at least two rounds).
 
     callables: engine -> one function per sample, in the same order for all engines. A round issues every sample once to
-    every engine. The garbage collector is off while timing. Raises ConfigError for unequal or empty lists.
+    every engine. The garbage collector is off while timing. clock: of the calls, in nanoseconds; what the sensors count
+    is compared with the time of the wall, whatever the clock. Raises ConfigError for unequal or empty lists.
     """
     counts = {len(calls) for calls in callables.values()}
     if len(counts) != 1 or 0 in counts:
@@ -100,6 +104,7 @@ def measure(
     try:
         warm = {name: warm_up(calls, clock) for name, calls in callables.items()}
         before, start, used = _preemptions(), clock(), time.process_time()
+        began = time.perf_counter()
         rounds: Dict[str, List[List[int]]] = {name: [] for name in callables}
         readings, looked, done = [sensors()], start, 0
         while done < _MIN_ROUNDS or clock() - start < duration_s * 1e9:
@@ -109,7 +114,7 @@ def measure(
                 readings.append(sensors())
                 looked = clock()
         readings.append(sensors())
-        elapsed, used = (clock() - start) / 1e9, time.process_time() - used
+        elapsed, used = time.perf_counter() - began, time.process_time() - used
         after = _preemptions()
     finally:
         if collecting:

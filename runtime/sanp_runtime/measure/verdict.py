@@ -70,7 +70,10 @@ def assess(measurement: Measurement, conditions: Conditions, baseline: str = DEN
     spread = {name: spread_of(values) for name, values in measurement.latency_ms.items()}
     drops = clock_drop(measurement.readings)
     clock = min([drops[name] for name in conditions.clocks if name in drops], default=None)
-    steal, neighbours = steal_share(measurement, conditions.cores), neighbour_share(measurement, conditions.cpus)
+    steal, neighbours = (
+        steal_share(measurement, conditions.cores, conditions.cpus),
+        neighbour_share(measurement, conditions.cpus),
+    )
     events, stops = throttle_events(measurement.readings), quota_stops(measurement)
     gpus = gpu_clock_range(measurement.readings)
     stalls = stall_reasons({name: stalls_of(values) for name, values in measurement.latency_ms.items()})
@@ -97,6 +100,18 @@ def assess(measurement: Measurement, conditions: Conditions, baseline: str = DEN
             "preempted": measurement.preempted,
             "warm_up_stable": {name: state.stable for name, state in measurement.warm_up.items()},
         },
+    )
+
+
+def joined(first: Validity, second: Validity, what: str) -> Validity:
+    """The worse of two verdicts, with the reasons of both; what: the second measurement, in front of its reasons."""
+    order = (THROTTLED, NOISY, UNPINNED, VALID)
+    known = set(first.reasons)
+    return Validity(
+        verdict=min(first.verdict, second.verdict, key=order.index),
+        reasons=(*first.reasons, *(f"{what}: {reason}" for reason in second.reasons if reason not in known)),
+        notes=first.notes,
+        evidence=first.evidence,
     )
 
 

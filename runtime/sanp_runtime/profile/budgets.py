@@ -10,7 +10,7 @@ import numpy as np
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.measure.stats import stats
-from sanp_runtime.measure.timing import measure
+from sanp_runtime.measure.timing import Measurement, measure
 from sanp_targets.errors import ConfigError
 
 
@@ -42,13 +42,18 @@ def require_budgets(manifest: Manifest) -> None:
         )
 
 
-def budget_rows(engine: Engine, batches: Sequence[np.ndarray], duration_s: float) -> Tuple[BudgetRow, ...]:
-    """Measure the budgets of an engine by bound calls that take turns; duration_s over all of them."""
+def budget_rows(
+    engine: Engine, batches: Sequence[np.ndarray], duration_s: float
+) -> Tuple[Tuple[BudgetRow, ...], Measurement]:
+    """Measure the budgets of an engine by bound calls that take turns; duration_s over all of them.
+
+    The measurement is for its verdict; its engines are called by their budget, such as "0.7".
+    """
     settings = engine.manifest.budgets
     calls = {f"{row.budget:g}": [engine.bind(part, budget=row.budget) for part in batches] for row in settings}
     macs = {row.budget: [engine(part, budget=row.budget).macs.mean() for part in batches] for row in settings}
     found = measure(calls, duration_s, sensors=type(engine).read_sensors)
-    return tuple(
+    rows = tuple(
         BudgetRow(
             budget=row.budget,
             macs=float(np.mean(macs[row.budget])),
@@ -59,6 +64,7 @@ def budget_rows(engine: Engine, batches: Sequence[np.ndarray], duration_s: float
         )
         for row in settings
     )
+    return rows, found
 
 
 def budget_lines(rows: Sequence[Mapping[str, Any]], dense_macs: int) -> List[str]:

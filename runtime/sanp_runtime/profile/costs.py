@@ -33,7 +33,8 @@ class Macs:
 class Ratios:
     """theoretical: MACs of the baseline over the mean of the samples. measured: its time over that of the network.
 
-    measured_interval: where `measured` lies with 95 % by the noise of this run, None from too few rounds. efficiency:
+    measured_interval: where `measured` lies with 95 % by the noise of this run, None from too few
+    rounds, and where engines did not take turns. efficiency:
     measured / theoretical. overhead: time with every gate open over dense time, None without gates.
     """
 
@@ -88,7 +89,7 @@ def ratios_of(measurement: Measurement, baseline: str, main: str, full: int, mea
         measured=measured,
         efficiency=measured / theoretical,
         overhead=typical(OPEN) / typical(DENSE) if OPEN in latency else None,
-        measured_interval=paired_interval(latency[baseline], latency[main]),
+        measured_interval=paired_interval(latency[baseline], latency[main]) if measurement.in_turns else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from sanp_runtime.contract import DENSE, GATED, OPEN
 from sanp_runtime.network.layers import Layer
@@ -22,7 +22,9 @@ _FALLS, _MUST_FALL = 0.05, 0.10
 _LAUNCHES = 4.0
 # One vector of float32 in the widest instruction set: below it lanes stay empty.
 _VECTOR = 16
-# A layer that moves bytes at this share of the highest rate of the run is held up by memory.
+# A layer is held up by memory that moves bytes at this share of the highest rate of the run or more, and has fewer MACs
+# for each of them than would keep the arithmetic busy at both highest rates (the ridge of the roofline model: Williams,
+# Waterman and Patterson, CACM 52(4), 2009). The highest rates are those of this run, not of the machine.
 _BANDWIDTH = 0.5
 _FLOAT_BYTES = 4
 
@@ -104,9 +106,9 @@ def gap_of(
         return None
     scaled = {name: _Scaled(nodes[name], typical_ms[name]) for name in (DENSE, OPEN, GATED)}
     tables = {layer.name: layer for layer in layers}
-    rates = [rate for row in rows for rate in _rates(row, tables[row.name], scaled)]
+    roof = _Roof([(row, tables[row.name]) for row in rows], scaled[GATED])
     least = _NEGLIGIBLE * typical_ms[GATED]
-    found = [_layer(row, tables[row.name], scaled, max(rates, default=0.0), least) for row in rows]
+    found = [_layer(row, tables[row.name], scaled, roof, least) for row in rows]
     lossy = sorted((row for row in found if row is not None), key=lambda row: row.lost_ms, reverse=True)
     full = sum(row.macs_dense for row in rows)
     share = sum(row.macs_gated for row in rows) / full
@@ -132,9 +134,30 @@ class _Scaled:
     def gate(self, name: str) -> float:
         return self._nodes.gates.get(name, 0.0) * self._factor
 
+    def conv(self, name: str) -> Optional[float]:
+        found = self.layer(name)
+        return None if found is None else found - self.gate(name)
+
+
+class _Roof:
+    """The highest rates of bytes and of MACs that the layers of this run reached, in the network as trained."""
+
+    def __init__(self, rows: Sequence[Tuple[LayerRow, Layer]], times: _Scaled) -> None:
+        known = [(row, layer, times.conv(row.name)) for row, layer in rows]
+        timed = [(row, layer, conv) for row, layer, conv in known if conv is not None and conv > 0]
+        self._bytes = max((_bytes(row, layer) / conv for row, layer, conv in timed), default=0.0)
+        self._macs = max((row.macs_gated / conv for row, _, conv in timed), default=0.0)
+
+    def holds_up(self, row: LayerRow, layer: Layer, conv: float) -> bool:
+        """Whether memory is what a layer that takes `conv` ms waits for."""
+        if conv <= 0 or not self._bytes:
+            return False
+        moved = _bytes(row, layer)
+        return moved / conv >= _BANDWIDTH * self._bytes and row.macs_gated / moved < self._macs / self._bytes
+
 
 def _layer(
-    row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], best_rate: float, least_ms: float
+    row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], roof: _Roof, least_ms: float
 ) -> Optional[LayerGap]:
     share = row.macs_gated / row.macs_dense if row.macs_dense else 1.0
     dense, opened, gated = (times[name].layer(row.name) for name in (DENSE, OPEN, GATED))
@@ -148,8 +171,8 @@ def _layer(
     if lost > max(_REACHED * possible, least_ms):
         cause = max(parts, key=lambda name: parts[name])
         if cause == FIXED:
-            rate = _bytes(row, layer) / conv if conv > 0 else 0.0
-            cause = _behind(row, layer, conv, conv_open, times[GATED].least_ms, rate >= _BANDWIDTH * best_rate)
+            by_memory = roof.holds_up(row, layer, conv)
+            cause = _behind(row, layer, conv, conv_open, times[GATED].least_ms, by_memory)
     return LayerGap(
         layer=row.name,
         macs_saved=1 - share,
@@ -164,7 +187,7 @@ def _layer(
     )
 
 
-def _behind(row: LayerRow, layer: Layer, conv: float, conv_open: float, least_ms: float, near_limit: bool) -> str:
+def _behind(row: LayerRow, layer: Layer, conv: float, conv_open: float, least_ms: float, by_memory: bool) -> str:
     """Why the time of a convolution did not fall with its work; the first that applies."""
     saved = 1 - row.macs_gated / row.macs_dense
     if conv > (1 - _FALLS) * conv_open and saved >= _MUST_FALL:
@@ -173,14 +196,7 @@ def _behind(row: LayerRow, layer: Layer, conv: float, conv_open: float, least_ms
         return LAUNCH
     if (1.0 if row.open_fraction is None else row.open_fraction) * layer.c_out < _VECTOR:
         return FEW_CHANNELS
-    return MEMORY if near_limit else FIXED
-
-
-def _rates(row: LayerRow, layer: Layer, times: Mapping[str, _Scaled]) -> List[float]:
-    """Bytes per ms of a layer in the variant as trained, if its time is known."""
-    found = times[GATED].layer(row.name)
-    conv = None if found is None else found - times[GATED].gate(row.name)
-    return [] if conv is None or conv <= 0 else [_bytes(row, layer) / conv]
+    return MEMORY if by_memory else FIXED
 
 
 def _bytes(row: LayerRow, layer: Layer) -> float:

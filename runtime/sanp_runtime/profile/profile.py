@@ -20,7 +20,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.measure.stalls import stalls_of
 from sanp_runtime.measure.timing import Measurement
-from sanp_runtime.measure.verdict import Conditions, assess
+from sanp_runtime.measure.verdict import Conditions, assess, joined
 from sanp_runtime.network.outputs import join
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.budgets import budget_rows, require_budgets
@@ -82,7 +82,7 @@ def profile(
             if budget is not None:
                 engines[opened.manifest.main].budget = budget
             run = _run(opened, engines, batches, duration_s, accelerated=chosen.library is not None)
-            rows = budget_rows(engines[opened.manifest.main], batches, duration_s) if budgets else ()
+            turned = budget_rows(engines[opened.manifest.main], batches, duration_s) if budgets else None
             used = energy_of(engines, batches, duration_s, cpus if is_pinned else None) if energy else None
         settings = RunSettings(
             threads=chosen.threads,
@@ -93,7 +93,12 @@ def profile(
             cpus=tuple(cpus) if cpus is not None and is_pinned else None,
             budget=None if budget == TRAINED else budget,
         )
-        return replace(_result(opened, settings, run, controls, used), budgets=rows)
+        result = _result(opened, settings, run, controls, used)
+    if turned is None:
+        return result
+    rows, measurement = turned
+    validity = assess(measurement, conditions_of(result.device, settings.cpus), f"{TRAINED:g}")
+    return replace(result, budgets=rows, validity=joined(result.validity, validity, "budgets"))
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,7 @@ def _result(
         validity=assess(measurement, conditions_of(device, settings.cpus), baseline),
         readings=(measurement.readings[0], measurement.readings[-1]),
         elapsed_s=measurement.elapsed_s,
+        in_turns=measurement.in_turns,
         stalls={name: stalls_of(measurement.latency_ms[name]) for name in manifest.measured},
         controls=controls,
         energy=energy,

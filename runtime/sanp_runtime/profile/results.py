@@ -85,6 +85,7 @@ class Profile:
     validity: Validity
     readings: Tuple[Reading, Reading]
     elapsed_s: float
+    in_turns: bool
     stalls: Mapping[str, Stalls]
     controls: Held
     energy: Optional[Mapping[str, Any]]
@@ -125,6 +126,7 @@ class Profile:
             "validity": self.validity.to_json(),
             "sensors": {"first": first.to_json(), "last": last.to_json()},
             "elapsed_s": self.elapsed_s,
+            "in_turns": self.in_turns,
             "stalls": {name: row.to_json() for name, row in self.stalls.items()},
             **self.controls.to_json(),
             "energy": None if self.energy is None else dict(self.energy),

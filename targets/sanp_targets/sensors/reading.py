@@ -12,9 +12,9 @@ class Reading:
 
     clock_mhz: cpufreq policy or core -> MHz now; temperature_c: zone -> degrees; throttle: counter -> value, which only
     grows; levels: what slows the machine down now, 0 = does not; gpu_clock_mhz: GPU -> MHz now; busy_ticks:
-    "cpu3" -> time since boot in which somebody computed there, in 1/100 s; steal_ticks: time that a hypervisor gave to
-    others, summed over processors, in 1/100 s; waited_us: time since boot in which a task of the machine waited for a
-    processor; missing: the sources that could not be read.
+    "cpu3" -> time since boot in which somebody computed there, in 1/100 s; stolen_ticks, steal_ticks: time that a
+    hypervisor gave to others, of each processor and summed over all, in 1/100 s; waited_us: time since boot in which a
+    task of the machine waited for a processor; missing: the sources that could not be read.
     """
 
     clock_mhz: Dict[str, float] = field(default_factory=dict)
@@ -23,6 +23,7 @@ class Reading:
     levels: Dict[str, int] = field(default_factory=dict)
     gpu_clock_mhz: Dict[str, float] = field(default_factory=dict)
     busy_ticks: Dict[str, int] = field(default_factory=dict)
+    stolen_ticks: Dict[str, int] = field(default_factory=dict)
     steal_ticks: Optional[int] = None
     waited_us: Optional[int] = None
     missing: Tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from sanp_targets.sensors.busy import busy_ticks, waited_us
 from sanp_targets.sensors.clock import clocks_mhz
 from sanp_targets.sensors.gpu import CLOCK, REASONS, gpu_clocks_mhz, gpu_levels
 from sanp_targets.sensors.reading import Reading
-from sanp_targets.sensors.steal import steal_ticks
+from sanp_targets.sensors.steal import steal_ticks, stolen_by_cpu
 from sanp_targets.sensors.temperature import temperatures_c
 from sanp_targets.sensors.throttle import throttle_counters, throttle_levels, unread_sources
 
@@ -20,6 +20,7 @@ SENSORS: Mapping[str, Callable[[Root], Dict[str, Any]]] = {
     "throttle": throttle_counters,
     "levels": throttle_levels,
     "busy_ticks": busy_ticks,
+    "stolen_ticks": stolen_by_cpu,
 }
 GPU_SENSORS: Mapping[str, Callable[[Root], Dict[str, Any]]] = {"gpu_clock_mhz": gpu_clocks_mhz}
 _WORDS = {"clock_mhz": "clock of the processor", "temperature_c": "temperatures", "gpu_clock_mhz": CLOCK}

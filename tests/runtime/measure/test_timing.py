@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
+import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sanp_runtime.measure.company import steal_share
 from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import Measurement, WarmUp, measure, warm_up
-from sanp_runtime.measure.verdict import NOISY, THROTTLED, UNPINNED, VALID, Conditions, assess, drift_of, spread_of
+from sanp_runtime.measure.verdict import (
+    NOISY,
+    THROTTLED,
+    UNPINNED,
+    VALID,
+    Conditions,
+    Validity,
+    assess,
+    drift_of,
+    joined,
+    spread_of,
+)
 from sanp_targets.errors import ConfigError
 from sanp_targets.sensors import Reading
 
@@ -234,3 +249,30 @@ def test_sources_that_could_not_be_read_are_notes_one_by_one():
         "clock of the GPU cannot be read on this machine",
         "over-current counters of the board cannot be read on this machine",
     )
+
+
+def test_steal_is_that_of_the_processors_of_the_measurement():
+    """One of 16 processors loses a tenth of its time: of all of them that is 0.6 %, of this one it is not."""
+    readings = [Reading(stolen_ticks={"cpu3": 100, "cpu0": 5}), Reading(stolen_ticks={"cpu3": 200, "cpu0": 5})]
+    readings = [replace(row, steal_ticks=sum(row.stolen_ticks.values())) for row in readings]
+    measured = Measurement({}, {}, tuple(readings), elapsed_s=10.0)
+    assert steal_share(measured, 16, [3]) == pytest.approx(0.1)
+    assert steal_share(measured, 16, [0, 3]) == pytest.approx(0.05)
+    assert steal_share(measured, 16, None) == pytest.approx(0.1 / 16)
+    assert steal_share(measured, 16, [7]) == pytest.approx(0.1 / 16), "a processor that the system does not tell of"
+
+
+def test_the_sensors_are_compared_with_the_time_of_the_wall():
+    """Whatever clock the calls are timed by (processor time, or this one, which says 100 s each time)."""
+    ticks = itertools.count(0, 100_000 * MS)
+    found = measure({"dense": [lambda: time.sleep(0.01)]}, 0.001, clock=lambda: next(ticks), sensors=Reading)
+    assert 0.02 <= found.elapsed_s < 50
+
+
+def test_the_worse_verdict_of_two_measurements_counts():
+    quiet = Validity(VALID, (), ("note",), {"drift": 0.0})
+    hot = Validity(THROTTLED, ("it was hot", "not pinned"), (), {})
+    unpinned = Validity(UNPINNED, ("not pinned",), (), {})
+    assert joined(quiet, hot, "budgets").verdict == THROTTLED == joined(hot, quiet, "budgets").verdict
+    assert joined(unpinned, hot, "budgets").reasons == ("not pinned", "budgets: it was hot")
+    assert joined(quiet, unpinned, "budgets").evidence == {"drift": 0.0}

@@ -43,9 +43,11 @@ def profile(slower=1.0, machine=1.0, noise=0.02, rounds=40, seed=0, **changes):
         "validity": {"verdict": "VALID", "reasons": []},
         "settings": {"threads": 1, "batch": 1, "samples": SAMPLES},
         "device_id": "abc",
-        "device": {"power_mode": None, "cpu_limit": None, "governor": "performance"},
+        "device": {"power_mode": None, "cpu_limit": None, "governor": "performance", "gpu_governor": {}},
+        "controls": {"clocks_fixed_by": None, "not_restored": []},
         "library": {"isa": "avx2"},
         "elapsed_s": 2.5,
+        "in_turns": True,
     }
     for path, value in changes.items():
         *parts, key = path.split("__")
@@ -87,6 +89,8 @@ def test_noise_is_no_regression():
         ({"device__power_mode": "15W"}, "power mode"),
         ({"device__cpu_limit": 0.2}, "limit of processors"),
         ({"device__governor": "powersave"}, "governor"),
+        ({"controls__clocks_fixed_by": "jetson_clocks"}, "way of fixing clocks"),
+        ({"device__gpu_governor": {"17000000.gpu": {"governor": "nvhost_podgov"}}}, "governor of the GPU"),
         ({"library__isa": "avx512"}, "instruction set"),
         ({"settings__threads": 2}, "threads"),
         ({"settings__batch": 4}, "batch"),
@@ -179,3 +183,29 @@ def test_a_share_may_be_written_in_percent(text, value):
 def test_other_words_are_no_share(text):
     with pytest.raises(ConfigError, match="max_regression"):
         ProfileSettings.checked(max_regression=text)
+
+
+def test_engines_in_processes_of_their_own_are_compared_without_an_interval():
+    """trtexec: rounds of two engines are no pairs, and a process differs from the next by more than its calls do."""
+    before = profile(in_turns=False, rounds=3)
+    better, worse = (profile(slower=by, in_turns=False, rounds=3, seed=1) for by in (1.02, 1.2))
+    assert profile_checks(better, before, 0.05)[0].passed
+    check = profile_checks(worse, before, 0.05)[0]
+    assert not check.passed and "no interval" in check.message
+
+
+def test_what_cannot_be_compared_is_a_failed_case_and_then_the_error():
+    checks = checks_of_profile(profile(device_id="other"), profile(), ProfileSettings())
+    assert [(row.name, row.passed) for row in checks] == [("verdict", True), ("latency", False)]
+    assert b'failures="1"' in junit_xml("sanp profile", "net", checks)
+    with pytest.raises(InputError, match="device is 'other'"):
+        require_passed(checks, "old.json")
+
+
+def test_agreement_has_no_score_to_compare(results):
+    now = results["validation"]
+    now["L2"] = {"kind": "agreement", "passed": True, "summary": "fine"}
+    checks = checks_of_validation(now, copy.deepcopy(now), ValidateSettings())
+    assert not checks[-1].passed and "has no score" in checks[-1].message
+    with pytest.raises(InputError, match="--metric"):
+        require_passed(checks, "old.json")

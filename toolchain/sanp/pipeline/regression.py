@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
 from sanp_runtime.profile.text import verdict_line
+from sanp_targets.errors import SanpError
 
 
 def read_baseline(kind: str, settings: ProfileSettings | ValidateSettings) -> dict[str, Any] | None:
@@ -43,7 +44,8 @@ def checks_of_profile(
     quotable = now["validity"]["verdict"] not in (NOISY, THROTTLED) or settings.allow_invalid
     checks = [Check("verdict", quotable, f"verdict {verdict_line(now)}")]
     if before is not None and quotable:
-        checks += profile_checks(now, before, settings.max_regression, settings.regression_of)
+        quantity = settings.regression_of
+        checks += _or_why_not(quantity, lambda: profile_checks(now, before, settings.max_regression, quantity))
     return checks
 
 
@@ -51,7 +53,18 @@ def checks_of_validation(
     now: Mapping[str, Any], before: Mapping[str, Any] | None, settings: ValidateSettings
 ) -> list[Check]:
     """The levels, and, where there is a baseline, whether accuracy was lost; `now`, `before`: JSON of validations."""
-    return level_checks(now) + ([] if before is None else score_checks(now, before, settings.max_regression))
+    checks = level_checks(now)
+    if before is not None:
+        checks += _or_why_not(now["L2"]["kind"], lambda: score_checks(now, before, settings.max_regression))
+    return checks
+
+
+def _or_why_not(name: str, compare: Callable[[], list[Check]]) -> list[Check]:
+    """What a comparison found, or a failed check with what stood in its way: a server must see that, too."""
+    try:
+        return compare()
+    except SanpError as error:
+        return [Check(name, False, str(error), error)]
 
 
 def write_junit(verb: str, result: Mapping[str, Any], checks: Sequence[Check], path: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sanp.regression.check import Check
-from sanp_runtime.measure.interval import MIN_ROUNDS, Interval, Series, change_interval
+from sanp_runtime.measure.interval import MIN_ROUNDS, Series, change_interval, value_of
 from sanp_targets.errors import InputError, MeasurementError
 
 Quantity = Literal["latency", "speed-up"]
@@ -22,7 +22,8 @@ def profile_checks(
 
     max_regression: largest allowed relative increase of the typical latency, or decrease of the speed-up over the
     variant that was measured beside it, which a slower machine does not change. It fails if the change is larger and
-    its 95 % interval excludes "no change": a noisy run is no regression. Raises InputError if the two cannot be
+    its 95 % interval excludes "no change": a noisy run is no regression. Engines that each ran in a process of their
+    own (trtexec) have no such interval, and then the change alone decides. Raises InputError if the two cannot be
     compared (device, power mode, limits, kernels, threads, batch, budget, samples), MeasurementError if the baseline
     should not be quoted or the rounds are too few for an interval.
     """
@@ -31,6 +32,10 @@ def profile_checks(
     if verdict in _UNFIT:
         raise MeasurementError(f"the baseline is {verdict}, expected a quiet machine; measure the baseline again")
     over, under, words = _series(now, before, quantity)
+    change = value_of(over) / value_of(under)
+    if not (now["in_turns"] and before["in_turns"]):
+        words += f" {_in_words(change)}; no interval, since every engine ran in a process of its own"
+        return [Check(quantity, change <= 1 + max_regression, f"{words} (allowed {max_regression:+.1%})")]
     interval = change_interval(over, under)
     if interval is None:
         rounds = min(len(series) for pair in (over, under) for series in pair)
@@ -38,9 +43,10 @@ def profile_checks(
             f"one of the profiles has {rounds} rounds over its samples, expected {MIN_ROUNDS} or more for an interval; "
             "measure with a longer --duration"
         )
-    change = _value(over) / _value(under)
     worse = change > 1 + max_regression and interval[0] > 1
-    return [Check(quantity, not worse, f"{words} {_in_words(change, interval, max_regression)}")]
+    ends = "to".join(f" {end - 1:+.1%} " for end in interval)
+    words += f" {_in_words(change)} (95 % interval of the change{ends.rstrip()}, allowed {max_regression:+.1%})"
+    return [Check(quantity, not worse, words)]
 
 
 def _series(now: Mapping[str, Any], before: Mapping[str, Any], quantity: Quantity) -> tuple[Series, Series, str]:
@@ -66,17 +72,8 @@ def _rounds(profile: Mapping[str, Any], variant: str) -> np.ndarray:
     return values.reshape(-1, len(profile["samples"]))
 
 
-def _value(series: Series) -> float:
-    typical = [float(np.median(values, axis=0).mean()) for values in series]
-    return typical[0] if len(typical) == 1 else typical[0] / typical[1]
-
-
-def _in_words(change: float, interval: Interval, allowed: float) -> str:
-    low, high = (end - 1 for end in interval)
-    kind = "worse" if change > 1 else "better"
-    return (
-        f"{abs(change - 1):.1%} {kind} (95 % interval of the change {low:+.1%} to {high:+.1%}, allowed {allowed:+.1%})"
-    )
+def _in_words(change: float) -> str:
+    return f"{abs(change - 1):.1%} {'worse' if change > 1 else 'better'}"
 
 
 def _check_comparable(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
@@ -86,6 +83,8 @@ def _check_comparable(now: Mapping[str, Any], before: Mapping[str, Any]) -> None
         ("power mode", ("device", "power_mode")),
         ("limit of processors", ("device", "cpu_limit")),
         ("frequency governor", ("device", "governor")),
+        ("way of fixing clocks", ("controls", "clocks_fixed_by")),
+        ("governor of the GPU", ("device", "gpu_governor")),
         ("instruction set of the kernels", ("library", "isa")),
         ("number of threads", ("settings", "threads")),
         ("batch", ("settings", "batch")),

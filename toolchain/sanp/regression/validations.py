@@ -22,10 +22,10 @@ def level_checks(validation: Mapping[str, Any]) -> list[Check]:
 
 
 def score_checks(now: Mapping[str, Any], before: Mapping[str, Any], max_regression: float) -> list[Check]:
-    """One check of the engine's accuracy or metric beside an earlier one; none where outputs alone were compared.
+    """One check of the engine's accuracy or metric beside an earlier one.
 
     max_regression: largest loss, of accuracy 0.005 is half a point. Raises InputError for validations of other samples
-    or of another kind of level 2.
+    or of another kind of level 2, and where outputs alone were compared.
     """
     kind = now["L2"]["kind"]
     for words, found, expected in (
@@ -38,7 +38,10 @@ def score_checks(now: Mapping[str, Any], before: Mapping[str, Any], max_regressi
                 f"the {words} is {found!r}, expected {expected!r} as in the baseline; validate with the same options"
             )
     if kind not in _SCORES:
-        return []
+        raise InputError(
+            f"level 2 is {kind}, expected accuracy or a metric: agreement of outputs has no score that could fall; "
+            "name one with --metric, or leave the baseline out, since the levels fail without it too"
+        )
     new, old = now["L2"][_SCORES[kind]], before["L2"][_SCORES[kind]]
     kept = old is None or (new is not None and old - new <= max_regression + 1e-9)
     return [Check(kind, kept, f"{kind} {_number(old)} -> {_number(new)}, allowed loss {max_regression:g}")]

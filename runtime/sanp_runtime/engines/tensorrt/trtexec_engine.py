@@ -87,6 +87,7 @@ class TrtexecEngine(TensorrtBase):
             warm_up={name: WarmUp(0, 500.0, True) for name in engines},
             readings=tuple(readings),
             elapsed_s=time.perf_counter() - start,
+            in_turns=False,
         )
 
     def gpu_times(self, batch: np.ndarray, duration_s: float) -> np.ndarray:

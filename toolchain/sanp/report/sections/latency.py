@@ -137,7 +137,9 @@ def _evidence(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows.append(("time stolen by the hypervisor", percent(evidence["steal"])))
     rows.append(("others on these processors", percent(evidence.get("neighbours"))))
     rows.append(("tasks that waited for a processor", percent(evidence.get("waiting"))))
-    if quota := evidence.get("quota"):
-        rows.append(("stops by the container's limit", f"{quota['periods']}, {quota['seconds']:.1f} s"))
+    quota = evidence.get("quota")
+    if quota and quota["periods"]:
+        seconds = "" if quota["seconds"] is None else f", {quota['seconds']:.1f} s"
+        rows.append(("stops by the container's limit", f"{quota['periods']}{seconds}"))
     rows.append(("times preempted", "–" if evidence["preempted"] is None else str(evidence["preempted"])))
     return rows

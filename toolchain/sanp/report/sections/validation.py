@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sanp.report.svg import Plot, picture
+from sanp_runtime.validate.text import levels_in
 
 # Decisions that differ are listed up to this many; report.json has all that were kept.
 _LISTED = 20
@@ -18,6 +19,9 @@ _TASKS = {
     "metric": "a metric of your own",
     "agreement": "the outputs, decisions included",
 }
+
+
+_BUDGET = "its decisions beside those of standard operators at the same thresholds, and what they do to the answers"
 
 
 def data(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,17 +38,16 @@ def _levels(validation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     if validation is None:
         return []
     gates = validation["L1"] is not None
-    titles = {
-        "L0": ("L0 replay", "PyTorch's own gates fed in: the kernels alone")
+    what = {
+        "L0 replay": "PyTorch's own gates fed in: the kernels alone"
         if gates
-        else ("L0 outputs", "the outputs for the same samples: the kernels alone"),
-        "L1": ("L1 gates", "the decisions that the engine takes itself"),
-        "L2": ("L2 task", _TASKS[validation["L2"]["kind"]]),
+        else "the outputs for the same samples: the kernels alone",
+        "L1 gates": "the decisions that the engine takes itself",
+        "L2 task": _TASKS[validation["L2"]["kind"]],
     }
     return [
-        {"title": title, "what": what, "passed": validation[key]["passed"], "summary": validation[key]["summary"]}
-        for key, (title, what) in titles.items()
-        if validation[key] is not None
+        {"title": name, "what": what.get(name, _BUDGET), "passed": row["passed"], "summary": row["summary"]}
+        for name, row in levels_in(validation).items()
     ]
 
 
