@@ -43,7 +43,8 @@ def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> di
 def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     """The JSON of a latency table that was measured on the board."""
     _check_measuring(board, bundle.manifest, settings, settings.duration)
-    flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", "--allow-invalid"]
+    flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", *_controls(settings)]
+    flags.append("--allow-invalid")
     return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
 
 
@@ -76,9 +77,13 @@ def profile_flags(settings: ProfileSettings) -> list[str]:
     """What `python -m sanp_runtime profile` is told of the settings; the others are for this side."""
     flags = [f"--threads={settings.threads}", f"--batch={settings.batch}", f"--duration={settings.duration!r}"]
     flags += [] if settings.budget is None else [f"--budget={settings.budget!r}"]
-    flags += [] if settings.power_mode is None else [f"--power-mode={settings.power_mode}"]
-    flags += ["--fix-clocks"] * settings.fix_clocks + ["--energy"] * settings.energy
+    flags += [*_controls(settings), *["--energy"] * settings.energy]
     return flags + ["--budgets"] * settings.budgets
+
+
+def _controls(settings: ProfileSettings) -> list[str]:
+    mode = [] if settings.power_mode is None else [f"--power-mode={settings.power_mode}"]
+    return mode + ["--fix-clocks"] * settings.fix_clocks
 
 
 def validate_there(board: Board, bundle: Bundle, reference: Reference, settings: ValidateSettings) -> dict[str, Any]:
