@@ -45,7 +45,7 @@ def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict
     _check_measuring(board, bundle.manifest, settings, settings.duration)
     flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", *_controls(settings)]
     flags.append("--allow-invalid")
-    return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
+    return _json(board, _run(board, "table", bundle, flags, {}, "measuring", grace_s=grace_s(settings)))
 
 
 def measuring_s(manifest: Manifest, settings: ProfileSettings) -> float:
@@ -56,7 +56,7 @@ def measuring_s(manifest: Manifest, settings: ProfileSettings) -> float:
 
 
 def grace_s(settings: ProfileSettings) -> float:
-    """Seconds that a profile which is stopped gets to end: longer if it has a power mode or clocks to set back."""
+    """Seconds that a measurement which is stopped gets to end: longer if it has a power mode or clocks to set back."""
     return GRACE_S + (RESTORE_S if settings.power_mode is not None or settings.fix_clocks else 0.0)
 
 
