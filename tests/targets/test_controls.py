@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -105,6 +108,23 @@ def test_what_cannot_be_set_back_is_said_and_the_block_is_not_lost(board, capsys
         plant(board, {"stuck": ""})
     assert "nvpmodel -m 0 failed" in found.to_json()["controls"]["not_restored"][0]
     assert "the machine was not set back" in capsys.readouterr().err
+
+
+def test_the_clocks_of_before_are_kept_where_they_cannot_be_set_back(board, monkeypatch):
+    """Not in TMPDIR: on a board that is removed with the run."""
+    folder = Path(os.environ["PATH"].split(os.pathsep)[0])
+    (board / "run").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(board / "run"))
+    with held(fix_clocks=True, root=board) as found:
+        script = folder / "jetson_clocks"
+        script.write_text(script.read_text().replace("--restore) ", "--restore) echo no luck >&2; exit 1; "))
+    (problem,) = found.problems
+    stored = Path(re.search(r"`sudo jetson_clocks --restore (\S+)`", problem).group(1))
+    try:
+        assert "no luck" in problem and stored.read_text() == "115200\n"
+        assert board not in stored.parents and list((board / "run").iterdir()) == []
+    finally:
+        shutil.rmtree(stored.parent)
 
 
 def test_other_machines_have_no_power_mode(desktop, monkeypatch):

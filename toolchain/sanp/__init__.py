@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sanp.pipeline.profile import profile_bundle as profile
     from sanp.pipeline.train import train as train
     from sanp.pipeline.validate import validate as validate
+    from sanp.pipeline.validate import validate_on_board as validate_on_board
     from sanp.settings.compile import CompileSettings as CompileSettings
     from sanp.settings.export import ExportSettings as ExportSettings
     from sanp.settings.profile import ProfileSettings as ProfileSettings
@@ -42,6 +43,7 @@ _PUBLIC = {
     "profile": ("sanp.pipeline.profile", "profile_bundle"),
     "train": ("sanp.pipeline.train", "train"),
     "validate": ("sanp.pipeline.validate", "validate"),
+    "validate_on_board": ("sanp.pipeline.validate", "validate_on_board"),
 }
 __all__ = [
     "CompileSettings",
@@ -56,6 +58,7 @@ __all__ = [
     "profile",
     "train",
     "validate",
+    "validate_on_board",
 ]
 __version__ = "0.1.0"
 

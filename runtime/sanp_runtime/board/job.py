@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 from sanp_runtime.board.faults import Fault
 
-# Between the request to stop and the end by force: time to give back clocks and power mode.
+# Between the request to stop and the end by force, for a command that has nothing of the machine to set back.
 GRACE_S = 10.0
 
 _POLL_S = 0.05
@@ -22,11 +22,18 @@ _POLL_S = 0.05
 class Job:
     """A command that runs. python: words of a shell that start Python; arguments: what follows.
 
-    said: called with every line of standard error. Raises Fault "start" if there is no such program.
+    said: called with every line of standard error. grace_s: seconds between the request to stop and the end by force.
+    Raises Fault "start" if there is no such program.
     """
 
     def __init__(
-        self, python: str, arguments: Sequence[str], folder: Path, env: Dict[str, str], said: Callable[[str], None]
+        self,
+        python: str,
+        arguments: Sequence[str],
+        folder: Path,
+        env: Dict[str, str],
+        said: Callable[[str], None],
+        grace_s: float = GRACE_S,
     ) -> None:
         # By a shell, because these are the words that a person typed; exec, so that it is no process of its own.
         line = ["/bin/sh", "-c", f'exec {python} "$@"', "sh", *arguments]
@@ -42,7 +49,7 @@ class Job:
             )
         except OSError as error:
             raise Fault("start", command=python, reason=error.strerror or str(error)) from error
-        self._said = said
+        self._said, self._grace_s = said, grace_s
         self._output: List[bytes] = []
         self._readers = [threading.Thread(target=target, daemon=True) for target in (self._read_output, self._hear)]
         for reader in self._readers:
@@ -67,7 +74,7 @@ class Job:
     def stop(self) -> None:
         """Ask the whole group to stop as Ctrl-C does, then end it by force. Nothing of it runs afterwards."""
         self._kill(signal.SIGINT)
-        end = time.monotonic() + GRACE_S
+        end = time.monotonic() + self._grace_s
         while time.monotonic() < end and self._process.poll() is None:
             time.sleep(_POLL_S)
         self._kill(signal.SIGKILL)

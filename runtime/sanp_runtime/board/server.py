@@ -25,8 +25,8 @@ class Server:
 
     Every answer is a message with the `op` of the question; a fault is one too, and the last. The messages: `open`
     (folder, keep, wait_s, beat_s, silence_s), `have` (files: rows of sha256 and size), `put` (sha256, size, offset, and
-    bytes), `run` (files: path -> sha256, python, arguments, timeout_s), `list` (folder of the run), `fetch` (sha256),
-    `beat`, `bye`.
+    bytes), `run` (files: path -> sha256, python, arguments, timeout_s, grace_s), `list` (folder of the run), `fetch`
+    (sha256), `beat`, `bye`.
     """
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
@@ -37,6 +37,7 @@ class Server:
         self._job: Optional[Job] = None
         self._keep = True
         self._held: List[socket.socket] = []
+        self._ends = False
 
     def serve(self) -> None:
         """Answer until the end."""
@@ -59,7 +60,8 @@ class Server:
             frames.write(self._out, head, payload)
 
     def end(self) -> None:
-        """Stop what runs and remove what only the run needed; once."""
+        """Stop what runs and remove what only the run needed; once, and no signal stops it."""
+        self._ends = True
         with self._ending:
             job, store = self._job, self._store
             self._job = self._store = None
@@ -67,6 +69,12 @@ class Server:
                 job.stop()
             if store is not None:
                 (store.end_run if self._keep else store.clear)()
+
+    def stop(self, *_: Any) -> None:
+        """Handle a signal: the first one ends `serve`, a later one has nothing to stop."""
+        if not self._ends:
+            self._ends = True
+            sys.exit(1)
 
     def _do_open(self, head: Dict[str, Any], _: bytes) -> None:
         if os.uname().sysname != "Linux":
@@ -99,7 +107,7 @@ class Server:
         with self._at_work():
             store.lay_out(head["files"])
         env = environment(store.run / CODE, store.run / TEMPORARY, os.environ.get("PYTHONPATH"))
-        self._job = Job(head["python"], head["arguments"], store.run, env, self._log)
+        self._job = Job(head["python"], head["arguments"], store.run, env, self._log, head["grace_s"])
         threading.Thread(target=self._finish, args=(self._job, head["timeout_s"]), daemon=True).start()
 
     def _do_list(self, head: Dict[str, Any], _: bytes) -> None:
@@ -158,8 +166,9 @@ class Server:
 
 def main() -> None:
     """Serve standard input and output of this process."""
+    server = Server(sys.stdin.buffer, sys.stdout.buffer)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, server.stop)
     sys.stdout.buffer.write(frames.MAGIC)
     sys.stdout.buffer.flush()
-    Server(sys.stdin.buffer, sys.stdout.buffer).serve()
+    server.serve()

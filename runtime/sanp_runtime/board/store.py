@@ -37,9 +37,10 @@ class Store:
         with self._faults():
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._objects.mkdir(exist_ok=True)
+            self._objects.chmod(0o700)  # the folder may be one that others read, such as /tmp
             for left in folder.glob(prefix + "*"):  # of runs that were killed; whoever is here has the lock
                 shutil.rmtree(str(left), ignore_errors=True)
-            (self.run / TEMPORARY).mkdir(parents=True)
+            self._make_run()
             self._sweep()
 
     def held(self, sha: str, size: int) -> int:
@@ -91,7 +92,7 @@ class Store:
         """
         with self._faults():
             shutil.rmtree(str(self.run))
-            (self.run / TEMPORARY).mkdir(parents=True)
+            self._make_run()
         for path, sha in files.items():
             place = PurePosixPath(path)
             if place.is_absolute() or ".." in place.parts:
@@ -128,6 +129,10 @@ class Store:
         shutil.rmtree(str(self._objects), ignore_errors=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+    def _make_run(self) -> None:
+        self.run.mkdir(mode=0o700)
+        (self.run / TEMPORARY).mkdir()
 
     def _sweep(self) -> None:
         oldest = time.time() - KEEP_DAYS * 86_400

@@ -11,7 +11,7 @@ from sanp_targets.errors import TargetError
 
 # An ordinary user of a Jetson has these not on the path.
 _FOLDERS = os.pathsep.join(("/usr/sbin", "/usr/bin"))
-_TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def find(name: str) -> Optional[str]:
@@ -34,7 +34,7 @@ def run(line: List[str]) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=TIMEOUT_S,
             check=False,
             start_new_session=True,
         )

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from sanp_targets.controls import cpufreq, jetson_clocks, nvpmodel
-from sanp_targets.controls.command import find
+from sanp_targets.controls.command import TIMEOUT_S, find
 from sanp_targets.controls.stoppable import stoppable, undisturbed
 from sanp_targets.errors import SanpError
 from sanp_targets.power_mode import describe_power_mode
 from sanp_targets.pseudo_files import Root, read
+
+# The longest that setting back takes, in seconds: two tools, one after the other.
+RESTORE_S = 2 * TIMEOUT_S
 
 
 @dataclass

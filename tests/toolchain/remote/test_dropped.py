@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import signal
+import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -22,6 +26,7 @@ from sanp_runtime.board.server import Server
 from sanp_runtime.board.store import Store
 from sanp_targets.errors import TargetError
 from tests.support.loopback_sshd import alive
+from tests.support.waiting import wait_for
 
 # Starts a process of its own, as trtexec and compilers do, says both ids, and stays.
 STAYS = """
@@ -36,13 +41,6 @@ time.sleep(600)
 def own(remote, tmp_path):
     """A board with nothing on it."""
     return remote.model_copy(update={"board_folder": str(tmp_path / "cache")})
-
-
-def wait_for(condition, seconds=10.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def content(megabytes=24):
@@ -165,6 +163,64 @@ def test_it_may_take_its_time_while_both_sides_are_there(own, monkeypatch):
         assert board.run(["-c", "import time; time.sleep(1.5); print(7)"], {}).output == b"7\n"
 
 
+def test_closing_at_once_waits_for_no_dead_link(remote, tmp_path):
+    """ssh takes nothing any more, and a message is on its way."""
+    (tmp_path / "ssh").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "ssh").chmod(0o755)
+    link = connection.Connection(remote.model_copy(update={"ssh": str(tmp_path / "ssh")}))
+    link.__enter__()
+
+    def write():
+        with contextlib.suppress(OSError, ValueError):
+            link._write({"op": "put"}, bytes(1 << 20))
+
+    threads = [threading.Thread(target=target, daemon=True) for target in (write, link.close)]
+    threads[0].start()
+    wait_for(link._writing.locked)
+    time.sleep(0.2)  # until the pipe is full
+    threads[1].start()
+    try:
+        for thread in reversed(threads):
+            thread.join(5)
+            assert not thread.is_alive()
+    finally:
+        link._process.kill()
+
+
+STOPS_SLOWLY = """
+import sys, time
+open(sys.argv[1], "w").write("on")
+try:
+    time.sleep(600)
+finally:
+    time.sleep(1)
+    open(sys.argv[1], "w").write("restored")
+"""
+
+
+def test_a_second_signal_stops_no_end(tmp_path):
+    """A board that shuts down sends SIGTERM to all, and SIGHUP when the session of the login ends."""
+    marks, cache = tmp_path / "marks", tmp_path / "cache"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SANP_BOARD_LOCK": f"signals-{os.getpid()}"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", "from sanp_runtime.board.server import main; main()"], stdin=pipe, stdout=pipe, env=env
+    ) as process:
+        frames.skip_to_magic(process.stdout)
+        head = {"folder": str(cache), "keep": True, "wait_s": 0, "beat_s": 60, "silence_s": 60}
+        frames.write(process.stdin, {"op": "open", **head})
+        assert frames.read(process.stdout)[0]["op"] == "open"
+        run = {"python": sys.executable, "arguments": ["-c", STOPS_SLOWLY, str(marks)], "timeout_s": 60, "grace_s": 10}
+        frames.write(process.stdin, {"op": "run", "files": {}, **run})
+        wait_for(lambda: marks.exists() and marks.read_text() == "on")
+        assert len(runs(cache)) == 1
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(number)
+            time.sleep(0.2)
+        assert process.wait(timeout=10) == 1
+    assert marks.read_text() == "restored" and runs(cache) == []
+
+
 def test_ctrl_c_comes_before_force(own, tmp_path):
     """A command gets the chance to give back clocks and power mode."""
     marks = tmp_path / "marks"
@@ -204,6 +260,17 @@ def test_nothing_is_kept_if_asked(own):
         board.send({"one": of_bytes(b"1")})
         assert (Path(own.board_folder) / "objects").is_dir()
     wait_for(lambda: not Path(own.board_folder).exists())
+
+
+def test_what_was_sent_is_for_its_owner_alone(tmp_path):
+    """Also in a folder that others read, and where it was sent before."""
+    (tmp_path / "objects").mkdir(mode=0o755)
+    tmp_path.chmod(0o755)
+    store = Store(tmp_path)
+    store.lay_out({})
+    for path in (tmp_path / "objects", store.run):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_what_nobody_uses_is_removed(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shlex
 import socket
@@ -12,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from sanp.pipeline.on_board import check, check_instructions, self_test_there
+from sanp.pipeline import on_board
+from sanp.pipeline.on_board import check, check_instructions, measuring_s, self_test_there
 from sanp.pipeline.profile import profile_bundle
 from sanp.remote import connection
-from sanp.remote.board import Board
+from sanp.remote.board import Board, Ran
 from sanp.remote.files import of_bytes
 from sanp.settings.profile import ProfileSettings
 from sanp.settings.remote import RemotePart
 from sanp_runtime.board import frames
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_targets.errors import ConfigError, InputError, TargetError
+from sanp_targets.errors import ConfigError, InputError, TargetError, ValidationError
 from sanp_targets.processor import processor
 from sanp_targets.targets import resolve
 
@@ -142,6 +144,18 @@ def test_a_measurement_longer_than_the_board_may_take(remote, tiny):
     short = ProfileSettings(duration=20, remote=remote.model_copy(update={"board_timeout": 20.0}))
     with pytest.raises(ConfigError, match=r"duration is 20 s and board_timeout 20 s.*raise --board-timeout"):
         profile_bundle(tiny, short)
+    twice = ProfileSettings(duration=15, budgets=True, remote=short.remote)
+    with pytest.raises(ConfigError, match=r"duration is 15 s, 30 s with what else was asked for, and board_timeout 20"):
+        profile_bundle(tiny, twice)
+
+
+def test_how_long_a_profile_measures(tiny):
+    """Energy: a window for each variant and one of the idle machine, three seconds at least."""
+    manifest = open_bundle(tiny).manifest
+    assert len(manifest.measured) == 3
+    assert measuring_s(manifest, ProfileSettings(duration=30)) == 30
+    assert measuring_s(manifest, ProfileSettings(duration=30, energy=True)) == 30 + 4 * 10
+    assert measuring_s(manifest, ProfileSettings(duration=6, energy=True, budgets=True)) == 6 + 6 + 4 * 3
 
 
 def test_engines_that_are_not_built(remote, tiny):
@@ -182,7 +196,10 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_seen_before(remote, small_disk):
     own = remote.model_copy(update={"board_folder": str(small_disk / "cache")})
-    with pytest.raises(TargetError, match=r"is full \(5.0 MB to write, 2.1 MB free\).*rm -r"), Board(own) as board:
+    with (
+        pytest.raises(TargetError, match=r"is full \(5.0 MB to write, 2.1 MB free\).*rm -r /\S*/cache/objects`"),
+        Board(own) as board,
+    ):
         board.send({"large": of_bytes(bytes(5_000_000))})
     assert list((small_disk / "cache" / "objects").iterdir()) == []
 
@@ -210,6 +227,18 @@ def test_errors_of_the_board_are_errors_here(remote, tiny, tmp_path):
             self_test_there(board, bundle)
         board.remote = broken.model_copy(update={"board_python": script(tmp_path / "noisy", "echo hello")})
         with pytest.raises(InputError, match="the answer is not JSON"):
+            self_test_there(board, bundle)
+
+
+def test_a_budget_that_fails_there(remote, tiny, monkeypatch):
+    bundle = open_bundle(tiny)
+    with Board(remote) as board:
+        row = self_test_there(board, bundle)
+        row["budgets"] = [{**row["L1"], "budget": budget, "passed": budget == 1.0} for budget in (1.0, 0.7)]
+        row["budgets"][1]["summary"] = "4 of 96 decisions differ"
+        ran = Ran(ValidationError.exit_code, json.dumps(row).encode(), ())
+        monkeypatch.setattr(on_board, "_run", lambda *arguments, **keywords: ran)
+        with pytest.raises(ValidationError, match=r"failed in budget 0.7, expected .* \(4 of 96 decisions differ\)"):
             self_test_there(board, bundle)
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import sanp as package
 from sanp.cli.app import main
 from sanp.pipeline.on_board import profile_flags, validate_flags, validate_there
 from sanp.pipeline.validate import validate_on_board
@@ -19,7 +20,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.latency.table import LatencyTable, read_table
 from sanp_runtime.validate import compare
 from sanp_runtime.validate.text import failed_levels, validation_lines
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, InputError
 
 # Times, and what was read while they were taken; everything else must be equal.
 MEASURED = {
@@ -151,6 +152,15 @@ def test_a_level_that_fails_is_told_and_not_kept(remote, tiny):
         row = validate_there(board, bundle, wrong, ValidateSettings())
         assert not row["passed"] and failed_levels(row) == ["L0 replay"]
         assert "L0 replay: FAIL" in validation_lines(row)[1]
+
+
+def test_a_host_in_python(remote, tiny):
+    with pytest.raises(ConfigError, match=r"host is board in sanp.validate.*call sanp.validate_on_board"):
+        package.validate(tiny, "none", host="board")
+    with pytest.raises(ConfigError, match=r"was given no host.*call sanp.validate"):
+        package.validate_on_board(tiny, "none")
+    with pytest.raises(InputError, match="none"):
+        package.validate_on_board(tiny, "none", ValidateSettings(remote=remote))
 
 
 def test_a_metric_stays_here(remote, tiny):

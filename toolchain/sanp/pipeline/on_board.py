@@ -11,6 +11,7 @@ from sanp.remote.files import Sent, of_bundle, of_bytes, of_code
 from sanp.settings.profile import ProfileSettings
 from sanp.settings.remote import RemotePart
 from sanp.settings.validate import ValidateSettings
+from sanp_runtime.board.job import GRACE_S
 from sanp_runtime.board.store import CODE, TEMPORARY
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.manifest import Manifest
@@ -19,7 +20,9 @@ from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
 from sanp_runtime.contract import MANIFEST_FILE, ONNXRUNTIME, REFERENCE_FILE
-from sanp_runtime.validate.text import failed_levels
+from sanp_runtime.measure.energy import MIN_WINDOW_S
+from sanp_runtime.validate.text import failed_levels, levels_in
+from sanp_targets.controls.held import RESTORE_S
 from sanp_targets.errors import ConfigError, InputError, MeasurementError, SanpError, TargetError, ValidationError
 from sanp_targets.targets import HOST, Target, host, host_arch, resolve
 
@@ -32,28 +35,41 @@ _TAKEN = ("", CODE, TEMPORARY, REFERENCE_FILE)
 
 def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     """The JSON of a profile on the board; a noisy one is returned too, as the local one is."""
-    _check_measuring(board, bundle.manifest, settings)
+    _check_measuring(board, bundle.manifest, settings, measuring_s(bundle.manifest, settings))
     flags = [*profile_flags(settings), "--allow-invalid"]
-    return _json(board, _run(board, "profile", bundle, flags, {}, "measuring"))
+    return _json(board, _run(board, "profile", bundle, flags, {}, "measuring", grace_s=grace_s(settings)))
 
 
 def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     """The JSON of a latency table that was measured on the board."""
-    _check_measuring(board, bundle.manifest, settings)
+    _check_measuring(board, bundle.manifest, settings, settings.duration)
     flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", *_controls(settings)]
     flags.append("--allow-invalid")
-    return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
+    return _json(board, _run(board, "table", bundle, flags, {}, "measuring", grace_s=grace_s(settings)))
 
 
-def _check_measuring(board: Board, manifest: Manifest, settings: ProfileSettings) -> None:
+def measuring_s(manifest: Manifest, settings: ProfileSettings) -> float:
+    """Seconds that a profile measures on a board at most: latencies, then budgets, then energy; without warm-up."""
+    ways = len(manifest.measured)
+    energy = (1 + ways) * max(MIN_WINDOW_S, settings.duration / ways)  # a window for each, and one of the idle machine
+    return settings.duration * (1 + settings.budgets) + energy * settings.energy
+
+
+def grace_s(settings: ProfileSettings) -> float:
+    """Seconds that a measurement which is stopped gets to end: longer if it has a power mode or clocks to set back."""
+    return GRACE_S + (RESTORE_S if settings.power_mode is not None or settings.fix_clocks else 0.0)
+
+
+def _check_measuring(board: Board, manifest: Manifest, settings: ProfileSettings, seconds: float) -> None:
     check(board, manifest)
     host, cores, limit = board.remote.host, board.facts.cores, settings.remote.board_timeout
     if settings.threads > cores:
         raise ConfigError(f"threads is {settings.threads}, {host} has {cores} processors; use at most as many")
-    if settings.duration >= limit:
+    if seconds >= limit:
+        beside = "" if seconds == settings.duration else f", {seconds:g} s with what else was asked for,"
         raise ConfigError(
-            f"duration is {settings.duration:g} s and board_timeout {limit:g} s, expected more time on the board than "
-            "is measured; raise --board-timeout"
+            f"duration is {settings.duration:g} s{beside} and board_timeout {limit:g} s, expected more time on the "
+            "board than is measured; raise --board-timeout"
         )
 
 
@@ -96,7 +112,7 @@ def self_test_there(board: Board, bundle: Bundle, name: str = "") -> dict[str, A
     if failed:
         raise ValidationError(
             f"{board.remote.host}: the self-test failed in {', '.join(failed)}, expected every level to pass ("
-            + "; ".join(row[level[:2]]["summary"] for level in failed)
+            + "; ".join(levels_in(row)[level]["summary"] for level in failed)
             + "); the bundle was not kept"
         )
     return row
@@ -195,10 +211,11 @@ def _run(
     files: dict[str, Sent],
     doing: str,
     name: str = "",
+    grace_s: float = GRACE_S,
 ) -> Ran:
     name = name or folder_of(bundle)
     sent = {**of_code(), **of_bundle(bundle, name), **files}
-    return board.run([*_RUN, command, name, "--json", *flags], sent, doing)
+    return board.run([*_RUN, command, name, "--json", *flags], sent, doing, grace_s)
 
 
 def folder_of(bundle: Bundle) -> str:

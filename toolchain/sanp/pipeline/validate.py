@@ -39,8 +39,8 @@ def validate(
     choice = ValidateSettings.chosen(settings, keywords)
     if choice.remote.on_board:
         raise ConfigError(
-            f"host is {choice.remote.host} in validate, which runs here, expected none; call validate_on_board, whose "
-            "result is the JSON that came back"
+            f"host is {choice.remote.host} in sanp.validate, which runs here, expected none; call "
+            "sanp.validate_on_board with the same arguments, whose result is the JSON that comes back"
         )
     opened = open_bundle(bundle)
     loaded = checkpoint.load(source, choice.model, choice.model_args)
@@ -49,13 +49,22 @@ def validate(
 
 
 def validate_on_board(
-    bundle: str | Path, source: str | Path, settings: ValidateSettings, log: Log = lambda text: None
+    bundle: str | Path,
+    source: str | Path,
+    settings: ValidateSettings | None = None,
+    log: Log = lambda text: None,
+    **keywords: Any,
 ) -> dict[str, Any]:
     """`validate` on the board that the settings name, as its JSON; PyTorch runs here.
 
-    Raises what `validate` does, TargetError for a board that cannot be used, ConfigError for a metric: the board has no
-    module of the user's.
+    Settings are an object or its fields as keywords, `host` among them. Raises what `validate` does, TargetError for a
+    board that cannot be used, ConfigError without a host and for a metric: the board has no module of the user's.
     """
+    settings = ValidateSettings.chosen(settings, keywords)
+    if not settings.remote.on_board:
+        raise ConfigError(
+            "sanp.validate_on_board was given no host, expected the name of a board; set it, or call sanp.validate"
+        )
     if settings.metric is not None:
         raise ConfigError(
             f"--metric {settings.metric} with --host, expected one of them: the board has no module of yours; leave "

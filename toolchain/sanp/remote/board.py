@@ -11,6 +11,7 @@ from sanp.remote import connection, faults
 from sanp.remote.files import Sent
 from sanp.settings.remote import RemotePart
 from sanp_runtime.board.frames import CHUNK
+from sanp_runtime.board.job import GRACE_S
 from sanp_targets.errors import InputError, TargetError
 
 Log = Callable[[str], None]
@@ -76,10 +77,13 @@ class Board:
     ) -> None:
         self._connection.__exit__(kind, value, trace)
 
-    def run(self, arguments: Sequence[str], files: Mapping[str, Sent], doing: str = "running") -> Ran:
+    def run(
+        self, arguments: Sequence[str], files: Mapping[str, Sent], doing: str = "running", grace_s: float = GRACE_S
+    ) -> Ran:
         """Send what the board lacks of these files (path in the run -> file), then run Python with these arguments.
 
-        The paths are relative to the folder of the run. Lines of standard error go to the log as they come.
+        The paths are relative to the folder of the run. Lines of standard error go to the log as they come. grace_s:
+        seconds between the request to stop, at a time limit or a lost connection, and the end by force.
         """
         self.send(files, room=sum(sent.size for sent in files.values()))
         self._connection.doing = doing
@@ -89,6 +93,7 @@ class Board:
             python=self.remote.board_python,
             arguments=list(arguments),
             timeout_s=self.remote.board_timeout,
+            grace_s=grace_s,
         )
         lines: list[str] = []
         while True:

@@ -18,8 +18,8 @@ from sanp_runtime.board import frames
 
 BEAT_S = 10.0  # a side that has nothing to say says so
 SILENCE_S = 60.0  # after which the other side counts as gone
-WAIT_S = 15.0  # for a run whose connection was lost to end on the board, a little more than its grace
-LINGER_S = 15.0  # for ssh to end after a goodbye
+WAIT_S = 15.0  # for a run whose connection was lost to end on the board, a little more than the grace of most
+LINGER_S = 15.0  # for ssh to end after a goodbye; the board's side ends its run without it, too
 _SAID_LINES = 40
 
 
@@ -94,10 +94,12 @@ class Connection:
     def close(self, linger_s: float = 0.0) -> None:
         """End ssh, at once or when the board has ended; the board's side stops everything that it started."""
         self._closed.set()
+        if not linger_s:  # first: closing writes what is left, and waits for ever where a dead link takes nothing
+            self._process.kill()
         with contextlib.suppress(OSError, ValueError):
             self._stream(self._process.stdin).close()
         try:
-            self._process.wait(linger_s or 0.01)
+            self._process.wait(linger_s or None)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -97,7 +97,7 @@ def of_board(remote: RemotePart, fault: Mapping[str, Any]) -> SanpError:
         who = f"process {fault.get('pid')} of {fault.get('user')}" if fault.get("pid") else "another run"
         return TargetError(
             f"{host}: is in use by {who}, expected a board to itself, because two runs would measure each other; wait "
-            "until that one has ended"
+            "until that one has ended, which takes minutes if it was cut off and sets clocks and power mode back"
         )
     if kind == "full":
         return full(remote, str(fault.get("folder")), int(fault.get("needed", 0)), int(fault.get("free", -1)))
@@ -127,8 +127,8 @@ def full(remote: RemotePart, folder: str, needed: int, free: int) -> SanpError:
     there = f", {megabytes(free)} free" if free >= 0 else ""
     return TargetError(
         f"{remote.host}: the disk of {folder} is full ({megabytes(needed)} to write{there}), expected room for the "
-        f"bundle; free some there (`rm -r {folder}` removes what earlier runs left), or choose another place with "
-        "--board-folder"
+        f"bundle; free some there (`rm -r {folder}/objects` removes what earlier runs left), or choose another place "
+        "with --board-folder"
     )
 
 
