@@ -106,12 +106,17 @@ def test_both_commands_measure_equally_long():
 def test_a_board_holds_the_same_conditions(tiny, monkeypatch):
     told = []
     monkeypatch.setattr(on_board, "_check_measuring", lambda *given: None)
-    monkeypatch.setattr(on_board, "_run", lambda board, name, bundle, flags, *rest: told.append((name, flags)))
+
+    def run(board, name, bundle, flags, *rest, grace_s):
+        told.append((name, flags, grace_s))
+
+    monkeypatch.setattr(on_board, "_run", run)
     monkeypatch.setattr(on_board, "_json", lambda board, ran: {})
     settings = ProfileSettings(power_mode="15W", fix_clocks=True)
     on_board.table_there(SimpleNamespace(), open_bundle(tiny), settings)
-    name, flags = told[0]
+    name, flags, grace_s = told[0]
     assert name == "table" and {"--power-mode=15W", "--fix-clocks", "--threads=1"} <= set(flags)
+    assert grace_s == on_board.grace_s(settings) > on_board.grace_s(ProfileSettings())
 
 
 def test_what_a_table_has_no_use_for_is_refused(tiny, tmp_path):
