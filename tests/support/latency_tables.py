@@ -23,8 +23,9 @@ def table_for(layers: Sequence[Layer], slower: Sequence[str] = ()) -> LatencyTab
         times = (1e-8 * area, 2e-7 * area, 3e-7 * area) if masked else (0.0, 0.0, 0.0)
         rows.append(LatencyRow(shape, names, 0.001 + 0.0001 * index, *times))
     table = LatencyTable(
-        created="2026-01-01T00:00:00+00:00", bundle={"name": "made up"}, settings={"threads": 1, "batch": 1},
-        device={"arch": "none"}, device_id="000000000000", device_name="a formula", versions={}, layers=tuple(layers),
+        created="2026-01-01T00:00:00+00:00", bundle={"name": "made up"}, controls={}, versions={},
+        settings={"threads": 1, "batch": 1, "precision": "fp32", "isa": None, "power_mode": None},
+        device={"arch": "none"}, device_id="000000000000", device_name="a formula", layers=tuple(layers),
         rows=tuple(rows), union_ms=0.0003, other_ms=0.002, dense_ms=1.0, open_ms=1.0, error={"points": 0},
         validity={"verdict": "VALID", "reasons": []},
     )  # fmt: skip

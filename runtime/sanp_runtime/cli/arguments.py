@@ -39,6 +39,12 @@ def add_variant(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", help=f"{', '.join(ALL_VARIANTS)} [default: the network as trained]")
 
 
+def add_controls(parser: argparse.ArgumentParser) -> None:
+    """--power-mode and --fix-clocks."""
+    parser.add_argument("--power-mode", metavar="NAME", help="set this power mode of a Jetson, and set it back")
+    parser.add_argument("--fix-clocks", action="store_true", help="fix the clocks, and set them back")
+
+
 def add_budget(parser: argparse.ArgumentParser) -> None:
     """--budget."""
     text = "what a sample may cost, as a share of the network as trained; `info` lists the budgets of a bundle"

@@ -8,7 +8,14 @@ from typing import Any
 
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.result_json import dumps
-from sanp_runtime.cli.arguments import add_budget, add_command, add_engine_options, engine_options, print_result
+from sanp_runtime.cli.arguments import (
+    add_budget,
+    add_command,
+    add_controls,
+    add_engine_options,
+    engine_options,
+    print_result,
+)
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.profile.text import profile_lines, require_valid
 
@@ -28,8 +35,7 @@ def add(commands: Any) -> None:
 
 def add_condition_options(parser: argparse.ArgumentParser) -> None:
     """What holds the conditions of a measurement, and what is measured beside latency."""
-    parser.add_argument("--power-mode", metavar="NAME", help="set this power mode of a Jetson, and set it back")
-    parser.add_argument("--fix-clocks", action="store_true", help="fix the clocks, and set them back")
+    add_controls(parser)
     parser.add_argument("--energy", action="store_true", help="also measure the energy per inference")
 
 

@@ -25,6 +25,7 @@ from sanp_targets.errors import InputError
 PAIRS, OUTPUTS, INPUTS = "pairs", "outputs", "inputs"
 _HELD_OUT = 4  # every so many points judge a fit to the others
 _LEAST_POINTS = 8
+_POINTS_A_TERM = 3  # fewer leave least squares a choice, and the error of points held out tells little
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,13 @@ def fit(
 ) -> Fitted:
     """Fit the rows to `measured_ms` [points]; errors count relative to the time, so that fast masks matter as well.
 
-    Raises InputError for fewer than 8 points or times that are not positive.
+    Raises InputError for fewer points than `least_points` or times that are not positive.
     """
-    if len(points) < _LEAST_POINTS or len(points) != len(measured_ms):
+    require_points(layers, len(points))
+    if len(points) != len(measured_ms):
         raise InputError(
-            f"{len(points)} masks and {len(measured_ms)} times were given, expected the same number of both, at least "
-            f"{_LEAST_POINTS}; measure more points"
+            f"{len(points)} masks and {len(measured_ms)} times were given, expected the same number of both; measure "
+            "again"
         )
     if not (np.isfinite(measured_ms).all() and (measured_ms > 0).all()):
         raise InputError("a time is not a positive number, expected milliseconds; measure again")
@@ -99,6 +101,24 @@ def fit(
 
 
 Term = Tuple[Shape, str]
+
+
+def least_points(layers: Sequence[Layer]) -> int:
+    """How many points a fit to this network needs: three for each of its terms, at least 8."""
+    return max(_LEAST_POINTS, _POINTS_A_TERM * len(_terms(layers)))
+
+
+def require_points(layers: Sequence[Layer], count: int) -> None:
+    """InputError for fewer points than `least_points`."""
+    if count < least_points(layers):
+        raise InputError(
+            f"{count} masks were given for the {len(_terms(layers))} terms that masks change in this network, expected "
+            f"at least {least_points(layers)} masks; measure more points"
+        )
+
+
+def _terms(layers: Sequence[Layer]) -> List[Term]:
+    return list(dict.fromkeys((Shape.of(layer), kind) for layer in layers for kind in _kinds(layer)))
 
 
 def _matrix(layers: Sequence[Layer], points: Sequence[Masks]) -> Tuple[List[Term], np.ndarray]:

@@ -16,18 +16,21 @@ from sanp_runtime.contract import ACTIVE_PREFIX, DENSE, OPEN
 from sanp_runtime.engines.base import Engine
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
-from sanp_runtime.latency.fit import ClosedTimes, Fitted, fit
+from sanp_runtime.latency.conditions import precision_of
+from sanp_runtime.latency.fit import ClosedTimes, Fitted, fit, least_points, require_points
 from sanp_runtime.latency.points import Masks, closed_point, spread_points
 from sanp_runtime.latency.table import LatencyTable
 from sanp_runtime.measure.timing import Clock, measure
 from sanp_runtime.measure.verdict import assess
 from sanp_runtime.profile.layer_times import layer_times
 from sanp_runtime.profile.profile import conditions_of
+from sanp_targets.controls import held
 from sanp_targets.device import describe, device_id, fingerprint
 from sanp_targets.errors import ConfigError
 from sanp_targets.pinning import choose_cpus, pinned
 
-POINTS = 192
+POINTS = 192  # more for a network of so many shapes that a fit needs them
+DURATION_S = 10.0
 _PROFILED_CALLS = 32
 _PROFILE_WARM_UP = 4
 
@@ -36,45 +39,63 @@ def measure_table(
     bundle: Union[PathLike, Bundle],
     options: Optional[EngineOptions] = None,
     *,
-    duration_s: float = 20.0,
-    points: int = POINTS,
+    duration_s: float = DURATION_S,
+    points: Optional[int] = None,
+    power_mode: Optional[str] = None,
+    fix_clocks: bool = False,
     clock: Clock = time.perf_counter_ns,
 ) -> LatencyTable:
     """Time the variants `open` and `dense` of a bundle side by side, at `points` masks, and fit the layers to it.
 
     In `open` the masks alone decide, and gates are computed all the same: their time is in the table, as are layers
-    without a gate, other operators and the call. duration_s: measuring time, without warm-up. clock: in nanoseconds;
+    without a gate, other operators and the call. duration_s: measuring time, without warm-up. points: by default 192,
+    or three for each term of the fit if those are more. power_mode, fix_clocks: set the power mode of a Jetson by its
+    name, fix the clocks, and set both back at the end, see `sanp_targets.controls`. clock: in nanoseconds;
     time.thread_time_ns leaves out what other programs take of the processor, for one thread of a shared machine.
-    Raises ConfigError for a bundle whose channels no mask closes, AccelerationError if a gated node does not run in our
-    kernel.
+    Raises ConfigError for a bundle whose channels no mask closes, InputError for too few points, AccelerationError if a
+    gated node does not run in our kernel, TargetError where a power mode or clocks cannot be set.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     chosen = (options or EngineOptions()).check()
     _require_gates(opened)
     layers = opened.manifest.layers
-    masks, x = spread_points(layers, points), opened.reference().x
-    cpus = choose_cpus(chosen.threads)
-    with pinned(cpus) as is_pinned, load_bundle(opened, OPEN, chosen) as engine, load_bundle(
-        opened, DENSE, chosen
-    ) as dense:
-        if chosen.library is not None:
-            engine.proof().require()
-        measured = measure(_calls(engine, dense, x, masks), duration_s, clock=clock, sensors=type(engine).read_sensors)
-        closed = _closed_times(engine, x)
-        versions, accelerator = engine.versions(), engine.accelerator()
-        governor = type(engine).gpu_governor()
+    count = max(POINTS, least_points(layers)) if points is None else points
+    require_points(layers, count)
+    masks, x = spread_points(layers, count), opened.reference().x
+    with held(power_mode, fix_clocks) as controls:
+        cpus = choose_cpus(chosen.threads)  # a power mode may switch processors off
+        with pinned(cpus) as is_pinned, load_bundle(opened, OPEN, chosen) as engine, load_bundle(
+            opened, DENSE, chosen
+        ) as dense:
+            proof = engine.proof()
+            if chosen.library is not None:
+                proof.require()
+            calls = _calls(engine, dense, x, masks)
+            measured = measure(calls, duration_s, clock=clock, sensors=type(engine).read_sensors)
+            closed = _closed_times(engine, x)
+            versions, accelerator = engine.versions(), engine.accelerator()
+            governor = type(engine).gpu_governor()
+        device = {**fingerprint(), "accelerator": accelerator, "gpu_governor": governor}
     times = steadied(measured.latency_ms[OPEN], measured.latency_ms[DENSE])
     fitted = fit(layers, masks, times, closed)
-    device = {**fingerprint(), "accelerator": accelerator, "gpu_governor": governor}
     used = tuple(cpus) if cpus is not None and is_pinned else None
     return LatencyTable(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         bundle={"name": opened.manifest.name, "digest": opened.digest(), "target": dict(opened.manifest.target)},
-        settings={"threads": chosen.threads, "batch": 1, "duration_s": duration_s, "cpus": used and list(used)},
+        settings={
+            "threads": chosen.threads,
+            "batch": 1,
+            "precision": precision_of(opened.manifest),
+            "isa": proof.isa,
+            "power_mode": (controls.power_mode or {}).get("name"),
+            "duration_s": duration_s,
+            "cpus": used and list(used),
+        },
         device=device,
         device_id=device_id(device),
         device_name=describe(device),
         versions={"python": platform.python_version(), "numpy": np.__version__, **versions},
+        controls=controls.to_json()["controls"],
         layers=layers,
         rows=fitted.rows,
         union_ms=fitted.union_ms,

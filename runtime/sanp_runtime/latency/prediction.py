@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Dict, Mapping, Union
 
 import numpy as np
 
 from sanp_runtime.bundle.reader import Bundle, PathLike, open_bundle
 from sanp_runtime.contract import DENSE, GATED
+from sanp_runtime.latency.conditions import precision_of, require_conditions
 from sanp_runtime.latency.rows import Shape
 from sanp_runtime.latency.table import LatencyTable
+from sanp_runtime.profile.costs import correlation
 from sanp_targets.errors import ConfigError
+
+
+def require_predictable(table: LatencyTable, bundle: Union[PathLike, Bundle], *, threads: int, batch: int) -> None:
+    """What can be told before a profile is measured, in order not to measure in vain.
+
+    Raises ConfigError for a bundle without gates, and for another number of threads, batch or precision than those of
+    the table; InputError if a layer of the bundle has a shape that is not in the table.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    manifest = opened.manifest
+    if GATED not in manifest.variants:
+        raise ConfigError(f"{opened.path} has no gates, expected a bundle whose gates a table can follow; leave it out")
+    table.require_settings({"threads": threads, "batch": batch, "precision": precision_of(manifest)})
+    table.costs(manifest.layers)
 
 
 def prediction(
@@ -22,23 +38,16 @@ def prediction(
     """The mean over the samples and the errors of single samples, as plain JSON.
 
     profile: `Profile.to_json()` of this bundle, measured on its reference samples with batch 1. The masks are those of
-    the reference: the bundle need not run here. Raises ConfigError if the profile is of another device, batch or number
-    of threads than the table, InputError if a layer of the bundle has a shape that is not in the table.
+    the reference: the bundle need not run here. Raises what `require_predictable` raises, and ConfigError if the
+    profile is of another device, power mode or instruction set than the table.
 
     dense_ratio: time of the dense network in the profile over that in the table, which is the speed of the machine now
     and then; error_at_dense_speed: the error of the mean without that. Both None for a network of other layers.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    table.require_device(profile["device_id"], profile["device_name"])
-    for name in ("batch", "threads"):
-        found, wanted = profile["settings"][name], table.settings[name]
-        if found != wanted:
-            raise ConfigError(
-                f"the profile has {name} = {found}, the latency table was measured with {wanted}: they tell of "
-                f"different calls; measure with {name} = {wanted}"
-            )
-    if GATED not in opened.manifest.variants:
-        raise ConfigError(f"{opened.path} has no gates, expected a bundle whose gates a table can follow; leave it out")
+    settings = profile["settings"]
+    require_predictable(table, opened, threads=settings["threads"], batch=settings["batch"])
+    require_conditions(table, profile, opened.manifest)
     predicted = table.predict(opened.manifest.layers, opened.reference().scales)
     measured = np.array([row["gated_ms"] for row in profile["samples"]])
     errors = np.abs(predicted / measured - 1)
@@ -56,12 +65,6 @@ def prediction(
             "median": float(np.median(errors)),
             "p90": float(np.percentile(errors, 90)),
             "largest": float(errors.max()),
-            "correlation": _correlation(predicted, measured),
+            "correlation": correlation(measured, predicted),
         },
     }
-
-
-def _correlation(predicted: np.ndarray, measured: np.ndarray) -> Optional[float]:
-    if len(predicted) < 3 or np.ptp(predicted) == 0 or np.ptp(measured) == 0:
-        return None
-    return float(np.corrcoef(predicted, measured)[0, 1])

@@ -51,8 +51,9 @@ class Shape:
 
 @dataclass(frozen=True)
 class LatencyRow:
-    """Milliseconds of a layer: constant_ms + pair_ms * open outputs * active inputs + output_ms * open outputs +
-    input_ms * active inputs.
+    """Milliseconds of a layer: constant_ms + pair_ms * pairs + output_ms * open outputs + input_ms * active inputs.
+
+    A pair is an open output and an active input of one group, as `OpenChannels.pairs` counts them.
 
     None of them is negative, so that the time falls with every channel that closes on either side. layers: those of the
     network that was measured.
@@ -71,8 +72,8 @@ class LatencyRow:
         return LayerCost(self.pair_ms, self.output_ms, self.constant_ms, self.input_ms)
 
     def time_ms(self, active_in: float, active_out: float) -> float:
-        """Time of a layer with so many active input and open output channels; of one group."""
-        pairs = active_in * active_out
+        """Time of a layer with so many active input and open output channels, alike in all its groups."""
+        pairs = active_in * active_out / self.shape.groups
         return self.constant_ms + self.pair_ms * pairs + self.output_ms * active_out + self.input_ms * active_in
 
     def to_json(self) -> Dict[str, Any]:

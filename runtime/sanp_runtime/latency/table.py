@@ -19,7 +19,7 @@ from sanp_runtime.network.macs import LayerCost, OpenChannels, count_costs
 from sanp_targets.errors import ConfigError, InputError
 
 KIND = "latency-table"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class LatencyTable:
     too. union_ms: joining the scales of two gates, where a layer reads a sum. other_ms: what belongs to no layer: other
     operators, and the call. dense_ms: the same network without gates, in
     the kernels that the bundle has for it; open_ms: with gates, all open. error: of points that the fit did not see.
-    points: what was measured, {"open": {layer: channels}, "ms", "predicted_ms"}. settings: threads and such.
-    validity: the verdict on the measurement, see `sanp_runtime.measure.verdict`.
+    points: what was measured, {"open": {layer: channels}, "ms", "predicted_ms"}. settings: how calls were made, see
+    `sanp_runtime.latency.conditions`: threads, batch, precision, isa, power_mode; and duration_s, cpus. controls: who
+    fixed the clocks, and what could not be set back. validity: the verdict on the measurement, see
+    `sanp_runtime.measure.verdict`.
     """
 
     created: str
@@ -41,6 +43,7 @@ class LatencyTable:
     device_id: str
     device_name: str
     versions: Mapping[str, str]
+    controls: Mapping[str, Any]
     layers: Tuple[Layer, ...]
     rows: Tuple[LatencyRow, ...]
     union_ms: float
@@ -91,6 +94,20 @@ class LatencyTable:
                 "times of one say nothing of the other; measure a table here with `sanp profile --table`"
             )
 
+    def require_settings(self, found: Mapping[str, Any]) -> None:
+        """ConfigError, naming the first one that differs, unless calls are made as those of the table were.
+
+        found: some of threads, batch, precision, isa and power_mode.
+        """
+        for name, value in found.items():
+            wanted = self.settings.get(name)
+            if value != wanted:
+                raise ConfigError(
+                    f"there is {name} = {value} here and {name} = {wanted} in the latency table of "
+                    f"{self.bundle.get('name')}, expected the same: they tell of different calls; measure both alike, "
+                    "the table with `sanp profile --table`"
+                )
+
     def require_network(self, layers: Sequence[Layer]) -> None:
         """ConfigError, naming the first layer that differs, unless the table was measured on this very network."""
         own, other = ({row.name: Shape.of(row) for row in rows} for rows in (self.layers, layers))
@@ -130,8 +147,13 @@ class LatencyTable:
                 f"the latency table has the fields {sorted(fields)}, expected {sorted(expected)} with times from 0 on; "
                 "measure it again"
             )
-        if not all(isinstance(fields[name], list) for name in ("layers", "rows", "points")):
-            raise InputError("the latency table has no lists of layers, rows and points; measure it again")
+        if not all(isinstance(fields[name], list) for name in ("layers", "rows", "points")) or not all(
+            isinstance(fields[name], dict) for name in ("bundle", "settings", "validity")
+        ):
+            raise InputError(
+                "the latency table has no lists of layers, rows and points, or no objects bundle, settings and "
+                "validity, expected them; measure it again"
+            )
         layers = tuple(Layer.from_json(one) for one in fields["layers"])
         rows = tuple(LatencyRow.from_json(one) for one in fields["rows"])
         table = LatencyTable(**{**fields, "layers": layers, "rows": rows, "points": tuple(fields["points"])})

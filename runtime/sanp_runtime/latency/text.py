@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping
 
 from sanp_runtime.latency.rows import LatencyRow
+from sanp_runtime.profile.conditions_text import control_lines
 from sanp_runtime.profile.text import verdict_line
 
 
@@ -28,8 +29,16 @@ def table_lines(table: Mapping[str, Any]) -> List[str]:
         f"{table['open_ms']:.4f} ms, dense {table['dense_ms']:.4f} ms",
         f"error of {error['points']} masks that the fit did not see: median {error['median']:.1%}, 90 % within "
         f"{error['p90']:.1%}, largest {error['largest']:.1%}",
+        *_condition_lines(table),
         f"verdict: {verdict_line(table)}",
     ]
+
+
+def _condition_lines(table: Mapping[str, Any]) -> List[str]:
+    """The power mode of a Jetson, clocks that were fixed, and what could not be set back."""
+    mode = table["settings"].get("power_mode")
+    lines = control_lines({"controls": table["controls"]})
+    return lines if mode is None else [f"power mode: {mode}", *lines]
 
 
 def prediction_lines(profile: Mapping[str, Any]) -> List[str]:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from sanp_runtime.latency.fit import ClosedTimes, fit
+from sanp_runtime.latency.fit import ClosedTimes, fit, least_points, require_points
 from sanp_runtime.latency.least_squares import nonnegative
 from sanp_runtime.latency.points import closed_point, open_point, spread_points
-from sanp_runtime.latency.rows import Shape
+from sanp_runtime.latency.rows import LatencyRow, Shape
 from sanp_runtime.latency.table import LatencyTable
 from sanp_runtime.network.layers import Layer
+from sanp_runtime.network.macs import OpenChannels, count_costs
 from sanp_runtime.network.support import Dense, Gate, any_of
 from sanp_targets.errors import ConfigError, InputError
 
@@ -70,7 +71,7 @@ def table_of(layers, noise=0.0, count=96):
     found = fit(layers, points, times, machine.profiled(closed_point(layers)))
     return found, LatencyTable(
         created="2026-01-01T00:00:00+00:00", bundle={"name": "synthetic"}, settings={"threads": 1, "batch": 1},
-        device={"arch": "none"}, device_id="abc", device_name="a formula", versions={}, layers=layers,
+        device={"arch": "none"}, device_id="abc", device_name="a formula", versions={}, controls={}, layers=layers,
         rows=found.rows, union_ms=found.union_ms, other_ms=found.other_ms, dense_ms=float(times[0]),
         open_ms=float(times[0]),
         error={"points": found.error.points, "median": found.error.median}, validity={"verdict": "VALID"},
@@ -110,11 +111,38 @@ def test_noise_stays_noise():
 
 def test_points_tell_that_they_are_too_few_or_no_times():
     layers = residual_network(1)
-    points = spread_points(layers, 8)
-    with pytest.raises(InputError, match="at least 8"):
-        fit(layers, points[:7], np.ones(7), ClosedTimes({}, 0.0, 1.0))
+    points = spread_points(layers, 12)
+    with pytest.raises(InputError, match=r"11 masks were given for the 4 terms.*at least 12 masks"):
+        fit(layers, points[:11], np.ones(11), ClosedTimes({}, 0.0, 1.0))
+    with pytest.raises(InputError, match="12 masks and 11 times"):
+        fit(layers, points, np.ones(11), ClosedTimes({}, 0.0, 1.0))
     with pytest.raises(InputError, match="positive number"):
-        fit(layers, points, np.zeros(8), ClosedTimes({}, 0.0, 1.0))
+        fit(layers, points, np.zeros(12), ClosedTimes({}, 0.0, 1.0))
+
+
+def test_many_shapes_need_many_points():
+    """Every shape has coefficients of its own: 80 of them are more than 192 points tell apart."""
+    assert least_points([Layer("head", 4, 5, (1, 1), head=True, support=Dense(4))]) == 8
+    layers = [Layer("l0", 3, 10, (8, 8), (3, 3), gated=True, gate_hidden=4, support=Dense(3))]
+    for index in range(1, 81):
+        before = Gate(layers[-1].name)
+        layers.append(
+            Layer(f"l{index}", 9 + index, 10 + index, (8, 8), (3, 3), gated=True, gate_hidden=4, support=before)
+        )
+    assert least_points(layers) == 3 * (1 + 80 * 3)
+    with pytest.raises(InputError, match=r"192 masks were given for the 241 terms.*at least 723 masks"):
+        require_points(layers, 192)
+
+
+def test_a_layer_in_groups_has_the_time_that_it_is_counted_with():
+    """Pairs meet within a group: a quarter of them with four groups."""
+    layer = Layer(
+        "b", 8, 12, (4, 4), (3, 3), groups=4, gated=True, gate_hidden=4, support=Gate("a"),
+    )  # fmt: skip
+    row = LatencyRow(Shape.of(layer), ("b",), 0.5, 0.01, 0.02, 0.03)
+    masks = OpenChannels({"a": np.ones((1, 8)), "b": np.ones((1, 12))})
+    assert row.time_ms(8, 12) == pytest.approx(float(np.ravel(count_costs([layer], [row.cost], masks))[0]))
+    assert row.time_ms(8, 12) == pytest.approx(0.5 + 0.01 * 4 * (2 * 3) + 0.02 * 12 + 0.03 * 8)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -182,8 +210,10 @@ def test_other_devices_networks_and_files_are_refused():
         table.predict(table.layers, {name: mask for name, mask in open_point(table.layers).items() if name != "b1.b"})
     with pytest.raises(InputError, match="expected a latency-table"):
         LatencyTable.from_json({"kind": "profile"})
-    with pytest.raises(InputError, match="format 7"):
-        LatencyTable.from_json({**table.to_json(), "schema_version": 7})
+    with pytest.raises(InputError, match="format 1, expected 2: it was written by another release; measure it again"):
+        LatencyTable.from_json({**table.to_json(), "schema_version": 1})
+    with pytest.raises(InputError, match="no objects bundle, settings"):
+        LatencyTable.from_json({**table.to_json(), "settings": []})
     broken = table.to_json()
     broken["rows"][0]["pair_ms"] = -1.0
     with pytest.raises(InputError, match="times from 0 on"):

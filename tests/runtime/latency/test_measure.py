@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.cli.app import main
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.latency.measure import measure_table, steadied
 from sanp_runtime.latency.points import open_point
-from sanp_runtime.latency.prediction import prediction
-from sanp_runtime.latency.table import LatencyTable
+from sanp_runtime.latency.prediction import prediction, require_predictable
+from sanp_runtime.latency.table import LatencyTable, read_table
 from sanp_runtime.latency.text import prediction_lines, table_lines
 from sanp_runtime.profile.profile import profile
-from sanp_targets.errors import AccelerationError, ConfigError
+from sanp_targets.controls import held
+from sanp_targets.errors import AccelerationError, ConfigError, InputError
+from sanp_targets.power_mode import power_mode
+from tests.fakes import jetson_tools
 from tests.support import tiny_net
 from tests.support.tiny_bundle import make_reference
+from tests.targets.conftest import JETSON, plant
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +55,59 @@ def test_a_profile_is_predicted(table, native_path):
     assert "predicted by the table of tiny" in prediction_lines({"prediction": found})[0] and not prediction_lines({})
     with pytest.raises(ConfigError, match=r"measured on .* this is"):
         prediction(table, native_path, {**result, "device_id": "other", "device_name": "another machine"})
-    with pytest.raises(ConfigError, match="batch = 2"):
-        prediction(table, native_path, {**result, "settings": {**result["settings"], "batch": 2}})
+    mode = {**(result["power_mode"] or {}), "name": "15W"}
+    for changed, sentence in (
+        ({"settings": {**result["settings"], "batch": 2}}, "batch = 2 here and batch = 1 in the latency table of tiny"),
+        ({"library": {**result["library"], "isa": "portable"}}, "isa = portable here and isa = "),
+        ({"power_mode": mode}, "power_mode = 15W here and power_mode = None"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            prediction(table, native_path, {**result, **changed})
+    assert table.settings["isa"] == result["library"]["isa"] and table.settings["precision"] == "fp32"
+
+
+def test_what_cannot_be_predicted_is_told_before_a_profile(table, native_path):
+    bundle = open_bundle(native_path)
+    require_predictable(table, bundle, threads=1, batch=1)
+    with pytest.raises(ConfigError, match="threads = 2 here and threads = 1"):
+        require_predictable(table, bundle, threads=2, batch=1)
+    manifest = bundle.manifest
+    for build, precision in (
+        ({"precision": "int8"}, "int8"),
+        ({"bf16_weights": {"layers": {"stem": 0.001}}}, "fp32, bf16 weights"),
+    ):
+        other = Bundle(bundle.path, replace(manifest, build=build))
+        with pytest.raises(ConfigError, match=f"precision = {precision} here and precision = fp32"):
+            require_predictable(table, other, threads=1, batch=1)
+    wider = [replace(row, kernel=(5, 5)) if row.name == "block.a" else row for row in manifest.layers]
+    with pytest.raises(InputError, match=r"block\.a has .*5x5.*does not have"):
+        require_predictable(table, Bundle(bundle.path, replace(manifest, layers=tuple(wider))), threads=1, batch=1)
+    plain = replace(manifest, variants={"dense": manifest.variants["dense"]})
+    with pytest.raises(ConfigError, match="has no gates"):
+        require_predictable(table, Bundle(bundle.path, plain), threads=1, batch=1)
+
+
+def test_there_are_as_many_points_as_the_fit_needs(native_path, monkeypatch):
+    with pytest.raises(InputError, match="11 masks were given for the 4 terms"):
+        measure_table(native_path, duration_s=0.05, points=11)
+    monkeypatch.setattr("sanp_runtime.latency.measure.POINTS", 10)
+    assert len(measure_table(native_path, duration_s=0.05).points) == 12
+
+
+def test_power_mode_and_clocks_are_held_and_set_back(native_path, tmp_path, monkeypatch, capsys):
+    """On the tree of a Jetson, as for a profile; the table says which mode it is of."""
+    root = plant(tmp_path / "root", JETSON)
+    jetson_tools.install(tmp_path / "tools", root, monkeypatch)
+    monkeypatch.setattr("sanp_runtime.latency.measure.held", functools.partial(held, root=root))
+    path = tmp_path / "table.json"
+    flags = ["--duration", "0.05", "--power-mode", "MAXN_SUPER", "--fix-clocks", "--allow-invalid", "-o", str(path)]
+    assert main(["table", str(native_path), *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "power mode: MAXN_SUPER\nclocks fixed by jetson_clocks for the measurement\nverdict: " in shown
+    found = read_table(path)
+    assert found.settings["power_mode"] == "MAXN_SUPER"
+    assert found.controls == {"clocks_fixed_by": "jetson_clocks", "not_restored": []}
+    assert power_mode(root) == "15W" and jetson_tools.calls(root)[-2:] == ["jetson_clocks --restore", "nvpmodel -m 0"]
 
 
 def test_slow_rounds_are_corrected():
@@ -67,7 +125,7 @@ def test_slow_kernels_are_no_table(pristine, native_library, monkeypatch):
         OnnxEngine, "node_times", lambda self, *args, **more: [r for r in nodes(self, *args, **more) if r.op == "Gemm"]
     )
     with pytest.raises(AccelerationError):
-        measure_table(pristine, EngineOptions(library=native_library), duration_s=0.05, points=8)
+        measure_table(pristine, EngineOptions(library=native_library), duration_s=0.05, points=12)
 
 
 def test_the_command_of_a_board(native_path, tmp_path, capsys):

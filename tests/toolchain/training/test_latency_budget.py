@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -93,6 +96,24 @@ def test_what_cannot_be_is_refused(changed, error, sentence, table, tmp_path):
     with pytest.raises(error, match=sentence):
         sanp.train(output=tmp_path / "run", progress=False, **given)
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_table_that_must_not_be_quoted_is_told(table, tmp_path, monkeypatch):
+    _, made = table
+    path = tmp_path / "noisy.json"
+    replace(made, validity={"verdict": "THROTTLED", "reasons": ["too hot"]}).save(path)
+
+    def load_data(settings):
+        raise InputError("no further")
+
+    monkeypatch.setattr("sanp.training.start.load_data", load_data)
+    given = {**SMALL, "budget_latency": f"{0.6 * made.dense_ms}ms", "output": tmp_path / "run", "progress": False}
+    with pytest.warns(UserWarning, match=r"noisy\.json is THROTTLED \(too hot\)"), pytest.raises(InputError):
+        sanp.train(**given, table=path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(InputError, match="no further"):
+            sanp.train(**given, table=table[0])
 
 
 def test_the_target_of_a_time_begins_at_that_of_open_gates(table):

@@ -78,3 +78,5 @@ def _table(bundle: Path, output: Path | None, settings: ProfileSettings, as_json
         out.print(str(settings.table))
         for line in table_lines(result):
             out.print(line)
+    if not settings.allow_invalid:
+        require_valid(result)

@@ -36,15 +36,19 @@ class LatencyBudget:
     ms: float
     table: LatencyTable
 
-    @property
-    def share(self) -> float:
-        """The same as a share of the time of the dense network; ConfigError unless it is less than that time."""
+    def check(self) -> LatencyBudget:
+        """This budget; ConfigError unless it is less than the time of the dense network."""
         if not self.ms < self.table.dense_ms:
             raise ConfigError(
                 f"budget_latency is {self.ms:g} ms, expected less than {self.table.dense_ms:.4g} ms, which the dense "
                 f"network takes on {self.table.device_name}: without gates it is as fast; lower the budget"
             )
-        return self.ms / self.table.dense_ms
+        return self
+
+    @property
+    def share(self) -> float:
+        """The same as a share of the time of the dense network; ConfigError as `check` says."""
+        return self.check().ms / self.table.dense_ms
 
     def counter(self, layers: Sequence[Layer]) -> LatencyCounter:
         """Counts the time of a network."""

@@ -27,7 +27,8 @@ def measure_latency_table(
 
     Settings are an object or its fields as keywords; with a `host` it is measured there. Raises ConfigError for a
     bundle without gates, for settings that a table has no use for, such as a batch, for more threads than processors,
-    and for a file that exists, unless `replace`.
+    and for a file that exists, unless `replace`; TargetError where a power mode or clocks cannot be set. The file is
+    written whatever the verdict, which is in `LatencyTable.validity`.
     """
     chosen = ProfileSettings.chosen(settings, keywords)
     if chosen.table is None:
@@ -42,13 +43,19 @@ def measure_latency_table(
         cores = os.cpu_count() or 1
         if chosen.threads > cores:
             raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
-        table = measure_table(opened, EngineOptions(threads=chosen.threads), duration_s=chosen.duration)
+        table = measure_table(
+            opened,
+            EngineOptions(threads=chosen.threads),
+            duration_s=chosen.duration,
+            power_mode=chosen.power_mode,
+            fix_clocks=chosen.fix_clocks,
+        )
     table.save(chosen.table)
     return table
 
 
 # What a profile may be asked for and a table not: every sample has masks of its own, which gates do not choose.
-_OF_PROFILES = ("batch", "budget", "budgets", "energy", "power_mode", "fix_clocks", "baseline", "junit", "predicted_by")
+_OF_PROFILES = ("batch", "budget", "budgets", "energy", "baseline", "junit", "predicted_by")
 
 
 def _refuse_others(settings: ProfileSettings) -> None:
@@ -57,5 +64,5 @@ def _refuse_others(settings: ProfileSettings) -> None:
         if found != ProfileSettings.model_fields[name].default:
             raise ConfigError(
                 f"{name} is {found} with table = {settings.table}, expected settings of a latency table alone, which "
-                "are threads, duration and where it is measured; leave it out"
+                "are threads, duration, power_mode, fix_clocks and where it is measured; leave it out"
             )

@@ -43,8 +43,9 @@ def profile_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> di
 def table_there(board: Board, bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
     """The JSON of a latency table that was measured on the board."""
     _check_measuring(board, bundle.manifest, settings, settings.duration)
-    flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", "--allow-invalid"]
-    return _json(board, _run(board, "table", bundle, flags, {}, "measuring"))
+    flags = [f"--threads={settings.threads}", f"--duration={settings.duration!r}", *_controls(settings)]
+    flags.append("--allow-invalid")
+    return _json(board, _run(board, "table", bundle, flags, {}, "measuring", grace_s=grace_s(settings)))
 
 
 def measuring_s(manifest: Manifest, settings: ProfileSettings) -> float:
@@ -55,7 +56,7 @@ def measuring_s(manifest: Manifest, settings: ProfileSettings) -> float:
 
 
 def grace_s(settings: ProfileSettings) -> float:
-    """Seconds that a profile which is stopped gets to end: longer if it has a power mode or clocks to set back."""
+    """Seconds that a measurement which is stopped gets to end: longer if it has a power mode or clocks to set back."""
     return GRACE_S + (RESTORE_S if settings.power_mode is not None or settings.fix_clocks else 0.0)
 
 
@@ -76,9 +77,13 @@ def profile_flags(settings: ProfileSettings) -> list[str]:
     """What `python -m sanp_runtime profile` is told of the settings; the others are for this side."""
     flags = [f"--threads={settings.threads}", f"--batch={settings.batch}", f"--duration={settings.duration!r}"]
     flags += [] if settings.budget is None else [f"--budget={settings.budget!r}"]
-    flags += [] if settings.power_mode is None else [f"--power-mode={settings.power_mode}"]
-    flags += ["--fix-clocks"] * settings.fix_clocks + ["--energy"] * settings.energy
+    flags += [*_controls(settings), *["--energy"] * settings.energy]
     return flags + ["--budgets"] * settings.budgets
+
+
+def _controls(settings: ProfileSettings) -> list[str]:
+    mode = [] if settings.power_mode is None else [f"--power-mode={settings.power_mode}"]
+    return mode + ["--fix-clocks"] * settings.fix_clocks
 
 
 def validate_there(board: Board, bundle: Bundle, reference: Reference, settings: ValidateSettings) -> dict[str, Any]:

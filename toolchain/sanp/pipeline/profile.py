@@ -15,10 +15,10 @@ from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.reader import Bundle, open_bundle
 from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.engines.options import EngineOptions
-from sanp_runtime.latency.prediction import prediction
+from sanp_runtime.latency.prediction import prediction, require_predictable
 from sanp_runtime.latency.table import read_table
 from sanp_runtime.profile.profile import profile
-from sanp_targets.errors import ConfigError
+from sanp_targets.errors import ConfigError, SanpError
 
 
 def profile_bundle(
@@ -33,7 +33,8 @@ def profile_bundle(
     Settings are an object or its fields as keywords; with a `host` it is measured there. log: called with one sentence
     before what takes long on a board. Raises InputError for a damaged bundle, ConfigError for more threads than
     processors, for an `output` in a bundle, and for one that exists, unless `replace`; TargetError for a board that
-    cannot be used; with `predicted_by` also what `sanp_runtime.latency.prediction` raises.
+    cannot be used; with `predicted_by` also what `require_predictable` raises, before anything is measured, and
+    ConfigError for what the measurement alone can tell, such as another device: the profile is in `output` by then.
     """
     chosen = ProfileSettings.chosen(settings, keywords)
     if output is not None:
@@ -45,15 +46,24 @@ def profile_bundle(
         )
     table = None if chosen.predicted_by is None else read_table(chosen.predicted_by)
     opened = open_bundle(bundle)
+    if table is not None:
+        require_predictable(table, opened, threads=chosen.threads, batch=chosen.batch)
     if chosen.remote.on_board:
         with Board(chosen.remote, log) as board:
             result = profile_there(board, opened, chosen)
     else:
         result = _profile_here(opened, chosen)
+    problem: SanpError | None = None
     if table is not None:
-        result["prediction"] = prediction(table, opened, result)
+        try:
+            result["prediction"] = prediction(table, opened, result)
+        except SanpError as error:
+            problem = error
     if output is not None:
         write_atomically(output, dumps(result).encode())
+    if problem is not None:  # after the file: what was measured holds without the prediction
+        kept = "" if output is None else f"; the profile is in {output}, without a prediction"
+        raise type(problem)(f"{problem}{kept}") from problem
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from sanp.cost.latency import LatencyBudget
@@ -11,6 +12,7 @@ from sanp.settings.train import TrainSettings
 from sanp.training.evaluation import Evaluation
 from sanp.training.result import TOLERANCE, PredictedLatency
 from sanp_runtime.latency.table import digest, read_table
+from sanp_runtime.measure.verdict import UNPINNED, VALID
 from sanp_targets.errors import ConfigError, ValidationError
 
 
@@ -28,9 +30,20 @@ def latency_budget(settings: TrainSettings) -> LatencyBudget | None:
             f"method {settings.method} has a budget_latency, which is for methods that close channels and leave layers "
             f"their shapes ({able}): the table has no others; use one of them, or a budget of MACs"
         )
-    budget = LatencyBudget(milliseconds(settings.budget_latency), read_table(settings.table))
-    assert budget.share > 0
-    return budget
+    return LatencyBudget(milliseconds(settings.budget_latency), read_table(settings.table)).check()
+
+
+def warn_of_verdict(settings: TrainSettings, budget: LatencyBudget | None) -> None:
+    """UserWarning for a table whose numbers must not be quoted: training for them meets another time than was asked."""
+    verdict = None if budget is None else budget.table.validity.get("verdict")
+    if budget is not None and verdict not in (VALID, UNPINNED):
+        reasons = "; ".join(budget.table.validity.get("reasons", ()))
+        warnings.warn(
+            f"the verdict on the latency table {settings.table} is {verdict} ({reasons}), expected {VALID}: the budget "
+            f"of {budget.ms:g} ms is met by its numbers, which may not be those of the device; measure it again with "
+            "`sanp profile --table` on a quiet machine",
+            stacklevel=3,
+        )
 
 
 def with_share(settings: TrainSettings, budget: LatencyBudget | None) -> TrainSettings:

@@ -17,7 +17,7 @@ from sanp.settings.train import TrainSettings
 from sanp.training.arithmetic import own_threads
 from sanp.training.backbone import begin, classes_of
 from sanp.training.interrupt import StopRequest, stop_on_signal
-from sanp.training.latency import latency_budget, with_share
+from sanp.training.latency import latency_budget, warn_of_verdict, with_share
 from sanp.training.opening import RunData, named, open_source
 from sanp.training.processes import Processes, processes
 from sanp.training.progress import Journal
@@ -53,7 +53,7 @@ def train(
     output = Path(output)
     objective = Objective.of(loss, metric)
     create(settings.method, settings.options)  # a wrong option is told before data is loaded, as is a wrong table
-    latency_budget(settings)
+    warn_of_verdict(settings, latency_budget(settings))
     dataset = load_data(settings) if dataset is None else dataset
     method = _method(settings, dataset)
     try:

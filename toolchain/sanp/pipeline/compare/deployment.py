@@ -24,6 +24,8 @@ from sanp.pipeline.validate import validate
 from sanp.settings.compare import CompareSettings
 from sanp_export.graph import model_file
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.latency.conditions import require_conditions
+from sanp_runtime.latency.table import read_table
 from sanp_targets.errors import InputError, SanpError
 from sanp_targets.targets import resolve
 
@@ -63,10 +65,16 @@ def validate_cell(root: Path, cell: Cell, settings: CompareSettings) -> None:
 
 
 def profile_cell(root: Path, cell: Cell, settings: CompareSettings) -> None:
-    """Measure; nothing else may run meanwhile."""
+    """Measure; nothing else may run meanwhile.
+
+    ConfigError for a network that was trained for a time if its table is of another device, or of calls made otherwise.
+    """
     folder = root / cell.folder
     if not _of_bundle(folder / PROFILE, folder / BUNDLE):
         profile_bundle(folder / BUNDLE, output=folder / PROFILE, duration=settings.duration, replace=True)
+    found = read_json(folder / PROFILE)
+    if cell.settings.table is not None and found is not None:
+        require_conditions(read_table(cell.settings.table), found, open_bundle(folder / BUNDLE).manifest)
 
 
 def _exported_from(model: Path) -> str | None:
