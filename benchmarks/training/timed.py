@@ -97,7 +97,7 @@ def main() -> int:
         )
     device = fingerprint()
     about = {"clock": args.clock, "device_id": device_id(device), "device_name": describe(device), "pace": pace}
-    write_json(args.json, {**about, "networks": rows, "table": table.to_json()})
+    write_json(args.json, {**about, "rows": rows, "table": table.to_json()})
     return 0
 
 
