@@ -38,6 +38,7 @@ def _levels(validation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     if validation is None:
         return []
     gates = validation["L1"] is not None
+    titles = {} if gates else {"L0 replay": "L0 outputs"}  # there is nothing to replay without gates
     what = {
         "L0 replay": "PyTorch's own gates fed in: the kernels alone"
         if gates
@@ -46,7 +47,12 @@ def _levels(validation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         "L2 task": _TASKS[validation["L2"]["kind"]],
     }
     return [
-        {"title": name, "what": what.get(name, _BUDGET), "passed": row["passed"], "summary": row["summary"]}
+        {
+            "title": titles.get(name, name),
+            "what": what.get(name, _BUDGET),
+            "passed": row["passed"],
+            "summary": row["summary"],
+        }
         for name, row in levels_in(validation).items()
     ]
 
