@@ -206,11 +206,16 @@ def test_signals_set_back_too(board, number):
     assert state(board) == before
 
 
+def slow_nvpmodel():
+    """The double of nvpmodel takes a while."""
+    tool = Path(os.environ["PATH"].split(os.pathsep)[0]) / "nvpmodel"
+    tool.write_text(tool.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nsleep 0.3\n"))
+
+
 def test_a_second_signal_does_not_disturb_setting_back(board):
     """nvpmodel takes a while; the signal that comes meanwhile waits."""
     before = state(board)
-    slow = Path(os.environ["PATH"].split(os.pathsep)[0]) / "nvpmodel"
-    slow.write_text(slow.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nsleep 0.3\n"))
+    slow_nvpmodel()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(PATH)}
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(board)], stdout=subprocess.PIPE, env=environment, text=True
@@ -226,8 +231,7 @@ def test_a_second_signal_does_not_disturb_setting_back(board):
 def test_ctrl_c_for_a_whole_group_does_not_end_the_tools_that_set_back(board):
     """As a board stops a run whose connection was lost: the signal reaches nvpmodel too, which must go on."""
     before = state(board)
-    slow = Path(os.environ["PATH"].split(os.pathsep)[0]) / "nvpmodel"
-    slow.write_text(slow.read_text().replace("#!/bin/sh\n", "#!/bin/sh\nsleep 0.3\n"))
+    slow_nvpmodel()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(PATH)}
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(board)],

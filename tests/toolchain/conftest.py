@@ -17,8 +17,12 @@ from sanp.gating import gated_layers
 from sanp.methods.registry import gate
 from sanp.settings.remote import RemotePart
 from sanp.training.batches import Batches
+from sanp_runtime.bundle.writer import BundleWriter
+from sanp_runtime.engines.onnxruntime.library import find_library
+from sanp_targets.errors import TargetError
 from tests.support.checkpoints import make_checkpoint
 from tests.support.loopback_sshd import LoopbackSshd, start
+from tests.support.tiny_bundle import fill
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +83,16 @@ def board_cache(tmp_path_factory) -> Path:
 def remote(sshd, board_cache) -> RemotePart:
     """A board that is this machine, at the other end of a real sshd."""
     return RemotePart(host="board", ssh=sshd.ssh, board_python=sys.executable, board_folder=str(board_cache))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """A bundle of the hand-written network with the library of this machine."""
+    path = tmp_path_factory.mktemp("bundles") / "tiny.sanp"
+    try:
+        library = find_library()
+    except TargetError as error:
+        pytest.skip(str(error))
+    with BundleWriter(path) as writer:
+        fill(writer, library)
+    return path

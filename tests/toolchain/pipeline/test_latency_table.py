@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,25 +18,9 @@ from sanp.pipeline.profile import profile_bundle
 from sanp.settings.compare import CompareSettings
 from sanp.settings.profile import ProfileSettings
 from sanp_runtime.bundle.reader import open_bundle
-from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.latency.measure import measure_table
 from sanp_runtime.latency.table import read_table
-from sanp_targets.errors import ConfigError, TargetError
-from tests.support.tiny_bundle import fill
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    """A bundle of the hand-written network with the library of this machine."""
-    path = tmp_path_factory.mktemp("bundles") / "tiny.sanp"
-    try:
-        library = find_library()
-    except TargetError as error:
-        pytest.skip(str(error))
-    with BundleWriter(path) as writer:
-        fill(writer, library)
-    return path
+from sanp_targets.errors import ConfigError
 
 
 @pytest.fixture(scope="module")

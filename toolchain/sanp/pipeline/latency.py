@@ -40,9 +40,7 @@ def measure_latency_table(
         with Board(chosen.remote, log) as board:
             table = LatencyTable.from_json(table_there(board, opened, chosen))
     else:
-        cores = os.cpu_count() or 1
-        if chosen.threads > cores:
-            raise ConfigError(f"threads is {chosen.threads}, this machine has {cores} processors; use at most as many")
+        chosen.check_threads(os.cpu_count() or 1)
         table = measure_table(
             opened,
             EngineOptions(threads=chosen.threads),

@@ -62,9 +62,8 @@ def grace_s(settings: ProfileSettings) -> float:
 
 def _check_measuring(board: Board, manifest: Manifest, settings: ProfileSettings, seconds: float) -> None:
     check(board, manifest)
-    host, cores, limit = board.remote.host, board.facts.cores, settings.remote.board_timeout
-    if settings.threads > cores:
-        raise ConfigError(f"threads is {settings.threads}, {host} has {cores} processors; use at most as many")
+    settings.check_threads(board.facts.cores, str(board.remote.host))
+    limit = settings.remote.board_timeout
     if seconds >= limit:
         beside = "" if seconds == settings.duration else f", {seconds:g} s with what else was asked for,"
         raise ConfigError(

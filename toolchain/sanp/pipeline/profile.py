@@ -68,9 +68,7 @@ def profile_bundle(
 
 
 def _profile_here(bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
-    cores = os.cpu_count() or 1
-    if settings.threads > cores:
-        raise ConfigError(f"threads is {settings.threads}, this machine has {cores} processors; use at most as many")
+    settings.check_threads(os.cpu_count() or 1)
     options = EngineOptions(threads=settings.threads)
     return profile(
         bundle,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sanp.settings.base import Settings, Share
 from sanp.settings.remote import RemotePart
+from sanp_targets.errors import ConfigError
 
 
 class ProfileSettings(Settings):
@@ -44,3 +45,8 @@ class ProfileSettings(Settings):
     allow_invalid: bool = Field(False, description="exit 0 although the numbers must not be quoted")
     replace: bool = Field(False, description="replace an existing result")
     remote: RemotePart = RemotePart()
+
+    def check_threads(self, cores: int, where: str = "this machine") -> None:
+        """ConfigError for more threads than the machine has processors; where: what the machine is called."""
+        if self.threads > cores:
+            raise ConfigError(f"threads is {self.threads}, {where} has {cores} processors; use at most as many")
