@@ -8,8 +8,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
 from sanp_export.graph.model_file import layers_of
+from sanp_export.open_size import ExportOptions
 from sanp_runtime.network.macs import sample_macs
 from sanp_targets.errors import ExportError
 from tests.support import exported_nets as nets

@@ -7,8 +7,9 @@ import onnxruntime
 import pytest
 import torch
 
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
 from sanp_export.named_outputs import named_outputs
+from sanp_export.open_size import ExportOptions
 from sanp_export.variants import variants
 from sanp_targets.errors import ExportError
 from tests.support import exported_nets as nets
