@@ -183,6 +183,25 @@ def test_untraceable_networks_are_refused_in_one_sentence():
         export(Branching().eval(), IMAGE)
 
 
+class _Counting(torch.nn.Conv2d):
+    """A network that writes the number of samples as a number of Python."""
+
+    def __init__(self, count):
+        super().__init__(3, 4, 3)
+        self.count = count
+
+    def forward(self, x):
+        return super().forward(x).mean((2, 3)).reshape(self.count(x), -1)
+
+
+@pytest.mark.parametrize("count", [len, lambda x: int(x.shape[0])], ids=["len", "int"])
+def test_a_fixed_number_of_samples_is_refused(count):
+    """Both become a constant while torch traces: the file would answer for that batch alone."""
+    with pytest.raises(ExportError, match=r"fixes the number of samples, expected code for any number; .*not from len"):
+        export(_Counting(count).eval(), IMAGE)
+    assert export(_Counting(lambda x: x.shape[0]).eval(), IMAGE).graph.output[0].type.tensor_type.shape.dim[0].dim_param
+
+
 def test_gates_with_and_without_a_limit_share_a_file():
     """A density leaves narrow layers without a limit; one function body serves both."""
     net = nets.make("plain")
