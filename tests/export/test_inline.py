@@ -1,4 +1,4 @@
-"""Models without functions: the same answers in plain ONNX Runtime, in OpenVINO and in tract, and no bundle from one."""
+"""Models without functions: the same answers in plain ONNX Runtime, OpenVINO and tract, and no bundle from one."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_tract_computes_the_same(inlined, tmp_path, batch):
         loaded.set_input_fact(0, f"{batch},{','.join(map(str, nets.IMAGE.shape[1:]))},f32")
     found = loaded.into_model().into_runnable().run([nets.IMAGE.numpy()])
     expected = expected_of(network)
-    for name, value in zip(names, found):
-        value = np.broadcast_to(value.to_numpy(), expected[name].shape)
+    for name, tensor in zip(names, found):
+        value = np.broadcast_to(tensor.to_numpy(), expected[name].shape)
         np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
