@@ -246,9 +246,10 @@ def _written(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
     for name, value in program.model.graph.initializers.items():
         tensor = value.const_value
         if tensor is not None and tensor.nbytes >= weight_files.SMALLEST:
-            at = target.put(np.ascontiguousarray(tensor.numpy()))
+            array = np.ascontiguousarray(tensor.numpy())
+            at = target.put(array)
             value.const_value = onnx_ir.ExternalTensor(
-                at.path, at.offset, at.length, tensor.dtype, shape=onnx_ir.Shape(tuple(tensor.shape)), name=name
+                at.path, at.offset, at.length, tensor.dtype, shape=onnx_ir.Shape(array.shape), name=name
             )
     return program.model_proto
 

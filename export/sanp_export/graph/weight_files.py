@@ -61,7 +61,7 @@ class Scratch:
         found = place_of(array)
         if found is not None:
             return found
-        content = memoryview(np.ascontiguousarray(array)).cast("B")
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         key = hashlib.sha256(content).digest()
         if key not in self._known:
             gap = -self._size % ALIGNMENT
