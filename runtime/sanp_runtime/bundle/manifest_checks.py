@@ -129,8 +129,9 @@ def _check_int8(manifest: Manifest) -> None:
     if not manifest.int8:
         return
     layers, floats = manifest.int8["layers"], manifest.int8["float32"]
-    if not layers or set(layers) & set(floats) or set(layers) | set(floats) != set(manifest.masked):
-        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32")
+    known = {*layers, *floats}
+    if not layers or set(layers) & set(floats) or not set(manifest.masked) <= known <= set(manifest.names()):
+        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32, and no unknown layer")
     gates = manifest.int8["byte_gates"]
     if not all(isinstance(name, str) and name in manifest.gated for name in gates):
         fail(f"build.{INT8}.byte_gates", gates, "names of gated layers")

@@ -107,4 +107,6 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
             nodes[gate_node(name)] = QLINEAR_CHANNEL_GATE if name in gates else CHANNEL_GATE
         if name not in manifest.native:
             nodes[conv_node(name)] = GATED_QLINEAR_CONV if name in layers else GATED_CONV
+    # Layers of bytes without a gate run in our kernels too.
+    nodes.update({conv_node(name): GATED_QLINEAR_CONV for name in layers})
     return nodes

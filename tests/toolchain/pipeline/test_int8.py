@@ -13,7 +13,7 @@ from sanp.pipeline import demo, doctor
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import control, quantise
 from sanp.pipeline.compile.int8.ranges import METHODS, steps_of
-from sanp.pipeline.compile.int8.requirements import split, unsuited
+from sanp.pipeline.compile.int8.requirements import split
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
@@ -21,6 +21,7 @@ from sanp.report import write_report
 from sanp.settings.compile import CompileSettings
 from sanp.settings.demo import DemoSettings
 from sanp_export.graph import model_file
+from sanp_export.graph.byte_layers import unsuited
 from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reference import read_reference
@@ -209,10 +210,13 @@ def test_layers_that_our_kernels_do_not_suit():
         Layer("long", 8192, 8, (4, 4), (3, 3), gated=True, gate_hidden=4),
         Layer("grouped", 8, 8, (4, 4), (3, 3), groups=2, gated=True, gate_hidden=4),
         Layer("depthwise", 8, 8, (4, 4), (3, 3), groups=8, follows=Gate("grouped")),
-        Layer("plain", 8192, 8, (4, 4), (3, 3)),
+        Layer("plain", 64, 8, (4, 4), (3, 3)),
+        Layer("plain long", 8192, 8, (4, 4), (3, 3)),
+        Layer("pixel", 64, 8, (1, 1), (1, 1)),
+        Layer("gated pixel", 64, 8, (1, 1), (1, 1), gated=True, gate_hidden=4),
     ]
     found = unsuited(rows)
-    assert set(found) == {"long", "grouped", "depthwise"} and all(
+    assert set(found) == {"long", "grouped", "depthwise", "plain long", "pixel"} and all(
         text.startswith("float32: ") for text in found.values()
     )
 

@@ -14,6 +14,7 @@ from sanp.pipeline.compile.job import Log
 from sanp.pipeline.compile.plain_run import run_whole
 from sanp_export.graph import model_file
 from sanp_export.graph.byte_steps import Step
+from sanp_export.passes.always_open import always_open
 from sanp_export.passes.quantise_layers import quantise_layers
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import LOGITS, gate_output
@@ -42,9 +43,17 @@ class Chosen:
     check: dict[str, Any]
 
 
-def quantised(model: onnx.ModelProto, layers: Collection[str], steps: Mapping[str, Step]) -> onnx.ModelProto:
-    """A variant with these layers as bytes."""
+def opened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float32 variant whose convolutions without a gate are always open, as far as they can be."""
     graph = model_file.to_graph(model)
+    always_open(graph)
+    return model_file.to_model(graph, model_file.metadata_of(model))
+
+
+def quantised(model: onnx.ModelProto, layers: Collection[str], steps: Mapping[str, Step]) -> onnx.ModelProto:
+    """A variant with these layers as bytes; those without a gate run in the kernels of the others, always open."""
+    graph = model_file.to_graph(model)
+    always_open(graph, layers)
     quantise_layers(graph, layers, steps)
     return model_file.to_model(graph, model_file.metadata_of(model))
 

@@ -10,21 +10,24 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from sanp.pipeline.compile.int8.control import Chosen, choose, quantised, sensitivities
+from sanp.pipeline.compile.int8.control import Chosen, choose, opened, quantised, sensitivities
 from sanp.pipeline.compile.int8.dense import dense_bytes
 from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
 from sanp.pipeline.compile.int8.ranges import steps_of
-from sanp.pipeline.compile.int8.requirements import check_processor, split, unsuited
+from sanp.pipeline.compile.int8.requirements import check_processor, split
 from sanp.pipeline.compile.job import Job, Log
 from sanp_export.graph import model_file
+from sanp_export.graph.byte_layers import unsuited
 from sanp_export.graph.patterns import QLINEAR_W_SCALE, QLINEAR_X_SCALE, QLINEAR_Y_SCALE, layer_of
 from sanp_export.passes.count_steps import count_steps
 from sanp_export.variants import variants
 from sanp_runtime.contract import (
+    CONV_SUFFIX,
     DENSE,
     FLOAT_DENSE,
     FLOAT_GATED,
     GATED,
+    GATED_CONV,
     GATED_QLINEAR_CONV,
     INT8,
     OPEN,
@@ -49,7 +52,7 @@ class Int8:
 
 
 def quantise(job: Job, library: Path, log: Log) -> Int8:
-    """Quantise the gated layers of a model; library: whose kernels judge.
+    """Quantise the convolutions of a gated model; library: whose kernels judge.
 
     Raises ConfigError for a processor without products of bytes and for too few samples, ValidationError if accuracy
     control would return every layer to float32.
@@ -60,24 +63,26 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     calibration, judged = split(job.answers, part.samples)
     floats = variants(job.model)
     log(f"ranges of the feature maps on {len(calibration)} samples, and what each layer costs as bytes")
-    steps = steps_of(floats[GATED], calibration.x, part.calibration)
-    kept = unsuited(job.described.layers)
-    candidates = [row.name for row in job.described.layers if row.masked and row.name not in kept]
+    whole = {name: opened(floats[name]) for name in (GATED, OPEN, REPLAY)}
+    steps = steps_of(whole[GATED], calibration.x, part.calibration)
+    convs = _convolutions(whole[GATED])
+    kept = {name: why for name, why in unsuited(job.described.layers).items() if name in convs}
+    candidates = [row.name for row in job.described.layers if row.name in convs and row.name not in kept]
     # On samples that did not give the ranges: what exceeds them is a part of the error.
     errors = sensitivities(floats[REPLAY], candidates, steps, judged, library)
     log(f"accuracy of the int8 network on {len(judged)} samples that were held back")
     chosen = choose(floats[GATED], errors, steps, judged, max_drop, library, log)
-    opened = steps_of(floats[OPEN], calibration.x, part.calibration)
+    wider = steps_of(whole[OPEN], calibration.x, part.calibration)
     replayed = quantised(floats[REPLAY], chosen.layers, steps)
     models = {
         GATED: quantised(floats[GATED], chosen.layers, steps),
-        OPEN: quantised(floats[OPEN], chosen.layers, opened),
+        OPEN: quantised(floats[OPEN], chosen.layers, wider),
         REPLAY: _with_oracle(replayed),
         DENSE: dense_bytes(floats[DENSE], calibration.x, part.calibration),
         FLOAT_GATED: floats[GATED],
         FLOAT_DENSE: floats[DENSE],
     }
-    noise = signal_to_noise(floats[REPLAY], replayed, chosen.layers, judged, library)
+    noise = signal_to_noise(whole[REPLAY], replayed, chosen.layers, judged, library)
     record = {
         "calibration": part.calibration,
         "calibration_samples": len(calibration),
@@ -102,6 +107,11 @@ def _with_oracle(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model_file.to_graph(model)
     count_steps(graph)
     return model_file.to_model(graph, model_file.metadata_of(model))
+
+
+def _convolutions(model: onnx.ModelProto) -> set[str]:
+    """Layers that our kernels can compute: those with a gate, and others once they are always open."""
+    return {node.name.removesuffix(CONV_SUFFIX) for node in model.graph.node if node.op_type == GATED_CONV}
 
 
 def _returned(chosen: Chosen) -> dict[str, str]:
