@@ -117,12 +117,13 @@ def _export(
         parent = parent_of(Path(source), loaded, chosen.parent)
         if chosen.samples and loaded.has_data and images is None:
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
+    ranges = {} if isinstance(source, nn.Module) else loaded.metadata.get("int8", {}).get("ranges", {})
     answers = None
     if images is not None and chosen.gates == "learned":
         images = _checked(images, example)
         answers = pytorch_answers(model, images, labels)
     options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size)
-    return _write(path, model, example, options, properties, answers, parent)
+    return _write(path, model, example, options, properties, answers, parent, ranges)
 
 
 def test_samples(
@@ -187,6 +188,7 @@ def _write(
     properties: dict[str, Any],
     answers: Reference | None,
     parent: Parent | None,
+    ranges: dict[str, Any],
 ) -> Exported:
     """Write what belongs to the model first and the model last: it always finds what its metadata names."""
     beside = reference_path(path)
@@ -198,7 +200,10 @@ def _write(
     if parent is not None:
         written[parent_path(path)] = parent.export(example, outputs)
         properties["parent"] = {"sha256": _sha256(written[parent_path(path)]), "weights": parent.weights}
-    proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
+    metadata = {"sanp.properties": json.dumps(properties, sort_keys=True)}
+    if ranges:
+        metadata[model_file.RANGES_KEY] = json.dumps(ranges, sort_keys=True)
+    proto = export_onnx(model, example, options, metadata)
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
     # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
     write_together({**written, path: model_file.dumps(proto)})

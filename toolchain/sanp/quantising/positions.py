@@ -57,12 +57,13 @@ def byte_convs(traced: fx.GraphModule) -> list[ByteConv]:
     own, plain, depth = list(_gated(traced)), list(_plain(traced)), _depths(traced)
     for group in (own, plain):  # the exporter fuses gated layers first, for every bundle
         # Of two convolutions that are added the one with more before it takes the other in: it is ready last.
-        for conv in reversed(sorted(group, key=lambda conv: depth[conv.node])):
+        order = {conv.node: at for at, conv in enumerate(group)}
+        for conv in sorted(group, key=lambda conv: (depth[conv.node], order[conv.node]), reverse=True):
             _take_addition(traced, conv)
         for conv in group:
             _take_activations(traced, conv)
-    order = {node: at for at, node in enumerate(traced.graph.nodes)}
-    return sorted([*own, *plain], key=lambda conv: order[conv.addition or conv.node])
+    place = {node: at for at, node in enumerate(traced.graph.nodes)}
+    return sorted([*own, *plain], key=lambda conv: place[conv.addition or conv.node])
 
 
 def source(traced: fx.GraphModule, node: fx.Node) -> fx.Node:

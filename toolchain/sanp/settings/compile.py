@@ -35,8 +35,9 @@ class OnnxruntimePart(BackendPart):
         "onnxruntime", description="who computes a network without gates; auto times both on this machine"
     )
     int8: bool = Field(False, description="compute gated layers on bytes, as far as the accuracy allows")
-    calibration: Literal["minmax", "entropy", "percentile"] = Field(
-        "minmax", description="how --int8 finds ranges; entropy clips too much where many channels are closed"
+    calibration: Literal["auto", "trained", "minmax", "entropy", "percentile"] = Field(
+        "auto",
+        description="how --int8 finds ranges; auto: those learned by sanp train --int8 if there are any, else minmax",
     )
     samples: int | None = Field(
         None, ge=8, le=100_000, description="samples that give the ranges of --int8, the others judge [default: half]"
@@ -61,7 +62,7 @@ class OnnxruntimePart(BackendPart):
 
     @model_validator(mode="after")
     def _int8_fits(self) -> OnnxruntimePart:
-        if not self.int8 and (self.samples is not None or self.calibration != "minmax"):
+        if not self.int8 and (self.samples is not None or self.calibration != "auto"):
             raise ConfigError(
                 "--calibration or --samples without --int8, expected it too; add --int8, or leave them out"
             )

@@ -12,12 +12,12 @@ from sanp_runtime.network.support import Dense, Gate, Support, concat
 class GatedLayer(nn.Module):
     """A module that is traced as one: a convolution whose output channels are switched per sample.
 
-    conv: the convolution, norm: what follows it inside. A base class and no protocol: since Python 3.12 `isinstance` of a protocol does not see the
-    submodules of a module.
+    conv: the convolution; norm: its batch norm, or an Identity. A base class and no protocol: since Python 3.12
+    `isinstance` of a protocol does not see the submodules of a module.
     """
 
     conv: nn.Conv2d
-    norm: nn.Module
+    norm: nn.BatchNorm2d | nn.Identity
     # How the convolution and its norm are computed instead, while a network is trained for bytes.
     rounding: Callable[[nn.Conv2d, nn.Module, Tensor], Tensor] | None = None
 

@@ -217,6 +217,7 @@ class Run:
 
     def _measure_norms(self, network: nn.Module) -> None:
         if rounds(network):  # the statistics are in the weights that were learned with them
+            self.processes.alike(network)  # and every process has followed the ranges of its own samples
             return
         recalibrate(network, self.source.samples(_RECALIBRATION_IMAGES))
         self.processes.alike(network)

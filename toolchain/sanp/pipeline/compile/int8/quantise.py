@@ -13,7 +13,7 @@ import onnx_graphsurgeon as gs
 from sanp.pipeline.compile.int8.control import Chosen, choose, opened, quantised, sensitivities
 from sanp.pipeline.compile.int8.dense import dense_bytes
 from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
-from sanp.pipeline.compile.int8.ranges import steps_of
+from sanp.pipeline.compile.int8.ranges import METHODS, TRAINED, learned_steps, method_for, steps_of
 from sanp.pipeline.compile.int8.requirements import check_processor, split
 from sanp.pipeline.compile.job import Job, Log
 from sanp_export.graph import model_file
@@ -61,10 +61,14 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     part = job.settings.onnxruntime
     max_drop = MAX_DROP if job.settings.max_drop is None else job.settings.max_drop
     calibration, judged = split(job.answers, part.samples)
+    asked = method_for(part.calibration, job.model)
+    method = METHODS[0] if asked == TRAINED else asked  # of the variants that nobody trained
     floats = variants(job.model)
-    log(f"ranges of the feature maps on {len(calibration)} samples, and what each layer costs as bytes")
+    ranges = "learned ranges" if asked == TRAINED else f"ranges of the feature maps on {len(calibration)} samples"
+    log(f"{ranges}, and what each layer costs as bytes")
     whole = {name: opened(floats[name]) for name in (GATED, OPEN, REPLAY)}
-    steps = steps_of(whole[GATED], calibration.x, part.calibration)
+    steps = learned_steps(whole[GATED], calibration.x) if asked == TRAINED else None
+    steps = steps or steps_of(whole[GATED], calibration.x, method)
     convs = _convolutions(whole[GATED])
     kept = {name: why for name, why in unsuited(job.described.layers).items() if name in convs}
     candidates = [row.name for row in job.described.layers if row.name in convs and row.name not in kept]
@@ -72,19 +76,19 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     errors = sensitivities(floats[REPLAY], candidates, steps, judged, library)
     log(f"accuracy of the int8 network on {len(judged)} samples that were held back")
     chosen = choose(floats[GATED], errors, steps, judged, max_drop, library, log)
-    wider = steps_of(whole[OPEN], calibration.x, part.calibration)
+    wider = steps_of(whole[OPEN], calibration.x, method)
     replayed = quantised(floats[REPLAY], chosen.layers, steps)
     models = {
         GATED: quantised(floats[GATED], chosen.layers, steps),
         OPEN: quantised(floats[OPEN], chosen.layers, wider),
         REPLAY: _with_oracle(replayed),
-        DENSE: dense_bytes(floats[DENSE], calibration.x, part.calibration),
+        DENSE: dense_bytes(floats[DENSE], calibration.x, method),
         FLOAT_GATED: floats[GATED],
         FLOAT_DENSE: floats[DENSE],
     }
     noise = signal_to_noise(whole[REPLAY], replayed, chosen.layers, judged, library)
     record = {
-        "calibration": part.calibration,
+        "calibration": asked,
         "calibration_samples": len(calibration),
         "max_drop": max_drop,
         "check": chosen.check,

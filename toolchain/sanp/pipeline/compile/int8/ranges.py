@@ -1,4 +1,4 @@
-"""Ranges of the feature maps on real samples, by ONNX Runtime's own calibrators."""
+"""Ranges of the feature maps: as they were learned, or on real samples by ONNX Runtime's own calibrators."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 
 from sanp_export.graph.byte_steps import Step, ranged_tensors, step_of
-from sanp_export.graph.model_file import to_graph
+from sanp_export.graph.model_file import ranges_of, to_graph
+from sanp_export.graph.patterns import RESIDUAL, X, gated_convs, layer_of
 from sanp_runtime.contract import GATED_CONV, INPUT
 from sanp_targets.errors import ConfigError
 
@@ -27,6 +29,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "percentile": {"percentile": 99.99, "symmetric": False},
 }
 METHODS = tuple(_OPTIONS)
+TRAINED = "trained"
+_AUTO = "auto"
 
 
 class Samples:
@@ -39,6 +43,36 @@ class Samples:
         """The next image as a batch of one, None after the last."""
         image = next(self._left, None)
         return None if image is None else {INPUT: image[None]}
+
+
+def method_for(asked: str, model: onnx.ModelProto) -> str:
+    """One of METHODS or TRAINED for a setting; ConfigError for learned ranges that the model does not have."""
+    learned = bool(ranges_of(model))
+    if asked == _AUTO:
+        return TRAINED if learned else METHODS[0]
+    if asked == TRAINED and not learned:
+        raise ConfigError(
+            "--calibration trained was asked for and the model has no learned ranges, expected a network of "
+            "`sanp train --int8`; train so, or leave --calibration out"
+        )
+    return asked
+
+
+def learned_steps(model: onnx.ModelProto, x: np.ndarray) -> dict[str, Step]:
+    """Like `steps_of`, from the ranges that the network was trained with; those of other tensors are measured."""
+    known = _learned(to_graph(model), ranges_of(model))
+    if all(tensor.name in known for tensor in ranged_tensors(to_graph(model))):
+        return known
+    return {**steps_of(model, x, METHODS[0]), **known}
+
+
+def _learned(graph: gs.Graph, ranges: Mapping[str, Mapping[str, list[float]]]) -> dict[str, Step]:
+    steps = {}
+    for conv in gated_convs(graph):
+        tensors = {"x": conv.inputs[X], "residual": conv.inputs[RESIDUAL], "y": conv.outputs[0]}
+        for role, limits in ranges.get(layer_of(conv), {}).items():
+            steps[tensors[role].name] = step_of(*limits)
+    return steps
 
 
 def calibration_method(name: str) -> Any:
