@@ -25,7 +25,7 @@ from sanp_export.graph.byte_layers import unsuited
 from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reference import read_reference
-from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, variants_of
+from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, conv_node, variants_of
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.support import Gate
@@ -37,6 +37,12 @@ from tests.support.checkpoints import make_checkpoint
 
 pytestmark = pytest.mark.slow
 
+# The stem, a projection and a convolution inside a block have no gate.
+UNGATED = ("conv1", "layer2.0.shortcut.0", "layer3.1.conv1")
+GATED = [
+    *(f"layer{stage}.{block}.conv{at}" for stage in (1, 2, 3) for block in (0, 1, 2) for at in (1, 2)),
+    "layer3.0.shortcut.0",
+]
 VNNI = {"cpu_model": "a processor with VNNI", "isa": ["avx512_vnni", "avx512_vbmi2"]}
 
 
@@ -50,7 +56,8 @@ def _products_of_bytes(monkeypatch):
 def made(tmp_path_factory):
     """(checkpoint, model, int8 bundle) of a network with shortcuts; an untrained one may lose what it likes."""
     folder = tmp_path_factory.mktemp("int8")
-    path = make_checkpoint(folder / "checkpoint.safetensors", "resnet-20", width=0.5)
+    layers = ",".join(name for name in GATED if name not in UNGATED)
+    path = make_checkpoint(folder / "checkpoint.safetensors", "resnet-20", width=0.5, layers=layers)
     export(path, folder / "model.onnx", samples=48)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantise, "processor", lambda: VNNI)
@@ -67,11 +74,13 @@ def test_a_bundle_of_bytes_has_the_float32_network_beside_it(made):
     manifest = bundle.manifest
     assert set(manifest.variants) == set(variants_of(True, False, int8=True))
     assert manifest.precision == "int8" and manifest.baseline == "dense"
-    assert set(manifest.int8["layers"]) == set(manifest.masked) and not manifest.int8["float32"]
+    assert set(manifest.int8["layers"]) == {*manifest.masked, *UNGATED} and not manifest.int8["float32"]
     for variant in ("gated", "open", "replay"):
         found = ops(bundle, variant)
-        assert found.count(GATED_QLINEAR_CONV) == len(manifest.masked) and GATED_CONV not in found
-    assert ops(bundle, "float_gated").count(GATED_CONV) == len(manifest.masked)
+        assert found.count(GATED_QLINEAR_CONV) == len(manifest.int8["layers"]) and GATED_CONV not in found
+        assert "Conv" not in found and found.count("QuantizeLinear") == 1, "bytes from the image to the head"
+    floats = ops(bundle, "float_gated")
+    assert floats.count(GATED_CONV) == len(manifest.masked) and floats.count("Conv") == len(UNGATED)
     assert "QuantizeLinear" in ops(bundle, "dense") and "QuantizeLinear" not in ops(bundle, "float_dense")
     check = manifest.int8["check"]
     assert check["samples"] == manifest.int8["calibration_samples"] == 24
@@ -85,13 +94,15 @@ def test_every_gated_node_of_every_variant_runs_in_our_kernels(made):
         with load(made[2].path, variant=variant) as engine:
             proof = engine.proof().require()
             assert len(proof.accelerated) >= len(made[2].manifest.masked)
+            plain = {conv_node(name) for name in UNGATED}
+            assert plain <= set(proof.accelerated) if variant != "float_gated" else not plain & set(proof.accelerated)
 
 
 def test_it_validates_and_says_so(made):
     result = validate(made[2].path, made[0], max_drop=0.1, relative=0.5)
     assert not result.failed_levels(), result.summary()
     row = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert set(row["L0"]["steps"]) == set(made[2].manifest.masked) and max(row["L0"]["steps"].values()) <= 1
+    assert set(row["L0"]["steps"]) == set(made[2].manifest.int8["layers"]) and max(row["L0"]["steps"].values()) <= 1
     assert "one step" in result.replay.summary() or "equal" in result.replay.summary()
 
 
@@ -158,12 +169,15 @@ def test_accuracy_control_returns_the_worst_layers_and_no_more(made, tmp_path, m
     monkeypatch.setattr(control, "_answers", worse)
     bundle = compile_model(made[1], tmp_path / "net.sanp", int8=True, max_drop=0.0).bundle
     int8 = bundle.manifest.int8
-    assert len(int8["layers"]) <= 15 and calls == list(range(len(bundle.manifest.masked), len(int8["layers"]) - 1, -1))
+    assert len(int8["layers"]) <= 15 and calls == list(
+        range(len(made[2].manifest.int8["layers"]), len(int8["layers"]) - 1, -1)
+    )
     errors = made[2].manifest.int8["layers"]
     assert min(errors[name]["error"] for name in int8["float32"]) >= max(
         errors[name]["error"] for name in int8["layers"]
     )
     monkeypatch.undo()
+    assert all(name in {*int8["layers"], *int8["float32"]} for name in UNGATED)
     with load(bundle.path) as engine:
         engine.proof().require()
         engine(bundle.reference().x).classes()

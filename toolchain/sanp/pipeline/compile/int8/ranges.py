@@ -116,9 +116,29 @@ def _collect(model: onnx.ModelProto, x: np.ndarray, method: str, folder: Path) -
         calibrate_method=calibration_method(method),
         extra_options=_OPTIONS[method],
     )
+    if method != METHODS[0]:
+        calibrator.collector = _open_channels(calibrator)
     for at in range(0, len(x), _ROUND):
         calibrator.collect_data(Samples(x[at : at + _ROUND]))
     return calibrator.compute_data()
+
+
+def _open_channels(calibrator: Any) -> Any:
+    """What collects a histogram, of channels that are open: the zeros of closed ones would outweigh everything else."""
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    class Collector(HistogramCollector):
+        def collect(self, name_to_arr: dict[str, list[np.ndarray]]) -> None:
+            super().collect({name: np.concatenate([_opened(item) for item in v]) for name, v in name_to_arr.items()})
+
+    names = ("method", "symmetric", "num_bins", "num_quantized_bins", "percentile", "scenario")
+    return Collector(**{name: getattr(calibrator, name) for name in names})
+
+
+def _opened(values: np.ndarray) -> np.ndarray:
+    """The values of all channels of a feature map [N, C, ...] that are not zero everywhere, flat."""
+    rows = values.reshape(values.shape[0] * values.shape[1], -1)
+    return rows[rows.any(axis=1)].ravel()
 
 
 def without_masks(model: onnx.ModelProto) -> onnx.ModelProto:
