@@ -17,6 +17,7 @@ from sanp_runtime.contract import (
     FLOAT_GATED,
     GATED_CONV,
     GATED_QLINEAR_CONV,
+    ONNXRUNTIME,
     QLINEAR_CHANNEL_GATE,
     REPLAY,
     UNGATED,
@@ -108,5 +109,6 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
         if name not in manifest.native:
             nodes[conv_node(name)] = GATED_QLINEAR_CONV if name in layers else GATED_CONV
     # Layers of bytes without a gate run in our kernels too.
-    nodes.update({conv_node(name): GATED_QLINEAR_CONV for name in layers})
+    if manifest.target["backend"] == ONNXRUNTIME:  # elsewhere bytes are the backend's own
+        nodes.update({conv_node(name): GATED_QLINEAR_CONV for name in layers})
     return nodes

@@ -79,7 +79,8 @@ class ReplayReport:
     def summary(self) -> str:
         """One line for a person."""
         if self.steps is not None:
-            return f"{self._bytes_line()}; {self._line('the rounding to bytes', 'rounding costs more than expected')}"
+            line = f"{self._bytes_line()}; " if self.steps else ""
+            return f"{line}{self._line('the rounding to bytes', 'rounding costs more than expected')}"
         if self.standard is None:
             return self._line("rounding", "a kernel is wrong")
         cause = "a kernel is wrong"

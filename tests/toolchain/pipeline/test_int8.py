@@ -240,8 +240,6 @@ def test_processors_targets_and_networks_that_cannot_be_served(made, tmp_path, m
     export(plain, tmp_path / "pixels.onnx", samples=32)
     with pytest.raises(ConfigError, match=r"every pixel.*stays float32"):
         compile_model(tmp_path / "pixels.onnx", tmp_path / "net.sanp", int8=True)
-    with pytest.raises(ConfigError, match="TensorRT"):
-        compile_model(made[1], tmp_path / "net.sanp", int8=True, target="jetson-orin-nano")
     monkeypatch.setattr(quantise, "processor", lambda: {"cpu_model": "Old", "isa": ["avx2", "avx512_vnni"]})
     with pytest.raises(ConfigError, match=r"Old has no products of bytes.*stays float32"):
         compile_model(made[1], tmp_path / "net.sanp", int8=True)
@@ -249,8 +247,8 @@ def test_processors_targets_and_networks_that_cannot_be_served(made, tmp_path, m
 
 @pytest.mark.parametrize(
     "settings",
-    [{"samples": 16}, {"calibration": "entropy"}, {"max_drop": 0.1}, {"int8": True, "tune": True},
-     {"int8": True, "bf16_weights": True}],
+    [{"samples": 16}, {"calibration": "percentile"}, {"max_drop": 0.1}, {"int8": True, "tune": True},
+     {"int8": True, "bf16_weights": True}, {"int8": True, "precision": "fp16"}],
 )  # fmt: skip
 def test_settings_that_do_not_belong_together(settings):
     with pytest.raises(ConfigError):

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from benchmarks.training.outliers import with_outliers
 from sanp import checkpoint, data
 from sanp.data.batch import Batch
 from sanp.gating import gated_layers
@@ -28,7 +29,6 @@ from sanp_targets.errors import ConfigError, InputError, TrainingInterrupted
 from tests.toolchain.training.test_run import interrupt_at, tiny, weights
 
 SETTINGS = tiny(int8=True, int8_epochs=2)
-OUTLIER = 60  # a weight that is never used, over the largest of its filter: two steps are left for the others
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +107,6 @@ def test_what_cannot_be_trained_so(whole, tmp_path):
 def batches(split):
     images, labels = torch.from_numpy(split.images), torch.from_numpy(split.labels)
     return [Batch(images[at : at + 100], labels[at : at + 100]) for at in range(0, len(images), 100)]
-
-
-def with_outliers(net, images):
-    """Close the least used channel of each layer for good, and give every filter behind it one large weight there."""
-    layers = list(gated_layers(net).values())
-    with torch.no_grad():
-        net.eval()(images)
-        closed = [int(layer.scale.mean(0).argmin()) for layer in layers]
-        for layer, behind, channel in zip(layers, layers[1:], closed):
-            layer.gate.net.fc2.weight[channel] = 0
-            layer.gate.net.fc2.bias[channel] = -1
-            weight = behind.conv.weight
-            weight[:, channel] = 0
-            weight[:, channel, 0, 0] = OUTLIER * weight.flatten(1).abs().amax(1)
 
 
 def test_it_gains_back_what_plain_calibration_loses(tmp_path):

@@ -43,11 +43,12 @@ def build_line(
     half: bool = False,
     single: Optional[Mapping[str, str]] = None,
     layer_info: Optional[str] = None,
+    signed: bool = False,
 ) -> List[str]:
     """Arguments after `trtexec` that build an engine and, with `layer_info`, write what it consists of.
 
-    half, single: as in `Tensorrt.build`. One short inference follows the build; only then every version has written the
-    layer information.
+    half, single, signed: as in `Tensorrt.build`. One short inference follows the build; only then every version has
+    written the layer information.
     """
     line = [f"--onnx={model}", f"--saveEngine={engine}", *_plugin(version, plugin), "--noTF32"]
     for word, index in (("min", 0), ("opt", 1), ("max", 2)):
@@ -55,7 +56,9 @@ def build_line(
     major = int(version.split(".", 1)[0])
     if major == 10:
         line.append("--stronglyTyped")
-    elif half and major < 10:
+    if signed and major < 10:
+        line.append("--int8")
+    if half and major < 10:
         line.append("--fp16")
         if single:
             line.append("--precisionConstraints=obey")

@@ -6,7 +6,7 @@ import shlex
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import DEVICE_ARCHIVE, PLUGIN_FILE, SOURCES_FILE, UNGATED, engine_file
-from sanp_runtime.engines.tensorrt.tools import input_shapes, single_nodes
+from sanp_runtime.engines.tensorrt.tools import input_shapes, signed_bytes, single_nodes
 from sanp_runtime.engines.tensorrt.trtexec import build_line
 from sanp_targets.targets import Gpu
 
@@ -55,5 +55,6 @@ def _line(manifest: Manifest, variant: str, version: str) -> str:
         input_shapes(manifest, variant),
         manifest.precision == "fp16",
         single_nodes(manifest, variant),
+        signed=signed_bytes(manifest, variant),
     )
     return shlex.join(["trtexec", *line])

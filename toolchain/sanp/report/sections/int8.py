@@ -50,7 +50,7 @@ def _row(name: str, row: Mapping[str, Any], record: Mapping[str, Any]) -> dict[s
     return {
         "name": name,
         "x": f"{row['x']['step']:.3g}, {row['x']['zero_point']}",
-        "y": f"{row['y']['step']:.3g}, {row['y']['zero_point']}",
+        "y": f"{row['y']['step']:.3g}, {row['y']['zero_point']}" if "y" in row else "–",
         "weights": f"{row['weights'][0]:.2g} to {row['weights'][1]:.2g}",
         "error": percent(row["error"], 2),
         "noise": "–" if row["snr_db"] is None else f"{row['snr_db']:.0f} dB",

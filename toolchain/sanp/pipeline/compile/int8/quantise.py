@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from sanp.pipeline.compile.int8.control import Chosen, choose, opened, quantised, sensitivities
+from sanp.pipeline.compile.int8.control import Chosen, choose, opened, quantised, returned, sensitivities
 from sanp.pipeline.compile.int8.dense import dense_bytes
 from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
 from sanp.pipeline.compile.int8.ranges import METHODS, TRAINED, learned_steps, method_for, steps_of
@@ -58,10 +58,9 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     control would return every layer to float32.
     """
     check_processor(processor())
-    part = job.settings.onnxruntime
     max_drop = MAX_DROP if job.settings.max_drop is None else job.settings.max_drop
-    calibration, judged = split(job.answers, part.samples)
-    asked = method_for(part.calibration, job.model)
+    calibration, judged = split(job.answers, job.settings.samples)
+    asked = method_for(job.settings.calibration, job.model)
     method = METHODS[0] if asked == TRAINED else asked  # of the variants that nobody trained
     floats = variants(job.model)
     ranges = "learned ranges" if asked == TRAINED else f"ranges of the feature maps on {len(calibration)} samples"
@@ -69,13 +68,13 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
     whole = {name: opened(floats[name]) for name in (GATED, OPEN, REPLAY)}
     steps = learned_steps(whole[GATED], calibration.x) if asked == TRAINED else None
     steps = steps or steps_of(whole[GATED], calibration.x, method)
-    convs = _convolutions(whole[GATED])
+    convs = convolutions(whole[GATED])
     kept = {name: why for name, why in unsuited(job.described.layers).items() if name in convs}
     candidates = [row.name for row in job.described.layers if row.name in convs and row.name not in kept]
     # On samples that did not give the ranges: what exceeds them is a part of the error.
     errors = sensitivities(floats[REPLAY], candidates, steps, judged, library)
     log(f"accuracy of the int8 network on {len(judged)} samples that were held back")
-    chosen = choose(floats[GATED], errors, steps, judged, max_drop, library, log)
+    chosen = choose(floats[GATED], errors, steps, judged, max_drop, library, log, trained=asked == TRAINED)
     wider = steps_of(whole[OPEN], calibration.x, method)
     replayed = quantised(floats[REPLAY], chosen.layers, steps)
     models = {
@@ -94,7 +93,7 @@ def quantise(job: Job, library: Path, log: Log) -> Int8:
         "check": chosen.check,
         "layers": _rows(models[GATED], chosen, noise),
         "byte_gates": _byte_gates(models[GATED]),
-        "float32": {**kept, **_returned(chosen)},
+        "float32": {**kept, **returned(chosen)},
     }
     names = {name: variant_file(name) for name in variants_of(True, False, int8=True)}
     # Without the parent: it is float32, and stands beside the float32 network in the bundle of that.
@@ -113,16 +112,9 @@ def _with_oracle(model: onnx.ModelProto) -> onnx.ModelProto:
     return model_file.to_model(graph, model_file.metadata_of(model))
 
 
-def _convolutions(model: onnx.ModelProto) -> set[str]:
+def convolutions(model: onnx.ModelProto) -> set[str]:
     """Layers that our kernels can compute: those with a gate, and others once they are always open."""
     return {node.name.removesuffix(CONV_SUFFIX) for node in model.graph.node if node.op_type == GATED_CONV}
-
-
-def _returned(chosen: Chosen) -> dict[str, str]:
-    return {
-        name: f"float32: with it as bytes the accuracy was {accuracy:.2%}, its error is {chosen.errors[name]:.2%}"
-        for name, accuracy in chosen.returned.items()
-    }
 
 
 def _rows(model: onnx.ModelProto, chosen: Chosen, noise: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
