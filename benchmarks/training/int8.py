@@ -6,7 +6,7 @@
 
 M-CifarNet x0.25 at 16 pixels on digits and on MixCues, SANP at 35 % of the MACs, three seeds; every run goes through
 `sanp train`, `export`, `compile --int8` with its defaults, and `validate`. `--fine-tune` puts outliers among the
-weights (see outliers.py) and trains such networks with `sanp train --int8`.
+weights (see outliers.py) of the runs that are there, and trains such networks with `sanp train --int8`.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def main() -> int:
     cases = {f"{dataset}-{seed}": (dataset, seed) for dataset in SETTINGS for seed in SEEDS}
     folders = {name: args.folder / name for name in cases if args.only in name}
     if args.fine_tune:
+        folders = {name: folder for name, folder in folders.items() if (folder / "checkpoint.safetensors").is_file()}
         return fine_tuned(folders, args.json or RESULTS / "int8-fine-tuned.json")
     if args.measure:
         return measure(folders, args.json or RESULTS / "int8.json", "--calibration", args.calibration)

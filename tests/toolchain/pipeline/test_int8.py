@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -12,12 +13,13 @@ from sanp.cli.app import app
 from sanp.pipeline import demo, doctor
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import control, quantise
-from sanp.pipeline.compile.int8.ranges import METHODS, steps_of
+from sanp.pipeline.compile.int8.ranges import METHODS, method_for, steps_of
 from sanp.pipeline.compile.int8.requirements import split
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
+from sanp.report.sections.int8 import sentence
 from sanp.settings.compile import CompileSettings
 from sanp.settings.demo import DemoSettings
 from sanp_export.graph import model_file
@@ -255,11 +257,26 @@ def test_settings_that_do_not_belong_together(settings):
         CompileSettings.chosen(None, settings)
 
 
-def test_a_folded_network_becomes_bytes_too(made, tmp_path):
-    made_ = compile_model(made[1], tmp_path / "net.sanp", int8=True, fold=True, max_drop=1.0)
-    assert made_.bundle.manifest.fold and made_.bundle.manifest.int8 and not made_.bundle.manifest.parent
-    result = self_test(made_.bundle)
-    assert result.replay.passed and result.gates.passed, result.summary()
+def test_learned_ranges_are_taken_also_after_a_fold(made, tmp_path):
+    """Those of two layers; what else is read or written is measured."""
+    model = model_file.read(made[1])
+    learned = {"layer1.1.conv1": {"x": [0.0, 3.0], "y": [0.0, 2.0]}, "layer1.1.conv2": {"residual": [0.0, 3.0]}}
+    properties = {**model_file.metadata_of(model), model_file.RANGES_KEY: json.dumps(learned)}
+    path = tmp_path / "model.onnx"
+    model_file.write(model_file.to_model(model_file.to_graph(model), properties), path)
+    shutil.copy(made[1].with_name("model.reference.npz"), tmp_path)
+    result = compile_model(path, tmp_path / "net.sanp", int8=True, fold=True, max_drop=1.0)
+    manifest = result.bundle.manifest
+    assert manifest.fold and manifest.int8 and not manifest.parent
+    assert manifest.int8["calibration"] == "trained" and "trained with" in sentence(manifest.int8)
+    row = manifest.int8["layers"]["layer1.1.conv1"]
+    assert (row["x"]["step"], row["y"]["step"]) == pytest.approx((3 / 255, 2 / 255))
+    assert set(manifest.int8["layers"]) >= set(manifest.gated)
+    checked = self_test(result.bundle)
+    assert checked.replay.passed and checked.gates.passed, checked.summary()
+    with pytest.raises(ConfigError, match="no learned ranges"):
+        method_for("trained", model)
+    assert method_for("auto", model) == "minmax" and method_for("percentile", model_file.read(path)) == "percentile"
 
 
 def test_the_manifest_must_agree_with_itself(made):

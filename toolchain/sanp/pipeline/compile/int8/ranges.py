@@ -22,8 +22,8 @@ from sanp_targets.errors import ConfigError
 
 # The calibrators keep every feature map of a round in memory.
 _ROUND = 8
-# Percentiles are one-sided behind a ReLU. ONNX Runtime's entropy method is not offered: on feature maps of gated networks
-# it clips too much, also where it sees open channels only and counts the steps of unsigned bytes (docs/int8.md).
+# Percentiles are one-sided behind a ReLU. ONNX Runtime has an entropy method, which is not offered: on gated networks
+# it clips too much, also where it sees open channels only and as many steps as unsigned bytes have (docs/int8.md).
 _OPTIONS: dict[str, dict[str, Any]] = {
     "minmax": {},
     "percentile": {"percentile": 99.99, "symmetric": False},
