@@ -99,19 +99,19 @@ def variant_runs(bundle: Bundle, variant: str, images: np.ndarray) -> Callable[[
 def planned(
     seeds: list[int], cases: list[str], changes: dict[str, Any], gate_changes: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings of every run that starts from nothing, and of every one that starts from the backbone of its seed."""
-    alone, gated = {}, {}
+    """Settings of the backbones, and of every other run: gates start from the backbone of their seed."""
+    backbones, others = {}, {}
     for seed in seeds:
         common = {**SETTINGS, "seed": seed, **changes}
-        alone[f"backbone-seed{seed}"] = backbone = {**common, **BACKBONE, **changes}
+        backbones[f"backbone-seed{seed}"] = backbone = {**common, **BACKBONE, **changes}
         for case in cases:
             if "share" in CASES[case]:
-                gated[f"{case}-seed{seed}"] = {**common, **CASES[case], **gate_changes}
+                others[f"{case}-seed{seed}"] = {**common, **CASES[case], **gate_changes}
             else:
                 joint = {**JOINT, **gate_changes}
                 epochs = backbone["pretrain_epochs"] + joint["warmup_epochs"] + joint["joint_epochs"]
-                alone[f"{case}-seed{seed}"] = {**common, **CASES[case], "pretrain_epochs": epochs}
-    return alone, gated
+                others[f"{case}-seed{seed}"] = {**common, **CASES[case], "pretrain_epochs": epochs}
+    return backbones, others
 
 
 def train_missing(folder: Path, runs: dict[str, Any], jobs: int) -> bool:
@@ -158,15 +158,16 @@ def main() -> int:
     options.add_argument("--json", type=Path, default=RESULTS / "shared.json", help="where the rows go")
     args = options.parse_args()
     changes, gate_changes = (dict(setting(pair) for pair in pairs) for pairs in (args.set, args.set_gated))
-    first, gated = planned(args.seeds, args.only, changes, gate_changes)
+    backbones, others = planned(args.seeds, args.only, changes, gate_changes)
     if args.measure:
-        rows = measured(args.folder, [*first, *gated])
-        write_rows(args.json, rows, settings={**first, **gated})
+        rows = measured(args.folder, [*backbones, *others])
+        write_rows(args.json, rows, settings={**backbones, **others})
         return 0
-    for name, settings in gated.items():
-        backbone = args.folder / f"backbone-{name.rpartition('-')[2]}"
-        settings["pretrained"] = str(backbone / "checkpoint.safetensors")
-    trained = [train_missing(args.folder, runs, args.jobs) for runs in (first, gated)]
+    for name, settings in others.items():
+        if "share" in settings:
+            backbone = args.folder / f"backbone-{name.rpartition('-')[2]}"
+            settings["pretrained"] = str(backbone / "checkpoint.safetensors")
+    trained = [train_missing(args.folder, runs, args.jobs) for runs in (backbones, others)]
     return int(not all(trained))
 
 
