@@ -14,6 +14,7 @@ bytes decide so.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
@@ -28,6 +29,7 @@ from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.network.outputs import join
 from sanp_runtime.validate.agreement import AgreementReport, agreement_check
+from sanp_runtime.validate.amplification import moved_by_rounding
 from sanp_runtime.validate.budgets import BudgetReport, budget_check
 from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.metric import MetricReport, metric_check
@@ -130,13 +132,20 @@ def compare(
     if ours and chosen.library is not None:
         with load_bundle(bundle, options=chosen.without_library()) as engine:
             scales = _run(engine, reference, None).gates
-    replay = replay_check(layers, reference.outputs, replayed, precision, rounding, standard, reference.exact)
+    kernels = partial(
+        replay_check, layers, reference.outputs, replayed, precision, rounding, standard, reference.exact,
+        own_error=reference.own_error,
+    )  # fmt: skip
+    replay, moved = kernels(), None
+    if not replay.passed and not bundle.manifest.int8:
+        moved = _moved(bundle, reference, chosen)
+        replay = kernels(moved=moved)
     return Validation(
         replay=replace(replay, steps=_steps(bundle, reference, chosen) if ours else {})
         if bundle.manifest.int8
         else replay,
         gates=gate_check(layers, reference, own.gates, precision, rounding, scales) if gated else None,
-        task=_task(bundle.manifest, reference, own, relative, max_drop, metric),
+        task=_task(bundle.manifest, reference, own, moved, relative, max_drop, metric),
         proof=proof,
         samples=len(reference),
         bundle={"name": bundle.manifest.name, "digest": bundle.digest()},
@@ -167,6 +176,7 @@ def _task(
     manifest: Manifest,
     reference: Reference,
     own: Result,
+    moved: Optional[Mapping[str, np.ndarray]],
     relative: float,
     max_drop: Optional[float],
     metric: Optional[str],
@@ -182,13 +192,28 @@ def _task(
             "metric that says what a drop is; name one as --metric module:function, or leave max_drop out"
         )
     precision, rounded = manifest.precision, manifest.rounded
-    return agreement_check(manifest.layers, reference, own.outputs, own.gates, precision, rounded, relative=relative)
+    return agreement_check(
+        manifest.layers, reference, own.outputs, own.gates, precision, rounded, relative=relative, moved=moved
+    )
 
 
 def _replay(bundle: Bundle, reference: Reference, options: EngineOptions) -> Dict[str, np.ndarray]:
     """Outputs with the reference's scales fed in."""
     with load_bundle(bundle, REPLAY, options) as engine:
         return _run(engine, reference, reference.scales).outputs
+
+
+def _moved(bundle: Bundle, reference: Reference, options: EngineOptions) -> Mapping[str, np.ndarray]:
+    """What one rounding of the inputs changes with the reference's scales, in standard operators if there are any."""
+    if options.library is not None and bundle.manifest.gated:
+        options = options.without_library()
+    with load_bundle(bundle, REPLAY if bundle.manifest.gated else None, options) as engine:
+        masks = reference.scales if bundle.manifest.gated else None
+
+        def run(x: np.ndarray) -> Mapping[str, np.ndarray]:
+            return _run(engine, replace(reference, x=x), masks).outputs
+
+        return moved_by_rounding(run, reference.x, bundle.manifest.precision)
 
 
 def _steps(bundle: Bundle, reference: Reference, options: EngineOptions) -> Dict[str, int]:

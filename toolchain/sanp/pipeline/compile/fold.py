@@ -178,6 +178,7 @@ def _answers(folded: Folded, answers: Reference | None) -> Reference | None:
         outputs,
         {name: np.ascontiguousarray(scales[name][:, kept]) for name, kept in stays.items()},
         {name: np.ascontiguousarray(margins[name][:, kept]) for name, kept in stays.items() if name in margins},
+        own_error=answers.own_error,
     )
 
 
