@@ -103,7 +103,7 @@ class CompileSettings(Settings):
         None,
         description="module:function(outputs, labels) -> number that judges a fold or budgets in place of accuracy",
     )
-    int8: bool = Field(False, description="compute gated layers on bytes, as far as the accuracy allows")
+    int8: bool = Field(False, description="compute convolutions on bytes, as far as the accuracy allows")
     calibration: Literal["auto", "trained", "minmax", "percentile"] = Field(
         "auto",
         description="how --int8 finds ranges; auto: those learned by sanp train --int8 if there are any, else minmax",
