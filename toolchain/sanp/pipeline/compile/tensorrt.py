@@ -36,8 +36,8 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     part = job.settings.tensorrt
     if job.described.any_size:
         raise ConfigError(
-            f"{job.described.name} takes images of any size, expected one for engines of TensorRT; export it again "
-            "without --dynamic-size"
+            f"{job.described.name} takes images of any size, expected a list for engines of TensorRT; export it again "
+            "with --sizes in place of --dynamic-size, such as --sizes 224x224,320x256"
         )
     picked = choices(job.described.layers, job.answers, job.target, part)
     copies, build = convert_all(variants(job.model, job.parent), picked, part)
