@@ -1,4 +1,4 @@
-"""Models without functions: the same answers in plain ONNX Runtime, in OpenVINO and in tract, and no bundle from one."""
+"""Models without functions: the same answers in plain ONNX Runtime, OpenVINO and tract, and no bundle from one."""
 
 from __future__ import annotations
 
