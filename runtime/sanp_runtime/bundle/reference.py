@@ -31,14 +31,11 @@ class Reference:
     learned gate -> float32 [n, Co], the margin of each decision, which is the saliency before its ReLU minus the bound
     that it must exceed: positive = open. A layer without a learned gate has none. exact: the outputs in double
     precision, of a network that decides for every pixel; else None. Their distance from `outputs` shows what rounding
-<<<<<<< HEAD
     alone can do to a network whose decisions are not recorded. own_error: how far PyTorch's own float32 is off, the
     largest distance from double precision with the same decisions on a few samples, as a share of the largest output
     in the sample; 0 where nobody knows.
-=======
     alone can do to a network whose decisions are not recorded. sizes: for every other (height, width) that images may
     have, a few samples of it.
->>>>>>> own
     """
 
     x: np.ndarray
@@ -47,11 +44,8 @@ class Reference:
     scales: Mapping[str, np.ndarray] = field(default_factory=dict)
     saliency: Mapping[str, np.ndarray] = field(default_factory=dict)
     exact: Optional[Mapping[str, np.ndarray]] = None
-<<<<<<< HEAD
     own_error: float = 0.0
-=======
     sizes: Mapping[Size, "Reference"] = field(default_factory=dict)
->>>>>>> own
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -78,11 +72,8 @@ class Reference:
             _rows(self.scales, rows),
             _rows(self.saliency, rows),
             None if self.exact is None else _rows(self.exact, rows),
-<<<<<<< HEAD
             self.own_error,
-=======
             self.sizes,
->>>>>>> own
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
