@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import types
+import weakref
 
 import numpy as np
 import onnx
@@ -107,13 +108,13 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             assert major != 10 or flags["INT8"] not in config.flags, "strong typing takes no flag for a type"
             _check_pairs(network.model.graph)
             names = {value.name for value in network.model.graph.input}
-            if set(config.profile.shapes) != names:
+            if not config.profiles or any(set(profile.shapes) != names for profile in config.profiles):
                 self.logger.log(ILogger.Severity.ERROR, "network has dynamic inputs, but no shapes for all of them")
                 return None
             assert flags["TF32"] not in config.flags, "TF32 must be off"
             header = {
                 "version": version,
-                "shapes": config.profile.shapes,
+                "profiles": [profile.shapes for profile in config.profiles],
                 "detailed": config.profiling_verbosity == 2,
                 "single": sorted(layer.name for layer in network.layers if layer.precision == "float32"),
                 "sabotage": sorted(trt.sabotage),
@@ -159,7 +160,7 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
 
     class Config:
         def __init__(self):
-            self.flags, self.profile, self.profiling_verbosity = {flags["TF32"]}, None, 0
+            self.flags, self.profiles, self.profiling_verbosity = {flags["TF32"]}, [], 0
 
         def set_flag(self, flag):
             self.flags.add(flag)
@@ -168,7 +169,8 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             self.flags.discard(flag)
 
         def add_optimization_profile(self, profile):
-            self.profile = profile
+            self.profiles.append(profile)
+            return len(self.profiles) - 1
 
     class Profile:
         def __init__(self):
@@ -200,6 +202,7 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             self.inputs = [item.name for item in self.session.get_inputs()]
             self.outputs = [item.name for item in self.session.get_outputs()]
             self.num_io_tensors = len(self.inputs) + len(self.outputs)
+            self.contexts = weakref.WeakSet()
 
         def get_tensor_name(self, index):
             return [*self.inputs, *self.outputs][index]
@@ -208,7 +211,9 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             return 1 if name in self.inputs else 2
 
         def create_execution_context(self):
-            return Context(self)
+            context = Context(self)
+            self.contexts.add(context)
+            return context
 
         def create_engine_inspector(self):
             return types.SimpleNamespace(get_engine_information=lambda form: layer_information(self, major, minor))
@@ -217,6 +222,21 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
         def __init__(self, engine):
             self.engine, self.shapes, self.addresses = engine, {}, {}
             self._profiler = None
+            self.profile = 0 if self.is_free(0) else None
+
+        def is_free(self, profile):
+            """Until 10, and in 8.6 without a preview feature, two contexts cannot have one profile."""
+            return major >= 10 or all(other.profile != profile for other in self.engine.contexts)
+
+        def set_optimization_profile_async(self, profile_index, stream_handle):
+            assert stream_handle == 4096
+            if not 0 <= profile_index < len(self.engine.header["profiles"]):
+                return False
+            if self.profile != profile_index:
+                if not self.is_free(profile_index):
+                    return False
+                self.profile, self.shapes = profile_index, {}
+            return True
 
         profiler = property(lambda self: self._profiler)
 
@@ -226,7 +246,8 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             self._profiler = value
 
         def set_input_shape(self, name, shape):
-            least, _, most = self.engine.header["shapes"][name]
+            assert self.profile is not None, "No optimization profile has been set so far"
+            least, _, most = self.engine.header["profiles"][self.profile][name]
             good = len(shape) == len(least) and all(a <= s <= b for a, s, b in zip(least, shape, most))
             self.shapes[name] = tuple(shape)
             return good

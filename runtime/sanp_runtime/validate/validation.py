@@ -28,12 +28,14 @@ from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.network.outputs import join
+from sanp_runtime.network.sizes import text_of
 from sanp_runtime.validate.agreement import AgreementReport, agreement_check
 from sanp_runtime.validate.amplification import moved_by_rounding
 from sanp_runtime.validate.budgets import BudgetReport, budget_check
 from sanp_runtime.validate.gates import GateReport, gate_check
 from sanp_runtime.validate.metric import MetricReport, metric_check
 from sanp_runtime.validate.replay import ReplayReport, replay_check
+from sanp_runtime.validate.sizes import SizeReport, size_check
 from sanp_runtime.validate.task import TaskReport, task_check
 from sanp_runtime.validate.text import validation_lines
 from sanp_targets.errors import ConfigError
@@ -42,7 +44,7 @@ SCHEMA_VERSION = 5
 _BATCH = 64
 
 TaskLevel = Union[TaskReport, MetricReport, AgreementReport]
-Level = Union[ReplayReport, GateReport, TaskReport, MetricReport, AgreementReport, BudgetReport]
+Level = Union[ReplayReport, GateReport, TaskReport, MetricReport, AgreementReport, BudgetReport, SizeReport]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Validation:
     """Reports of the levels. bundle: its name and digest.
 
     gates is None for a network without gates; `proof` also, and where plain ONNX Runtime was asked for. budgets: of a
-    bundle that has some, those below 1; empty where plain ONNX Runtime was asked for.
+    bundle that has some, those below 1; empty where plain ONNX Runtime was asked for. sizes: the other sizes of images
+    of which the reference has samples.
     """
 
     replay: ReplayReport
@@ -60,6 +63,7 @@ class Validation:
     samples: int
     bundle: Mapping[str, str]
     budgets: Tuple[BudgetReport, ...] = ()
+    sizes: Tuple[SizeReport, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -67,9 +71,11 @@ class Validation:
         return (self.proof is None or self.proof.passed) and not self.failed_levels()
 
     def levels(self) -> Dict[str, Level]:
-        """Level name -> report; a budget is a level of its own."""
+        """Level name -> report; a further size of the images is a level of its own, and so is a budget."""
         first: Dict[str, Level] = {"L0 replay": self.replay, **({} if self.gates is None else {"L1 gates": self.gates})}
-        return {**first, "L2 task": self.task, **{f"budget {row.budget:g}": row for row in self.budgets}}
+        first["L2 task"] = self.task
+        first.update({f"size {text_of(row.size)}": row for row in self.sizes})
+        return {**first, **{f"budget {row.budget:g}": row for row in self.budgets}}
 
     def failed_levels(self) -> List[str]:
         """Names of the levels that failed."""
@@ -96,6 +102,7 @@ class Validation:
             "L2": self.task.to_json(),
             "proof": self.proof.to_json() if self.proof is not None else None,
             "budgets": [row.to_json() for row in self.budgets],
+            "sizes": [row.to_json() for row in self.sizes],
         }
 
 
@@ -150,7 +157,22 @@ def compare(
         samples=len(reference),
         bundle={"name": bundle.manifest.name, "digest": bundle.digest()},
         budgets=_budgets(bundle, reference, own, chosen, rounding) if chosen.library is not None else (),
+        sizes=_sizes(bundle, reference, chosen),
     )
+
+
+def _sizes(bundle: Bundle, reference: Reference, options: EngineOptions) -> Tuple[SizeReport, ...]:
+    """A report for each other size of which there are samples."""
+    others = reference.sizes
+    if not others:
+        return ()
+    with load_bundle(bundle, options=options) as engine:
+        own = {size: _run(engine, other, None) for size, other in others.items()}
+    replayed = {size: result.outputs for size, result in own.items()}
+    if bundle.manifest.gated:
+        with load_bundle(bundle, REPLAY, options) as engine:
+            replayed = {size: _run(engine, other, other.scales).outputs for size, other in others.items()}
+    return tuple(size_check(bundle.manifest, size, others[size], own[size], replayed[size]) for size in others)
 
 
 def _budgets(
@@ -236,4 +258,4 @@ def _run(engine: Engine, reference: Reference, masks: Optional[Mapping[str, np.n
         part = {name: mask[rows] for name, mask in masks.items()} if masks is not None else None
         results.append(engine(reference.x[rows], part))
     gates = {name: np.concatenate([result.gates[name] for result in results]) for name in engine.gated}
-    return Result(join([result.outputs for result in results]), gates, engine.layers)
+    return Result(join([result.outputs for result in results]), gates, results[0].layers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,12 +14,15 @@ from sanp.cost.pixels import pixel_layers
 from sanp.gating import GatedConv, gated_layers
 from sanp.gating.policy import Decision, GatePolicy
 from sanp_export.named_outputs import named_outputs
+from sanp_export.open_size import resized
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.outputs import join, rows_of
+from sanp_runtime.network.sizes import Size
 from sanp_targets.errors import ConfigError, InputError
 
 _IN_DOUBLE = 16  # samples that double precision answers too: enough to see a network that amplifies rounding
+_SAMPLES_OF_A_SIZE = 4  # the answers of PyTorch to them tell a wrong kernel; accuracy is a matter of the other samples
 
 
 def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | None, batch: int = 128) -> Reference:
@@ -57,6 +62,16 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | N
     )
     _check_finite(answers)
     return answers
+
+
+def with_sizes(answers: Reference, model: nn.Module, sizes: Sequence[Size]) -> Reference:
+    """The answers, and those to the first samples in every other size, resized by bilinear interpolation."""
+    few, others = answers.x[:_SAMPLES_OF_A_SIZE], {}
+    for size in sizes:
+        images = resized(torch.from_numpy(few), size).numpy()
+        if images.shape != few.shape:
+            others[size] = pytorch_answers(model, images, None)
+    return replace(answers, sizes=others)
 
 
 def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:

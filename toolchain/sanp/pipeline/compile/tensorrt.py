@@ -24,7 +24,7 @@ from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DEVICE_ARCHIVE, RECIPE_FILE, SOURCES_FILE
+from sanp_runtime.contract import DEVICE_ARCHIVE, PIXEL_GATED_CONV, RECIPE_FILE, SOURCES_FILE
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt.builder import build as build_engines
 from sanp_runtime.engines.tensorrt.tools import has_package
@@ -39,12 +39,13 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     part = job.settings.tensorrt
     if job.described.any_size:
         raise ConfigError(
-            f"{job.described.name} takes images of any size, expected one for engines of TensorRT; export it again "
-            "without --dynamic-size"
+            f"{job.described.name} takes images of any size, expected a list for engines of TensorRT; export it again "
+            "with --sizes in place of --dynamic-size, such as --sizes 224x224,320x256"
         )
     if job.settings.int8:
-        check_network(job.described.name, bool(job.described.gated), bool(job.described.pixel_gated))
-        check_answers(job.described.name, job.answers, job.described.any_size)
+        pixels = any(node.op_type == PIXEL_GATED_CONV for node in job.model.graph.node)
+        check_network(job.described.name, bool(job.described.gated), pixels)
+        check_answers(job.described.name, job.answers, job.described.one_size)
     picked = choices(job.described.layers, job.answers, job.target, part)
     models, record = variants(job.model, job.parent), {}
     if job.settings.int8:

@@ -23,11 +23,12 @@ def check_network(name: str, gated: bool, pixels: bool) -> None:
     )
 
 
-def check_answers(name: str, answers: Reference | None, any_size: bool) -> None:
-    """ConfigError for samples without classes, whose accuracy decides which layers stay float32, and for any size."""
-    if any_size:
+def check_answers(name: str, answers: Reference | None, one_size: bool) -> None:
+    """ConfigError for samples without classes, whose accuracy decides which layers stay float32, and several sizes."""
+    if not one_size:
         raise ConfigError(
-            f"{name} takes images of any size, expected one for --int8; export it again without --dynamic-size"
+            f"{name} takes images of several sizes, expected one for --int8; export it again without --dynamic-size or "
+            "--sizes"
         )
     if answers is not None and not answers.has_classes:
         raise ConfigError(
