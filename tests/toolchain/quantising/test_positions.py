@@ -15,14 +15,12 @@ from sanp_export.graph.model_file import metadata_of, to_graph, to_model
 from sanp_export.graph.patterns import RESIDUAL, X, gated_convs, has_residual, layer_of
 from sanp_export.passes.always_open import always_open
 from sanp_runtime.contract import INPUT
-from tests.support.torch_networks import DenseNetStyle, MobileNetV2Style, SqueezeExciteNet
+from tests.support.torch_networks import MobileNetV2Style
 
 NETS = {
     "shortcuts": (lambda: models.build("resnet-20", 10, 0.25), {"layers": "layer1.0.conv1,layer2.0.conv2"}),
     "all-gated-shortcuts": (lambda: models.build("resnet-20", 10, 0.25), {}),
     "inverted": (MobileNetV2Style, {"layers": "inner"}),
-    "concatenations": (DenseNetStyle, {}),
-    "squeezing": (SqueezeExciteNet, {}),
 }
 
 

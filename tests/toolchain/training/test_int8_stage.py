@@ -109,6 +109,7 @@ def batches(split):
     return [Batch(images[at : at + 100], labels[at : at + 100]) for at in range(0, len(images), 100)]
 
 
+@pytest.mark.slow
 def test_it_gains_back_what_plain_calibration_loses(tmp_path):
     """On digits: filters with one weight far above the others keep few steps for these."""
     torch.set_num_threads(1)
