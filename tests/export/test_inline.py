@@ -75,9 +75,9 @@ def test_tract_computes_the_same(inlined, tmp_path, batch):
         loaded.set_input_fact(0, f"{batch},{','.join(map(str, nets.IMAGE.shape[1:]))},f32")
     found = loaded.into_model().into_runnable().run([nets.IMAGE.numpy()])
     expected = expected_of(network)
-    for name, tensor in zip(names, found):
-        value = np.broadcast_to(tensor.to_numpy(), expected[name].shape)
-        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    for name, value in zip(names, found):
+        answer = np.broadcast_to(value.to_numpy(), expected[name].shape)
+        np.testing.assert_allclose(answer, expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_shapes_in_between_are_left_to_the_reader(inlined):

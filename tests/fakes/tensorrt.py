@@ -39,6 +39,19 @@ def install(monkeypatch, version, gpu="NVIDIA Fake", sm=87):
     return module, cudart
 
 
+def _check_pairs(graph):
+    """Signed bytes with the zero point 0, one step for a feature map and one for each filter of weights, and back."""
+    constants = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    readers = {name: node for node in graph.node for name in node.input}
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        zero = constants[node.input[2]]
+        assert zero.dtype == np.int8 and not zero.any(), "zero points other than 0 are not supported"
+        back = readers[node.output[0]]
+        assert back.op_type == "DequantizeLinear" and list(back.input[1:]) == list(node.input[1:])
+        weights = node.input[0] in constants
+        assert constants[node.input[1]].ndim == int(weights), "a step for each filter of weights, one for a feature map"
+
+
 def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
     major, minor = (int(part) for part in version.split(".")[:2])
     trt = types.ModuleType("tensorrt")
@@ -57,7 +70,7 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
         def __init__(self):
             self.ready = True
 
-    flags = {"TF32": 7, "FP16": 0, "OBEY_PRECISION_CONSTRAINTS": 8} if major < 11 else {"TF32": 6}
+    flags = {"TF32": 7, "FP16": 0, "INT8": 1, "OBEY_PRECISION_CONSTRAINTS": 8} if major < 11 else {"TF32": 6}
     kinds = {"EXPLICIT_BATCH": 0} if major < 10 else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
     kinds = {"STRONGLY_TYPED": 0} if major >= 11 else kinds
     trt.ILogger, trt.IProfiler = ILogger, IProfiler
@@ -88,6 +101,12 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             if half and major < 10 and flags["FP16"] not in config.flags:
                 self.logger.log(ILogger.Severity.ERROR, "FP16 precision has not been enabled")
                 return None
+            pairs = any(node.op_type == "QuantizeLinear" for node in network.model.graph.node)
+            if pairs and major < 10 and flags["INT8"] not in config.flags:
+                self.logger.log(ILogger.Severity.ERROR, "INT8 precision has not been enabled")
+                return None
+            assert major != 10 or flags["INT8"] not in config.flags, "strong typing takes no flag for a type"
+            _check_pairs(network.model.graph)
             names = {value.name for value in network.model.graph.input}
             if not config.profiles or any(set(profile.shapes) != names for profile in config.profiles):
                 self.logger.log(ILogger.Severity.ERROR, "network has dynamic inputs, but no shapes for all of them")

@@ -17,10 +17,10 @@ _LACKS = {
     "8.5.2": {"staticPlugins", "stronglyTyped", "profile", "useProfile"},
     "8.6.2": {"stronglyTyped", "profile", "useProfile"},
     "10.3.0": set(),
-    "11.1.0": {"fp16", "precisionConstraints", "layerPrecisions", "layerOutputTypes"},
+    "11.1.0": {"fp16", "int8", "precisionConstraints", "layerPrecisions", "layerOutputTypes"},
 }
 _FLAG_NAMES = """
-onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16
+onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16 int8
 precisionConstraints layerPrecisions layerOutputTypes profilingVerbosity exportLayerInfo
 exportOutput exportTimes exportProfile iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph
 useSpinWait separateProfileRun profile useProfile
@@ -81,7 +81,8 @@ class FakeTrtexec:
                 profile.set_shape(name, *(ends[word][name] for word in ("min", "opt", "max")))
             config.add_optimization_profile(profile)
         config.profiling_verbosity = 2 * (options["profilingVerbosity"] == "detailed")
-        config.flags = {0} if "fp16" in options else set()
+        config.flags = {trt.BuilderFlag.FP16} if "fp16" in options else set()
+        config.flags |= {trt.BuilderFlag.INT8} if "int8" in options else set()
         if options.get("precisionConstraints") == "obey":
             config.flags.add(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
             _constrain(network.layers, options)

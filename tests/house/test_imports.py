@@ -16,7 +16,7 @@ PACKAGES = {"sanp": "toolchain", "sanp_export": "export", "sanp_runtime": "runti
 # Each room may import those to its right, and whatever is in the packages to the right of its own.
 ROOMS = {
     "sanp": "polygraphy_plugin cli pipeline remote regression report analysis training checkpoint methods cost pruning "
-    "gating tracing models data settings",
+    "quantising gating tracing models data settings",
     "sanp_export": "fold tensorrt exporter open_size environment variants inline passes lower lower_pixels graph "
     "functions named_outputs spec",
     "sanp_runtime": "cli latency profile validate engines measure bundle network contract board",

@@ -48,6 +48,7 @@ from sanp_targets.errors import InputError
 SCHEMA_VERSION = 1
 CHECKSUM_KEY = "sanp.sha256"
 IMAGE_KEY = "sanp.image"  # in the metadata of a model for images of any size: [C, H, W] of the layer table, as JSON
+RANGES_KEY = "sanp.ranges"  # in the metadata of a model that was trained for bytes, see `ranges_of`
 SIZES_KEY = "sanp.sizes"  # in the metadata of a model for a list of image sizes: a `SizeTable` for each, as JSON
 WEIGHTS_KEY = "sanp.weights"  # size and sha256 of the file beside a model, which has the weights, as JSON
 INLINE_KEY = "sanp.inline"  # in the metadata of a model whose functions were written out
@@ -245,6 +246,31 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     if not isinstance(rows, list):
         raise InputError(f"the layer table of the model is a {type(rows).__name__}, expected a list; export it again")
     return tuple(Layer.from_json(row) for row in rows)
+
+
+def ranges_of(model: onnx.ModelProto) -> dict[str, dict[str, list[float]]]:
+    """Layer -> "x", "y" and perhaps "residual" -> smallest and largest value, as the network was trained with bytes.
+
+    Empty for a network that was not. Raises InputError for anything else in their place.
+    """
+    written = metadata_of(model).get(RANGES_KEY)
+    if written is None:
+        return {}
+    try:
+        found: Any = parse_json(written)
+        rows = {(layer, role): limits for layer, roles in found.items() for role, limits in roles.items()}
+        good = all(
+            role in ("x", "y", "residual") and len(limits) == 2 and limits[0] <= 0 <= limits[1]
+            for (_, role), limits in rows.items()
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"the ranges in the model are not readable ({error}); export the model again") from error
+    if not good:
+        raise InputError(
+            f"the ranges in the model are {written[:100]}, expected a smallest value up to 0 and a largest from 0 for "
+            "each tensor; export the model again"
+        )
+    return {layer: dict(roles) for layer, roles in found.items()}
 
 
 def image_of(model: onnx.ModelProto) -> tuple[list[int], bool]:

@@ -205,8 +205,8 @@ class Manifest:
         `calibration` (method), `calibration_samples`, `max_drop`; `check`: accuracies `before` and `after` on `samples`
         that were held back, the share of the `same` predictions, `gates` by layer; `layers`: int8 ones, with `x`
         and `y` (step, zero point), `weights` (smallest and largest step), `error` (what it alone changes in the
-        logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other gated layers,
-        and why.
+        logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other
+        convolutions, and why. Layers without a gate are among both.
         """
         row: Mapping[str, Any] = self.build.get(INT8, {})
         return row

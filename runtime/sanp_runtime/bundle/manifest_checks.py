@@ -30,7 +30,7 @@ _INT8 = {
     "float32": {"*": (str,)},
     "check": {"samples": (int,), "before": _NUMBER, "after": _NUMBER, "same": _NUMBER,
               "gates": {"*": {"decisions": (int,), "changed": (int,), "largest_margin": _MAYBE_NUMBER}}},
-    "layers": {"*": {"x": _STEP, "y": _STEP, "weights": (list,), "error": _NUMBER, "snr_db": _MAYBE_NUMBER}},
+    "layers": {"*": {"x": _STEP, "y?": _STEP, "weights": (list,), "error": _NUMBER, "snr_db": _MAYBE_NUMBER}},
 }  # fmt: skip
 # `Manifest.our_layers` and what was said of them.
 _KERNELS = {
@@ -109,7 +109,7 @@ def _check_build(manifest: Manifest) -> None:
     plugins, precision = manifest.build.get("plugin_layers", []), manifest.build.get("precision", "fp32")
     if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.masked):
         fail("build.plugin_layers", plugins, "names of layers that are gated or follow a gate")
-    expected = ("fp32", INT8) if manifest.target["backend"] == ONNXRUNTIME else ("fp32", "fp16")
+    expected = ("fp32", INT8) if manifest.target["backend"] == ONNXRUNTIME else ("fp32", "fp16", INT8)
     if precision not in expected:
         fail("build.precision", precision, " or ".join(expected))
     _check_rounded(manifest)
@@ -144,8 +144,9 @@ def _check_int8(manifest: Manifest) -> None:
     if not manifest.int8:
         return
     layers, floats = manifest.int8["layers"], manifest.int8["float32"]
-    if not layers or set(layers) & set(floats) or set(layers) | set(floats) != set(manifest.masked):
-        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32")
+    known = {*layers, *floats}
+    if not layers or set(layers) & set(floats) or not set(manifest.masked) <= known <= set(manifest.names()):
+        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32, and no unknown layer")
     gates = manifest.int8["byte_gates"]
     if not all(isinstance(name, str) and name in manifest.gated for name in gates):
         fail(f"build.{INT8}.byte_gates", gates, "names of gated layers")

@@ -16,6 +16,7 @@ from sanp_targets.errors import InputError
 
 _OUTPUT = "output/"
 _EXACT = "exact/"
+_OWN_ERROR = "own_error"
 _SCALE = "scale/"
 _SALIENCY = "saliency/"
 _SIZE = "size/"  # size/320x256/x and so on: samples of another size
@@ -30,6 +31,9 @@ class Reference:
     learned gate -> float32 [n, Co], the margin of each decision, which is the saliency before its ReLU minus the bound
     that it must exceed: positive = open. A layer without a learned gate has none. exact: the outputs in double
     precision, of a network that decides for every pixel; else None. Their distance from `outputs` shows what rounding
+    alone can do to a network whose decisions are not recorded. own_error: how far PyTorch's own float32 is off, the
+    largest distance from double precision with the same decisions on a few samples, as a share of the largest output
+    in the sample; 0 where nobody knows.
     alone can do to a network whose decisions are not recorded. sizes: for every other (height, width) that images may
     have, a few samples of it.
     """
@@ -40,6 +44,7 @@ class Reference:
     scales: Mapping[str, np.ndarray] = field(default_factory=dict)
     saliency: Mapping[str, np.ndarray] = field(default_factory=dict)
     exact: Optional[Mapping[str, np.ndarray]] = None
+    own_error: float = 0.0
     sizes: Mapping[Size, "Reference"] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -67,12 +72,13 @@ class Reference:
             _rows(self.scales, rows),
             _rows(self.saliency, rows),
             None if self.exact is None else _rows(self.exact, rows),
+            self.own_error,
             self.sizes,
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """The arrays of reference.npz by name."""
-        arrays = {"x": self.x}
+        arrays = {"x": self.x, _OWN_ERROR: np.asarray(self.own_error, np.float64)}
         arrays.update({} if self.labels is None else {"labels": self.labels})
         arrays.update({_OUTPUT + name: value for name, value in self.outputs.items()})
         arrays.update({_EXACT + name: value for name, value in (self.exact or {}).items()})
@@ -140,6 +146,7 @@ def _of_one_size(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Refere
         {name: arrays[_SCALE + name] for name in manifest.gated},
         {name: arrays[_SALIENCY + name] for name in manifest.gated if _SALIENCY + name in arrays},
         exact if len(exact) == len(names) else None,
+        float(arrays.get(_OWN_ERROR, 0.0)),
     )
 
 
@@ -164,7 +171,7 @@ def _expected(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Tuple[_Ki
     if n == 0:
         raise InputError("array x is missing or empty, expected at least one sample; export again")
     required: _Kinds = {"x": ("float32", (n, *manifest.input["shape"]))}
-    optional: _Kinds = {"labels": ("", ())}
+    optional: _Kinds = {"labels": ("", ()), _OWN_ERROR: ("float64", ())}
     for output in manifest.outputs:
         # Sizes that depend on the image are those of the samples, which have one size.
         found = arrays.get(_OUTPUT + output.name, np.zeros(0)).shape[1:]

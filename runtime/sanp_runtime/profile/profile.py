@@ -33,6 +33,7 @@ from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_r
 from sanp_runtime.profile.resize import resized
 from sanp_runtime.profile.results import Profile, RunSettings, variant_times
 from sanp_runtime.profile.tuning_note import tuning_note
+from sanp_runtime.validate.amplification import moved_by_rounding
 from sanp_runtime.validate.replay import replay_check
 from sanp_targets.controls import Held, held
 from sanp_targets.device import describe, device_id, fingerprint
@@ -140,7 +141,7 @@ def _run(
             if name in engines:
                 engines[name].proof().require()
     results = {name: [engine(part) for part in batches] for name, engine in engines.items()}
-    _check_open(bundle, results)
+    _check_open(bundle, engines[DENSE], batches, results)
     return _Run(
         proof=proof,
         results=results[main.variant],
@@ -154,7 +155,9 @@ def _run(
     )
 
 
-def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
+def _check_open(
+    bundle: Bundle, plain: Engine, batches: Sequence[np.ndarray], results: Mapping[str, List[Result]]
+) -> None:
     """Correct before fast: outputs are finite, and with every gate open the gated network is the dense network."""
     for row in results[DENSE]:
         row.check_finite()
@@ -163,6 +166,10 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
     dense, opened = (join([row.outputs for row in results[name]]) for name in (DENSE, OPEN))
     rounding = {} if bundle.manifest.rounded else bundle.manifest.rounding_of(OPEN)  # rounded weights are in both
     report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding)
+    if not report.passed and not bundle.manifest.int8:
+        parts = [moved_by_rounding(lambda x: plain(x).outputs, part, bundle.manifest.precision) for part in batches]
+        moved = {name: np.concatenate([part[name] for part in parts]) for name in dense}
+        report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding, moved=moved)
     if not report.passed:
         raise ValidationError(
             f"{bundle.path}: with every gate open the gated network is not the dense network ({report.summary()}), so "

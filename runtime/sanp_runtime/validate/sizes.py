@@ -46,6 +46,8 @@ def size_check(
     """Compare one size. reference: its samples; own: what the bundle answers, replayed: with the reference's scales."""
     layers = manifest.at(size).layers
     precision, rounding = manifest.precision, manifest.rounding_of(GATED)
-    replay = replay_check(layers, reference.outputs, replayed, precision, rounding, exact=reference.exact)
+    replay = replay_check(
+        layers, reference.outputs, replayed, precision, rounding, exact=reference.exact, own_error=reference.own_error
+    )
     gates = gate_check(layers, reference, own.gates, precision, rounding) if manifest.gated else None
     return SizeReport(size, replay, gates)

@@ -121,13 +121,14 @@ def _export(
         parent = parent_of(Path(source), loaded, chosen.parent)
         if chosen.samples and loaded.has_data and images is None:
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
+    ranges = {} if isinstance(source, nn.Module) else loaded.metadata.get("int8", {}).get("ranges", {})
     answers = None
     if images is not None and chosen.gates == "learned":
         images = _checked(images, example)
         answers = with_sizes(pytorch_answers(model, images, labels), model, chosen.sizes)
     options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size, chosen.sizes)
     with weight_files.in_files(_folder_of_weights(path, [model, *([parent.model] if parent else [])])):
-        return _write(path, model, example, options, properties, answers, parent)
+        return _write(path, model, example, options, properties, answers, parent, ranges)
 
 
 def _folder_of_weights(path: Path, networks: Sequence[nn.Module]) -> Path | None:
@@ -203,6 +204,7 @@ def _write(
     properties: dict[str, Any],
     answers: Reference | None,
     parent: Parent | None,
+    ranges: dict[str, Any],
 ) -> Exported:
     """Write what belongs to the model first and the model last: it always finds what its metadata names."""
     beside = reference_path(path)
@@ -216,7 +218,10 @@ def _write(
         files = parent.export(example, outputs, options, parent_path(path))
         properties["parent"] = {"sha256": _sha256(files[parent_path(path)]), "weights": parent.weights}
         written.update(files)
-    proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
+    metadata = {"sanp.properties": json.dumps(properties, sort_keys=True)}
+    if ranges:
+        metadata[model_file.RANGES_KEY] = json.dumps(ranges, sort_keys=True)
+    proto = export_onnx(model, example, options, metadata)
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
     # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
     written.update(model_file.files_of(proto, path))

@@ -86,5 +86,6 @@ def fold_answers(answers: Reference, rows: Mapping[str, Any]) -> Reference:
         part(answers.scales),
         part(answers.saliency),
         answers.exact,
+        answers.own_error,
         {size: fold_answers(other, rows) for size, other in answers.sizes.items()},
     )

@@ -118,6 +118,7 @@ def _model(path: Path) -> dict[str, Any]:
             "ir_version": model.ir_version,
             "opset": {item.domain or "ai.onnx": item.version for item in model.opset_import},
             "functions": [function.name for function in model.functions],
+            **({"int8_ranges": ranges} if (ranges := model_file.ranges_of(model)) else {}),
             **_pixels(
                 [node.name.removesuffix(CONV_SUFFIX) for node in model.graph.node if node.op_type == PIXEL_GATED_CONV]
             ),

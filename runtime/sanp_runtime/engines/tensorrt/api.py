@@ -38,12 +38,15 @@ class Tensorrt:
         self._log = _logger(self._trt)
         self._runtime: Any = None
 
-    def build(self, model: Path, profiles: Sequence[Shapes], half: bool, single: Mapping[str, str]) -> bytes:
+    def build(
+        self, model: Path, profiles: Sequence[Shapes], half: bool, single: Mapping[str, str], signed: bool = False
+    ) -> bytes:
         """Build an engine from an ONNX file with these optimisation profiles; TargetError with TensorRT's own words.
 
         half: the file holds float16 tensors; single: nodes that must compute in float32 even so, with the types of
         their outputs ("fp32", "fp32+int32", ""), which only a weakly typed TensorRT has to be told. TF32 is off: it
-        keeps 11 bits of each factor, which is not float32.
+        keeps 11 bits of each factor, which is not float32. signed: the file says by QuantizeLinear and DequantizeLinear
+        what is computed on signed bytes, which 8.x must be allowed; strong typing reads it from the file.
         """
         trt = self._trt
         self._log.lines.clear()
@@ -56,6 +59,8 @@ class Tensorrt:
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         config.clear_flag(trt.BuilderFlag.TF32)
+        if signed and self.major < 10:
+            config.set_flag(trt.BuilderFlag.INT8)
         if half and self.major < 10:
             self._keep_single(config, network, single)
         for shapes in profiles:

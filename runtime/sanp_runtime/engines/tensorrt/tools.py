@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import UNGATED, mask_input, plain_name
+from sanp_runtime.contract import FLOAT_DENSE, FLOAT_GATED, INT8, UNGATED, mask_input, plain_name
 from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.api import Tensorrt, import_tensorrt
@@ -32,7 +32,8 @@ class PythonTool:
         if library is not None:
             load_plugin(library)
         half, single = bundle.manifest.precision == "fp16", single_nodes(bundle.manifest, variant)
-        plan = self._trt.build(bundle.variant(variant), profiles(bundle.manifest, variant), half, single)
+        shapes, signed = profiles(bundle.manifest, variant), signed_bytes(bundle.manifest, variant)
+        plan = self._trt.build(bundle.variant(variant), shapes, half, single, signed)
         engine.write_bytes(plan)
 
 
@@ -57,8 +58,14 @@ class TrtexecTool:
             profiles(bundle.manifest, variant),
             bundle.manifest.precision == "fp16",
             single_nodes(bundle.manifest, variant),
+            signed=signed_bytes(bundle.manifest, variant),
         )
         trtexec.run(self.path, line)
+
+
+def signed_bytes(manifest: Manifest, variant: str) -> bool:
+    """Whether the file of a variant has layers of bytes."""
+    return manifest.precision == INT8 and variant not in (FLOAT_DENSE, FLOAT_GATED)
 
 
 def choose_tool(name: str = "auto") -> Union[PythonTool, TrtexecTool]:

@@ -43,11 +43,12 @@ def build_line(
     half: bool = False,
     single: Optional[Mapping[str, str]] = None,
     layer_info: Optional[str] = None,
+    signed: bool = False,
 ) -> List[str]:
     """Arguments after `trtexec` that build an engine and, with `layer_info`, write what it consists of.
 
-    profiles, half, single: as in `Tensorrt.build`; TargetError for several profiles before 10. One short inference
-    follows the build; only then every version has written the layer information.
+    profiles, half, single, signed: as in `Tensorrt.build`; TargetError for several profiles before 10. One short
+    inference follows the build; only then every version has written the layer information.
     """
     line = [f"--onnx={model}", f"--saveEngine={engine}", *_plugin(version, plugin), "--noTF32"]
     check_profiles(version, len(profiles))
@@ -59,7 +60,9 @@ def build_line(
     major = int(version.split(".", 1)[0])
     if major == 10:
         line.append("--stronglyTyped")
-    elif half and major < 10:
+    if signed and major < 10:
+        line.append("--int8")
+    if half and major < 10:
         line.append("--fp16")
         if single:
             line.append("--precisionConstraints=obey")

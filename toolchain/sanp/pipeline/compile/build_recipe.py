@@ -6,7 +6,7 @@ import shlex
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import DEVICE_ARCHIVE, PLUGIN_FILE, SOURCES_FILE, UNGATED, engine_file
-from sanp_runtime.engines.tensorrt.tools import profiles, single_nodes
+from sanp_runtime.engines.tensorrt.tools import profiles, signed_bytes, single_nodes
 from sanp_runtime.engines.tensorrt.trtexec import build_line
 from sanp_targets.targets import Gpu
 
@@ -58,5 +58,6 @@ def _line(manifest: Manifest, variant: str, version: str) -> str:
         profiles(manifest, variant),
         manifest.precision == "fp16",
         single_nodes(manifest, variant),
+        signed=signed_bytes(manifest, variant),
     )
     return shlex.join(["trtexec", *line])

@@ -185,6 +185,7 @@ def _of_folded(folded: Folded, answers: Reference, closed: onnx.ModelProto | Non
         outputs,
         {name: np.ascontiguousarray(scales[name][:, kept]) for name, kept in stays.items()},
         {name: np.ascontiguousarray(margins[name][:, kept]) for name, kept in stays.items() if name in margins},
+        own_error=answers.own_error,
     )
 
 

@@ -24,7 +24,8 @@ def check_large(name: str, models: Sequence[onnx.ModelProto], target: Target, se
         )
     part = settings.onnxruntime
     asked = [f"--{key.replace('_', '-')}" for key, value in part if value != getattr(type(part)(), key)]
-    asked = [*(["--fold"] if settings.fold else []), *(flag for flag in asked if flag != "--library")]
+    whole = {"--fold": settings.fold, "--int8": settings.int8}
+    asked = [*(flag for flag, given in whole.items() if given), *(flag for flag in asked if flag != "--library")]
     if asked:
         raise ConfigError(
             f"{name} has its weights in a file beside it, since one file cannot hold them, which {' and '.join(asked)} "

@@ -33,7 +33,7 @@ KEPT = "onnxruntime"  # --kernels: a network without gates stays as it was expor
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
     check_reach(job)
-    if job.settings.onnxruntime.int8:
+    if job.settings.int8:
         check_network(job.described.name, bool(job.described.gated), bool(_pixel_nodes(job)))
         check_answers(job.described.name, job.answers, job.described.one_size)
         return _int8(job, bundle, log)
