@@ -53,6 +53,38 @@ def test_what_is_no_factory_is_told(name, args, says):
         models.build(name, args=args)
 
 
+def exits():
+    raise SystemExit("no licence")
+
+
+def lazy():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyBatchNorm2d())
+
+
+def without_values():
+    with torch.device("meta"):
+        return nn.Sequential(nn.Conv2d(3, 4, 3))
+
+
+def scripted():
+    return nn.Sequential(torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("factory", "says"),
+    [
+        ("exits", "failed with .*SystemExit: no licence"),
+        ("lazy", r"lazy layers, whose 1\.weight has no shape yet, .*call it once"),
+        ("without_values", r"on the device meta, whose 0\.weight has no values"),
+        ("scripted", "network of torch.jit, .*before torch.jit.script or trace"),
+    ],
+)
+def test_networks_that_cannot_be_used_are_told(factory, says):
+    """Each ended the command without a word, or as a bug of ours."""
+    with pytest.raises(ConfigError, match=says):
+        models.build(f"tests.toolchain.models.test_import_path:{factory}")
+
+
 def test_a_function_of_another_library_is_no_factory():
     with pytest.raises(ConfigError, match="no factory of networks"):
         models.build("sklearn.datasets:load_digits")
