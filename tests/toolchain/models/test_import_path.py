@@ -85,6 +85,20 @@ def test_networks_that_cannot_be_used_are_told(factory, says):
         models.build(f"tests.toolchain.models.test_import_path:{factory}")
 
 
+def in_parallel():
+    return nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3)))
+
+
+def compiled():
+    return torch.compile(in_parallel())
+
+
+@pytest.mark.parametrize("factory", ["in_parallel", "compiled"])
+def test_wrappers_are_taken_off(factory):
+    found = models.build(f"tests.toolchain.models.test_import_path:{factory}")
+    assert list(dict(found.named_parameters())) == ["0.weight", "0.bias"]
+
+
 def test_a_function_of_another_library_is_no_factory():
     with pytest.raises(ConfigError, match="no factory of networks"):
         models.build("sklearn.datasets:load_digits")

@@ -220,7 +220,7 @@ network = Big().eval()
 for parameter in network.parameters():
     parameter.requires_grad_(False)
 x = torch.randn(2, 3, 4, 4)
-network = sanp.gate(network, x[:1], layers=["stem.0"]).eval()
+network = sanp.gate(network, x[:1], layers="stem.0").eval()
 print(f"{sum(p.numel() for p in network.parameters()) * 4 / 1e9:.2f} GB of weights")
 peak("made")
 sanp.export(network, f"{folder}/big.onnx", example_input=x, images=x.numpy())

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from sanp.models.wrappers import unwrapped
 from sanp_targets.errors import ConfigError
 
 # A checkpoint names a factory, and whoever reads one calls it. So these, which build no network that is anybody's own
@@ -43,6 +44,7 @@ def build_imported(name: str, args: Mapping[str, Any], known: Mapping[str, int])
         torch.set_default_dtype(kept)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model {name} made a {type(network).__name__}, expected a torch.nn.Module; return one")
+    network = unwrapped(network)
     _check_whole(name, network)
     return network.cpu().float()
 
@@ -51,14 +53,14 @@ def _check_whole(name: str, network: nn.Module) -> None:
     """ConfigError for a network without Python code, or whose parameters have no values yet."""
     if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
         raise ConfigError(
-            f"model {name} made a network of torch.jit, which has no Python code to look into, expected the one that it "
-            "was made from; return that, before torch.jit.script or trace"
+            f"model {name} made a network of torch.jit, which has no Python code to look into, expected the one that "
+            "it was made from; return that, before torch.jit.script or trace"
         )
     for key, tensor in (*network.named_parameters(), *network.named_buffers()):
         if is_lazy(tensor):
             raise ConfigError(
-                f"model {name} made a network with lazy layers, whose {key} has no shape yet, expected all shapes; call "
-                "it once on a batch in the factory"
+                f"model {name} made a network with lazy layers, whose {key} has no shape yet, expected all shapes; "
+                "call it once on a batch in the factory"
             )
         if tensor.is_meta:
             raise ConfigError(
