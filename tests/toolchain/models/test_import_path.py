@@ -179,3 +179,26 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
         load_weights(OwnNet(4), tmp_path / "whole.pt")
     with pytest.raises(InputError, match="check the path"):
         load_weights(OwnNet(4), tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: {1: torch.ones(2)}, "has the key 1, expected names"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"] * float("nan")}, "fc.weight holds NaN or infinity"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"].to(torch.int8)}, "fc.weight is int8, expected real"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"] * 1j}, "fc.weight is complex64, expected real"),
+    ],
+)
+def test_weights_that_are_no_real_numbers_are_refused(tmp_path, state, change, says):
+    """Each was loaded without a word, or ended as a bug of ours."""
+    torch.save(change(state), tmp_path / "w.pt")
+    with pytest.raises(InputError, match=says):
+        load_weights(OwnNet(4), tmp_path / "w.pt")
+
+
+def test_a_pickled_network_is_refused_without_terminal_codes(tmp_path):
+    torch.save(OwnNet(4), tmp_path / "w.pt")
+    with pytest.raises(InputError, match="is not a file of weights") as caught:
+        load_weights(OwnNet(4), tmp_path / "w.pt")
+    assert "\x1b" not in str(caught.value)
