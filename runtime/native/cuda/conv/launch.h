@@ -7,10 +7,10 @@
 namespace sanp {
 namespace cuda {
 
-ConvArgs conv_args(const SanpCudaConv& c, const SanpCudaPlan& p, const SanpCudaConvTensors& t, void* workspace);
+PackedConvArgs conv_args(const SanpCudaConv& c, const SanpCudaPlan& p, const SanpCudaConvTensors& t, void* workspace);
 
 // A status of sanp_cuda.h. The plan belongs to the shape.
-int launch_conv(const SanpCudaPlan& plan, SanpCudaType type, const ConvArgs& args, void* stream);
+int launch_conv(const SanpCudaPlan& plan, SanpCudaType type, const PackedConvArgs& args, void* stream);
 
 }  // namespace cuda
 }  // namespace sanp

@@ -24,8 +24,17 @@ constexpr size_t kPage = 4096;
 
 enum class State { kReady, kBarrier, kWarp, kDone };
 
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes;
+  bool wanted;
+};
+
 struct Fiber {
   Thread thread;
+  std::vector<Copy> asked;                // in no group yet
+  std::vector<std::vector<Copy>> copies;  // groups on their way, oldest first
   State state = State::kDone;
   bool started = false;
   jmp_buf context;
@@ -147,7 +156,11 @@ void run_block(const std::vector<size_t>& order) {
       done += fibers[i]->state == State::kDone;
       at_barrier += fibers[i]->state == State::kBarrier;
     }
-    if (done == order.size()) return;
+    if (done == order.size()) {
+      for (size_t i : order)
+        if (!fibers[i]->asked.empty() || !fibers[i]->copies.empty()) fail("a block ends with copies on their way");
+      return;
+    }
     if (at_barrier < order.size())
       fail("threads of a block part ways: of %zu, %zu wait at a barrier, %zu have returned, the others wait in %s",
            order.size(), at_barrier, done, meetings[0].name ? meetings[0].name : "a warp instruction");
@@ -193,6 +206,32 @@ void warp_meet(const char* name, const void* in, void* out, WarpFunction compute
   compute(m.in, m.out);
   for (unsigned l = 0; l < 32; ++l)
     if (l != lane) fibers[warp * 32 + l]->state = State::kReady;
+}
+
+void copy_later(void* to, const void* from, int bytes, bool wanted) {
+  if (!is_shared(to, bytes)) fail("cp.async: the target is not in shared memory");
+  if (reinterpret_cast<uintptr_t>(to) % static_cast<size_t>(bytes) != 0 ||
+      reinterpret_cast<uintptr_t>(from) % static_cast<size_t>(bytes) != 0)
+    fail("cp.async: %d bytes that are not aligned", bytes);
+  current->asked.push_back(Copy{to, from, bytes, wanted});
+}
+
+void close_copies() {
+  current->copies.emplace_back();
+  current->copies.back().swap(current->asked);
+}
+
+void wait_copies(int open) {
+  auto& groups = current->copies;
+  while (groups.size() > static_cast<size_t>(open)) {
+    for (const Copy& c : groups.front()) {
+      if (c.wanted)
+        memcpy(c.to, c.from, static_cast<size_t>(c.bytes));
+      else
+        memset(c.to, 0, static_cast<size_t>(c.bytes));
+    }
+    groups.erase(groups.begin());
+  }
 }
 
 static bool is_launchable(dim3 grid, dim3 block, size_t bytes) {
