@@ -79,7 +79,7 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         #include "cuda/conv/pointwise.h"
         #include "cuda/conv/simt.h"
         #include "cuda/conv/split.h"
-        #include "cuda/gate/kernels.h"
+        #include "cuda/gate/one_block.h"
         namespace sanp { namespace cuda {
         #define ARGS_kSimt const ConvArgs
         #define ARGS_kDirect const ConvArgs
@@ -96,6 +96,7 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         template __global__ void add_slices<float>(const ConvArgs);
         template __global__ void add_slices<Half>(const ConvArgs);
         template __global__ void gate_means<Half>(const GateArgs);
+        template __global__ void gate_one_block<Half, true>(const GateArgs);
         } }
     """
     assert compiler.cubin(source, architecture, [CUDA.parent]).startswith(b"\x7fELF")

@@ -78,7 +78,7 @@ std::unique_ptr<GuardedBytes> shared_bytes;
 const std::function<void()>* kernel_body = nullptr;
 Fiber* current = nullptr;
 jmp_buf scheduler;
-int order_seed = 0;
+int order_seed = 0, launches = 0;
 
 void yield(State state) {
   current->state = state;
@@ -244,6 +244,7 @@ static bool is_launchable(dim3 grid, dim3 block, size_t bytes) {
 
 cudaError_t run(dim3 grid, dim3 block, size_t bytes, const std::function<void()>& kernel) {
   if (!is_launchable(grid, block, bytes)) return cudaErrorInvalidConfiguration;
+  ++launches;
   const size_t threads = block.x;
   have_fibers(threads);
   meetings.assign(threads / 32, Meeting());
@@ -270,4 +271,11 @@ cudaError_t run(dim3 grid, dim3 block, size_t bytes, const std::function<void()>
 // For tests: the order in which threads and blocks run from now on.
 extern "C" __attribute__((visibility("default"))) void sanp_emulator_order(int seed) {
   sanp::emulator::order_seed = seed;
+}
+
+// For tests: kernels that were started since the last call.
+extern "C" __attribute__((visibility("default"))) int sanp_emulator_launches() {
+  const int n = sanp::emulator::launches;
+  sanp::emulator::launches = 0;
+  return n;
 }
