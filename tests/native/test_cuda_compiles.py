@@ -73,25 +73,17 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         #include "cuda/conv/direct.h"
         #include "cuda/conv/gather.h"
         #include "cuda/conv/halo.h"
-        #include "cuda/conv/pack.h"
-        #include "cuda/conv/packed.h"
-        #include "cuda/conv/packed_planes.h"
+        #include "cuda/conv/packed/pack.h"
+        #include "cuda/conv/packed/packed.h"
+        #include "cuda/conv/packed/planes.h"
         #include "cuda/conv/pointwise.h"
         #include "cuda/conv/simt.h"
         #include "cuda/conv/split.h"
         #include "cuda/gate/one_block.h"
         namespace sanp { namespace cuda {
-        #define ARGS_kSimt const ConvArgs
-        #define ARGS_kDirect const ConvArgs
-        #define ARGS_kGather const ConvArgs
-        #define ARGS_kHalo const ConvArgs
-        #define ARGS_kPointwise8 const ConvArgs
-        #define ARGS_kPointwise4 const ConvArgs
-        #define ARGS_kPacked4 const PackedConvArgs
-        #define ARGS_kPacked1 const PackedConvArgs
-        #define ARGS_kPlanes8 const PackedConvArgs
-        #define ARGS_kPlanes4 const PackedConvArgs
-        #define SANP_CONV_KERNEL(kind, type, m, n, threads, ...) template __global__ void __VA_ARGS__(ARGS_##kind);
+        #define SANP_CONV_KERNEL(kind, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
+        #define SANP_PACKED_KERNEL(kind, type, m, n, threads, ...) \
+          template __global__ void __VA_ARGS__(const PackedConvArgs);
         #include "cuda/conv/kernels.inc"
         template __global__ void add_slices<float>(const ConvArgs);
         template __global__ void add_slices<Half>(const ConvArgs);

@@ -72,5 +72,8 @@ int sanp_cuda_conv(const SanpCudaConv* conv, const SanpCudaPlan* plan, const San
   const bool needs_workspace = plan->split_k > 1 || is_packed(plan->algorithm);
   if (!is_complete(*tensors) || (needs_workspace && workspace == nullptr)) return SANP_CUDA_BAD_ARGUMENT;
   const PackedConvArgs args = conv_args(*conv, *plan, *tensors, workspace);
-  return launch_conv(*plan, static_cast<SanpCudaType>(conv->type), args, stream);
+  const cudaStream_t on = static_cast<cudaStream_t>(stream);
+  return static_cast<int>(is_packed(plan->algorithm)
+                              ? launch_packed_conv(*plan, args, on)
+                              : launch_conv(*plan, static_cast<SanpCudaType>(conv->type), args, on));
 }

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "cuda/conv/cost.h"
-#include "cuda/conv/packed_shape.h"
+#include "cuda/conv/packed/shape.h"
 #include "cuda/conv/tile_sizes.h"
 
 namespace sanp {
@@ -63,7 +63,9 @@ const std::vector<KernelSizes>& kernel_sizes() {
 #define F32 SANP_CUDA_FLOAT32
 #define F16 SANP_CUDA_FLOAT16
 #define SANP_CONV_KERNEL(algorithm, type, tile_m, tile_n, threads, ...) {algorithm, type, tile_m, tile_n, threads},
+#define SANP_PACKED_KERNEL SANP_CONV_KERNEL
 #include "cuda/conv/kernels.inc"
+#undef SANP_PACKED_KERNEL
 #undef SANP_CONV_KERNEL
 #undef F16
 #undef F32

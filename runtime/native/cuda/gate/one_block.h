@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kWholeThreads) gate_one_block(const GateArgs a
   } else if (a.pixels <= 16 * kGateLanes) {
     block_means<T, 2, 16>(a, means);
   } else {
-    block_means<T, 1, 32>(a, means);
+    block_means<T, 1, 28>(a, means);
   }
   __syncthreads();
   if (a.has_hidden) {

@@ -4,7 +4,7 @@
 // map with a gap of zeros between rows, so that a tap is a constant shift of every address.
 #pragma once
 
-#include "cuda/conv/packed_tile.h"
+#include "cuda/conv/packed/tile.h"
 #include "cuda/conv/window.h"
 
 namespace sanp {

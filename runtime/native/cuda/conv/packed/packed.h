@@ -4,8 +4,8 @@
 // shared memory and its window is loaded into registers, so that there is one barrier for a stage.
 #pragma once
 
-#include "cuda/conv/packed_product.h"
-#include "cuda/conv/packed_window.h"
+#include "cuda/conv/packed/product.h"
+#include "cuda/conv/packed/window.h"
 
 namespace sanp {
 namespace cuda {

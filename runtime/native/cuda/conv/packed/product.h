@@ -4,7 +4,7 @@
 
 #include "cuda/base/load.h"
 #include "cuda/base/warp_matrix.h"
-#include "cuda/conv/packed_tile.h"
+#include "cuda/conv/packed/tile.h"
 
 namespace sanp {
 namespace cuda {

@@ -2,7 +2,7 @@
 // border. Planes of the open channels are copied to shared memory as they are, [channel][pixel], three stages deep.
 #pragma once
 
-#include "cuda/conv/packed_product.h"
+#include "cuda/conv/packed/product.h"
 #include "cuda/conv/window.h"
 
 namespace sanp {
