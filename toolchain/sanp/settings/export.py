@@ -16,6 +16,8 @@ from sanp_targets.errors import InputError
 def _from_text(value: Any) -> Any:
     """ "224x224,320x256" as [[224, 224], [320, 256]]; anything else as it is, to be checked."""
     rows = value.split(",") if isinstance(value, str) else value
+    if isinstance(value, (int, float)):
+        raise ValueError("expected heights and widths such as 224x224,320x256")
     if not isinstance(rows, (list, tuple)):
         return value
     try:
