@@ -56,7 +56,7 @@ bool run_dot(const GroupRun& g, const Pool& pool, bool fill);
 bool run_pixel_pairs(const GroupRun& g, const Pool& pool, bool fill);
 bool run_winograd(const GroupRun& g, const Pool& pool, bool fill);
 
-// All groups of a sample, and its masked rows.
+// All groups of a sample that was found and not listed, and its masked channels.
 bool run_depthwise(const Sample& s, const Pool& pool);
 bool run_depthwise_in_place(const Sample& s, const Pool& pool);
 
