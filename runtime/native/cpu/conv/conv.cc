@@ -7,10 +7,15 @@ namespace sanp {
 namespace {
 
 // One group; overloads by the layout of a plan, so that each algorithm meets its own.
-bool run_group(const InPlacePlan&, const GroupRun& g, const Pool& pool, bool fill) {
-  return run_in_place(g, pool, fill);
+bool run_group(const InPlacePlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_in_place(layout, g, pool, fill);
 }
-bool run_group(const PlanesPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_planes(g, pool, fill); }
+bool run_group(const PlanesPlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_planes(layout, g, pool, fill);
+}
+bool run_group(const ChannelsPlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_channels(layout, g, pool, fill);
+}
 bool run_group(const GatherPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_gather(g, pool, fill); }
 bool run_group(const DotPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_dot(g, pool, fill); }
 bool run_group(const PairPlan&, const GroupRun& g, const Pool& pool, bool fill) {

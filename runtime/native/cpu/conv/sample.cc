@@ -51,7 +51,7 @@ void list_channels(const Plan& plan, const float* active, Sample* s) {
 
 void list_rows(const Plan& plan, const float* scale, Sample* s) {
   const bool float32 = plan.weights.kind != kFloatWeights && s->step_begin[plan.shape.group] > plan.weights.bf16_steps;
-  const bool prepared = plan.prepared_floats() != 0 && !float32;
+  const bool prepared = plan.prepared_rows() && !float32;
   const float* const w = prepared ? static_cast<const float*>(s->call->prepared) : s->call->w;
   const int64_t row_floats = prepared ? plan.weights.row_floats : plan.row_weights();
   s->weights = float32 ? kFloatWeights : plan.weights.kind;
