@@ -41,6 +41,8 @@ class ChannelsRun {
     const int64_t pixel = layout_.first_pixel(tile, plan_.pixels), at = first * plan_.pixels + pixel;
     c->x = s.x + pixel;
     c->w = static_cast<const float*>(s.call->prepared) + first * plan_.shape.channels_in;
+    const bool last_tile = tile + 1 == layout_.tiles, last_block = block + 1 == layout_.blocks;
+    c->next_w = c->w + (last_tile && !last_block ? most * plan_.shape.channels_in : 0);
     c->outputs = static_cast<int32_t>(left < most ? left : most);
     c->scale = s.scale + first;
     c->shift = s.shift + first;

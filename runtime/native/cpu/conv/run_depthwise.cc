@@ -43,6 +43,17 @@ const float* input_of(const Sample& s, int64_t group) {
   return s.x + group * s.plan->shape.height * s.plan->shape.width;
 }
 
+// Channels between fetching the lines of an output and writing it: a small map takes less time than fetching does.
+constexpr int64_t kOutputsAhead = 6;
+// Larger outputs are fetched by the hardware.
+constexpr int64_t kFetchedPixels = 1024;
+
+void fetch_outputs(const Sample& s, int64_t o) {
+  if (o >= s.plan->shape.channels_out) return;
+  const float* const y = s.y + o * s.plan->pixels;
+  for (int64_t p = 0; p < s.plan->pixels; p += 16) __builtin_prefetch(y + p, 1);
+}
+
 size_t depthwise_tasks(const Sample& s, int64_t vecs) {
   const Plan& plan = *s.plan;
   int64_t open = 0;
@@ -129,9 +140,45 @@ bool run_depthwise(const Sample& s, const Pool& pool) {
   });
 }
 
+namespace {
+
+bool run_depthwise_strided(const Sample& s, const EdgePlan& layout, const Pool& pool) {
+  const Plan& plan = *s.plan;
+  const ConvShape& shape = plan.shape;
+  const DepthwiseStridedFn kernel = plan.isa->depthwise_strided[shape.kernel_w];
+  const int64_t vecs = static_cast<int64_t>(layout.strided.size());
+  const size_t tasks = depthwise_tasks(s, vecs * plan.out_h);
+  auto task = [&](size_t index) {
+    DepthwiseStridedCall call{};
+    call.width = static_cast<int32_t>(shape.width);
+    call.out_w = static_cast<int32_t>(plan.out_w);
+    call.out_h = static_cast<int32_t>(plan.out_h);
+    call.pad_top = static_cast<int32_t>(shape.pad_top);
+    call.vecs = layout.strided.data();
+    call.n_vecs = vecs;
+    const int64_t end = share(shape.group, index + 1, tasks);
+    for (int64_t i = share(shape.group, index, tasks); i < end; ++i) {
+      call.height = s.active[i] == 0.0f ? 0 : static_cast<int32_t>(shape.height);
+      call.x = input_of(s, i);
+      each_channel(s, i, [&](int64_t o, const float* w) {
+        if (plan.pixels <= kFetchedPixels) fetch_outputs(s, o + 1);
+        const ChannelRow row(s, o);
+        call.w = w;
+        call.end = row.end(*s.call);
+        kernel(call);
+      });
+    }
+  };
+  parallel_for(pool, tasks, task);
+  return true;
+}
+
+}  // namespace
+
 bool run_depthwise_in_place(const Sample& s, const Pool& pool) {
   const Plan& plan = *s.plan;
   const auto& layout = plan.layout_as<EdgePlan>();
+  if (!layout.strided.empty()) return run_depthwise_strided(s, layout, pool);
   const int64_t groups = plan.shape.group, vecs = static_cast<int64_t>(layout.vecs.size());
   const DepthwiseInPlaceFn kernel = plan.isa->depthwise_in_place[plan.shape.stride_x];
   const size_t tasks = depthwise_tasks(s, vecs);
@@ -146,6 +193,7 @@ bool run_depthwise_in_place(const Sample& s, const Pool& pool) {
       call.n_taps = s.active[i] == 0.0f ? 0 : static_cast<int32_t>(plan.n_taps);
       call.x = input_of(s, i);
       each_channel(s, i, [&](int64_t o, const float* w) {
+        fetch_outputs(s, o + kOutputsAhead);
         const ChannelRow row(s, o);
         call.w = w;
         call.end = row.end(*s.call);

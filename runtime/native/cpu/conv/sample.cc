@@ -101,8 +101,7 @@ void list_sample(void* memory, Sample* s) {
   list_channels(plan, s->active, s);
   list_rows(plan, s->scale, s);
   const Rows& rows = s->rows;
-  s->end = {rows.scale,      rows.shift, rows.y, s->residual ? rows.residual : nullptr,
-            s->call->act_min, s->call->act_max};
+  s->end = {rows.scale, rows.shift, rows.y, s->residual ? rows.residual : nullptr, s->call->act_min, s->call->act_max};
 }
 
 void fill_channel(const Sample& s, int64_t o) {

@@ -4,6 +4,7 @@
 #include "cpu/microkernels/channels.h"
 #include "cpu/microkernels/depthwise.h"
 #include "cpu/microkernels/depthwise_in_place.h"
+#include "cpu/microkernels/depthwise_strided.h"
 #include "cpu/microkernels/dot.h"
 #include "cpu/microkernels/listed_dot.h"
 #include "cpu/microkernels/pixel_pairs.h"
@@ -36,9 +37,10 @@ struct IsaKernels {
   PointsFn points[kMaxNr + 1][kMaxMr + 1];  // the tiles above, for Winograd's products
   WinogradOutputFn winograd_output[kWinogradKinds];
   ChannelsFn channels[kMostChannelVecs + 1][kMostChannelPixels + 1];  // by vectors and pixels
-  int channel_vecs, channel_pixels;  // the most of both
+  int channel_vecs, channel_pixels;                                   // the most of both
   DepthwiseFn depthwise;
   DepthwiseInPlaceFn depthwise_in_place[kMaxColumnStride + 1];  // by column stride; none without masked loads
+  DepthwiseStridedFn depthwise_strided[kMaxStridedKernel + 1];  // by kernel width; 3 and 5, or none
   // A set of half as many lanes that every CPU with this one has, for maps whose rows would leave half a vector empty;
   // null: none.
   const IsaKernels& (*narrower)();

@@ -8,6 +8,7 @@
 #include "cpu/microkernels/channels_inl.h"
 #include "cpu/microkernels/depthwise_in_place_inl.h"
 #include "cpu/microkernels/depthwise_inl.h"
+#include "cpu/microkernels/depthwise_strided_inl.h"
 #include "cpu/microkernels/dot_inl.h"
 #include "cpu/microkernels/gate_inl.h"
 #include "cpu/microkernels/listed_dot_inl.h"
@@ -52,8 +53,8 @@ constexpr void add_pairs(IsaKernels& k) {
   if (k.pairs_max_rows < MR) k.pairs_max_rows = MR;
 }
 
-// Kernels of P and of fewer pixels. A pixel is a broadcast, and two vectors share it where that is an instruction of its
-// own; with a broadcast inside the multiply-add one vector has more pixels, and stores more of a row at once.
+// Kernels of P and of fewer pixels. A pixel is a broadcast, and two vectors share it where that is an instruction of
+// its own; with a broadcast inside the multiply-add one vector has more pixels, and stores more of a row at once.
 template <class V, int P = kMostChannelPixels>
 constexpr void add_channels(IsaKernels& k) {
   constexpr int vecs = V::kLanes == 16 ? 1 : 2;

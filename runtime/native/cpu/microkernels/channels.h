@@ -14,14 +14,15 @@ struct ChannelsCall {
   ptrdiff_t x_step;
   const Step* steps;  // x_index is used
   ptrdiff_t n_steps;
-  const float* w;  // [channels in][vectors of the block][lanes], zero behind the last channel
-  int32_t outputs;  // channels of the block: more than all its vectors but one hold
-  const float* scale;  // of the block, as shift
+  const float* w;       // [channels in][vectors of the block][lanes], zero behind the last channel
+  const float* next_w;  // those of the block that is computed next, or w
+  int32_t outputs;      // channels of the block: more than all its vectors but one hold
+  const float* scale;   // of the block, as shift
   const float* shift;
   float shift_more;  // added to every shift
   float* y;          // the first pixel in the first output channel
   ptrdiff_t y_step;
-  const ptrdiff_t* at;  // multiples of y_step, for each lane
+  const ptrdiff_t* at;    // multiples of y_step, for each lane
   const float* residual;  // as y, or null
   float act_min, act_max;
 };

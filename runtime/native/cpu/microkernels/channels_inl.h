@@ -42,6 +42,9 @@ __attribute__((noinline)) void store_few_channels(const ChannelsCall& c, ptrdiff
     for (int k = 0; k < 4; ++k) c.y[from + c.at[j] + k] = block[j][k];
 }
 
+// Steps between fetching weights and using them: closed channels leave gaps, so that the hardware fetches too late.
+constexpr int kChannelsAhead = 12;
+
 // P pixels of NV vectors of channels.
 template <class V, int P, int NV>
 void channels_tile(const ChannelsCall& c) {
@@ -56,6 +59,9 @@ void channels_tile(const ChannelsCall& c) {
   for (const Step* s = c.steps; s != end; ++s) {
     const float* const x = c.x + s->x_index * c.x_step;
     const float* const w = c.w + static_cast<ptrdiff_t>(s->x_index) * (NV * V::kLanes);
+    const Step* const far = s + kChannelsAhead;
+    const ptrdiff_t ahead = far < end ? far->x_index : (far - end < c.n_steps ? c.steps[far - end].x_index : 0);
+    fetch((far < end ? c.w : c.next_w) + ahead * (NV * V::kLanes), 0);
     F weight[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);

@@ -18,8 +18,8 @@ inline void store_rows(const TileCall& c, const Vec& vec, typename V::F* const a
   for (int m = 0; m < MR; ++m) store_pixels<V, kWhole>(end, m, acc[m * stride], vec.y, mask);
 }
 
-// The weights of the next block, fetched line by line: with one tap a channel is 4 bytes of each row, so that one line in
-// 16 channels would do, but which of them begins a line depends on the list.
+// The weights of the next block, fetched line by line: with one tap a channel is 4 bytes of each row, so that one line
+// in 16 channels would do, but which of them begins a line depends on the list.
 struct AheadLines {
   const void* const* row;
   ptrdiff_t bytes, at = 0;

@@ -8,7 +8,7 @@ namespace {
 constexpr int64_t kTilePixels = 2;
 
 // What lanes of pixels lose besides empty lanes: copying them, and weights that are read once a row. In percent.
-constexpr int64_t kPixelLanes = 115;
+constexpr int64_t kPixelLanes = 105;
 
 int64_t best_tile(const Problem& p) {
   int64_t best = kLeastChannelPixels;
@@ -27,7 +27,7 @@ ChannelsPlan::ChannelsPlan(const Problem& p, Algorithm few)
       tiles(ceil_div(p.pixels, tile_pixels)),
       vecs(output_vecs(p)),
       blocks(ceil_div(vecs, p.isa->channel_vecs)),
-      least_rows(ceil_div(channels_cost(p) * 100, p.packed_vecs() * kPixelLanes)) {
+      least_rows(channels_rows(p)) {
   for (int64_t j = 0; j < p.isa->lanes; ++j) at.push_back(j * p.pixels);
   if (few == Algorithm::kInPlace)
     in_place.emplace(p);
@@ -40,9 +40,9 @@ bool channels_possible(const Problem& p) {
          p.pixels > kDotMaxPixels;
 }
 
-int64_t channels_cost(const Problem& p) {
-  const int64_t tile = best_tile(p);
-  return output_vecs(p) * ceil_div(p.pixels, tile) * (tile + kTilePixels);
+int64_t channels_rows(const Problem& p) {
+  const int64_t tile = best_tile(p), cost = output_vecs(p) * ceil_div(p.pixels, tile) * (tile + kTilePixels);
+  return ceil_div(cost * 100, p.packed_vecs() * kPixelLanes);
 }
 
 void channels_weights(const Problem& p, const float* w, float* out) {

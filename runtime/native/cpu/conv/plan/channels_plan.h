@@ -29,8 +29,8 @@ struct ChannelsPlan {
 
 // Whether it is a 1x1 convolution without groups that fills a vector of output channels, and there are kernels.
 bool channels_possible(const Problem& p);
-// Multiply-adds of a vector for one input channel, all output channels.
-int64_t channels_cost(const Problem& p);
+// Open output channels from which on lanes of output channels pay.
+int64_t channels_rows(const Problem& p);
 // [block][channels in][lanes of the block] from OI, zero behind the last output channel.
 void channels_weights(const Problem& p, const float* w, float* out);
 

@@ -62,13 +62,14 @@ bool copy_pays(const Problem& p) { return p.pixels % 256 == 0 && p.group_out >= 
 // AVX2 makes its masks of lanes from bits, two instructions a tap: 960 channels at 3x3 40 and 25, at 7x7 47 and 57.
 bool masks_pay(const Problem& p) {
   if (!possible(p, Algorithm::kDepthwiseInPlace)) return false;
+  if (strided_possible(p)) return true;
   if (p.isa->lanes < 16) return p.n_taps <= 9 && p.pixels <= kMaskedPixels;
   return p.pixels <= kMaskedPixels || (p.n_taps <= 9 && p.pixels <= kMaskedPixels512);
 }
 
 // Lanes of output channels where lanes of pixels would be empty.
 bool channels_pay(const Problem& p) {
-  return possible(p, Algorithm::kChannels) && channels_cost(p) * 100 < p.shape.channels_out * p.packed_vecs() * 115;
+  return possible(p, Algorithm::kChannels) && p.pixels <= kSmallMap && channels_rows(p) < p.shape.channels_out;
 }
 
 }  // namespace

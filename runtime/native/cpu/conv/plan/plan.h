@@ -19,7 +19,14 @@
 namespace sanp {
 
 // Forms of the weights other than OIHW in float32; plans of one operator share those they have in common.
-enum Prepared { kNotPrepared, kPreparedWinograd2, kPreparedWinograd4, kPreparedBf16, kPreparedChannels, kPreparedKinds };
+enum Prepared {
+  kNotPrepared,
+  kPreparedWinograd2,
+  kPreparedWinograd4,
+  kPreparedBf16,
+  kPreparedChannels,
+  kPreparedKinds
+};
 
 struct StoredWeights {
   WeightKind kind = kFloatWeights;  // anything but kFloatWeights is prepared
