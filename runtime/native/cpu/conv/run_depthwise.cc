@@ -43,17 +43,6 @@ const float* input_of(const Sample& s, int64_t group) {
   return s.x + group * s.plan->shape.height * s.plan->shape.width;
 }
 
-// Channels between fetching the lines of an output and writing it: a small map takes less time than fetching does.
-constexpr int64_t kOutputsAhead = 6;
-// Larger outputs are fetched by the hardware.
-constexpr int64_t kFetchedPixels = 1024;
-
-void fetch_outputs(const Sample& s, int64_t o) {
-  if (o >= s.plan->shape.channels_out) return;
-  const float* const y = s.y + o * s.plan->pixels;
-  for (int64_t p = 0; p < s.plan->pixels; p += 16) __builtin_prefetch(y + p, 1);
-}
-
 size_t depthwise_tasks(const Sample& s, int64_t vecs) {
   const Plan& plan = *s.plan;
   int64_t open = 0;
@@ -161,7 +150,6 @@ bool run_depthwise_strided(const Sample& s, const EdgePlan& layout, const Pool& 
       call.height = s.active[i] == 0.0f ? 0 : static_cast<int32_t>(shape.height);
       call.x = input_of(s, i);
       each_channel(s, i, [&](int64_t o, const float* w) {
-        if (plan.pixels <= kFetchedPixels) fetch_outputs(s, o + 1);
         const ChannelRow row(s, o);
         call.w = w;
         call.end = row.end(*s.call);
@@ -193,7 +181,6 @@ bool run_depthwise_in_place(const Sample& s, const Pool& pool) {
       call.n_taps = s.active[i] == 0.0f ? 0 : static_cast<int32_t>(plan.n_taps);
       call.x = input_of(s, i);
       each_channel(s, i, [&](int64_t o, const float* w) {
-        fetch_outputs(s, o + kOutputsAhead);
         const ChannelRow row(s, o);
         call.w = w;
         call.end = row.end(*s.call);
