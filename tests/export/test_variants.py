@@ -8,7 +8,8 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
+from sanp_export.open_size import ExportOptions
 from sanp_export.variants import share_weights, variants
 from sanp_runtime.contract import WEIGHTS_FILE
 from sanp_targets.errors import ExportError

@@ -36,11 +36,14 @@ from sanp_runtime.contract import (
 )
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.outputs import Output, is_reserved
+from sanp_runtime.network.sizes import SizeTable, problem
 from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 1
 CHECKSUM_KEY = "sanp.sha256"
 IMAGE_KEY = "sanp.image"  # in the metadata of a model for images of any size: [C, H, W] of the layer table, as JSON
+RANGES_KEY = "sanp.ranges"  # in the metadata of a model that was trained for bytes, see `ranges_of`
+SIZES_KEY = "sanp.sizes"  # in the metadata of a model for a list of image sizes: a `SizeTable` for each, as JSON
 INLINE_KEY = "sanp.inline"  # in the metadata of a model whose functions were written out
 UNGATED_MODEL = "none"  # value of the metadata "sanp.gates" for a network without gates, beside "learned" and "mask"
 
@@ -185,7 +188,12 @@ def _verify(path: Path, model: onnx.ModelProto, allow_modified: bool) -> None:
             "export it again, or pass --allow-modified if the edit was yours"
         )
     onnx.checker.check_model(model, full_check=True)
-    layers_of(model)
+    layers, tables = layers_of(model), sizes_of(model)
+    if tables:
+        (_, height, width), _ = image_of(model)
+        wrong = problem(tables, (height, width), layers, [output.name for output in outputs_of(model)])
+        if wrong is not None:
+            raise InputError(f"{path}: its list of image sizes is {wrong}; export it again")
 
 
 def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
@@ -199,8 +207,33 @@ def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
     return tuple(Layer.from_json(row) for row in rows)
 
 
+def ranges_of(model: onnx.ModelProto) -> dict[str, dict[str, list[float]]]:
+    """Layer -> "x", "y" and perhaps "residual" -> smallest and largest value, as the network was trained with bytes.
+
+    Empty for a network that was not. Raises InputError for anything else in their place.
+    """
+    written = metadata_of(model).get(RANGES_KEY)
+    if written is None:
+        return {}
+    try:
+        found: Any = parse_json(written)
+        rows = {(layer, role): limits for layer, roles in found.items() for role, limits in roles.items()}
+        good = all(
+            role in ("x", "y", "residual") and len(limits) == 2 and limits[0] <= 0 <= limits[1]
+            for (_, role), limits in rows.items()
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"the ranges in the model are not readable ({error}); export the model again") from error
+    if not good:
+        raise InputError(
+            f"the ranges in the model are {written[:100]}, expected a smallest value up to 0 and a largest from 0 for "
+            "each tensor; export the model again"
+        )
+    return {layer: dict(roles) for layer, roles in found.items()}
+
+
 def image_of(model: onnx.ModelProto) -> tuple[list[int], bool]:
-    """[C, H, W] of the images that the layer table is for, and whether others may have another height and width."""
+    """[C, H, W] of the images that the layer table is for, and whether others may have any height and width."""
     written = metadata_of(model).get(IMAGE_KEY)
     if written is None:
         return [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]], False
@@ -210,7 +243,18 @@ def image_of(model: onnx.ModelProto) -> tuple[list[int], bool]:
         raise InputError(f"the image size in the model is not JSON ({error}); export the model again") from error
     if not isinstance(shape, list) or len(shape) != 3 or not all(type(v) is int and v > 0 for v in shape):
         raise InputError(f"the image size in the model is {shape!r:.100}, expected [C, H, W]; export the model again")
-    return shape, True
+    return shape, not sizes_of(model)
+
+
+def sizes_of(model: onnx.ModelProto) -> tuple[SizeTable, ...]:
+    """The sizes that images may have, of a model that was exported for a list of them."""
+    try:
+        rows: Any = parse_json(metadata_of(model).get(SIZES_KEY, "[]"))
+    except ValueError as error:
+        raise InputError(f"the image sizes in the model are not JSON ({error}); export the model again") from error
+    if not isinstance(rows, list):
+        raise InputError(f"the image sizes in the model are a {type(rows).__name__}, expected a list; export it again")
+    return tuple(map(SizeTable.from_json, rows))
 
 
 def outputs_of(model: onnx.ModelProto) -> tuple[Output, ...]:

@@ -16,15 +16,16 @@ from sanp import checkpoint, data
 from sanp.gating.prepare import float32_surroundings, prepared
 from sanp.pipeline.outputs import check_outputs
 from sanp.pipeline.parent import Parent, parent_of, parent_path
-from sanp.pipeline.reference import pytorch_answers
+from sanp.pipeline.reference import pytorch_answers, with_sizes
 from sanp.pipeline.same_layers import check_same_layers
 from sanp.settings.export import ExportSettings
 from sanp.settings.train import TrainSettings
-from sanp_export.exporter import ExportOptions, check_example
+from sanp_export.exporter import check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file
 from sanp_export.named_outputs import check_outputs as checked_outputs
 from sanp_export.named_outputs import named_outputs
+from sanp_export.open_size import ExportOptions
 from sanp_runtime.bundle.files import write_together
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import PIXEL_GATED_CONV
@@ -117,12 +118,13 @@ def _export(
         parent = parent_of(Path(source), loaded, chosen.parent)
         if chosen.samples and loaded.has_data and images is None:
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
+    ranges = {} if isinstance(source, nn.Module) else loaded.metadata.get("int8", {}).get("ranges", {})
     answers = None
     if images is not None and chosen.gates == "learned":
         images = _checked(images, example)
-        answers = pytorch_answers(model, images, labels)
-    options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size)
-    return _write(path, model, example, options, properties, answers, parent)
+        answers = with_sizes(pytorch_answers(model, images, labels), model, chosen.sizes)
+    options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size, chosen.sizes)
+    return _write(path, model, example, options, properties, answers, parent, ranges)
 
 
 def test_samples(
@@ -187,6 +189,7 @@ def _write(
     properties: dict[str, Any],
     answers: Reference | None,
     parent: Parent | None,
+    ranges: dict[str, Any],
 ) -> Exported:
     """Write what belongs to the model first and the model last: it always finds what its metadata names."""
     beside = reference_path(path)
@@ -196,9 +199,12 @@ def _write(
         written[beside] = content
     properties = {**properties, "reference_sha256": _sha256(content)}
     if parent is not None:
-        written[parent_path(path)] = parent.export(example, outputs)
+        written[parent_path(path)] = parent.export(example, outputs, options)
         properties["parent"] = {"sha256": _sha256(written[parent_path(path)]), "weights": parent.weights}
-    proto = export_onnx(model, example, options, {"sanp.properties": json.dumps(properties, sort_keys=True)})
+    metadata = {"sanp.properties": json.dumps(properties, sort_keys=True)}
+    if ranges:
+        metadata[model_file.RANGES_KEY] = json.dumps(ranges, sort_keys=True)
+    proto = export_onnx(model, example, options, metadata)
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
     # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
     write_together({**written, path: model_file.dumps(proto)})

@@ -67,7 +67,7 @@ def compile_model(
     if chosen.fold:
         job = _folded(path, job)
     made = COMPILERS[target.backend](job, Path(bundle), log)
-    losing = [] if chosen.onnxruntime.int8 else losing_gates(job)  # by rates of float32
+    losing = [] if chosen.int8 else losing_gates(job)  # by rates of float32
     return replace(made, record={**made.record, "losing_gates": losing}) if losing else made
 
 
