@@ -19,6 +19,7 @@ from sanp_export.functions import (
     channel_gate_function,
     gated_conv_function,
     gated_qlinear_conv_function,
+    max_pool_function,
     pixel_gated_conv_function,
 )
 from sanp_export.graph.patterns import GATE_BIAS, GATE_THRESHOLD, GATE_W1, QLINEAR_GATE_SHIFT
@@ -30,6 +31,7 @@ from sanp_runtime.contract import (
     GATED_CONV,
     GATED_QLINEAR_CONV,
     MASK_PREFIX,
+    MAX_POOL,
     PIXEL_GATED_CONV,
     QLINEAR_CHANNEL_GATE,
     threshold_input,
@@ -116,6 +118,7 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
         functions.append(gated_qlinear_conv_function())
         functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
+    functions += [max_pool_function()] if MAX_POOL in kinds else []
     for op, shift in _GATES.items():
         gates = [node for node in nodes if node.op_type == op]
         if gates:
