@@ -5,6 +5,7 @@
 
 #include "cpu/int8/pool/max_pool.h"
 #include "tests/cpu/int8_case.h"
+#include "tests/cpu/int8_sets.h"
 
 namespace sanp {
 namespace test {
@@ -35,12 +36,11 @@ void check_pool(const PoolShape& s, int64_t planes, const Pool& pool, std::mt199
           }
         expected.push_back(static_cast<uint8_t>(largest));
       }
-  const Int8Kernels* sets[kMaxInt8Sets];
-  for (size_t i = 0, n = usable_int8_sets(sets, kMaxInt8Sets); i < n; ++i) {
+  for (const Int8Kernels* set : int8_sets()) {
     GuardedBytes y(expected.size(), 0xa5);
-    if (!run_int8_max_pool(s, *sets[i], planes, x.data(), y.data(), pool)) fail("max pool: out of memory");
+    if (!run_int8_max_pool(s, *set, planes, x.data(), y.data(), pool)) fail("max pool: out of memory");
     for (size_t k = 0; k < expected.size(); ++k)
-      if (y[k] != expected[k]) fail(std::string(sets[i]->name) + ": byte " + std::to_string(k) + "; " + text_of(s));
+      if (y[k] != expected[k]) fail(std::string(set->name) + ": byte " + std::to_string(k) + "; " + text_of(s));
   }
 }
 

@@ -25,11 +25,12 @@ struct Int8Kernels {
 };
 
 const Int8Kernels& int8_avx512_kernels();
+const Int8Kernels& int8_avxvnni_kernels();  // where the compiler knows the instruction
 const Int8Kernels& int8_avx2_kernels();
 const Int8Kernels& int8_neon_kernels();
 const Int8Kernels& int8_portable_kernels();
 
-constexpr size_t kMaxInt8Sets = 4;
+constexpr size_t kMaxInt8Sets = 5;
 
 // All sets that this CPU has, best first. Returns how many were written.
 size_t usable_int8_sets(const Int8Kernels** out, size_t capacity);
