@@ -103,8 +103,10 @@ const uint8_t* Int8Group::channel(int64_t i, const uint8_t* zeros) const {
 
 void Int8Group::compress_rows(int32_t first, int32_t last, int8_t* out) const {
   const int64_t step = plan.inputs_step(tap_step);
-  plan.isa->compress({w + first, last - first, static_cast<int>(plan.n_taps), plan.tap_channels, active, out, step});
+  const int taps = static_cast<int>(plan.n_taps);
   for (int32_t m = first; m < last; ++m, out += step) {
+    plan.isa->compress(w[m], taps, plan.tap_channels, active, out);
+    if (plan.dot) memset(out + plan.n_taps * tap_step, 0, static_cast<size_t>(step - plan.n_taps * tap_step));
     w[m] = out;
     if (sum_factor != 0) correction[m] = sum_factor * plan.isa->sum_weights(out, plan.n_taps * tap_step);
   }

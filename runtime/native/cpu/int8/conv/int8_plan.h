@@ -21,7 +21,7 @@ class Int8Plan {
   // Weights as [Co][tap][channel]: channels of a tap from one to the next, filled with zeros to quads, and bytes from a
   // row to the next.
   int64_t tap_channels, row_step;
-  size_t weight_bytes() const { return static_cast<size_t>(shape.channels_out * row_step) + 2 * kInt8Slack; }
+  size_t weight_bytes() const { return static_cast<size_t>(shape.channels_out * row_step) + kInt8Slack; }
   // w: [Co, Ci/group, kh, kw]; out: weight_bytes(); sums: of each row [Co].
   void prepare(const int8_t* w, int8_t* out, int32_t* sums) const;
 

@@ -89,17 +89,6 @@ struct Int8Channels {
   int32_t count;
 };
 
-// Rows whose bytes of the active channels are pushed together, each tap filled up with zeros to whole quads.
-struct Int8CompressCall {
-  const int8_t* const* rows;  // of [tap][channel]; up to 2 * kInt8Slack bytes are read behind one
-  int count;
-  int taps;
-  ptrdiff_t channels;  // of a tap
-  Int8Channels active;
-  int8_t* out;  // up to kInt8Slack bytes are written behind a row
-  ptrdiff_t out_step;
-};
-
 // One copy of the pixels of a quad: row j, column i is input row j * row_step + row0, column i * col_step + col0.
 struct Int8Plane {
   ptrdiff_t offset;  // bytes from the first plane of the quad

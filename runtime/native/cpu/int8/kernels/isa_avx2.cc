@@ -10,7 +10,6 @@ constexpr Int8Kernels make() {
 #define SANP_INT8_TILE_AVX2(mr, nr) add_int8_tile<Int8Avx2, mr, nr>(k);
 #define SANP_INT8_DOT_AVX2(mr, pr) add_int8_dot<Int8Avx2, mr, pr>(k);
 #include "cpu/int8/kernels/kernels.inc"
-  k.compress = int8_compress<Int8Avx2>;
   return k;
 }
 

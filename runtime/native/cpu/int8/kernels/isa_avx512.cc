@@ -10,7 +10,6 @@ constexpr Int8Kernels make() {
 #define SANP_INT8_TILE_AVX512(mr, nr) add_int8_tile<Int8Avx512, mr, nr>(k);
 #define SANP_INT8_DOT_AVX512(mr, pr) add_int8_dot<Int8Avx512, mr, pr>(k);
 #include "cpu/int8/kernels/kernels.inc"
-  k.compress = Int8Avx512::compress_rows;
   return k;
 }
 

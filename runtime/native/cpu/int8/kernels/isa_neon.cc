@@ -10,7 +10,6 @@ constexpr Int8Kernels make() {
 #define SANP_INT8_TILE_NEON(mr, nr) add_int8_tile<Int8Neon, mr, nr>(k);
 #define SANP_INT8_DOT_NEON(mr, pr) add_int8_dot<Int8Neon, mr, pr>(k);
 #include "cpu/int8/kernels/kernels.inc"
-  k.compress = int8_compress<Int8Neon>;
   return k;
 }
 

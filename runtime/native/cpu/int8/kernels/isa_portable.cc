@@ -10,7 +10,6 @@ constexpr Int8Kernels make() {
 #define SANP_INT8_TILE_PORTABLE(mr, nr) add_int8_tile<Int8Portable, mr, nr>(k);
 #define SANP_INT8_DOT_PORTABLE(mr, pr) add_int8_dot<Int8Portable, mr, pr>(k);
 #include "cpu/int8/kernels/kernels.inc"
-  k.compress = int8_compress<Int8Portable>;
   return k;
 }
 

@@ -65,17 +65,14 @@ void int8_pack_inputs(const uint8_t* const* channels, ptrdiff_t pixels, uint32_t
   for (ptrdiff_t p = 0; p < pixels; ++p, out += step) memcpy(out, cells + p, sizeof *cells);
 }
 
-// Tap by tap: what one writes behind its end, the next overwrites.
+// The bytes of the active channels of every tap pushed together, each tap filled up with zeros to whole quads. Writes
+// up to kInt8Slack bytes behind the row.
 template <class V>
-void int8_compress(const Int8CompressCall& c) {
-  const ptrdiff_t step = (c.active.count + kQuad - 1) / kQuad * kQuad;
-  for (int r = 0; r < c.count; ++r) {
-    const int8_t* row = c.rows[r];
-    int8_t* out = c.out + r * c.out_step;
-    for (int t = 0; t < c.taps; ++t, row += c.channels, out += step) {
-      V::compress(row, c.channels, c.active, out);
-      memset(out + c.active.count, 0, kQuad);
-    }
+void int8_compress(const int8_t* row, int taps, ptrdiff_t channels, const Int8Channels& active, int8_t* out) {
+  const ptrdiff_t step = (active.count + kQuad - 1) / kQuad * kQuad;
+  for (int t = 0; t < taps; ++t, row += channels, out += step) {
+    V::compress(row, channels, active, out);
+    memset(out + active.count, 0, kQuad);
   }
 }
 

@@ -90,39 +90,12 @@ struct Int8Avx512 {
     }
     if (i < n) _mm512_storeu_si512(out + i, cells(c, i, lanes(static_cast<int>(n - i))));
   }
-  // Up to 64 channels of `list` that lie within 128 of the first of them: the places of their bytes.
-  static int places_within_128(const int32_t* list, int32_t left, X* places) {
-    const I first = set1(list[0]), end = set1(list[0] + 128);
-    __m128i bytes[4];
-    int found = 0;
-    for (int v = 0; v < 4; ++v) {
-      const __mmask16 here = lanes(left <= v * kLanes ? 0 : left - v * kLanes < kLanes ? left - v * kLanes : kLanes);
-      const I channels = _mm512_maskz_loadu_epi32(here, list + v * kLanes);
-      found += __builtin_popcount(_mm512_mask_cmplt_epi32_mask(here, channels, end));
-      bytes[v] = _mm512_cvtepi32_epi8(_mm512_sub_epi32(channels, first));
-    }
-    const __m512i low = _mm512_inserti32x4(_mm512_castsi128_si512(bytes[0]), bytes[1], 1);
-    *places = _mm512_inserti32x4(_mm512_inserti32x4(low, bytes[2], 2), bytes[3], 3);
-    return found;
-  }
-  // 64 bytes for a shuffle of two vectors: VPCOMPRESSB takes one, leaves it half empty, and its stores cross lines.
-  static void compress_rows(const Int8CompressCall& c) {
-    const int32_t step = (c.active.count + kQuad - 1) / kQuad * kQuad;
-    for (int32_t at = 0, found; at < c.active.count; at += found) {
-      X places;
-      found = places_within_128(c.active.list + at, c.active.count - at, &places);
-      const __mmask64 taken = ~uint64_t{0} >> (64 - found);
-      const int32_t first = c.active.list[at];
-      // A store must not reach into the next tap, whose first channels are already there.
-      const __mmask64 mine = step - at >= 64 ? ~uint64_t{0} : (uint64_t{1} << (step - at)) - 1;
-      for (int r = 0; r < c.count; ++r) {
-        const int8_t* from = c.rows[r] + first;
-        int8_t* to = c.out + r * c.out_step + at;
-        for (int t = 0; t < c.taps; ++t, from += c.channels, to += step) {
-          const X bytes = _mm512_maskz_permutex2var_epi8(taken, load_weights(from), places, load_weights(from + 64));
-          _mm512_storeu_si512(to, ~mine == 0 ? bytes : _mm512_mask_blend_epi8(mine, _mm512_loadu_si512(to), bytes));
-        }
-      }
+  // To a register and then to memory: the form that stores by itself is microcode on Zen 4.
+  static void compress(const int8_t* row, ptrdiff_t channels, const Int8Channels& active, int8_t* out) {
+    const uint64_t* mask = active.masks;
+    for (ptrdiff_t i = 0; i < channels; i += 64, ++mask) {
+      _mm512_storeu_si512(out, _mm512_maskz_compress_epi8(*mask, _mm512_loadu_si512(row + i)));
+      out += __builtin_popcountll(*mask);
     }
   }
   // Both rows, then neighbours: a byte moved down by one in each word meets the other of its pair.

@@ -18,7 +18,7 @@ struct Int8Kernels {
   void (*finish_closed)(const Int8Finish&, float shift, const uint8_t* residual, uint8_t* y, ptrdiff_t pixels);
   void (*pack_quad)(const Int8Planes&, const uint8_t* const* channels, uint8_t zero, uint32_t* cells, uint8_t* out);
   void (*pack_inputs)(const uint8_t* const* channels, ptrdiff_t pixels, uint32_t* cells, uint8_t* out, ptrdiff_t step);
-  void (*compress)(const Int8CompressCall&);
+  void (*compress)(const int8_t* row, int taps, ptrdiff_t channels, const Int8Channels& active, int8_t* out);
   void (*max_pool)(const Int8PoolCall&);
   int32_t (*sum_weights)(const int8_t* row, ptrdiff_t n);                                       // n: a multiple of 4
   void (*channel_sums)(const uint8_t* x, ptrdiff_t channels, ptrdiff_t pixels, int32_t* sums);  // up to 2^23 pixels

@@ -35,6 +35,7 @@ constexpr Int8Kernels common_int8_kernels(const char* name) {
   k.finish_closed = int8_finish_closed<V>;
   k.pack_quad = int8_pack_quad<V>;
   k.pack_inputs = int8_pack_inputs<V>;
+  k.compress = int8_compress<V>;
   k.max_pool = int8_max_pool<V>;
   k.sum_weights = V::sum_weights;
   k.channel_sums = V::channel_sums;
