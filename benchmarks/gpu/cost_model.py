@@ -14,6 +14,7 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2] / "runtime/native/cuda/conv/cost.cc"
 WIDEST_HALO_STRIP = 64
+PACKED = ("packed", "planes")
 # Constants of the source that are fitted, and two that stand as numbers in `one_step`.
 FITTED = ("kStepLatency", "kBlockCycles", "kLaunchCycles", "kIssuePerCycle")
 INLINE = {"products_per_cycle": 1024.0, "fma_per_cycle": 128.0}
@@ -55,6 +56,40 @@ class Problem:
         return strips, tiles, halo_w, halo_h
 
 
+def packed_window(problem: Problem) -> int:
+    """Pixels of the largest window of a tile with its gaps; as `packed_window` in packed/shape.cc."""
+    c, tile_n = problem.conv, problem.plan["tile_n"]
+    right = (c["out_width"] - 1) * c["stride_w"] - c["pad_left"] + (c["kernel_w"] - 1) * c["dilation_w"]
+    row = c["width"] + max(0, c["pad_left"], right - (c["width"] - 1))
+    next_row = row * c["stride_h"] - c["out_width"] * c["stride_w"]
+    rows = min(c["out_height"] - 1, (c["out_width"] + tile_n - 2) // c["out_width"])
+    run = min(tile_n, c["out_height"] * c["out_width"]) - 1
+    taps_down, taps_right = (c["kernel_h"] - 1) * c["dilation_h"], (c["kernel_w"] - 1) * c["dilation_w"]
+    return run * c["stride_w"] + rows * next_row + taps_down * row + taps_right + 1
+
+
+def packed_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[float, float, float]:
+    """`one_step` where weights are packed: all taps of 16 channels of a window, or 64 channels of 1x1."""
+    n, algorithm = problem.plan["tile_n"], problem.plan["algorithm"]
+    if algorithm.startswith("planes"):
+        depth = 64
+        inputs = 2.0 * depth * n / int(algorithm[-1])
+    else:
+        depth = 16
+        inputs = (0.6 if algorithm == "packed4" else 1.6) * depth * packed_window(problem)
+    deep = depth * problem.taps
+    products = deep * math.ceil(rows / 16) * 16 * n / k["products_per_cycle"]
+    return depth, products + (deep * rows / 8 + inputs) / k["kIssuePerCycle"], k["kStepLatency"]
+
+
+def pack_cycles(problem: Problem, open_out: float, open_in: float, k: Mapping[str, float]) -> float:
+    """Cycles of the launch that packs the weights."""
+    c = problem.conv
+    lists = 1 if c["scale_rows"] == 1 and c["active_rows"] == 1 else max(c["batch"], 1)
+    work = 3 * lists * open_out * open_in * problem.taps / k["kIssuePerCycle"] / problem.sm_count
+    return k["kLaunchCycles"] + k["kBlockCycles"] + work
+
+
 def one_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[float, float, float]:
     """Depth, cycles of work and latency of one turn of the main loop."""
     plan, n = problem.plan, problem.plan["tile_n"]
@@ -64,6 +99,8 @@ def one_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[flo
     if algorithm == "simt":
         work = 16 * math.ceil(rows / 8) * 8 * n / k["fma_per_cycle"] + 2 * 16 * (rows + n) / issue
         return 16, work, k["kStepLatency"]
+    if algorithm.startswith(PACKED):
+        return packed_step(problem, rows, k)
     products = 32 * math.ceil(rows / 16) * 16 * n / k["products_per_cycle"]
     weights, inputs = 1.5 * 32 * rows / issue, 1.3 * 32 * n
     if algorithm.startswith("pointwise"):
@@ -86,15 +123,21 @@ def estimated_cycles(problem: Problem, k: Mapping[str, float]) -> float:
     rows = open_out / m_blocks
     blocks = m_blocks * strips * tiles * c["group"] * batch * plan["split_k"]
     depth, step_work, latency = one_step(problem, rows, k)
-    turns = open_in / plan["split_k"] / depth
-    steps = math.ceil(turns) * problem.taps if halo else math.ceil(open_in * problem.taps / plan["split_k"] / depth)
+    packed = plan["algorithm"].startswith(PACKED)
+    turns = math.ceil(open_in / plan["split_k"] / depth)
+    if packed:
+        steps = turns
+    else:
+        steps = turns * problem.taps if halo else math.ceil(open_in * problem.taps / plan["split_k"] / depth)
     resident = max(1.0, min(1024 / plan["threads"], k["kSharedPerSm"] // max(plan["shared_bytes"], 1)))
     per_sm = math.ceil(blocks / problem.sm_count)
     waves = math.ceil(per_sm / resident)
     work = per_sm * (steps * step_work + 2 * rows * plan["tile_n"] / k["kIssuePerCycle"])
     waiting = waves * (steps * latency + (k["kBlockCycles"] if lists else k["kStepLatency"]))
     busy = max(work, waiting) + min(work, waiting) / 4
+    if packed:
+        busy += pack_cycles(problem, open_out, open_in, k)
     if plan["split_k"] == 1:
         return busy
     sums = 4.0 * plan["split_k"] * c["batch"] * c["c_out"] * c["out_height"] * c["out_width"] / problem.sm_count / 16
-    return busy + k["kLaunchCycles"] + sums
+    return busy + sums + (0 if packed else k["kLaunchCycles"])

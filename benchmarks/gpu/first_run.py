@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import parser, write_json
-from benchmarks.gpu.stages import SECOND, STAGES
+from benchmarks.gpu.stages import SECOND, STAGES, THIRD
 from benchmarks.gpu.visit import summary, wheels
 from benchmarks.gpu.visit.entry import Entry
 from benchmarks.gpu.visit.record import read
@@ -27,6 +27,7 @@ from benchmarks.gpu.visit.runner import ROOT, Runner
 from benchmarks.gpu.visit.sources import commit, digest
 
 BUDGET_SECONDS = 780.0
+VISITS = {"second": SECOND, "third": THIRD}
 SITE = ROOT / "build/gpu-site"
 KEPT = {".json", ".txt", ".log", ".jsonl", ".xml"}
 
@@ -37,7 +38,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     made.add_argument("--rehearse", action="store_true", help="run everything on a CPU with emulated kernels")
     made.add_argument("--output", type=Path, default=Path("build/gpu-first-run"), help="folder of the results")
     made.add_argument(
-        "--stages", type=chosen, default=STAGES, help="comma-separated, or second; default: those of a first visit"
+        "--stages", type=chosen, default=STAGES, help="comma-separated, or second, or third; default: a first visit's"
     )
     made.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds for all stages together")
     made.add_argument("--wheels", type=Path, default=ROOT / "build/gpu-wheels", help="packages this machine lacks")
@@ -47,14 +48,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def chosen(text: str) -> tuple[Entry, ...]:
-    """The stages of a list of names, in their usual order; "second" stands for those of a second visit."""
-    if text == "second":
-        return SECOND
+    """The stages of a list of names, in their usual order; "second" and "third" stand for those of such a visit."""
+    if text in VISITS:
+        return VISITS[text]
     names, known = text.split(","), {entry.name: entry for entry in (*SECOND, *STAGES)}
     unknown = sorted(set(names) - known.keys())
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"there is no stage {unknown[0]!r}, expected second or some of {', '.join(known)}"
+            f"there is no stage {unknown[0]!r}, expected second, third or some of {', '.join(known)}"
         )
     return tuple(entry for name, entry in known.items() if name in names)
 

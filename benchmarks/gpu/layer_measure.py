@@ -39,12 +39,18 @@ class Measured:
 
 
 def spread_plans(plans: Sequence[Plan], count: int) -> dict[int, Plan]:
-    """`count` of the plans by their place in the list: the first four, and others evenly from the rest."""
+    """`count` of the plans by their place in the list: the first four, the best of each other algorithm, and others
+    evenly from the rest."""
     if not 0 < count < len(plans):
         return dict(enumerate(plans))
-    first = list(range(min(4, count)))
-    rest, wanted = len(plans) - len(first), count - len(first)
-    return {i: plans[i] for i in [*first, *(len(first) + k * rest // wanted for k in range(wanted))]}
+    chosen = list(range(min(4, count)))
+    tried = {plans[i].algorithm for i in chosen}
+    for i, plan in enumerate(plans):
+        if plan.algorithm not in tried and len(chosen) < count:
+            tried.add(plan.algorithm)
+            chosen.append(i)
+    rest, wanted = [i for i in range(len(plans)) if i not in chosen], count - len(chosen)
+    return {i: plans[i] for i in [*chosen, *(rest[k * len(rest) // wanted] for k in range(wanted))]}
 
 
 def conv_fields(conv: Conv) -> dict[str, float]:

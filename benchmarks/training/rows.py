@@ -13,6 +13,6 @@ from benchmarks.machine import describe
 RESULTS = Path(__file__).resolve().parents[1] / "results/training"
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """The rows, and the machine and the number of threads they come from."""
-    write_json(path, {"machine": {**describe("torch"), "threads": torch.get_num_threads()}, "rows": rows})
+def write_rows(path: Path, rows: list[dict[str, Any]], **more: Any) -> None:
+    """The rows, the machine and the number of threads they come from, and what else belongs to all of them."""
+    write_json(path, {"machine": {**describe("torch"), "threads": torch.get_num_threads()}, **more, "rows": rows})

@@ -2,18 +2,23 @@
 
     python -m benchmarks.training.shared build/shared                 # trains what is missing, a minute or five a run
     python -m benchmarks.training.shared build/shared --measure       # validates and times what is there
+    python -m benchmarks.training.shared build/wide --seeds 0 1 2 --jobs 6 --set width=1.0 --set image_size=96 \
+        --set device=cuda --set cuda_graph=true                       # a larger network, on a GPU
 
-MobileNetV2 x0.35 on MixCues at 48 pixels, linear bottlenecks without gates. One backbone; from it a network for each
-kind of sharing and each budget, with the same epochs, data and seed, every one through `sanp export`, `compile` and
-`validate`; beside them a narrowed network, and one whose gates are half open in half of the steps. Latencies are those
-of all networks in turn in one process: one thread, batch 1, test images, logits only.
+MobileNetV2 x0.35 on MixCues at 48 pixels, linear bottlenecks without gates. For each seed one backbone; from it a
+network for each kind of sharing and each budget, with the same epochs, data and seed, every one through `sanp export`,
+`compile` and `validate`; beside them a narrowed network, and one whose gates are half open in half of the steps.
+Latencies are those of all networks in turn in one process: one thread, batch 1, test images, logits only.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +43,12 @@ BACKBONE = {"method": "dense", "pretrain_epochs": 14}
 JOINT = {
     "method": "sanp", "layers": "inner", "soft_share": 0.0, "warmup_epochs": 2, "joint_epochs": 24, "joint_lr": 0.015,
 }  # fmt: skip
-NARROW = {"method": "narrow", "pretrain_epochs": 14 + 2 + 24}  # a smaller network of the same cost and all the epochs
 CASES: dict[str, dict[str, Any]] = {
     "shared-0.6": {**JOINT, "share": "depthwise", "budget": 0.6},
     "shared-0.45": {**JOINT, "share": "depthwise", "budget": 0.45},
     "each-0.6": {**JOINT, "share": "none", "budget": 0.6},
     "each-0.45": {**JOINT, "share": "none", "budget": 0.45},
-    "narrow-0.6": {**NARROW, "budget": 0.6},
+    "narrow-0.6": {"method": "narrow", "budget": 0.6},  # a smaller network of the same cost, with all the epochs
     "half-open-0.6": {**JOINT, "soft_share": 0.5, "share": "depthwise", "budget": 0.6},
 }
 SAMPLES, ROUNDS = 64, 41
@@ -65,19 +69,25 @@ def deployed(folder: Path) -> dict[str, Any]:
 
 
 def latencies(folders: dict[str, Path]) -> dict[str, float]:
-    """Median ms per image of the variants `gated` and `open` of every network, and of the backbone, all in turn."""
+    """Median ms per image of `gated` and `open` of every network, or of `dense` without gates, all in turn."""
     first = checkpoint.load(next(iter(folders.values())) / "checkpoint.safetensors")
     images, _ = test_samples(first, SAMPLES)
     runs = {}
     for name, folder in folders.items():
         bundle = open_bundle(folder / "model.sanp")
-        gated = GATED in bundle.manifest.variants
-        for variant in (GATED, OPEN) if gated else (DENSE,):
+        for variant in (GATED, OPEN) if GATED in bundle.manifest.variants else (DENSE,):
             runs[f"{name} {variant}"] = variant_runs(bundle, variant, images)
-        if gated and "dense" not in runs:
-            runs["dense"] = variant_runs(bundle, DENSE, images)
     times = interleaved_seconds(list(runs.values()), ROUNDS, batch_seconds=0.03)
     return {name: statistics.median(rows) * 1e3 for name, rows in zip(runs, times)}
+
+
+def setting(pair: str) -> tuple[str, Any]:
+    """A key=value of the command line; the value is JSON where it parses as JSON, text otherwise."""
+    key, _, text = pair.partition("=")
+    try:
+        return key, json.loads(text)
+    except ValueError:
+        return key, text
 
 
 def variant_runs(bundle: Bundle, variant: str, images: np.ndarray) -> Callable[[], Any]:
@@ -86,34 +96,79 @@ def variant_runs(bundle: Bundle, variant: str, images: np.ndarray) -> Callable[[
     return in_turn([engine.bind(np.ascontiguousarray(image[None])) for image in images])
 
 
+def planned(
+    seeds: list[int], cases: list[str], changes: dict[str, Any], gate_changes: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of the backbones, and of every other run: gates start from the backbone of their seed."""
+    backbones, others = {}, {}
+    for seed in seeds:
+        common = {**SETTINGS, "seed": seed, **changes}
+        backbones[f"backbone-seed{seed}"] = backbone = {**common, **BACKBONE, **changes}
+        for case in cases:
+            if "share" in CASES[case]:
+                others[f"{case}-seed{seed}"] = {**common, **CASES[case], **gate_changes}
+            else:
+                joint = {**JOINT, **gate_changes}
+                epochs = backbone["pretrain_epochs"] + joint["warmup_epochs"] + joint["joint_epochs"]
+                others[f"{case}-seed{seed}"] = {**common, **CASES[case], "pretrain_epochs": epochs}
+    return backbones, others
+
+
+def train_missing(folder: Path, runs: dict[str, Any], jobs: int) -> bool:
+    """Train the runs that are not there, `jobs` at a time; whether all of them ended well."""
+
+    def one(run: tuple[str, dict[str, Any]]) -> bool:
+        name, settings = run
+        try:
+            train_once(folder / name, settings)
+        except subprocess.CalledProcessError as error:
+            print(f"{name}: {error}", flush=True)
+            return False
+        print(f"{name}: trained", flush=True)
+        return True
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return all(list(pool.map(one, runs.items())))
+
+
+def measured(folder: Path, names: list[str]) -> list[dict[str, Any]]:
+    """Rows of the runs that are trained, in the order of `names`, validated and timed in turn."""
+    there = {name: folder / name for name in names if (folder / name / "checkpoint.safetensors").is_file()}
+    rows = {name: {"name": name, **deployed(path)} for name, path in there.items()}
+    for key, milliseconds in latencies(there).items():
+        name, variant = key.rsplit(" ", 1)
+        rows[name][f"{variant}_ms"] = milliseconds
+    for row in rows.values():
+        shown = ", ".join(f"{key[:-3]} {row[key]:.3f} ms" for key in row if key.endswith("_ms"))
+        print(f"{row['name']:22} accuracy {row['accuracy']:.1%} cost {row['cost']:.1%} {shown}, "
+              f"validated {row['validated']}")  # fmt: skip
+    return list(rows.values())
+
+
 def main() -> int:
     """Command line."""
     options = parser(__doc__)
     options.add_argument("folder", type=Path, help="folder of the runs")
-    options.add_argument("--only", default="", help="runs whose name contains this, such as each-0.6")
+    options.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="some of the cases")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options.add_argument("--jobs", type=int, default=1, help="runs side by side")
+    options.add_argument("--set", action="append", default=[], metavar="key=value", help="a setting of every run")
+    options.add_argument("--set-gated", action="append", default=[], metavar="key=value", help="one of runs with gates")
     options.add_argument("--measure", action="store_true", help="validate and time instead of training")
     options.add_argument("--json", type=Path, default=RESULTS / "shared.json", help="where the rows go")
     args = options.parse_args()
-    folders = {name: args.folder / name for name in CASES if args.only in name}
-    if not args.measure:
-        train_once(args.folder / "backbone", {**SETTINGS, **BACKBONE})
-        backbone = str(args.folder / "backbone" / "checkpoint.safetensors")
-        for name, folder in folders.items():
-            gated = "share" in CASES[name]
-            train_once(folder, {**SETTINGS, **CASES[name], **({"pretrained": backbone} if gated else {})})
-            print(f"{name}: trained", flush=True)
+    changes, gate_changes = (dict(setting(pair) for pair in pairs) for pairs in (args.set, args.set_gated))
+    backbones, others = planned(args.seeds, args.only, changes, gate_changes)
+    if args.measure:
+        rows = measured(args.folder, [*backbones, *others])
+        write_rows(args.json, rows, settings={**backbones, **others})
         return 0
-    folders = {name: folder for name, folder in folders.items() if (folder / "checkpoint.safetensors").is_file()}
-    rows = [{"name": name, **CASES[name], **deployed(folder)} for name, folder in folders.items()]
-    dense = checkpoint.load(args.folder / "backbone" / "checkpoint.safetensors").metadata["test"]["accuracy"]
-    times = latencies(folders)
-    for name, row in zip(folders, rows):
-        row.update({f"{key.rpartition(' ')[2]}_ms": time for key, time in times.items() if key.startswith(f"{name} ")})
-        shown = ", ".join(f"{key[:-3]} {row[key]:.3f} ms" for key in row if key.endswith("_ms"))
-        print(f"{name:16} accuracy {row['accuracy']:.1%} cost {row['cost']:.1%} {shown}, validated {row['validated']}")
-    print(f"dense            accuracy {dense:.1%} {times['dense']:.3f} ms")
-    write_rows(args.json, [{"name": "dense", "accuracy": dense, "dense_ms": times["dense"]}, *rows])
-    return 0
+    for name, settings in others.items():
+        if "share" in settings:
+            backbone = args.folder / f"backbone-{name.rpartition('-')[2]}"
+            settings["pretrained"] = str(backbone / "checkpoint.safetensors")
+    trained = [train_missing(args.folder, runs, args.jobs) for runs in (backbones, others)]
+    return int(not all(trained))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sysconfig
 import traceback
 from pathlib import Path
@@ -18,6 +19,12 @@ def root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's text, without the terminal colours of torch's pages of advice."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def environment_error(error: BaseException) -> TargetError | None:

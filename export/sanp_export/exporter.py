@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+import onnx_ir
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from sanp_export.environment import environment_error, root_cause
+from sanp_export.environment import environment_error, first_line, root_cause
 from sanp_export.functions import OPSET
+from sanp_export.graph import weight_files
 from sanp_export.graph.layer_table import layer_table
-from sanp_export.graph.model_file import IMAGE_KEY, SCHEMA_VERSION, UNGATED_MODEL, layers_of, to_graph, to_model
+from sanp_export.graph.model_file import (
+    IMAGE_KEY,
+    SCHEMA_VERSION,
+    SIZES_KEY,
+    UNGATED_MODEL,
+    layers_of,
+    outputs_of,
+    to_graph,
+    to_model,
+)
 from sanp_export.inline import inlined
 from sanp_export.lower import lower
 from sanp_export.named_outputs import as_tuple, check_outputs, named_outputs
+from sanp_export.open_size import ExportOptions, check_options, images_of, of_open_size, size_of
 from sanp_export.passes.connect_active import connect_active
 from sanp_export.passes.count_macs import count_macs
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
@@ -40,45 +51,18 @@ from sanp_export.passes.share_gates import share_gates
 from sanp_export.passes.slice_pools import slice_pools
 from sanp_runtime.contract import INPUT
 from sanp_runtime.network.outputs import Output
+from sanp_runtime.network.sizes import SizeTable
 from sanp_targets.errors import ExportError
-
-# How much larger the images are that show which sizes follow that of the image: networks ask for multiples of 32, or
-# 64.
-_MORE_PIXELS = 64
-
-
-# A protobuf message is smaller than 2 GiB; nodes, names and the layer table need less than the rest.
-_MOST_BYTES, _FLOAT_BYTES = (1 << 31) - (64 << 20), 4
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """gates: "learned" keeps the saliency modules, "mask" lets the mask inputs alone decide (mask = scale).
-
-    gate_outputs lists `gate.<layer>` as outputs; macs_output adds `macs` [N]. inline writes our operators out as
-    standard ones, for runtimes without functions. dynamic_size leaves height and width of the images open; the layer
-    table is that of the example.
-    """
-
-    gates: Literal["learned", "mask"] = "learned"
-    gate_outputs: bool = True
-    macs_output: bool = False
-    inline: bool = False
-    dynamic_size: bool = False
 
 
 def _check_size(model: nn.Module) -> None:
-    """ExportError for weights beyond the limit of a protobuf message; before any work.
-
-    Exporting takes about five times the memory of the weights. A weight that several layers have counts once.
-    """
-    tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
-    size = sum(_FLOAT_BYTES * item.numel() for item in tensors.values())
-    if size > _MOST_BYTES:
+    """ExportError, before any work, for weights that one file cannot hold and that have no other file to go to."""
+    size = weight_files.bytes_of(model)
+    if size > weight_files.MOST_BYTES and weight_files.scratch() is None:
         raise ExportError(
             f"the weights of {type(model).__name__} take {size / 1e9:.2f} GB as float32, expected at most "
-            f"{_MOST_BYTES / 1e9:.2f} GB: an ONNX file holds no more, and this toolchain writes one file; make the "
-            "network narrower, or remove channels first"
+            f"{weight_files.MOST_BYTES / 1e9:.2f} GB in one ONNX file; export it with sanp.export or `sanp export`, "
+            "which put them into a file beside it"
         )
 
 
@@ -93,17 +77,16 @@ def export(
     The result has the input `input`, one overridable input `mask.<layer>` [1 or N, Co] per gated layer with default
     ones, the outputs of the network as `named_outputs` calls them, and `gate.<layer>`. A network without gates has
     `input` and its own outputs alone. Raises ExportError for a model that torch.export cannot trace or whose outputs
-    are not float32 [N, ...], for gates="mask" without a gated layer, and for more weights than a file can hold.
+    are not float32 [N, ...], for gates="mask" without a gated layer, and for more weights than a file can hold, unless
+    `weight_files.in_files` says where they go.
     """
     choice = options or ExportOptions()
     _check_size(model)
-    if choice.dynamic_size and choice.macs_output:
-        raise ExportError(
-            "the output macs counts for one size of the images, expected --macs or --dynamic-size; leave one of them "
-            "out"
-        )
-    sizes = _sizes(model, example_input, choice) if choice.dynamic_size else None
-    traced, outputs = _trace(model, example_input, choice.dynamic_size)
+    check_example(example_input)
+    check_options(choice, size_of(example_input))
+    traced, outputs = _trace(model, example_input, choice)
+    tables = [_table(model, image, choice) for image in images_of(example_input, choice)]
+    sizes = next((table.out_hw for table in tables if table.size == size_of(example_input)), None)
     graph = to_graph(traced)
     name_outputs(graph, outputs)
     execution_order = _prepare(graph, sizes)
@@ -125,7 +108,8 @@ def export(
         "sanp.schema": str(SCHEMA_VERSION),
         "sanp.layers": json.dumps([layer.to_json() for layer in layers]),
         "sanp.gates": choice.gates if gated else UNGATED_MODEL,
-        **({IMAGE_KEY: json.dumps(list(example_input.shape[1:]))} if choice.dynamic_size else {}),
+        **({IMAGE_KEY: json.dumps(list(example_input.shape[1:]))} if choice.open_size else {}),
+        **({SIZES_KEY: json.dumps([table.to_json() for table in tables])} if len(choice.sizes) > 1 else {}),
         **(metadata or {}),
     }
     model_proto = to_model(graph, properties)
@@ -167,25 +151,26 @@ def check_environment() -> None:
     to_onnx(nn.Conv2d(3, 4, 3).eval(), torch.zeros(2, 3, 5, 5))
 
 
-def _sizes(model: nn.Module, example_input: Tensor, choice: ExportOptions) -> dict[str, tuple[int, int]]:
-    """Layer -> height and width of its output for the example: from an export for its size alone."""
-    fixed = export(model, example_input, replace(choice, dynamic_size=False, inline=False))
-    return {layer.name: layer.out_hw for layer in layers_of(fixed)}
+def _table(model: nn.Module, images: Tensor, choice: ExportOptions) -> SizeTable:
+    """Layers and outputs for images of one size: from an export for that size alone."""
+    fixed = export(model, images, replace(choice, dynamic_size=False, sizes=(), inline=False))
+    shapes = {output.name: output.shape for output in outputs_of(fixed)}
+    return SizeTable(size_of(images), {layer.name: layer.out_hw for layer in layers_of(fixed)}, shapes)  # type: ignore[arg-type]
 
 
-def _trace(model: nn.Module, example_input: Tensor, dynamic_size: bool) -> tuple[onnx.ModelProto, tuple[Output, ...]]:
+def _trace(
+    model: nn.Module, example_input: Tensor, choice: ExportOptions
+) -> tuple[onnx.ModelProto, tuple[Output, ...]]:
     """The graph of torch's exporter, and what its outputs are."""
-    check_example(example_input)
     lowered, _ = lower(model)
     # A batch of one would be specialised to the constant 1; two and three tell an axis of the batch from others.
     example = example_input.detach().cpu()
     example = example if example.shape[0] > 1 else example.repeat(2, 1, 1, 1)
     name = type(model).__name__
     outputs = _outputs(lowered, example, name)
-    if dynamic_size:
-        outputs = _of_any_size(lowered, example, outputs, name)
+    outputs = of_open_size(lowered, example, choice, outputs, name)
     lowered.forward = as_tuple(lowered.forward)  # a copy of the network, so nobody else sees it
-    return to_onnx(lowered, example, name, len(outputs), dynamic_size), outputs
+    return to_onnx(lowered, example, name, len(outputs), choice.flag if choice.open_size else None), outputs
 
 
 def _outputs(model: nn.Module, example: Tensor, name: str) -> tuple[Output, ...]:
@@ -208,16 +193,16 @@ def _outputs(model: nn.Module, example: Tensor, name: str) -> tuple[Output, ...]
 
 
 def to_onnx(
-    model: nn.Module, example: Tensor, name: str = "the network", outputs: int = 1, dynamic_size: bool = False
+    model: nn.Module, example: Tensor, name: str = "the network", outputs: int = 1, open_size: str | None = None
 ) -> onnx.ModelProto:
     """torch's export of a network in evaluation mode that returns so many tensors; their names are torch's own.
 
-    The example [N, C, H, W] has at least two samples.
+    The example [N, C, H, W] has at least two samples. open_size: the option that leaves height and width open.
 
     Raises ExportError for a network that torch.export cannot trace, TargetError for packages that do not fit.
     """
     axes: dict[int, Any] = {0: torch.export.Dim("N", min=1)}
-    if dynamic_size:
+    if open_size is not None:
         axes.update({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO})
     try:
         with _quiet():
@@ -237,53 +222,43 @@ def to_onnx(
             raise environment from error
         raise _not_exported(name, error) from error
     assert program is not None  # only the legacy exporter returns None
-    model_proto = program.model_proto
+    model_proto = _written(program)
     if model_proto.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"):
         raise ExportError(
             f"{name}: its forward pass fixes the number of samples, expected code for any number; take it from "
             "x.shape[0], not from len(x) or int(x.shape[0])"
         )
-    if dynamic_size and any(
+    if open_size is not None and any(
         dim.HasField("dim_value") for dim in model_proto.graph.input[0].type.tensor_type.shape.dim[2:]
     ):
         raise ExportError(
             f"{name}: its forward pass fixes the size of the image to that of the example, expected code for any size; "
-            "look for shapes that become numbers (int, reshape with sizes), or export without --dynamic-size"
+            f"look for shapes that become numbers (int, reshape with sizes), or export without {open_size}"
         )
     return model_proto
 
 
-def _of_any_size(model: nn.Module, example: Tensor, outputs: tuple[Output, ...], name: str) -> tuple[Output, ...]:
-    """The outputs, with None for sizes that follow that of the image; ExportError if another size is not taken."""
-    other = functional.pad(example, (0, _MORE_PIXELS, 0, _MORE_PIXELS))
-    try:
-        with torch.no_grad():
-            found = check_outputs(named_outputs(model(other)), len(example), name)
-    except RuntimeError as error:
-        raise ExportError(
-            f"{name} takes images of {example.shape[2]}x{example.shape[3]} and not of "
-            f"{other.shape[2]}x{other.shape[3]} ({_first_line(error)}), expected any size; export it without "
-            "--dynamic-size"
-        ) from error
-    pairs = [(one, two) for one, two in zip(outputs, found) if len(one.shape) == len(two.shape)]
-    if len(pairs) != len(outputs) or len(found) != len(outputs):
-        raise ExportError(f"{name} has other outputs for another size of the image; export it without --dynamic-size")
-    return tuple(
-        Output(one.name, tuple(a if a == b else None for a, b in zip(one.shape, two.shape))) for one, two in pairs
-    )
+def _written(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
+    """The model; its weights go tensor by tensor to the file that takes them, if there is one."""
+    target = weight_files.scratch()
+    if target is None:
+        return program.model_proto
+    for name, value in program.model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes >= weight_files.SMALLEST:
+            array = np.ascontiguousarray(tensor.numpy())
+            at = target.put(array)
+            value.const_value = onnx_ir.ExternalTensor(
+                at.path, at.offset, at.length, tensor.dtype, shape=onnx_ir.Shape(array.shape), name=name
+            )
+    return program.model_proto
 
 
 def _not_exported(name: str, error: BaseException) -> ExportError:
     return ExportError(
-        f"{name}: torch could not export the network ({_first_line(root_cause(error))}); expected operators and "
+        f"{name}: torch could not export the network ({first_line(root_cause(error))}); expected operators and "
         "control flow that torch.export supports: replace the named part, or see the full trace with --debug"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    """Without the terminal colours of torch's pages of advice."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import first_run
-from benchmarks.gpu.stages import SECOND, STAGES
+from benchmarks.gpu.stages import SECOND, STAGES, profiles
+from benchmarks.gpu.visit import goals
 from benchmarks.gpu.visit.entry import Entry
 from benchmarks.gpu.visit.record import read
 from benchmarks.gpu.visit.runner import Runner
@@ -180,7 +181,26 @@ def test_stages_by_name(capsys):
     assert [entry.name for entry in first_run.chosen("training,build")] == ["build", "training"]
     with pytest.raises(SystemExit):
         first_run.parse(["--stages", "build,elephants"])
-    assert "there is no stage 'elephants', expected second or some of check, short_layers" in capsys.readouterr().err
+    assert (
+        "there is no stage 'elephants', expected second, third or some of check, short_layers"
+        in capsys.readouterr().err
+    )
+
+
+def test_the_stages_of_a_third_visit():
+    """They judge the goal for layers and profile its kernels from the short stage, within 260 seconds."""
+    stages = first_run.chosen("third")
+    assert sum(entry.seconds for entry in stages) <= 260
+    row = {
+        "layer": "128-128 3x3 @28", "element": "float16", "batch": 8, "best_dense_us": 9.0, "chosen_us": {"0.5": 7.0},
+        "gated_us": {"0.5": 6.0}, "conv": {"c_in": 128, "c_out": 128, "group": 1, "kernel_h": 3},
+        "plan_times": {"0.5": [{"algorithm": "packed4", "tile_m": 64, "tile_n": 64, "us": 6.0}]},
+    }  # fmt: skip
+    other = row | {"layer": "1x1", "best_dense_us": 1.0, "conv": row["conv"] | {"kernel_h": 1}}
+    other |= {"plan_times": {"0.5": [row["plan_times"]["0.5"][0] | {"algorithm": "gather"}]}}
+    content = {"short_layers": {"numbers": {"layers": [other, row]}}}
+    assert goals.goals(content, False)[0].value == 1.5
+    assert [slow.layer for slow in profiles.slowest([other, row])] == ["128-128 3x3 @28 float16", "1x1 float16"]
 
 
 def test_the_budgets_fit_into_a_visit():

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from benchmarks.gpu.cuda_library import Plan
 from benchmarks.gpu.layer_case import GatedLayer
 from benchmarks.gpu.layer_measure import How, measure, spread_plans
 from benchmarks.gpu.place import Rehearsal
@@ -103,10 +104,11 @@ def test_rounded_inputs_are_no_baseline():
 
 
 def test_plans_are_spread_over_the_list():
-    plans = list(range(30))
-    assert list(spread_plans(plans, 0)) == plans
+    plans = [Plan(algorithm=1 + (i == 25)) for i in range(30)]
+    assert list(spread_plans(plans, 0)) == list(range(30))
     assert list(spread_plans(plans, 1)) == [0]
-    assert list(spread_plans(plans, 8)) == [0, 1, 2, 3, 4, 10, 17, 23]
+    # The first four, the other algorithm, and three of the 25 that are left.
+    assert list(spread_plans(plans, 8)) == [0, 1, 2, 3, 25, 4, 12, 20]
 
 
 def test_without_a_device_it_says_so():

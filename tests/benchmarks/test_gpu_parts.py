@@ -113,7 +113,7 @@ def test_one_case_of_each_kernel_is_launched():
     """What compute-sanitizer watches: every line of kernels.inc."""
     library = build_emulated()
     text = (ROOT / "runtime/native/cuda/conv/kernels.inc").read_text()
-    lines = re.findall(r"^SANP_CONV_KERNEL\(k(\w+), (F\d\d), (\d+), (\d+)", text, re.MULTILINE)
+    lines = re.findall(r"^SANP_(?:CONV|PACKED)_KERNEL\(k(\w+), (F\d\d), (\d+), (\d+)", text, re.MULTILINE)
     found = set()
     for conv, plan in every_kernel(library, HOPPER):
         element = "F16" if conv.type == FLOAT16 else "F32"

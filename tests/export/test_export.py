@@ -8,8 +8,9 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
 from sanp_export.graph.model_file import layers_of
+from sanp_export.open_size import ExportOptions
 from sanp_runtime.network.macs import sample_macs
 from sanp_targets.errors import ExportError
 from tests.support import exported_nets as nets
@@ -180,6 +181,25 @@ def test_untraceable_networks_are_refused_in_one_sentence():
 
     with pytest.raises(ExportError, match="could not export"):
         export(Branching().eval(), IMAGE)
+
+
+class _Counting(torch.nn.Conv2d):
+    """A network that writes the number of samples as a number of Python."""
+
+    def __init__(self, count):
+        super().__init__(3, 4, 3)
+        self.count = count
+
+    def forward(self, x):
+        return super().forward(x).mean((2, 3)).reshape(self.count(x), -1)
+
+
+@pytest.mark.parametrize("count", [len, lambda x: int(x.shape[0])], ids=["len", "int"])
+def test_a_fixed_number_of_samples_is_refused(count):
+    """Both become a constant while torch traces: the file would answer for that batch alone."""
+    with pytest.raises(ExportError, match=r"fixes the number of samples, expected code for any number; .*not from len"):
+        export(_Counting(count).eval(), IMAGE)
+    assert export(_Counting(lambda x: x.shape[0]).eval(), IMAGE).graph.output[0].type.tensor_type.shape.dim[0].dim_param
 
 
 def test_gates_with_and_without_a_limit_share_a_file():

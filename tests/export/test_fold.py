@@ -11,9 +11,10 @@ from torch import nn
 from sanp import models
 from sanp.gating import gated_layers
 from sanp.methods.registry import gate
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
 from sanp_export.fold import as_parent, fold
 from sanp_export.graph.model_file import layers_of, metadata_of
+from sanp_export.open_size import ExportOptions
 from sanp_runtime.network.macs import dense_macs, sample_macs
 
 SIZE = 32

@@ -9,8 +9,9 @@ from torch import nn
 from sanp.gating import gated_layers
 from sanp.methods.gated import GatedMethod
 from sanp.methods.registry import METHODS, find, gate
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
 from sanp_export.graph.model_file import to_graph, to_model
+from sanp_export.open_size import ExportOptions
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 
 IMAGE = torch.randn(3, 3, 12, 12, generator=torch.Generator().manual_seed(1))

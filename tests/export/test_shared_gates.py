@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from sanp.methods.registry import gate
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
 from sanp_export.graph.model_file import layers_of, to_graph
 from sanp_export.graph.patterns import RESIDUAL, SCALE, gated_convs
+from sanp_export.open_size import ExportOptions
 from sanp_export.passes.fuse_pads import fuse_pads
 from sanp_export.passes.share_gates import share_gates
 from sanp_export.variants import variants

@@ -8,7 +8,8 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
+from sanp_export.open_size import ExportOptions
 from sanp_export.variants import share_weights, variants
 from sanp_runtime.contract import WEIGHTS_FILE
 from sanp_targets.errors import ExportError
@@ -77,7 +78,8 @@ def test_replay_reproduces_recorded_scales(graphs):
 
 def test_shared_weights_load_from_one_file(graphs, tmp_path):
     _, models = graphs
-    files, blob = share_weights(models)
+    files, layout = share_weights(models)
+    blob = b"".join(layout.chunks())
     (tmp_path / WEIGHTS_FILE).write_bytes(blob)
     stored = sum(onnx.numpy_helper.to_array(t).nbytes for t in models["gated"].graph.initializer)
     assert len(blob) < stored + 4096 * len(models["gated"].graph.initializer)

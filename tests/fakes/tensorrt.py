@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import types
+import weakref
 
 import numpy as np
 import onnx
@@ -38,6 +39,19 @@ def install(monkeypatch, version, gpu="NVIDIA Fake", sm=87):
     return module, cudart
 
 
+def _check_pairs(graph):
+    """Signed bytes with the zero point 0, one step for a feature map and one for each filter of weights, and back."""
+    constants = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    readers = {name: node for node in graph.node for name in node.input}
+    for node in [node for node in graph.node if node.op_type == "QuantizeLinear"]:
+        zero = constants[node.input[2]]
+        assert zero.dtype == np.int8 and not zero.any(), "zero points other than 0 are not supported"
+        back = readers[node.output[0]]
+        assert back.op_type == "DequantizeLinear" and list(back.input[1:]) == list(node.input[1:])
+        weights = node.input[0] in constants
+        assert constants[node.input[1]].ndim == int(weights), "a step for each filter of weights, one for a feature map"
+
+
 def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
     major, minor = (int(part) for part in version.split(".")[:2])
     trt = types.ModuleType("tensorrt")
@@ -56,7 +70,7 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
         def __init__(self):
             self.ready = True
 
-    flags = {"TF32": 7, "FP16": 0, "OBEY_PRECISION_CONSTRAINTS": 8} if major < 11 else {"TF32": 6}
+    flags = {"TF32": 7, "FP16": 0, "INT8": 1, "OBEY_PRECISION_CONSTRAINTS": 8} if major < 11 else {"TF32": 6}
     kinds = {"EXPLICIT_BATCH": 0} if major < 10 else {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}
     kinds = {"STRONGLY_TYPED": 0} if major >= 11 else kinds
     trt.ILogger, trt.IProfiler = ILogger, IProfiler
@@ -87,14 +101,20 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             if half and major < 10 and flags["FP16"] not in config.flags:
                 self.logger.log(ILogger.Severity.ERROR, "FP16 precision has not been enabled")
                 return None
+            pairs = any(node.op_type == "QuantizeLinear" for node in network.model.graph.node)
+            if pairs and major < 10 and flags["INT8"] not in config.flags:
+                self.logger.log(ILogger.Severity.ERROR, "INT8 precision has not been enabled")
+                return None
+            assert major != 10 or flags["INT8"] not in config.flags, "strong typing takes no flag for a type"
+            _check_pairs(network.model.graph)
             names = {value.name for value in network.model.graph.input}
-            if set(config.profile.shapes) != names:
+            if not config.profiles or any(set(profile.shapes) != names for profile in config.profiles):
                 self.logger.log(ILogger.Severity.ERROR, "network has dynamic inputs, but no shapes for all of them")
                 return None
             assert flags["TF32"] not in config.flags, "TF32 must be off"
             header = {
                 "version": version,
-                "shapes": config.profile.shapes,
+                "profiles": [profile.shapes for profile in config.profiles],
                 "detailed": config.profiling_verbosity == 2,
                 "single": sorted(layer.name for layer in network.layers if layer.precision == "float32"),
                 "sabotage": sorted(trt.sabotage),
@@ -140,7 +160,7 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
 
     class Config:
         def __init__(self):
-            self.flags, self.profile, self.profiling_verbosity = {flags["TF32"]}, None, 0
+            self.flags, self.profiles, self.profiling_verbosity = {flags["TF32"]}, [], 0
 
         def set_flag(self, flag):
             self.flags.add(flag)
@@ -149,7 +169,8 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             self.flags.discard(flag)
 
         def add_optimization_profile(self, profile):
-            self.profile = profile
+            self.profiles.append(profile)
+            return len(self.profiles) - 1
 
     class Profile:
         def __init__(self):
@@ -181,6 +202,7 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             self.inputs = [item.name for item in self.session.get_inputs()]
             self.outputs = [item.name for item in self.session.get_outputs()]
             self.num_io_tensors = len(self.inputs) + len(self.outputs)
+            self.contexts = weakref.WeakSet()
 
         def get_tensor_name(self, index):
             return [*self.inputs, *self.outputs][index]
@@ -189,7 +211,9 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             return 1 if name in self.inputs else 2
 
         def create_execution_context(self):
-            return Context(self)
+            context = Context(self)
+            self.contexts.add(context)
+            return context
 
         def create_engine_inspector(self):
             return types.SimpleNamespace(get_engine_information=lambda form: layer_information(self, major, minor))
@@ -198,6 +222,21 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
         def __init__(self, engine):
             self.engine, self.shapes, self.addresses = engine, {}, {}
             self._profiler = None
+            self.profile = 0 if self.is_free(0) else None
+
+        def is_free(self, profile):
+            """Until 10, and in 8.6 without a preview feature, two contexts cannot have one profile."""
+            return major >= 10 or all(other.profile != profile for other in self.engine.contexts)
+
+        def set_optimization_profile_async(self, profile_index, stream_handle):
+            assert stream_handle == 4096
+            if not 0 <= profile_index < len(self.engine.header["profiles"]):
+                return False
+            if self.profile != profile_index:
+                if not self.is_free(profile_index):
+                    return False
+                self.profile, self.shapes = profile_index, {}
+            return True
 
         profiler = property(lambda self: self._profiler)
 
@@ -207,7 +246,8 @@ def make_module(version: str, cudart: FakeCudart) -> types.ModuleType:
             self._profiler = value
 
         def set_input_shape(self, name, shape):
-            least, _, most = self.engine.header["shapes"][name]
+            assert self.profile is not None, "No optimization profile has been set so far"
+            least, _, most = self.engine.header["profiles"][self.profile][name]
             good = len(shape) == len(least) and all(a <= s <= b for a, s, b in zip(least, shape, most))
             self.shapes[name] = tuple(shape)
             return good

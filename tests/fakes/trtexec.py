@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from tests.fakes import tensorrt as fake_tensorrt
 from tests.fakes.cuda import FakeCudart
 from tests.fakes.tensorrt import layer_information, make_module
 
 # Options of `samples/common/sampleOptions.cpp` that a version lacks, of those that we use.
 _LACKS = {
-    "8.5.2": {"staticPlugins", "stronglyTyped"},
-    "8.6.2": {"stronglyTyped"},
+    "8.5.2": {"staticPlugins", "stronglyTyped", "profile", "useProfile"},
+    "8.6.2": {"stronglyTyped", "profile", "useProfile"},
     "10.3.0": set(),
-    "11.1.0": {"fp16", "precisionConstraints", "layerPrecisions", "layerOutputTypes"},
+    "11.1.0": {"fp16", "int8", "precisionConstraints", "layerPrecisions", "layerOutputTypes"},
 }
 _FLAG_NAMES = """
-onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16
+onnx saveEngine loadEngine plugins staticPlugins noTF32 minShapes optShapes maxShapes shapes stronglyTyped fp16 int8
 precisionConstraints layerPrecisions layerOutputTypes profilingVerbosity exportLayerInfo
 exportOutput exportTimes exportProfile iterations duration warmUp avgRuns loadInputs noDataTransfers useCudaGraph
-useSpinWait separateProfileRun
+useSpinWait separateProfileRun profile useProfile
 """
 _FLAGS = set(_FLAG_NAMES.split())
+
+
+def install(monkeypatch, version: str, path: Path) -> FakeTrtexec:
+    """Make this a board with a GPU and trtexec of a version at `path`, but no Python package."""
+    _, cudart = fake_tensorrt.install(monkeypatch, version, "Orin", 87)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    fake = FakeTrtexec(version, cudart)
+    for module in ("tools", "open_engine"):
+        monkeypatch.setattr(f"sanp_runtime.engines.tensorrt.{module}.find_trtexec", lambda: path)
+    for module in ("tools", "trtexec_engine"):
+        monkeypatch.setattr(f"sanp_runtime.engines.tensorrt.{module}.trtexec_version", lambda path: version)
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.trtexec.run", fake)
+    return fake
 
 
 class FakeTrtexec:
@@ -43,12 +59,12 @@ class FakeTrtexec:
         unknown = set(options) - (_FLAGS - _LACKS[self.version])
         assert all(argument.startswith("--") for argument in arguments) and not unknown, f"unknown option {unknown}"
         if "onnx" in options:
-            self.build(options)
+            self.build(options, _profiles(pairs))
         if "loadEngine" in options:
             self.run(options)
         return f"&&&& RUNNING TensorRT.trtexec [TensorRT v{self.version}]"
 
-    def build(self, options):
+    def build(self, options, profiles):
         trt = self.trt
         builder = trt.Builder(self.logger)
         major = int(self.version.split(".")[0])
@@ -58,13 +74,15 @@ class FakeTrtexec:
         assert parser.parse_from_file(options["onnx"]), parser.errors
         plugin = "plugins" in options or "staticPlugins" in options
         assert plugin or not any(node.domain for node in network.model.graph.node), "Plugin not found"
-        config, profile = builder.create_builder_config(), builder.create_optimization_profile()
-        ends = [_shapes(options[f"{word}Shapes"]) for word in ("min", "opt", "max")]
-        for name in ends[0]:
-            profile.set_shape(name, *(end[name] for end in ends))
-        config.add_optimization_profile(profile)
+        config = builder.create_builder_config()
+        for ends in profiles:
+            profile = builder.create_optimization_profile()
+            for name in ends["min"]:
+                profile.set_shape(name, *(ends[word][name] for word in ("min", "opt", "max")))
+            config.add_optimization_profile(profile)
         config.profiling_verbosity = 2 * (options["profilingVerbosity"] == "detailed")
-        config.flags = {0} if "fp16" in options else set()
+        config.flags = {trt.BuilderFlag.FP16} if "fp16" in options else set()
+        config.flags |= {trt.BuilderFlag.INT8} if "int8" in options else set()
         if options.get("precisionConstraints") == "obey":
             config.flags.add(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
             _constrain(network.layers, options)
@@ -77,6 +95,9 @@ class FakeTrtexec:
         shapes = _shapes(options["shapes"])
         files = dict(item.split(":") for item in options["loadInputs"].split(","))
         assert set(files) == set(engine.inputs), "every input must be given"
+        context = engine.create_execution_context()
+        assert context.set_optimization_profile_async(int(options.get("useProfile", 0)), 4096)
+        assert all(context.set_input_shape(name, shapes[name]) for name in files), "shape out of range"
         feeds = {name: np.fromfile(path, np.float32).reshape(shapes[name]) for name, path in files.items()}
         values = dict(zip(engine.outputs, engine.session.run(engine.outputs, feeds)))
         if "exportOutput" in options:
@@ -88,6 +109,22 @@ class FakeTrtexec:
         if "exportLayerInfo" in options:
             version = [int(part) for part in self.version.split(".")[:2]]
             Path(options["exportLayerInfo"]).write_text(layer_information(engine, *version))
+
+
+def _profiles(pairs):
+    """As getOptimizationProfiles reads them: the three shapes right behind each --profile, or those of the line."""
+    words = [("profile", "0"), *((name, value) for name, _, value in pairs)]
+    starts = [at for at, (name, _) in enumerate(words) if name == "profile"][1:] or [0]
+    if starts == [0]:  # no --profile: wherever they are
+        words = words[:1] + [row for row in words if row[0] in ("minShapes", "optShapes", "maxShapes")]
+    found = {}
+    for start in starts:
+        behind = dict(words[start + 1 : start + 4])
+        assert set(behind) == {"minShapes", "optShapes", "maxShapes"}, "Found invalid or missing shape spec"
+        assert int(words[start][1]) not in found, "Optimization profile index cannot be the same."
+        found[int(words[start][1])] = {name[:3]: _shapes(value) for name, value in behind.items()}
+    assert len(found) * 3 == sum(name.endswith("Shapes") for name, _, _ in pairs)
+    return [found[index] for index in range(len(found))]
 
 
 def _constrain(layers, options):

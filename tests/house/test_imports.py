@@ -16,9 +16,9 @@ PACKAGES = {"sanp": "toolchain", "sanp_export": "export", "sanp_runtime": "runti
 # Each room may import those to its right, and whatever is in the packages to the right of its own.
 ROOMS = {
     "sanp": "polygraphy_plugin cli pipeline remote regression report analysis training checkpoint methods cost pruning "
-    "gating tracing models data settings",
-    "sanp_export": "fold tensorrt exporter environment variants inline passes lower lower_pixels graph functions "
-    "named_outputs spec",
+    "quantising gating tracing models data settings",
+    "sanp_export": "fold tensorrt exporter open_size environment variants inline passes lower lower_pixels graph "
+    "functions named_outputs spec",
     "sanp_runtime": "cli latency profile validate engines measure bundle network contract board",
     "sanp_targets": "pinning probe controls power device sensors power_mode software targets processor pseudo_files "
     "target_files target errors",

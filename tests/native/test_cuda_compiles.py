@@ -73,16 +73,22 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         #include "cuda/conv/direct.h"
         #include "cuda/conv/gather.h"
         #include "cuda/conv/halo.h"
+        #include "cuda/conv/packed/pack.h"
+        #include "cuda/conv/packed/packed.h"
+        #include "cuda/conv/packed/planes.h"
         #include "cuda/conv/pointwise.h"
         #include "cuda/conv/simt.h"
         #include "cuda/conv/split.h"
-        #include "cuda/gate/kernels.h"
+        #include "cuda/gate/one_block.h"
         namespace sanp { namespace cuda {
         #define SANP_CONV_KERNEL(kind, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
+        #define SANP_PACKED_KERNEL(kind, type, m, n, threads, ...) \
+          template __global__ void __VA_ARGS__(const PackedConvArgs);
         #include "cuda/conv/kernels.inc"
         template __global__ void add_slices<float>(const ConvArgs);
         template __global__ void add_slices<Half>(const ConvArgs);
         template __global__ void gate_means<Half>(const GateArgs);
+        template __global__ void gate_one_block<Half, true>(const GateArgs);
         } }
     """
     assert compiler.cubin(source, architecture, [CUDA.parent]).startswith(b"\x7fELF")

@@ -107,7 +107,8 @@ def test_which_kernel_a_layer_gets(library):
     def algorithm(device, *shape, **fields):
         return library.algorithm(library.plan(describe(*shape, type=FLOAT16, **fields), device))
 
-    assert algorithm(ORIN, 256, 256, 14, batch=8) == "halo"
+    assert algorithm(ORIN, 256, 256, 14, batch=8) == "packed4"
+    assert algorithm(ORIN, 512, 512, 7, batch=8) == "packed1"
     assert algorithm(ORIN, 256, 64, 56, kernel=1) == "pointwise8"
     assert algorithm(ORIN, 1024, 256, 14, kernel=1) == "pointwise4"
     assert algorithm(ORIN, 2048, 512, 7, kernel=1) == "gather"

@@ -7,16 +7,13 @@ Jetson.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
 import zipfile
 from collections import Counter
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
@@ -68,17 +65,6 @@ def build() -> Path:
     newest = max(trees, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
     options = ("-DSANP_TRT_MOCK=ON", f"-DTENSORRT_ROOT={trees[newest]}", "-DSANP_TRT_V2=OFF", "-DSANP_TRT_SANITIZE=")
     return trt_build.build(trt_build.ROOT / f"build/trt-mock/{newest}-V3", *options)
-
-
-@cache
-def networks() -> ModuleType:
-    """tests/export/nets.py: gated networks written by hand."""
-    path = trt_build.ROOT / "tests/export/nets.py"
-    spec = importlib.util.spec_from_file_location("export_nets", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def parse_and_build(rtx: Path, build: Path, model: onnx.ModelProto, tmp_path: Path, *options: str) -> list[list[str]]:
@@ -155,11 +141,34 @@ def test_exported_graphs(rtx, build, tmp_path, name, precision):
     """All four graphs of a bundle; the dense one has no plugin at all."""
     pytest.importorskip("torch")
     from sanp_export.tensorrt import TensorrtOptions, convert
+    from tests.support.exported_nets import compiled
 
-    for graph, model in networks().compiled(name)[1].items():
+    for graph, model in compiled(name)[1].items():
         copy = convert(model, TensorrtOptions(precision, None))
         assert bool(Counter(n.op_type for n in copy.graph.node).keys() & set(OPERATORS)) == (graph != "dense")
         assert_plugins(parse_and_build(rtx, build, copy, tmp_path), copy)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_profile_for_each_size(rtx, build, tmp_path, precision):
+    """A network for a list of image sizes, open in its graph: the plugins take every size, one profile each."""
+    torch = pytest.importorskip("torch")
+    import sanp
+    from sanp_export.exporter import export
+    from sanp_export.open_size import ExportOptions
+    from sanp_export.tensorrt import TensorrtOptions, convert
+    from sanp_export.variants import variants
+    from tests.support.structures import SqueezeExcite, conv
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(conv(3, 16, 3, 2), SqueezeExcite(16, 24), torch.nn.Upsample(scale_factor=2.0))
+    example = torch.zeros(1, 3, 32, 32)
+    gated = sanp.gate(network.eval(), example)
+    model = export(gated, example, ExportOptions(sizes=((32, 32), (48, 24), (20, 36))))
+    for variant in variants(model).values():
+        copy = convert(variant, TensorrtOptions(precision, None))
+        sizes = [word for text in ("32x32", "48x24", "20x36") for word in ("--size", text)]
+        assert_plugins(parse_and_build(rtx, build, copy, tmp_path, *sizes), copy)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +176,7 @@ def test_exported_graphs(rtx, build, tmp_path, name, precision):
     [
         ({"strides": [2]}, "strides"),
         ({"group": 5}, "group"),
-        ({"act_min": float("nan")}, "clamps"),
+        ({"act_min": float("nan")}, "act_min"),
         ({"pads": None}, "pads"),
     ],
 )

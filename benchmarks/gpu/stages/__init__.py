@@ -20,3 +20,11 @@ SECOND = (
     Entry("few_multiprocessors", "benchmarks.gpu.stages.few_multiprocessors", 30, 20),
     Entry("networks", "benchmarks.gpu.stages.networks", 28, 15),
 )
+# A third visit measures new kernels against the old ones and the dense layers: --stages third. Four minutes in all.
+THIRD = (
+    Entry("check", "benchmarks.gpu.stages.check", 80),
+    Entry("short_layers", "benchmarks.gpu.stages.short_layers", 60, 20),
+    Entry("networks", "benchmarks.gpu.stages.networks", 40, 15),
+    Entry("few_multiprocessors", "benchmarks.gpu.stages.few_multiprocessors", 40, 20),
+    Entry("profiles", "benchmarks.gpu.stages.profiles", 40, 15),
+)

@@ -37,7 +37,7 @@ class Sizes:
 FULL = Sizes(
     (Layer(128, 128, 28), Layer(256, 256, 14), Layer(64, 64, 56), Layer(512, 512, 7), Layer(128, 256, 28, 3, 2, 1),
      Layer(256, 256, 14, 1, 1, 0), Layer(64, 256, 56, 1, 1, 0), Layer(128, 256, 28, 1, 2, 0)),
-    8, How({0.5: 6, 1.0: 3}, rounds=7, launches=10), networks.Sizes(224, RESNET18_WIDTHS, 2, 1000, (8,), 5, 2, 4),
+    8, How({0.5: 9, 1.0: 3}, rounds=7, launches=10), networks.Sizes(224, RESNET18_WIDTHS, 2, 1000, (8,), 5, 2, 4),
 )  # fmt: skip
 SMALL = Sizes((Layer(16, 24, 6),), 2, How({0.5: 2, 1.0: 1}, rounds=1, launches=1), networks.SMALL)
 

@@ -1,4 +1,7 @@
-"""Stage 6: Nsight Compute looks at the two kernels that are slowest against the dense layer; its text is kept."""
+"""Stage 6: Nsight Compute looks at the two kernels that are slowest against the dense layer; its text is kept.
+
+Kernels of the layers that the goal counts come first.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 from benchmarks.gpu.place import Place
 from benchmarks.gpu.stages.layers import TUNED_KEEP
 from benchmarks.gpu.visit.entry import Skipped
+from benchmarks.gpu.visit.goals import is_goal_layer
 from benchmarks.gpu.visit.record import Record, read
 from benchmarks.gpu.visit.tools import profile_metrics
 
@@ -25,14 +29,15 @@ class Slow:
     conv: dict[str, Any]
     plan: dict[str, Any]
     ratio: float
+    counts: bool  # for the goal
 
 
 def run(place: Place, record: Record) -> None:
     """Skipped without ncu or without the results of stage 2."""
-    layers = read(place.output / "layers.json")
-    rows = layers["numbers"].get("layers", []) if layers else []
+    stages = (read(place.output / f"{name}.json") for name in ("layers", "short_layers"))
+    rows = next((stage["numbers"]["layers"] for stage in stages if stage and stage["numbers"].get("layers")), [])
     if not rows:
-        raise Skipped("stage layers has no results to choose kernels from")
+        raise Skipped("the stages of layers have no results to choose kernels from")
     for number, slow in enumerate(slowest(rows), 1):
         command = [sys.executable, "-m", "benchmarks.gpu.visit.one_launch", "--library", str(place.library_path)]
         command += ["--memory", place.memory, "--conv", json.dumps(slow.conv), "--plan", str(slow.plan["index"])]
@@ -48,7 +53,7 @@ def run(place: Place, record: Record) -> None:
 
 
 def slowest(rows: list[dict[str, Any]]) -> list[Slow]:
-    """The largest ratios, no kernel twice."""
+    """The largest ratios, layers of the goal before others, no kernel twice."""
     found: dict[tuple, Slow] = {}
     for row in rows:
         plans = row["plan_times"].get(str(TUNED_KEEP), [])
@@ -56,7 +61,12 @@ def slowest(rows: list[dict[str, Any]]) -> list[Slow]:
             continue
         plan = min(plans, key=lambda one: one["us"])
         kernel = (row["element"], plan["algorithm"], plan["tile_m"], plan["tile_n"])
-        slow = Slow(f"{row['layer']} {row['element']}", row["conv"], plan, plan["us"] / row["best_dense_us"])
-        if kernel not in found or found[kernel].ratio < slow.ratio:
+        ratio, counts = plan["us"] / row["best_dense_us"], is_goal_layer(row)
+        slow = Slow(f"{row['layer']} {row['element']}", row["conv"], plan, ratio, counts)
+        if kernel not in found or _order(slow) < _order(found[kernel]):
             found[kernel] = slow
-    return sorted(found.values(), key=lambda one: -one.ratio)[:COUNT]
+    return sorted(found.values(), key=_order)[:COUNT]
+
+
+def _order(slow: Slow) -> tuple[bool, float]:
+    return not slow.counts, -slow.ratio

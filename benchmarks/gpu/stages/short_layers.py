@@ -10,7 +10,7 @@ from benchmarks.gpu.visit.record import Record
 SHORT = layers.Sizes(
     (("float16", 8, layers.RESNETS), ("float16", 1, layers.SMALL_RESNET), ("float16", 8, layers.MOBILE),
      ("float32", 8, layers.SMALL_RESNET)),
-    How({layers.TUNED_KEEP: 8, 1.0: 2}, rounds=7, launches=10), {},
+    How({layers.TUNED_KEEP: 12, 1.0: 3}, rounds=7, launches=10), {},
 )  # fmt: skip
 
 

@@ -38,13 +38,19 @@ def _numbers(contents: Contents, stage: str, key: str) -> list[Mapping[str, Any]
     return contents.get(stage, {}).get("numbers", {}).get(key, [])
 
 
+def is_goal_layer(row: Mapping[str, Any]) -> bool:
+    """Whether the goal for layers counts this row of a stage's layers."""
+    conv = row["conv"]
+    wide = min(conv["c_in"], conv["c_out"]) >= GOAL_CHANNELS and conv["group"] == 1 and conv["kernel_h"] == 3
+    return wide and row["element"] == "float16" and row["batch"] == GOAL_BATCH
+
+
 def _layers(contents: Contents) -> Goal:
     """The smallest ratio of the wide 3x3 layers counts: a goal for layers is one for each of them."""
     ratios, chosen = {}, []
-    for row in _numbers(contents, "layers", "layers"):
-        conv, us = row["conv"], row["gated_us"].get(str(GOAL_KEEP))
-        wide = min(conv["c_in"], conv["c_out"]) >= GOAL_CHANNELS and conv["group"] == 1
-        if row["element"] == "float16" and row["batch"] == GOAL_BATCH and conv["kernel_h"] == 3 and wide and us:
+    for row in _numbers(contents, "layers", "layers") or _numbers(contents, "short_layers", "layers"):
+        us = row["gated_us"].get(str(GOAL_KEEP))
+        if is_goal_layer(row) and us:
             ratios[row["layer"]] = row["best_dense_us"] / us
             chosen.append(row["best_dense_us"] / row["chosen_us"][str(GOAL_KEEP)])
     name = "fastest dense form over gated FP16 at half of both sides, 3x3 layers of 128 channels and more, batch 8"

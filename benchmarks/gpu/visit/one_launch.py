@@ -31,10 +31,14 @@ from benchmarks.gpu.cuda_library import (
 )
 from benchmarks.gpu.visit.device_memory import MEMORIES, DriverMemory, HostMemory
 
-# Together they reach every kernel: 3x3 with window and gathered, 1x1 in planes of 8 and of 4 pixels, depthwise.
+# Together they reach every kernel: 3x3 with planes of a multiple of 4 pixels and others, 1x1 in planes of 8 and of 4
+# pixels, depthwise.
 SHAPES = (
-    describe(40, 72, 12), describe(64, 72, 8, kernel=1), describe(64, 72, 6, kernel=1), describe(24, 24, 9, group=24),
+    describe(40, 72, 12), describe(40, 72, 9), describe(64, 72, 8, kernel=1), describe(64, 72, 6, kernel=1),
+    describe(24, 24, 9, group=24),
 )  # fmt: skip
+# One, two, and a launch for each step; see runtime/native/cuda/gate/api.cu.
+GATES = ({}, {"c_in": 3, "height": 300, "width": 160}, {"c_in": 330, "c_out": 310, "hidden": 160})
 
 
 def open_half(rng: np.random.Generator, rows: int, channels: int) -> np.ndarray:
@@ -117,7 +121,12 @@ def main() -> None:
     if options.every_kernel:
         convs += every_kernel(library, device)
         sizes = {"batch": 2, "c_in": 40, "height": 9, "width": 7, "hidden": 6, "c_out": 50, "mask_rows": 1}
-        gates = [Gate(type=element, k=k, **sizes) for element in (FLOAT16, FLOAT32) for k in (0, 7)]
+        gates = [
+            Gate(type=element, k=k, **{**sizes, **more})
+            for element in (FLOAT16, FLOAT32)
+            for k in (0, 7)
+            for more in GATES
+        ]
     for conv, plan in convs:
         launch_conv(library, memory, conv, plan)
     for gate in gates:

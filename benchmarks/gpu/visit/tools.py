@@ -17,7 +17,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 # How each tool is called before the command that it watches.
 OPTIONS = {
     "compute-sanitizer": ("--tool", "memcheck", "--print-limit", "20"),
-    "ncu": ("--clock-control", "none", "--set", "detailed", "--kernel-name", "regex:conv", "--launch-count", "1"),
+    "ncu": ("--clock-control", "none", "--set", "detailed", "--kernel-name", "regex:conv|pack", "--launch-count", "2"),
 }
 
 

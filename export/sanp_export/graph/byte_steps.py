@@ -10,8 +10,8 @@ import onnx_graphsurgeon as gs
 
 from sanp_export.graph.patterns import RESIDUAL, X, gated_convs, has_residual
 
-_LEVELS = 255  # steps between the smallest and the largest unsigned byte
-_MOST = 127  # magnitude of a weight; -128 is not used, kernels multiply magnitudes
+LEVELS = 255  # steps between the smallest and the largest unsigned byte
+MOST = 127  # magnitude of a weight; -128 is not used, kernels multiply magnitudes
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ def step_of(low: float, high: float) -> Step:
     Zero must be, because closed channels and padding are zero. Behind a ReLU the zero point is 0.
     """
     low, high = min(float(low), 0.0), max(float(high), 0.0)
-    size = np.float32((high - low) / _LEVELS)
+    size = np.float32((high - low) / LEVELS)
     if not np.isfinite(size) or size < np.finfo(np.float32).tiny:  # a tensor that is zero on every sample
         return Step(1.0, 0)
-    return Step(float(size), int(np.clip(np.rint(-low / float(size)), 0, _LEVELS)))
+    return Step(float(size), int(np.clip(np.rint(-low / float(size)), 0, LEVELS)))
 
 
 def byte_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """int8 [Co, ...] in -127..127 and the float32 step of every output channel [Co]; a row of zeros has the step 1."""
-    sizes = (np.abs(weights.astype(np.float64)).reshape(len(weights), -1).max(axis=1) / _MOST).astype(np.float32)
+    sizes = (np.abs(weights.astype(np.float64)).reshape(len(weights), -1).max(axis=1) / MOST).astype(np.float32)
     sizes = np.where(sizes > 0, sizes, np.float32(1))
     rows = weights.astype(np.float64) / sizes.reshape(-1, *[1] * (weights.ndim - 1)).astype(np.float64)
-    return np.clip(np.rint(rows), -_MOST, _MOST).astype(np.int8), sizes
+    return np.clip(np.rint(rows), -MOST, MOST).astype(np.int8), sizes
 
 
 def ranged_tensors(graph: gs.Graph) -> Iterator[gs.Tensor]:

@@ -90,7 +90,7 @@ def _size(name: str, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
     if name not in sizes:
         raise ExportError(
             f"layer {name} has another name in the graph for images of any size, expected the same in both; make it a "
-            "module (nn.Conv2d, nn.Linear), or export without --dynamic-size"
+            "module (nn.Conv2d, nn.Linear), or export it for one size"
         )
     return sizes[name]
 

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.active_tensors import ActiveTensors, name_rows
 from sanp_export.graph.layer_table import module_name
-from sanp_export.graph.patterns import constant, float_constant
+from sanp_export.graph.patterns import IN_ACTIVE, X, constant, float_constant
+from sanp_export.graph.trace_support import SupportTrace
 from sanp_export.passes.fuse_activations import fuse_activations
 from sanp_export.passes.fuse_residuals import fuse_residuals
 from sanp_runtime.contract import DOMAIN, GATED_CONV, conv_node
+from sanp_runtime.network.support import Dense
 
 
-def always_open(graph: gs.Graph) -> int:
+def always_open(graph: gs.Graph, layers: Collection[str] | None = None) -> int:
     """Replace two-dimensional convolutions of one group by SanpGatedConv with the scale 1 and their bias as the shift.
 
     The addition and the activation that follow become part of them, as in a gated network. Grouped convolutions stay:
     our kernels gain nothing there. So do those whose weights or bias are computed, or whose padding follows the image.
+    layers: those to replace, by default all.
     """
     # All names before the first change: a name counts the readers of its weights.
     found = {id(node): module_name(node) for node in graph.nodes if _fits(node)}
-    for node in [node for node in graph.nodes if id(node) in found]:
+    nodes = [node for node in graph.nodes if id(node) in found and (layers is None or found[id(node)] in layers)]
+    if not nodes:
+        return 0
+    trace, active = SupportTrace(), ActiveTensors(graph)
+    supports = [trace.of(node.inputs[X]) for node in nodes]
+    for node, support in zip(nodes, supports):
         _replace(node, found[id(node)])
-    return len(found) + fuse_residuals(graph) + fuse_activations(graph)
+        if not isinstance(support, Dense):  # behind a gate it skips what is closed there
+            node.inputs[IN_ACTIVE] = active.build(support)
+    name_rows(graph)
+    return len(nodes) + fuse_residuals(graph) + fuse_activations(graph)
 
 
 def _fits(node: gs.Node) -> bool:

@@ -23,7 +23,7 @@ struct GatedConv {
   // Outputs have the type of x, or are always float32.
   static constexpr bool kOutputsLikeX = true;
   // A smaller image can need more scratch memory than a larger one, because more of its work is split; a workspace that
-  // is sized for the largest shape covers smaller batches only.
+  // is sized for the largest shape of an optimisation profile covers smaller batches only.
   static constexpr bool kFixedImage = true;
 
   // False when ranks are wrong or unknown.

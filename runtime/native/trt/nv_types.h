@@ -127,6 +127,16 @@ struct Expressions {
   }
 };
 
+// An error if height or width of 'x' vary within an optimisation profile and the operator cannot have that.
+template <class Op>
+Error one_image(const nvinfer1::DynamicPluginTensorDesc& x) noexcept {
+  if (!Op::kFixedImage || x.min.nbDims != 4 || x.max.nbDims != 4) return {};
+  if (x.min.d[2] == x.max.d[2] && x.min.d[3] == x.max.d[3]) return {};
+  return Error::format("'x' is %lld x %lld to %lld x %lld in one optimisation profile; give each size a profile",
+                       static_cast<long long>(x.min.d[2]), static_cast<long long>(x.min.d[3]),
+                       static_cast<long long>(x.max.d[2]), static_cast<long long>(x.max.d[3]));
+}
+
 // Output shapes of a node as expressions.
 template <class Op>
 Error output_expressions(const typename Op::Attributes& attributes, const nvinfer1::DimsExprs* inputs,
@@ -139,8 +149,6 @@ Error output_expressions(const typename Op::Attributes& attributes, const nvinfe
   Expressions expressions{builder};
   if (!Op::output_shapes(attributes, in, out, expressions))
     return Error::format("an input has the wrong number of dimensions; check the network");
-  if (Op::kFixedImage && !(in[0].dims[2]->isConstant() && in[0].dims[3]->isConstant()))
-    return Error::format("'x' has no fixed height and width; only the batch may be dynamic, export one image size");
   for (int32_t i = 0; i < Op::kOutputs; ++i) {
     outputs[i].nbDims = out[i].rank;
     for (int32_t j = 0; j < out[i].rank; ++j) {

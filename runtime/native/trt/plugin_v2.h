@@ -40,7 +40,11 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
   void terminate() noexcept override {}
   void destroy() noexcept override { delete this; }
 
-  PluginV2* clone() const noexcept override { return new (std::nothrow) PluginV2(operation_.attributes(), namespace_); }
+  PluginV2* clone() const noexcept override {
+    PluginV2* const copy = new (std::nothrow) PluginV2(operation_.attributes(), namespace_);
+    if (copy) copy->one_image_ = one_image_;
+    return copy;
+  }
 
   nvinfer1::DataType getOutputDataType(int32_t, const nvinfer1::DataType* in, int32_t inputs) const noexcept override {
     return Op::kOutputsLikeX && inputs > 0 ? in[0] : nvinfer1::DataType::kFLOAT;
@@ -69,13 +73,17 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
     return Op::accepts(position, known);
   }
 
-  // Called while building, when dimensions may be open, and before a run with new shapes; planning waits for enqueue,
-  // which knows the shapes either way and compares them with those of the last plan.
-  void configurePlugin(const Dynamic*, int32_t, const Dynamic*, int32_t) noexcept override {}
+  // Called for each optimisation profile while building, when dimensions may be open, and before a run with new shapes;
+  // planning waits for enqueue, which knows the shapes either way and compares them with those of the last plan. There
+  // is no way to refuse here, so that the next question, for the workspace, does it.
+  void configurePlugin(const Dynamic* in, int32_t inputs, const Dynamic*, int32_t) noexcept override {
+    if (inputs == Op::kInputs) one_image_ = report(one_image<Op>(in[0])) == 0;
+  }
 
   size_t getWorkspaceSize(const Static* in, int32_t inputs, const Static* out,
                           int32_t outputs) const noexcept override {
     if (inputs != Op::kInputs || outputs != Op::kOutputs) return 0;
+    if (!one_image_) return kTooMuch;
     const Tensors<Op> largest(in, out);
     size_t bytes = 0;
     report(operation_.workspace(largest.in, largest.out, &bytes));
@@ -100,8 +108,12 @@ class PluginV2 final : public nvinfer1::IPluginV2DynamicExt {
     return 1;
   }
 
+  // More than any device has: the builder finds no way to run the layer, and says so.
+  static constexpr size_t kTooMuch = size_t{1} << 50;
+
   Operation<Op> operation_;
   Namespace namespace_;
+  bool one_image_ = true;
 };
 
 template <class Op>

@@ -71,6 +71,7 @@ class PluginV3 final : public nvinfer1::IPluginV3,
   // build here and not in the first run.
   int32_t configurePlugin(const Dynamic* in, int32_t inputs, const Dynamic* out, int32_t outputs) noexcept override {
     if (inputs != Op::kInputs || outputs != Op::kOutputs) return report(wrong_count(inputs, outputs));
+    if (const Error e = one_image<Op>(in[0])) return report(e);
     const Tensors<Op> largest(in, out);
     size_t bytes = 0;
     return largest.known() ? report(operation_.workspace(largest.in, largest.out, &bytes)) : 0;

@@ -23,6 +23,7 @@ from sanp_runtime.contract import (
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.outputs import Output, classes_of
+from sanp_runtime.network.sizes import Size, SizeTable, in_words, text_of
 from sanp_targets.errors import InputError
 
 SCHEMA_VERSION = 4
@@ -44,11 +45,12 @@ class Manifest:
     """Everything about a bundle that is not weights.
 
     `input` is {"name", "shape": [C, H, W], "dtype": "float32", "normalisation": {...}}, and `any_size`: true where
-    other heights and widths are taken too, so that `shape` is the size of the layer table; normalisation describes what
-    the caller has done to x; the engine does not do it. `outputs` are those of the network; the gates, which are
-    outputs too, follow from `gated`. `build` says how the engines of a backend are made: for
-    TensorRT `precision`, `plugin_layers`, `batch`, `sm` (compute capability of the target, null if the card is not
-    known, absent in bundles of older versions), and once they exist `engines`, `plugin` and `fingerprint`; for ONNX
+    other heights and widths are taken too, so that `shape` is the size of the layer table, or `sizes`, a list of them
+    (see the property); normalisation describes what the caller has done to x; the engine does not do it. `outputs` are
+    those of the network; the gates, which are outputs too, follow from `gated`. `build` says how the engines of a
+    backend are made: for TensorRT `precision`, `plugin_layers`, `batch`, `sm` (compute capability of the target, null
+    if the card is not known, absent in bundles of older versions), and once they exist `engines`, `plugin` and
+    `fingerprint`; for ONNX
     Runtime `glibc`, the oldest version that loads the operator library, and `bf16_weights` if weights were rounded:
     `layers` with the errors of their weights, and `answers`; of an int8 bundle `precision` "int8" and `int8`, see
     `Manifest.int8`. `fold` says what was taken out of a gated network:
@@ -57,7 +59,8 @@ class Manifest:
     gave the thresholds, `samples` judged by the `measure`, `timing` says where. `kernels`, of a network without gates:
     whose were `asked` for and `chosen` (ours, onnxruntime), the `ms` of both if they were timed, and the `layers` in
     ours. `parent` is empty, or describes the network before
-    channels were removed: `layers`, its layer table as JSON, and `weights`, "trained" or "untrained". `files` is
+    channels were removed: `layers`, its layer table as JSON, `weights`, "trained" or "untrained", and `sizes` where the
+    bundle has some. `files` is
     filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
     shown, never interpreted.
     """
@@ -104,6 +107,51 @@ class Manifest:
     def any_size(self) -> bool:
         """Whether images may have another height and width than `input["shape"]`."""
         return bool(self.input.get("any_size", False))
+
+    @property
+    def sizes(self) -> Tuple[SizeTable, ...]:
+        """The heights and widths that images may have, in the order of the engines' profiles; empty for one or any."""
+        return tuple(map(SizeTable.from_json, self.input.get("sizes", ())))
+
+    @property
+    def one_size(self) -> bool:
+        """Whether all images have the height and width of `input["shape"]`."""
+        return not self.any_size and len(self.input.get("sizes", ())) < 2
+
+    @property
+    def image_sizes(self) -> Tuple[Size, ...]:
+        """Heights and widths of `sizes`, or the one of `input["shape"]`."""
+        return tuple(row.size for row in self.sizes) or ((self.input["shape"][1], self.input["shape"][2]),)
+
+    def sizes_of(self, variant: str) -> Tuple[SizeTable, ...]:
+        """`sizes` with the layers of a variant: the parent has its own."""
+        return tuple(map(SizeTable.from_json, self.parent.get("sizes", ()))) if variant == PARENT else self.sizes
+
+    def at(self, size: Size) -> "Manifest":
+        """The manifest with layer tables, MACs and input of images of this size; InputError for one it does not have.
+
+        It describes the same files and keeps the list of sizes.
+        """
+        own = (self.input["shape"][1], self.input["shape"][2])
+        if size == own:
+            return self
+        tables = {table.size: table for table in self.sizes}
+        if size not in tables:
+            raise InputError(
+                f"{self.name} takes images of {in_words(list(tables) or [own])}, not of {text_of(size)}; choose one of "
+                "them, or export it for this size too (--sizes)"
+            )
+        layers, parent = tables[size].layers_of(self.layers), dict(self.parent)
+        for table in self.sizes_of(PARENT):
+            if table.size == size:
+                parent["layers"] = [row.to_json() for row in table.layers_of(self.parent_layers)]
+        return replace(
+            self,
+            input={**self.input, "shape": [self.input["shape"][0], *size]},
+            layers=layers,
+            dense_macs=dense_macs(layers),
+            parent=parent,
+        )
 
     @property
     def main(self) -> str:
@@ -157,8 +205,8 @@ class Manifest:
         `calibration` (method), `calibration_samples`, `max_drop`; `check`: accuracies `before` and `after` on `samples`
         that were held back, the share of the `same` predictions, `gates` by layer; `layers`: int8 ones, with `x`
         and `y` (step, zero point), `weights` (smallest and largest step), `error` (what it alone changes in the
-        logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other gated layers,
-        and why.
+        logits, relative) and `snr_db`; `byte_gates`: layers whose gate reads bytes; `float32`: the other
+        convolutions, and why. Layers without a gate are among both.
         """
         row: Mapping[str, Any] = self.build.get(INT8, {})
         return row

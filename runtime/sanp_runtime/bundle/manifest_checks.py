@@ -10,6 +10,7 @@ from sanp_runtime.bundle.manifest import REPAIR, Manifest
 from sanp_runtime.bundle.manifest_options import first_wrong
 from sanp_runtime.contract import INT8, MANIFEST_FILE, ONNXRUNTIME, TENSORRT, variants_of
 from sanp_runtime.network.macs import dense_macs
+from sanp_runtime.network.sizes import problem as problem_of_sizes
 from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
 from sanp_targets.errors import InputError
 
@@ -29,7 +30,7 @@ _INT8 = {
     "float32": {"*": (str,)},
     "check": {"samples": (int,), "before": _NUMBER, "after": _NUMBER, "same": _NUMBER,
               "gates": {"*": {"decisions": (int,), "changed": (int,), "largest_margin": _MAYBE_NUMBER}}},
-    "layers": {"*": {"x": _STEP, "y": _STEP, "weights": (list,), "error": _NUMBER, "snr_db": _MAYBE_NUMBER}},
+    "layers": {"*": {"x": _STEP, "y?": _STEP, "weights": (list,), "error": _NUMBER, "snr_db": _MAYBE_NUMBER}},
 }  # fmt: skip
 # `Manifest.our_layers` and what was said of them.
 _KERNELS = {
@@ -52,9 +53,10 @@ def check(manifest: Manifest) -> None:
     names = [output.name for output in manifest.outputs]
     if not names or len(set(names)) != len(names):
         fail("outputs", names, "at least one, each name once")
-    if not manifest.any_size and any(None in output.shape for output in manifest.outputs):
+    if manifest.one_size and any(None in output.shape for output in manifest.outputs):
         fail("outputs", names, "sizes in numbers, for images of one size")
     _check_parent(manifest)
+    _check_sizes(manifest)
     for key in ("name", "backend", "arch"):
         if not isinstance(manifest.target.get(key), str):
             fail(f"target.{key}", manifest.target.get(key), "a string")
@@ -80,7 +82,7 @@ def _check_parent(manifest: Manifest) -> None:
     row = manifest.parent
     if not row:
         return
-    if set(row) != {"layers", "weights"} or row["weights"] not in ("trained", "untrained"):
+    if set(row) - {"sizes"} != {"layers", "weights"} or row["weights"] not in ("trained", "untrained"):
         fail("parent", sorted(row), "layers, and weights that are trained or untrained")
     if (
         not isinstance(row["layers"], list)
@@ -90,11 +92,24 @@ def _check_parent(manifest: Manifest) -> None:
         fail("parent.layers", row["layers"], "the layer table of a network without gates")
 
 
+def _check_sizes(manifest: Manifest) -> None:
+    if not isinstance(manifest.input.get("sizes", []), list) or not isinstance(manifest.parent.get("sizes", []), list):
+        fail("input.sizes", manifest.input.get("sizes"), "a list of sizes")
+    own = (manifest.input["shape"][1], manifest.input["shape"][2])
+    for variant in manifest.variants:
+        tables, layers = manifest.sizes_of(variant), manifest.layers_of(variant)
+        wrong = problem_of_sizes(tables, own, layers, manifest.output_names) if tables else None
+        if wrong is not None or [row.size for row in tables] != [row.size for row in manifest.sizes]:
+            fail("input.sizes", wrong or "another list for a variant", "a table for every size that images may have")
+    if manifest.sizes and manifest.any_size:
+        fail("input.any_size", True, "a list of sizes, or any size")
+
+
 def _check_build(manifest: Manifest) -> None:
     plugins, precision = manifest.build.get("plugin_layers", []), manifest.build.get("precision", "fp32")
     if not isinstance(plugins, list) or not set(map(str, plugins)) <= set(manifest.masked):
         fail("build.plugin_layers", plugins, "names of layers that are gated or follow a gate")
-    expected = ("fp32", INT8) if manifest.target["backend"] == ONNXRUNTIME else ("fp32", "fp16")
+    expected = ("fp32", INT8) if manifest.target["backend"] == ONNXRUNTIME else ("fp32", "fp16", INT8)
     if precision not in expected:
         fail("build.precision", precision, " or ".join(expected))
     _check_rounded(manifest)
@@ -129,8 +144,9 @@ def _check_int8(manifest: Manifest) -> None:
     if not manifest.int8:
         return
     layers, floats = manifest.int8["layers"], manifest.int8["float32"]
-    if not layers or set(layers) & set(floats) or set(layers) | set(floats) != set(manifest.masked):
-        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32")
+    known = {*layers, *floats}
+    if not layers or set(layers) & set(floats) or not set(manifest.masked) <= known <= set(manifest.names()):
+        fail(f"build.{INT8}", [*layers, *floats], "every gated layer once, as bytes or float32, and no unknown layer")
     gates = manifest.int8["byte_gates"]
     if not all(isinstance(name, str) and name in manifest.gated for name in gates):
         fail(f"build.{INT8}.byte_gates", gates, "names of gated layers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
@@ -11,12 +11,15 @@ import numpy as np
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import LOGITS
+from sanp_runtime.network.sizes import Size, size_of, text_of
 from sanp_targets.errors import InputError
 
 _OUTPUT = "output/"
 _EXACT = "exact/"
+_OWN_ERROR = "own_error"
 _SCALE = "scale/"
 _SALIENCY = "saliency/"
+_SIZE = "size/"  # size/320x256/x and so on: samples of another size
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class Reference:
     learned gate -> float32 [n, Co], the margin of each decision, which is the saliency before its ReLU minus the bound
     that it must exceed: positive = open. A layer without a learned gate has none. exact: the outputs in double
     precision, of a network that decides for every pixel; else None. Their distance from `outputs` shows what rounding
-    alone can do to a network whose decisions are not recorded.
+    alone can do to a network whose decisions are not recorded. own_error: how far PyTorch's own float32 is off, the
+    largest distance from double precision with the same decisions on a few samples, as a share of the largest output
+    in the sample; 0 where nobody knows.
+    alone can do to a network whose decisions are not recorded. sizes: for every other (height, width) that images may
+    have, a few samples of it.
     """
 
     x: np.ndarray
@@ -37,6 +44,8 @@ class Reference:
     scales: Mapping[str, np.ndarray] = field(default_factory=dict)
     saliency: Mapping[str, np.ndarray] = field(default_factory=dict)
     exact: Optional[Mapping[str, np.ndarray]] = None
+    own_error: float = 0.0
+    sizes: Mapping[Size, "Reference"] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -54,7 +63,7 @@ class Reference:
         return self.labels.dtype == np.int64 and self.labels.ndim == 1 and self.logits.ndim == 2
 
     def take(self, indices: Sequence[int]) -> "Reference":
-        """The samples at these indices."""
+        """The samples at these indices; those of other sizes stay."""
         rows = np.asarray(indices, dtype=np.int64)
         return Reference(
             self.x[rows],
@@ -63,16 +72,20 @@ class Reference:
             _rows(self.scales, rows),
             _rows(self.saliency, rows),
             None if self.exact is None else _rows(self.exact, rows),
+            self.own_error,
+            self.sizes,
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """The arrays of reference.npz by name."""
-        arrays = {"x": self.x}
+        arrays = {"x": self.x, _OWN_ERROR: np.asarray(self.own_error, np.float64)}
         arrays.update({} if self.labels is None else {"labels": self.labels})
         arrays.update({_OUTPUT + name: value for name, value in self.outputs.items()})
         arrays.update({_EXACT + name: value for name, value in (self.exact or {}).items()})
         arrays.update({_SCALE + name: value for name, value in self.scales.items()})
         arrays.update({_SALIENCY + name: value for name, value in self.saliency.items()})
+        for size, other in self.sizes.items():
+            arrays.update({f"{_SIZE}{text_of(size)}/{name}": value for name, value in other.arrays().items()})
         return arrays
 
     def dumps(self) -> bytes:
@@ -97,6 +110,18 @@ def read_reference(path: Path, manifest: Manifest) -> Reference:
 
 def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Reference:
     """Reference of named arrays; InputError naming the first array that is missing, extra or of the wrong kind."""
+    own = {name: array for name, array in arrays.items() if not name.startswith(_SIZE)}
+    found, sizes = _of_one_size(own, manifest), {}
+    for key in sorted({name[len(_SIZE) :].partition("/")[0] for name in set(arrays) - set(own)}):
+        head, size = f"{_SIZE}{key}/", size_of(key)
+        rows = {name[len(head) :]: array for name, array in arrays.items() if name.startswith(head)}
+        if size == (manifest.input["shape"][1], manifest.input["shape"][2]):
+            raise InputError(f"samples of {key} come twice, expected other sizes beside them; export again")
+        sizes[size] = _of_one_size(rows, manifest.at(size))
+    return replace(found, sizes=sizes)
+
+
+def _of_one_size(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Reference:
     required, optional = _expected(arrays, manifest)
     missing, extra = sorted(set(required) - set(arrays)), sorted(set(arrays) - set(required) - set(optional))
     if missing or extra:
@@ -121,6 +146,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Referen
         {name: arrays[_SCALE + name] for name in manifest.gated},
         {name: arrays[_SALIENCY + name] for name in manifest.gated if _SALIENCY + name in arrays},
         exact if len(exact) == len(names) else None,
+        float(arrays.get(_OWN_ERROR, 0.0)),
     )
 
 
@@ -145,7 +171,7 @@ def _expected(arrays: Mapping[str, np.ndarray], manifest: Manifest) -> Tuple[_Ki
     if n == 0:
         raise InputError("array x is missing or empty, expected at least one sample; export again")
     required: _Kinds = {"x": ("float32", (n, *manifest.input["shape"]))}
-    optional: _Kinds = {"labels": ("", ())}
+    optional: _Kinds = {"labels": ("", ()), _OWN_ERROR: ("float64", ())}
     for output in manifest.outputs:
         # Sizes that depend on the image are those of the samples, which have one size.
         found = arrays.get(_OUTPUT + output.name, np.zeros(0)).shape[1:]

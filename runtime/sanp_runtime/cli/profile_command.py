@@ -16,6 +16,7 @@ from sanp_runtime.cli.arguments import (
     engine_options,
     print_result,
 )
+from sanp_runtime.network.sizes import size_of
 from sanp_runtime.profile.profile import profile
 from sanp_runtime.profile.text import profile_lines, require_valid
 
@@ -26,6 +27,7 @@ def add(commands: Any) -> None:
     add_engine_options(parser)
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of measurement [default: 10]")
     parser.add_argument("--batch", type=int, default=1, help="samples per call [default: 1]")
+    parser.add_argument("--size", help="height and width of the images, such as 320x256, of a bundle for several")
     add_condition_options(parser)
     add_budget(parser)
     parser.add_argument("--budgets", action="store_true", help="also measure every budget of the bundle")
@@ -46,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         engine_options(arguments),
         duration_s=arguments.duration,
         batch=arguments.batch,
+        size=None if arguments.size is None else size_of(arguments.size),
         power_mode=arguments.power_mode,
         fix_clocks=arguments.fix_clocks,
         energy=arguments.energy,

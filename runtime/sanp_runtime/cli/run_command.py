@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from sanp_runtime.cli.arguments import (
 from sanp_runtime.contract import LOGITS
 from sanp_runtime.engines.base import Result
 from sanp_runtime.engines.load import load_bundle
+from sanp_runtime.network.macs import dense_macs
 from sanp_targets.errors import InputError
 
 
@@ -44,18 +45,27 @@ def run(arguments: argparse.Namespace) -> None:
         x = bundle.reference().x if arguments.input is None else _read_array(Path(arguments.input))
         result = engine(x, budget=arguments.budget)
     result.check_finite()
-    macs, dense = result.macs, bundle.manifest.dense_macs
+    macs, dense = _costs(result)
     if arguments.output is not None:
         write_atomically(Path(arguments.output), _archive(result))
-    row = {"macs": macs.tolist(), "dense_macs": dense}
+    row: Dict[str, Any] = {"macs": macs, "dense_macs": dense}
     if arguments.budget is not None:
         row["budget"] = arguments.budget
     if bundle.manifest.classes is not None:
         row["classes"] = result.classes().tolist()
     if arguments.json:
         row["outputs"] = {name: value.tolist() for name, value in result.outputs.items()}
-    lines = [f"{i}: {_answer(result, i)}, {m / dense:.1%} of the dense MACs" for i, m in enumerate(macs)]
+    lines = [f"{i}: {_answer(result, i)}" for i in range(len(result))]
+    if macs is not None and dense is not None:
+        lines = [f"{line}, {m / dense:.1%} of the dense MACs" for line, m in zip(lines, macs)]
     print_result(arguments, row, lines)
+
+
+def _costs(result: Result) -> Tuple[Optional[List[float]], Optional[int]]:
+    """MACs of each sample, and without gates; None where the layer table is for images of another size."""
+    if result.layers is None:
+        return None, None
+    return result.macs.tolist(), dense_macs(result.layers)
 
 
 def _answer(result: Result, sample: int) -> str:
@@ -76,7 +86,9 @@ def _archive(result: Result) -> bytes:
     buffer = io.BytesIO()
     arrays = {f"output/{name}": value for name, value in result.outputs.items()}
     arrays.update({f"gate/{name}": value for name, value in result.gates.items()})
-    np.savez(buffer, macs=result.macs, **arrays)  # type: ignore[arg-type]
+    if result.layers is not None:
+        arrays["macs"] = result.macs
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

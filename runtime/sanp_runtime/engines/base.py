@@ -22,6 +22,7 @@ from sanp_runtime.measure.timing import Measurement, measure
 from sanp_runtime.network import macs as cost
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.outputs import rows_of
+from sanp_runtime.network.sizes import Size
 from sanp_targets.errors import ConfigError, InputError
 from sanp_targets.sensors import Reading, read_sensors
 
@@ -82,7 +83,7 @@ class Result:
         if self.layers is None:
             raise InputError(
                 "the layer table is for images of another size, so the cost of these is not known; run images of the "
-                "size in the manifest, or export for this size"
+                "size in the manifest, or export it for a list of sizes (--sizes)"
             )
         if not self.gates:
             return np.full(len(self), float(cost.dense_macs(self.layers)))
@@ -104,6 +105,10 @@ class Engine(abc.ABC):
     def __init__(self, bundle: Bundle, variant: str) -> None:
         self.bundle, self.manifest, self.variant = bundle, bundle.manifest, variant
         self._dial = Dial(self.manifest, variant)
+        own = (self.manifest.input["shape"][1], self.manifest.input["shape"][2])
+        self._tables = {table.size: table for table in self.manifest.sizes_of(variant)}
+        self._layers_at: Dict[Size, Tuple[Layer, ...]] = {own: self.layers}
+        self._layers_at.update({size: table.layers_of(self.layers) for size, table in self._tables.items()})
         self._budget = TRAINED
         self._closed = False
         self._calls: "weakref.WeakSet[BoundCall]" = weakref.WeakSet()
@@ -155,8 +160,7 @@ class Engine(abc.ABC):
         shapes = {name: (len(x), self.manifest.layer(name).c_out) for name in self.gated}
         names = self.manifest.output_names
         gates = {name: np.broadcast_to(value, shapes[name]) for name, value in zip(self.gated, values[len(names) :])}
-        known = x.shape[2:] == tuple(self.manifest.input["shape"][1:])
-        return Result(dict(zip(names, values)), gates, self.layers if known else None)
+        return Result(dict(zip(names, values)), gates, self._layers_at.get((x.shape[2], x.shape[3])))
 
     def bind(
         self,
@@ -250,8 +254,11 @@ class Engine(abc.ABC):
     def _sizes(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, Tuple[int, ...]]:
         """Name of an output -> its shape for a sample of these feeds."""
         sizes: Dict[str, Tuple[int, ...]] = {gate_output(n): (self.manifest.layer(n).c_out,) for n in self.gated}
+        image = feeds[self.manifest.input["name"]].shape
+        table = self._tables.get((image[2], image[3]))
         for output in self.manifest.outputs:
-            sizes[output.name] = output.shape  # type: ignore[assignment]
+            own = output.shape if table is None else table.outputs[output.name]
+            sizes[output.name] = own  # type: ignore[assignment]
         return sizes
 
     def close(self) -> None:
@@ -272,5 +279,5 @@ class Engine(abc.ABC):
         if self._closed:
             raise ConfigError("the engine has been closed, so it cannot run; load the bundle again")
         spec = self.manifest.input
-        images = check_images(x, spec["shape"], self.manifest.any_size)
+        images = check_images(x, spec["shape"], self.manifest.any_size, self._tables)
         return {spec["name"]: images, **check_masks(masks, self.manifest, len(images), self.variant)}

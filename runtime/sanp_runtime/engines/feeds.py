@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import UNGATED, mask_input
+from sanp_runtime.network.sizes import Size, text_of
 from sanp_targets.errors import InputError
 
 
-def check_images(x: Any, shape: Sequence[int], any_size: bool = False) -> np.ndarray:
+def check_images(x: Any, shape: Sequence[int], any_size: bool = False, listed: Collection[Size] = ()) -> np.ndarray:
     """x as a contiguous float32 array [N, C, H, W], N >= 1; InputError otherwise. any_size: whatever H and W.
+
+    listed: the heights and widths that are taken, that of the shape if there are none.
 
     NaN and infinity are refused: no gate can be decided on them, and a kernel that skips a channel would not propagate
     the NaN that plain ONNX Runtime propagates.
     """
-    sizes = [shape[0], "any height", "any width"] if any_size else shape
+    sizes = [shape[0], "any height", "any width"] if any_size else [shape[0], "H", "W"] if len(listed) > 1 else shape
     expected = f"a float32 array [N, {', '.join(str(size) for size in sizes)}]"
+    expected += f" with HxW one of {', '.join(map(text_of, listed))}" if len(listed) > 1 else ""
     if not isinstance(x, np.ndarray):
         raise InputError(f"the input is a {type(x).__name__}, expected {expected}; convert it with numpy.asarray")
     if x.dtype != np.float32:
@@ -29,7 +33,8 @@ def check_images(x: Any, shape: Sequence[int], any_size: bool = False) -> np.nda
         raise InputError(f"the input has shape {list(x.shape)}, expected {expected}{hint}")
     if x.shape[1] != shape[0]:
         raise InputError(f"the input has {x.shape[1]} channels, expected {expected}; the layout is channels first")
-    if x.shape[2:] != tuple(shape[1:]) and not (any_size and min(x.shape[2:]) > 0):
+    known = x.shape[2:] in listed or x.shape[2:] == tuple(shape[1:])
+    if not known and not (any_size and min(x.shape[2:]) > 0):
         raise InputError(f"the input has images of {x.shape[2]}x{x.shape[3]}, expected {expected}; resize them")
     if x.shape[0] == 0:
         raise InputError(f"the input has no samples, expected {expected} with N >= 1; skip empty batches")

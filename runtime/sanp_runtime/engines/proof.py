@@ -17,6 +17,7 @@ from sanp_runtime.contract import (
     FLOAT_GATED,
     GATED_CONV,
     GATED_QLINEAR_CONV,
+    ONNXRUNTIME,
     QLINEAR_CHANNEL_GATE,
     REPLAY,
     UNGATED,
@@ -107,4 +108,7 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
             nodes[gate_node(name)] = QLINEAR_CHANNEL_GATE if name in gates else CHANNEL_GATE
         if name not in manifest.native:
             nodes[conv_node(name)] = GATED_QLINEAR_CONV if name in layers else GATED_CONV
+    # Layers of bytes without a gate run in our kernels too.
+    if manifest.target["backend"] == ONNXRUNTIME:  # elsewhere bytes are the backend's own
+        nodes.update({conv_node(name): GATED_QLINEAR_CONV for name in layers})
     return nodes

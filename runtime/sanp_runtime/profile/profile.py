@@ -22,6 +22,7 @@ from sanp_runtime.measure.stalls import stalls_of
 from sanp_runtime.measure.timing import Measurement
 from sanp_runtime.measure.verdict import Conditions, assess, joined
 from sanp_runtime.network.outputs import join
+from sanp_runtime.network.sizes import Size
 from sanp_runtime.profile.batches import batches_of
 from sanp_runtime.profile.budgets import budget_rows, require_budgets
 from sanp_runtime.profile.costs import correlation, macs_of, ratios_of, sample_rows
@@ -29,8 +30,10 @@ from sanp_runtime.profile.energy import energy_of
 from sanp_runtime.profile.gap import gap_of
 from sanp_runtime.profile.kernels_note import kernels_note
 from sanp_runtime.profile.layer_rows import NodeTimes, gates_of_profile, layer_rows, node_times
+from sanp_runtime.profile.resize import resized
 from sanp_runtime.profile.results import Profile, RunSettings, variant_times
 from sanp_runtime.profile.tuning_note import tuning_note
+from sanp_runtime.validate.amplification import moved_by_rounding
 from sanp_runtime.validate.replay import replay_check
 from sanp_targets.controls import Held, held
 from sanp_targets.device import describe, device_id, fingerprint
@@ -48,6 +51,7 @@ def profile(
     duration_s: float = 10.0,
     batch: int = 1,
     samples: Optional[np.ndarray] = None,
+    size: Optional[Size] = None,
     pin: bool = True,
     power_mode: Optional[str] = None,
     fix_clocks: bool = False,
@@ -61,18 +65,24 @@ def profile(
     An int8 bundle has the float32 network beside them, dense and gated.
     duration_s: measuring time over all variants, without warm-up. batch: samples per call; with n samples n batches are
     formed, so that every sample is issued equally often. samples: float32 [n, C, H, W], by default those of the
-    reference. pin: keep the process on as many processors as it has threads. power_mode, fix_clocks: set the power mode
-    of a Jetson by its name, fix the clocks, and set both back at the end, see `sanp_targets.controls`. energy: measure
-    the energy per inference too, after the latencies. budget: that the network runs at, None as trained; budgets:
+    reference. size: (height, width) of the images, one that the bundle takes; samples are resized to it, and MACs and
+    layers are those of it. pin: keep the process on as many processors as it has threads. power_mode, fix_clocks: set
+    the power mode of a Jetson by its name, fix the clocks, and set both back at the end, see `sanp_targets.controls`.
+    energy: measure the energy per inference too, after the latencies. budget: that the network runs at, None as
+    trained; budgets:
     measure all of the bundle too, for as long again. Raises AccelerationError if a gated node
     does not run in our kernel (not with library=None), ValidationError if the open variant is not the dense network,
     ConfigError and InputError for bad arguments, TargetError where a power mode or clocks cannot be set.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    images = opened.reference().x if samples is None else samples
+    if size is not None:
+        opened = replace(opened, manifest=opened.manifest.at(size))
+        images = resized(images, size)
     if budgets:
         require_budgets(opened.manifest)
     chosen = (options or EngineOptions()).check()
-    x = opened.reference().x if samples is None else check_images(samples, opened.manifest.input["shape"])
+    x = check_images(images, opened.manifest.input["shape"])
     batches = batches_of(x, batch)
     with held(power_mode, fix_clocks) as controls:
         cpus = choose_cpus(chosen.threads) if pin else None  # a power mode may switch processors off
@@ -92,6 +102,7 @@ def profile(
             source=REFERENCE_FILE if samples is None else "caller",
             cpus=tuple(cpus) if cpus is not None and is_pinned else None,
             budget=None if budget == TRAINED else budget,
+            size=size,
         )
         result = _result(opened, settings, run, controls, used)
     if turned is None:
@@ -130,7 +141,7 @@ def _run(
             if name in engines:
                 engines[name].proof().require()
     results = {name: [engine(part) for part in batches] for name, engine in engines.items()}
-    _check_open(bundle, results)
+    _check_open(bundle, engines[DENSE], batches, results)
     return _Run(
         proof=proof,
         results=results[main.variant],
@@ -144,7 +155,9 @@ def _run(
     )
 
 
-def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
+def _check_open(
+    bundle: Bundle, plain: Engine, batches: Sequence[np.ndarray], results: Mapping[str, List[Result]]
+) -> None:
     """Correct before fast: outputs are finite, and with every gate open the gated network is the dense network."""
     for row in results[DENSE]:
         row.check_finite()
@@ -153,6 +166,10 @@ def _check_open(bundle: Bundle, results: Mapping[str, List[Result]]) -> None:
     dense, opened = (join([row.outputs for row in results[name]]) for name in (DENSE, OPEN))
     rounding = {} if bundle.manifest.rounded else bundle.manifest.rounding_of(OPEN)  # rounded weights are in both
     report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding)
+    if not report.passed and not bundle.manifest.int8:
+        parts = [moved_by_rounding(lambda x: plain(x).outputs, part, bundle.manifest.precision) for part in batches]
+        moved = {name: np.concatenate([part[name] for part in parts]) for name in dense}
+        report = replay_check(bundle.manifest.layers, dense, opened, bundle.manifest.precision, rounding, moved=moved)
     if not report.passed:
         raise ValidationError(
             f"{bundle.path}: with every gate open the gated network is not the dense network ({report.summary()}), so "

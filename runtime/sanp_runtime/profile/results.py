@@ -11,6 +11,7 @@ from sanp_runtime.measure.stats import stats
 from sanp_runtime.measure.timing import Measurement, WarmUp
 from sanp_runtime.measure.verdict import Validity
 from sanp_runtime.network.gate_balance import GateBalance
+from sanp_runtime.network.sizes import Size
 from sanp_runtime.profile.budgets import BudgetRow
 from sanp_runtime.profile.costs import Macs, Ratios, SampleRow
 from sanp_runtime.profile.gap import Gap
@@ -40,7 +41,7 @@ class RunSettings:
     """How it was measured: threads and samples per call, seconds, number of samples and whose they are.
 
     cpus: the processors that the process was pinned to, None if it was not. budget: that the network ran at, None if it
-    ran as trained.
+    ran as trained. size: (height, width) that samples were resized to, None for that of the bundle's samples.
     """
 
     threads: int
@@ -50,6 +51,7 @@ class RunSettings:
     source: str
     cpus: Optional[Tuple[int, ...]]
     budget: Optional[float] = None
+    size: Optional[Size] = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,11 @@ class Profile:
             "kind": "profile",
             "created": self.created,
             "bundle": dict(self.bundle),
-            "settings": {**asdict(self.settings), "cpus": None if cpus is None else list(cpus)},
+            "settings": {
+                **asdict(self.settings),
+                "cpus": None if cpus is None else list(cpus),
+                "size": None if self.settings.size is None else list(self.settings.size),
+            },
             "includes": self.includes,
             "baseline": self.baseline,
             "main": self.main,

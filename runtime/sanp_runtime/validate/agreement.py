@@ -72,11 +72,12 @@ def agreement_check(
     rounded: Optional[Mapping[str, float]] = None,
     *,
     relative: float = 0.99,
+    moved: Optional[Mapping[str, np.ndarray]] = None,
 ) -> AgreementReport:
     """Compare outputs, name -> [N, ...], that were computed with these gates, gated layer -> scale [N, Co].
 
-    precision, rounded: as in `replay_check`. relative: least share of samples that agree. Raises ConfigError for a
-    share outside 0 to 1, InputError if names or shapes differ.
+    precision, rounded, moved: as in `replay_check`. relative: least share of samples that agree. Raises ConfigError for
+    a share outside 0 to 1, InputError if names or shapes differ.
     """
     check_limits(relative, None)
     check_same_outputs(reference.outputs, outputs)
@@ -88,7 +89,10 @@ def agreement_check(
     if kept.size:
         part = reference.take(kept)  # type: ignore[arg-type]
         mine = {name: value[kept] for name, value in outputs.items()}
-        same = replay_check(layers, part.outputs, mine, precision, rounded, exact=part.exact)
+        changed = None if moved is None else {name: value[kept] for name, value in moved.items()}
+        same = replay_check(
+            layers, part.outputs, mine, precision, rounded, exact=part.exact, moved=changed, own_error=part.own_error
+        )
     changes = [0.0]
     for name, value in outputs.items():
         expected, found = rows_of(reference.outputs[name][other]), rows_of(value[other])

@@ -10,6 +10,8 @@ lies within rounding falls on either side, and moves the outputs by more than ro
 least half of the samples agree within rounding (small networks, where few samples have such a pixel), or if no output
 differs by more than four times what double precision changes in PyTorch's own (large ones, where nearly all have). A
 kernel that is wrong changes every sample. What is wrong by less than that does not show here.
+
+A network may amplify rounding itself (`amplification`); then a sample may differ by what that costs.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from sanp_runtime.contract import LOGITS
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.outputs import rows_of
+from sanp_runtime.validate.amplification import ALLOWED
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import InputError
 
@@ -40,7 +43,7 @@ class ReplayReport:
     the weights of the bundle; None unless those were rounded. steps: int8 layer -> the largest distance of one of its
     bytes from standard operators on the same bytes; above 1 is an error, since both round the same sum; None for a
     network without such layers. decisions: largest error as a share of what decisions for pixels explain; None for a
-    network without them.
+    network without them. amplified: samples within their tolerance only because the network amplifies rounding.
     """
 
     outputs: Tuple[str, ...]
@@ -54,6 +57,7 @@ class ReplayReport:
     standard: Optional["ReplayReport"] = None
     decisions: Optional[float] = None
     steps: Optional[Mapping[str, int]] = None
+    amplified: int = 0
 
     @property
     def passed(self) -> bool:
@@ -79,7 +83,8 @@ class ReplayReport:
     def summary(self) -> str:
         """One line for a person."""
         if self.steps is not None:
-            return f"{self._bytes_line()}; {self._line('the rounding to bytes', 'rounding costs more than expected')}"
+            line = f"{self._bytes_line()}; " if self.steps else ""
+            return f"{line}{self._line('the rounding to bytes', 'rounding costs more than expected')}"
         if self.standard is None:
             return self._line("rounding", "a kernel is wrong")
         cause = "a kernel is wrong"
@@ -117,11 +122,19 @@ class ReplayReport:
         if not self.failing:
             return (
                 f"{self._noun} of {self.samples} samples agree within {budget}: largest error {self.max_error:.2g}"
-                f"{where}, at most {self.worst_share:.1%} of the tolerance"
+                f"{where}, at most {self.worst_share:.1%} of the tolerance{self._amplification()}"
             )
         return (
             f"{self.failing} of {self.samples} samples differ by more than {budget} with the same gates, worst is "
             f"sample {self.worst_sample}{where} with {self.worst_share:.3g} times its tolerance: {cause}"
+        )
+
+    def _amplification(self) -> str:
+        if not self.amplified:
+            return ""
+        return (
+            f"; {self.amplified} of them differ by more than sums do, because this network amplifies rounding: so "
+            "does PyTorch's own answer, or one to inputs that are one rounding away"
         )
 
     @property
@@ -148,17 +161,24 @@ def replay_check(
     rounded: Optional[Mapping[str, float]] = None,
     standard: Optional[Outputs] = None,
     exact: Optional[Outputs] = None,
+    moved: Optional[Outputs] = None,
+    own_error: float = 0.0,
 ) -> ReplayReport:
     """Compare outputs, name -> [N, ...], that were computed with the reference's own scales as masks.
 
     precision: what the engine stores feature maps and weights in. rounded: layer -> relative error of weights, or of a
     int8 layer, that was rounded when the bundle was made; standard: with rounded weights the outputs of standard
     operators with those weights and scales. exact: `Reference.exact`, for a network that decides for every pixel.
+    moved: what one rounding of the inputs changes in each sample, name -> [N], from `moved_by_rounding`. own_error:
+    `Reference.own_error`.
     Raises InputError if names or shapes differ or are empty; NaN in any array fails.
     """
     check_same_outputs(reference, outputs)
     relative = relative_tolerance(layers, precision, rounded)
-    errors = {name: _Errors(reference[name], outputs[name], relative) for name in reference}
+    errors = {
+        name: _Errors(reference[name], outputs[name], relative, own_error, None if moved is None else moved[name])
+        for name in reference
+    }
     output = max(errors, key=lambda name: float(errors[name].share.max()))
     found = errors[output]
     worst = int(found.share.argmax())
@@ -172,8 +192,11 @@ def replay_check(
         worst_sample=worst,
         worst_share=float(found.share[worst]),
         failing=int(failing.sum()),
-        standard=replay_check(layers, standard, outputs, precision, exact=exact) if standard is not None else None,
+        standard=None
+        if standard is None
+        else replay_check(layers, standard, outputs, precision, exact=exact, moved=moved, own_error=own_error),
         decisions=None if exact is None else max(_explained(reference[n], exact[n], errors[n].error) for n in exact),
+        amplified=int(np.any([row.amplified for row in errors.values()], axis=0).sum()),
     )
 
 
@@ -188,13 +211,26 @@ def check_same_outputs(reference: Outputs, outputs: Outputs) -> None:
 
 
 class _Errors:
-    """Largest error of each sample in one output, its tolerance, and their ratio: float64 [N]."""
+    """Largest error of each sample in one output, its tolerance, and their ratio: float64 [N]; who was amplified."""
 
-    def __init__(self, reference: np.ndarray, found: np.ndarray, relative: float) -> None:
+    def __init__(
+        self,
+        reference: np.ndarray,
+        found: np.ndarray,
+        relative: float,
+        own_error: float,
+        moved: Optional[np.ndarray],
+    ) -> None:
         expected = rows_of(np.asarray(reference, np.float64))
         self.error = np.abs(rows_of(np.asarray(found, np.float64)) - expected).max(axis=1)
+        largest = np.abs(expected).max(axis=1)
         # The smallest normal number keeps the division defined for a sample whose outputs are all zero.
-        self.tolerance = np.maximum(relative * np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
+        sums = np.maximum(relative * largest, np.finfo(np.float32).tiny)
+        own = ALLOWED * own_error * largest
+        if moved is not None:  # what is not finite explains nothing
+            own = np.maximum(own, np.where(np.isfinite(moved), ALLOWED * moved, 0))
+        self.tolerance = np.maximum(sums, own)
+        self.amplified = (self.error > sums) & (self.error <= own)
         self.share = np.where(np.isfinite(self.error), self.error, np.inf) / self.tolerance
 
 

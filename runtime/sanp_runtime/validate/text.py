@@ -25,8 +25,9 @@ def failed_levels(row: Mapping[str, Any]) -> List[str]:
 
 
 def levels_in(row: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]:
-    """Name -> JSON of every level that there is; each budget of a bundle is one."""
+    """Name -> JSON of every level that there is; each further size of images is one, and each budget of a bundle."""
     found = {name: row[key] for key, name in LEVELS.items() if row[key] is not None}
+    found.update({f"size {other['size']}": other for other in row.get("sizes", ())})
     return {**found, **{f"budget {budget['budget']:g}": budget for budget in row.get("budgets", ())}}
 
 

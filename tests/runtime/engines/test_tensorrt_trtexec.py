@@ -14,7 +14,6 @@ from sanp_runtime.profile.profile import profile
 from sanp_runtime.validate import self_test
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, TargetError
 from tests.fakes import cuda as fake_cuda
-from tests.fakes import tensorrt as fake_tensorrt
 from tests.fakes import trtexec as fake_trtexec
 from tests.support import tiny_net
 from tests.support import tiny_tensorrt as tiny_trt
@@ -43,12 +42,12 @@ SINGLE = {"a/gate/pool": "fp32", "b": "fp32+int32", "c": ""}
     ],
 )
 def test_build_lines(version, half, expected, absent):
-    line = trtexec.build_line(version, "m.onnx", "m.engine", "p.so", SHAPES, half, SINGLE, "l.json")
+    line = trtexec.build_line(version, "m.onnx", "m.engine", "p.so", [SHAPES], half, SINGLE, "l.json")
     assert [item for item in expected if item not in line] == []
     assert not [word for word in absent if any(word in item for item in line)]
     assert "--minShapes=input:1x3x8x8,mask.a:1x5" in line and "--maxShapes=input:4x3x8x8,mask.a:4x5" in line
     assert {"--noTF32", "--profilingVerbosity=detailed", "--exportLayerInfo=l.json"} <= set(line)
-    assert not any("lugins" in item for item in trtexec.build_line(version, "m.onnx", "m.engine", None, SHAPES))
+    assert not any("lugins" in item for item in trtexec.build_line(version, "m.onnx", "m.engine", None, [SHAPES]))
 
 
 @pytest.mark.parametrize(
@@ -159,19 +158,7 @@ def stub(tmp_path_factory):
 def only_trtexec(monkeypatch, tmp_path):
     """A function that makes this a machine with a GPU and trtexec of a version, but no Python package."""
 
-    def become(version):
-        _, cudart = fake_tensorrt.install(monkeypatch, version, "Orin", 87)
-        monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
-        monkeypatch.setattr("platform.machine", lambda: "aarch64")
-        fake = fake_trtexec.FakeTrtexec(version, cudart)
-        for module in ("tools", "open_engine"):
-            monkeypatch.setattr(f"sanp_runtime.engines.tensorrt.{module}.find_trtexec", lambda: tmp_path / "trtexec")
-        for module in ("tools", "trtexec_engine"):
-            monkeypatch.setattr(f"sanp_runtime.engines.tensorrt.{module}.trtexec_version", lambda path: version)
-        monkeypatch.setattr("sanp_runtime.engines.tensorrt.trtexec.run", fake)
-        return fake
-
-    return become
+    return lambda version: fake_trtexec.install(monkeypatch, version, tmp_path / "trtexec")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from sanp.cost.tracker import CostTracker
 from sanp.gating import SaliencyGate, gated_layers
 from sanp.methods.registry import gate, train_settings
 from sanp.methods.static import ConstantGate
-from sanp_export.exporter import ExportOptions, export
+from sanp_export.exporter import export
+from sanp_export.open_size import ExportOptions
 from sanp_runtime.network.macs import spm_macs
 from sanp_targets.errors import ConfigError
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -12,19 +13,22 @@ from sanp.cli.app import app
 from sanp.pipeline import demo, doctor
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import control, quantise
-from sanp.pipeline.compile.int8.ranges import METHODS, steps_of
-from sanp.pipeline.compile.int8.requirements import split, unsuited
+from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
+from sanp.pipeline.compile.int8.ranges import METHODS, method_for, steps_of
+from sanp.pipeline.compile.int8.requirements import split
 from sanp.pipeline.export import export
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.validate import validate
 from sanp.report import write_report
+from sanp.report.sections.int8 import sentence
 from sanp.settings.compile import CompileSettings
 from sanp.settings.demo import DemoSettings
 from sanp_export.graph import model_file
+from sanp_export.graph.byte_layers import unsuited
 from sanp_export.variants import variants
 from sanp_runtime import load
 from sanp_runtime.bundle.reference import read_reference
-from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, variants_of
+from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, conv_node, variants_of
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.support import Gate
@@ -36,6 +40,12 @@ from tests.support.checkpoints import make_checkpoint
 
 pytestmark = pytest.mark.slow
 
+# The stem, a projection and a convolution inside a block have no gate.
+UNGATED = ("conv1", "layer2.0.shortcut.0", "layer3.1.conv1")
+GATED = [
+    *(f"layer{stage}.{block}.conv{at}" for stage in (1, 2, 3) for block in (0, 1, 2) for at in (1, 2)),
+    "layer3.0.shortcut.0",
+]
 VNNI = {"cpu_model": "a processor with VNNI", "isa": ["avx512_vnni", "avx512_vbmi2"]}
 
 
@@ -49,7 +59,8 @@ def _products_of_bytes(monkeypatch):
 def made(tmp_path_factory):
     """(checkpoint, model, int8 bundle) of a network with shortcuts; an untrained one may lose what it likes."""
     folder = tmp_path_factory.mktemp("int8")
-    path = make_checkpoint(folder / "checkpoint.safetensors", "resnet-20", width=0.5)
+    layers = ",".join(name for name in GATED if name not in UNGATED)
+    path = make_checkpoint(folder / "checkpoint.safetensors", "resnet-20", width=0.5, layers=layers)
     export(path, folder / "model.onnx", samples=48)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantise, "processor", lambda: VNNI)
@@ -66,11 +77,13 @@ def test_a_bundle_of_bytes_has_the_float32_network_beside_it(made):
     manifest = bundle.manifest
     assert set(manifest.variants) == set(variants_of(True, False, int8=True))
     assert manifest.precision == "int8" and manifest.baseline == "dense"
-    assert set(manifest.int8["layers"]) == set(manifest.masked) and not manifest.int8["float32"]
+    assert set(manifest.int8["layers"]) == {*manifest.masked, *UNGATED} and not manifest.int8["float32"]
     for variant in ("gated", "open", "replay"):
         found = ops(bundle, variant)
-        assert found.count(GATED_QLINEAR_CONV) == len(manifest.masked) and GATED_CONV not in found
-    assert ops(bundle, "float_gated").count(GATED_CONV) == len(manifest.masked)
+        assert found.count(GATED_QLINEAR_CONV) == len(manifest.int8["layers"]) and GATED_CONV not in found
+        assert "Conv" not in found and found.count("QuantizeLinear") == 1, "bytes from the image to the head"
+    floats = ops(bundle, "float_gated")
+    assert floats.count(GATED_CONV) == len(manifest.masked) and floats.count("Conv") == len(UNGATED)
     assert "QuantizeLinear" in ops(bundle, "dense") and "QuantizeLinear" not in ops(bundle, "float_dense")
     check = manifest.int8["check"]
     assert check["samples"] == manifest.int8["calibration_samples"] == 24
@@ -84,13 +97,15 @@ def test_every_gated_node_of_every_variant_runs_in_our_kernels(made):
         with load(made[2].path, variant=variant) as engine:
             proof = engine.proof().require()
             assert len(proof.accelerated) >= len(made[2].manifest.masked)
+            plain = {conv_node(name) for name in UNGATED}
+            assert plain <= set(proof.accelerated) if variant != "float_gated" else not plain & set(proof.accelerated)
 
 
 def test_it_validates_and_says_so(made):
     result = validate(made[2].path, made[0], max_drop=0.1, relative=0.5)
     assert not result.failed_levels(), result.summary()
     row = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert set(row["L0"]["steps"]) == set(made[2].manifest.masked) and max(row["L0"]["steps"].values()) <= 1
+    assert set(row["L0"]["steps"]) == set(made[2].manifest.int8["layers"]) and max(row["L0"]["steps"].values()) <= 1
     assert "one step" in result.replay.summary() or "equal" in result.replay.summary()
 
 
@@ -157,12 +172,15 @@ def test_accuracy_control_returns_the_worst_layers_and_no_more(made, tmp_path, m
     monkeypatch.setattr(control, "_answers", worse)
     bundle = compile_model(made[1], tmp_path / "net.sanp", int8=True, max_drop=0.0).bundle
     int8 = bundle.manifest.int8
-    assert len(int8["layers"]) <= 15 and calls == list(range(len(bundle.manifest.masked), len(int8["layers"]) - 1, -1))
+    assert len(int8["layers"]) <= 15 and calls == list(
+        range(len(made[2].manifest.int8["layers"]), len(int8["layers"]) - 1, -1)
+    )
     errors = made[2].manifest.int8["layers"]
     assert min(errors[name]["error"] for name in int8["float32"]) >= max(
         errors[name]["error"] for name in int8["layers"]
     )
     monkeypatch.undo()
+    assert all(name in {*int8["layers"], *int8["float32"]} for name in UNGATED)
     with load(bundle.path) as engine:
         engine.proof().require()
         engine(bundle.reference().x).classes()
@@ -191,6 +209,17 @@ def test_ranges_hold_what_the_samples_reach(made, method):
         assert 0 < step.size <= widest[name].size * 1.01, name
 
 
+def test_the_noise_of_layers_in_front_of_float32_ones(made):
+    """What follows the last int8 layer is not computed, and its masks are not asked for."""
+    replay = variants(model_file.read(made[1]))["replay"]
+    reference = read_reference(made[1].with_name("model.reference.npz"), made[2].manifest).take(range(4))
+    steps = steps_of(control.opened(replay), reference.x, "minmax")
+    layers = ("conv1", "layer1.0.conv1")
+    rounded = control.quantised(replay, layers, steps)
+    noise = signal_to_noise(control.opened(replay), rounded, layers, reference, find_library())
+    assert set(noise) == set(layers) and all(20 < value < 70 for value in noise.values())
+
+
 def test_samples_are_split_once_each(made):
     reference = read_reference(made[1].with_name("model.reference.npz"), made[2].manifest)
     for count, expected in ((None, 24), (8, 8), (32, 32)):
@@ -209,10 +238,13 @@ def test_layers_that_our_kernels_do_not_suit():
         Layer("long", 8192, 8, (4, 4), (3, 3), gated=True, gate_hidden=4),
         Layer("grouped", 8, 8, (4, 4), (3, 3), groups=2, gated=True, gate_hidden=4),
         Layer("depthwise", 8, 8, (4, 4), (3, 3), groups=8, follows=Gate("grouped")),
-        Layer("plain", 8192, 8, (4, 4), (3, 3)),
+        Layer("plain", 64, 8, (4, 4), (3, 3)),
+        Layer("plain long", 8192, 8, (4, 4), (3, 3)),
+        Layer("pixel", 64, 8, (1, 1), (1, 1)),
+        Layer("gated pixel", 64, 8, (1, 1), (1, 1), gated=True, gate_hidden=4),
     ]
     found = unsuited(rows)
-    assert set(found) == {"long", "grouped", "depthwise"} and all(
+    assert set(found) == {"long", "grouped", "depthwise", "plain long", "pixel"} and all(
         text.startswith("float32: ") for text in found.values()
     )
 
@@ -222,8 +254,6 @@ def test_processors_targets_and_networks_that_cannot_be_served(made, tmp_path, m
     export(plain, tmp_path / "pixels.onnx", samples=32)
     with pytest.raises(ConfigError, match=r"every pixel.*stays float32"):
         compile_model(tmp_path / "pixels.onnx", tmp_path / "net.sanp", int8=True)
-    with pytest.raises(ConfigError, match="TensorRT"):
-        compile_model(made[1], tmp_path / "net.sanp", int8=True, target="jetson-orin-nano")
     monkeypatch.setattr(quantise, "processor", lambda: {"cpu_model": "Old", "isa": ["avx2", "avx512_vnni"]})
     with pytest.raises(ConfigError, match=r"Old has no products of bytes.*stays float32"):
         compile_model(made[1], tmp_path / "net.sanp", int8=True)
@@ -231,19 +261,34 @@ def test_processors_targets_and_networks_that_cannot_be_served(made, tmp_path, m
 
 @pytest.mark.parametrize(
     "settings",
-    [{"samples": 16}, {"calibration": "entropy"}, {"max_drop": 0.1}, {"int8": True, "tune": True},
-     {"int8": True, "bf16_weights": True}],
+    [{"samples": 16}, {"calibration": "percentile"}, {"max_drop": 0.1}, {"int8": True, "tune": True},
+     {"int8": True, "bf16_weights": True}, {"int8": True, "precision": "fp16"}],
 )  # fmt: skip
 def test_settings_that_do_not_belong_together(settings):
     with pytest.raises(ConfigError):
         CompileSettings.chosen(None, settings)
 
 
-def test_a_folded_network_becomes_bytes_too(made, tmp_path):
-    made_ = compile_model(made[1], tmp_path / "net.sanp", int8=True, fold=True, max_drop=1.0)
-    assert made_.bundle.manifest.fold and made_.bundle.manifest.int8 and not made_.bundle.manifest.parent
-    result = self_test(made_.bundle)
-    assert result.replay.passed and result.gates.passed, result.summary()
+def test_learned_ranges_are_taken_also_after_a_fold(made, tmp_path):
+    """Those of two layers; what else is read or written is measured."""
+    model = model_file.read(made[1])
+    learned = {"layer1.1.conv1": {"x": [0.0, 3.0], "y": [0.0, 2.0]}, "layer1.1.conv2": {"residual": [0.0, 3.0]}}
+    properties = {**model_file.metadata_of(model), model_file.RANGES_KEY: json.dumps(learned)}
+    path = tmp_path / "model.onnx"
+    model_file.write(model_file.to_model(model_file.to_graph(model), properties), path)
+    shutil.copy(made[1].with_name("model.reference.npz"), tmp_path)
+    result = compile_model(path, tmp_path / "net.sanp", int8=True, fold=True, max_drop=1.0)
+    manifest = result.bundle.manifest
+    assert manifest.fold and manifest.int8 and not manifest.parent
+    assert manifest.int8["calibration"] == "trained" and "trained with" in sentence(manifest.int8)
+    row = manifest.int8["layers"]["layer1.1.conv1"]
+    assert (row["x"]["step"], row["y"]["step"]) == pytest.approx((3 / 255, 2 / 255))
+    assert set(manifest.int8["layers"]) >= set(manifest.gated)
+    checked = self_test(result.bundle)
+    assert checked.replay.passed and checked.gates.passed, checked.summary()
+    with pytest.raises(ConfigError, match="no learned ranges"):
+        method_for("trained", model)
+    assert method_for("auto", model) == "minmax" and method_for("percentile", model_file.read(path)) == "percentile"
 
 
 def test_the_manifest_must_agree_with_itself(made):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.compile.int8 import quantise
 from sanp.pipeline.export import export
 from sanp.pipeline.tune.race import with_algorithms
 from sanp_export.graph import model_file
@@ -42,8 +43,12 @@ except Exception as error:
     refused = str(error)
 with load(sys.argv[1], isa="portable") as portable:
     isa = portable.proof().require().isa
-answer = {"self_test": result.passed, "proof": passed, "difference": difference, "refused": refused, "isa": isa,
-          "share": share}
+# The operators on bytes: every byte one step at most from standard operators, in this release too.
+int8 = self_test(open_bundle(sys.argv[2]))
+with load(sys.argv[2]) as bytes_:
+    bytes_.proof().require()
+answer = {"int8": int8.passed, "steps": int8.replay.steps, "self_test": result.passed, "proof": passed}
+answer.update(difference=difference, refused=refused, isa=isa, share=share)
 print(json.dumps({"version": onnxruntime.__version__, **answer}))
 """
 
@@ -60,8 +65,17 @@ def bundle(trained, tmp_path_factory):
     return compile_model(folder / "model.onnx", folder / "model.sanp", budgets=(0.7,)).bundle
 
 
+@pytest.fixture(scope="module")
+def int8_bundle(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("versions-int8")
+    export(trained, folder / "model.onnx", samples=48)
+    with pytest.MonkeyPatch.context() as patch:  # results do not depend on the processor
+        patch.setattr(quantise, "processor", lambda: {"isa": ["avx512_vnni", "avx512_vbmi2"]})
+        return compile_model(folder / "model.onnx", folder / "model.sanp", int8=True, max_drop=1.0).bundle
+
+
 @pytest.mark.parametrize("version", list(VERSIONS))
-def test_bundle_runs_accelerated_on(version, bundle, tmp_path):
+def test_bundle_runs_accelerated_on(version, bundle, int8_bundle, tmp_path):
     if sys.version_info[:2] > (3, 12) and version == "1.17.3":
         pytest.skip(f"ONNX Runtime {version} has no build for Python {sys.version_info[0]}.{sys.version_info[1]}")
     packages = [f"onnxruntime=={version}", VERSIONS[version]]
@@ -71,7 +85,7 @@ def test_bundle_runs_accelerated_on(version, bundle, tmp_path):
         pytest.skip(f"cannot install {packages}: {installed.stderr.strip().splitlines()[-1]}")
     path = os.pathsep.join([str(tmp_path / "site"), *(item for item in sys.path if item)])
     run = subprocess.run(
-        [sys.executable, "-c", CHECK, str(bundle.path)],
+        [sys.executable, "-c", CHECK, str(bundle.path), str(int8_bundle.path)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
@@ -82,5 +96,6 @@ def test_bundle_runs_accelerated_on(version, bundle, tmp_path):
     answer = json.loads(run.stdout.splitlines()[-1])
     assert answer["version"] == version, "the old release was really the one that ran"
     assert answer["self_test"] and answer["proof"]
+    assert answer["int8"] and set(answer["steps"]) == set(int8_bundle.manifest.int8["layers"])
     assert answer["difference"] < 1e-4 and answer["share"] <= 0.7
     assert "'sanp.isa' is 'none of these'" in answer["refused"] and answer["isa"] == "portable"

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from sanp.report import write_report
 from sanp.settings.profile import ProfileSettings
 from sanp.settings.validate import ValidateSettings
 from sanp_runtime.bundle.reader import open_bundle
+from sanp_runtime.contract import variants_of
 from sanp_runtime.engines.tensorrt.builder import build
 from sanp_targets.errors import ConfigError, InputError, TargetError
 from tests.fakes import cuda as fake_cuda
@@ -147,6 +149,75 @@ def test_fp16_against_pytorch(model, trained, tmp_path, monkeypatch):
     result = validate(made.path, trained, ValidateSettings(limit=48))
     assert result.replay.passed and result.gates.passed, [r.summary() for r in result.levels().values()]
     assert result.replay.max_error > 1e-4, "half precision leaves a trace"
+
+
+@pytest.fixture(scope="module")
+def more_samples(trained, tmp_path_factory):
+    """A model with enough answers to calibrate on."""
+    path = tmp_path_factory.mktemp("int8") / "model.onnx"
+    export(trained, path, samples=48)
+    return path
+
+
+def test_int8_marks_the_layers_that_tensorrt_computes(more_samples, trained, tmp_path, monkeypatch):
+    """Pairs around half of the layers, float32 in our plugin; built, validated and profiled beside float32."""
+    fake_tensorrt.install(monkeypatch, "10.16.2", "NVIDIA RTX", 89)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    stub = fake_cuda.compile_stub_plugin(tmp_path)
+    monkeypatch.setattr("sanp_runtime.engines.tensorrt.builder.compile_plugin", lambda sources, folder, arch: stub)
+    gated = [row["name"] for row in inspect(more_samples)["layers"] if row["gated"]]
+    bundle = compile_model(
+        more_samples,
+        tmp_path / "m.sanp",
+        target="x86-cuda",
+        plugin_layers=",".join(gated[::2]),
+        int8=True,
+        max_drop=1.0,
+    ).bundle
+    manifest = bundle.manifest
+    assert manifest.precision == "int8" and set(manifest.variants) == set(variants_of(True, False, int8=True))
+    assert set(manifest.int8["layers"]) == set(gated[1::2])
+    assert {name for name, why in manifest.int8["float32"].items() if "plugin" in why} == set(gated[::2])
+    assert all(row["x"]["zero_point"] == 0 and "y" not in row for row in manifest.int8["layers"].values())
+    for variant in manifest.variants:
+        pairs = [node.op_type for node in onnx.load(bundle.variant(variant), load_external_data=False).graph.node]
+        counts = pairs.count("QuantizeLinear"), pairs.count("DequantizeLinear")
+        assert counts[0] == counts[1] and (counts[0] == 0) == variant.startswith("float_")
+        assert counts[0] in (0, 2 * len(manifest.int8["layers"]))
+    result = validate(bundle.path, trained, ValidateSettings(limit=48, max_drop=0.1))
+    assert not result.failed_levels() and result.proof.passed, result.summary()
+    assert "bytes of" not in result.replay.summary() and result.replay.max_error > 1e-3
+    report = profile_bundle(bundle.path, ProfileSettings(duration=0.02), tmp_path / "profile.json")
+    assert set(report["variants"]) == {"float_dense", "float_gated", "dense", "open", "gated"}
+    assert f"{gated[1]}: bytes" in " ".join(CliRunner().invoke(app, ["inspect", str(bundle.path)]).output.split())
+
+
+def test_int8_is_allowed_where_typing_is_weak(more_samples, tmp_path, monkeypatch):
+    made = compile_model(
+        more_samples, tmp_path / "m.sanp", target="jetson-agx-orin", plugin_layers="none", int8=True, max_drop=1.0
+    ).bundle
+    text = (made.path / "BUILD.txt").read_text()
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith("    trtexec")]
+    assert len(lines) == 4 * 6
+    for line in lines:
+        weak = "--stronglyTyped" not in line and "11" not in line[0]
+        floats = "float_" in line[1]
+        assert ("--int8" in line) == (weak and not floats), line
+    fake_tensorrt.install(monkeypatch, "8.6.2", "Orin", 87)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    built = tmp_path / "built.sanp"
+    compile_model(more_samples, built, target="jetson-orin-nano", plugin_layers="none", int8=True, max_drop=1.0)
+    assert "engines" in open_bundle(built).manifest.build, "TensorRT 8 was told"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"plugin_layers": "all"}, "in our plugin"), ({"precision": "fp16"}, "fp16"), ({}, "")],
+)
+def test_int8_that_cannot_be(more_samples, model, tmp_path, options, message):
+    source = more_samples if options else model  # too few samples
+    with pytest.raises(ConfigError, match=message or "samples"):
+        compile_model(source, tmp_path / "m.sanp", target="jetson-agx-orin", int8=True, **options)
 
 
 def test_the_command_says_what_to_run_on_the_device(model, tmp_path):

@@ -103,6 +103,7 @@ def run_in_two_processes(*arguments):
     ("method", "rows"),
     [
         ({"method": "sanp", "joint_epochs": 2, "warmup_epochs": 1}, 4),
+        ({"method": "sanp", "joint_epochs": 1, "warmup_epochs": 0, "int8": True, "int8_epochs": 1}, 3),
         ({"method": "narrowing", "first": 2, "second": 6}, 3),
         ({"method": "laasp", "budget": 0.6, "epochs": 3, "samples": 50, "step": 0.1, "delta": 0.2}, 4),
         ({"method": "fcp", "budget": 0.6, "cluster_epochs": 1, "finetune_epochs": 1}, 3),

@@ -21,6 +21,7 @@ from sanp_targets.errors import ConfigError, InputError, SanpError
 
 KIND = "checkpoint"
 _VERSION = 2
+_OF_ONE_RUN = ("device", "threads", "cuda_graph", "pretrained", "trained", "int8", "weights", "weights_except")
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,21 @@ def _imported(
         raise ConfigError("the checkpoint's network was not named by import path, expected no model; leave it out")
     given = {"name": model} if model is not None else {}
     return {**backbone, **given, **({"args": dict(args)} if args else {})}, None
+
+
+def settings_of(path: str | Path) -> dict[str, Any]:
+    """The settings that a checkpoint was trained with, as far as another run on its network may share them.
+
+    Where and how long a run works is its own business. Empty for a network that was not trained here. Raises InputError
+    like `load`.
+    """
+    _check_kind(Path(path))
+    description, _ = tensor_file.read(Path(path), KIND)
+    check_version(Path(path), KIND, description.get("version"), _VERSION)
+    found = dict(description.get("config") or {})
+    if found.get("budget_latency") is not None:
+        found.pop("budget", None)  # a share that was computed from the time
+    return {key: value for key, value in found.items() if key not in _OF_ONE_RUN}
 
 
 def check_fit(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

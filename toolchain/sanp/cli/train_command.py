@@ -16,9 +16,9 @@ from sanp.settings.train import TrainSettings
 
 def _with_options(values: Mapping[str, Any]) -> TrainSettings:
     """Settings of every run and options of the method, which stand side by side in the file and in --set."""
-    from sanp.methods.registry import train_settings
+    from sanp.pipeline.train import chosen_settings
 
-    return train_settings(**values)
+    return chosen_settings(**values)
 
 
 def _options_of_methods() -> str:
@@ -41,6 +41,9 @@ def train(
     as_json: bool,
 ) -> None:
     """Train a backbone and make it cheaper by a method: gates, or fewer channels, against a budget of MACs.
+
+    With --int8 the network learns in a last stage with the rounding of sanp compile --int8; with --trained and the
+    checkpoint of a whole run that is the only stage, and the settings of that run are the defaults.
 
     With --budget-latency and the latency table of the network (sanp profile --table) the budget is a time instead.
 

@@ -51,7 +51,7 @@ class FollowingConv(GatedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H', W']; the leaders have run on the same batch before."""
-        y = self.norm(self.conv(x))
+        y = self.convolved(x)
         return y * self.open[:, :, None, None].to(y.dtype)
 
     @property

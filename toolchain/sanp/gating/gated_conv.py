@@ -33,7 +33,7 @@ class GatedConv(GatedLayer):
         """[N, C_in, H, W] -> [N, C_out, H', W']."""
         decision = self.gate(x)
         self.decision = decision
-        y = self.norm(self.conv(x))
+        y = self.convolved(x)
         return y * decision.scale[:, :, None, None].to(y.dtype)
 
     def _last(self) -> Decision:

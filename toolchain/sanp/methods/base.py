@@ -23,7 +23,8 @@ class Method:
     Settings: its own options. needs: arrays beside images and labels that its data set must have, such as "mode".
     gates: whether `attach` adds gates; such a network can be gated by `sanp.gate` and exported. floor_holds: what the
     least cost consists of, for the sentence that refuses a budget. budgeted: False for a control that has no budget to
-    meet. timed: whether its budget may be a latency: it closes channels of layers that keep their shapes.
+    meet. timed: whether its budget may be a latency: it closes channels of layers that keep their shapes. bytes:
+    whether its network can become an int8 bundle, and so be trained for one: its gates switch channels.
     """
 
     Settings: ClassVar[type[MethodSettings]] = MethodSettings
@@ -31,6 +32,7 @@ class Method:
     gates: ClassVar[bool] = False
     budgeted: ClassVar[bool] = True
     timed: ClassVar[bool] = False
+    bytes: ClassVar[bool] = False
     floor_holds: ClassVar[str] = "the gates, the layers without a gate and one open channel in each of the others"
 
     def __init__(self, name: str, settings: Any) -> None:

@@ -92,7 +92,7 @@ class BoostedConv(GatedConv):
         """[N, C_in, H, W] -> [N, C_out, H', W']."""
         decision = self.gate(x)
         self.decision = decision
-        y = self.norm(self.conv(x))
+        y = self.convolved(x)
         shift = decision.mask * self.beta
         return y * decision.scale[:, :, None, None].to(y.dtype) + shift[:, :, None, None].to(y.dtype)
 

@@ -86,6 +86,7 @@ class GatedMethod(Method):
 
     gates = True
     timed = True
+    bytes = True
     Settings: ClassVar[type[MethodSettings]] = GatedSettings
 
     def make_gate(self, c_in: int, c_out: int) -> GatePolicy:

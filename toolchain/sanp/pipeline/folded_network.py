@@ -80,5 +80,12 @@ def fold_answers(answers: Reference, rows: Mapping[str, Any]) -> Reference:
         return {name: np.ascontiguousarray(values[name][:, kept]) for name, kept in stays.items() if name in values}
 
     return Reference(
-        answers.x, answers.labels, answers.outputs, part(answers.scales), part(answers.saliency), answers.exact
+        answers.x,
+        answers.labels,
+        answers.outputs,
+        part(answers.scales),
+        part(answers.saliency),
+        answers.exact,
+        answers.own_error,
+        {size: fold_answers(other, rows) for size, other in answers.sizes.items()},
     )

@@ -19,6 +19,7 @@ from sanp_runtime.contract import (
 )
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
+from sanp_runtime.network.sizes import text_of
 from sanp_runtime.network.support import gates_of
 from sanp_runtime.profile.kernels_note import kernels_note
 from sanp_targets.errors import InputError
@@ -46,7 +47,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "kind": "bundle",
         "name": manifest.name,
         "inputs": {
-            manifest.input["name"]: ["N", *manifest.input["shape"]],
+            manifest.input["name"]: ["N", *_image(manifest.input["shape"], manifest.one_size)],
             **_masks(manifest.layers),
             **{threshold_input(name): [1] for row in manifest.budgets[:1] for name in row.thresholds},
         },
@@ -61,6 +62,7 @@ def _bundle(path: Path) -> dict[str, Any]:
             "dataset": manifest.dataset,
             "variants": ", ".join(manifest.variants),
             **({"precision": manifest.precision} if manifest.int8 else {}),
+            **({"sizes": _sizes(manifest)} if manifest.sizes else {}),
             **({"parent_macs": manifest.full_macs} if manifest.parent else {}),
             **_pixels(manifest.pixel_gated),
             **({"kernels": kernels} if (kernels := kernels_note(manifest)) else {}),
@@ -74,6 +76,16 @@ def _bundle(path: Path) -> dict[str, Any]:
         "budgets": manifest.build.get("budgets"),
         **_layers(manifest.layers),
     }
+
+
+def _image(shape: Sequence[int], one_size: bool) -> list[int | str]:
+    """[C, H, W] of the images, with letters where they vary."""
+    return [shape[0], *(shape[1:] if one_size else ("H", "W"))]
+
+
+def _sizes(manifest: Manifest) -> dict[str, str]:
+    """Height and width of the images -> MACs without gates."""
+    return {text_of(size): f"{manifest.at(size).dense_macs:,} dense MACs" for size in manifest.image_sizes}
 
 
 def _pixels(layers: Sequence[str]) -> dict[str, Any]:
@@ -102,9 +114,11 @@ def _model(path: Path) -> dict[str, Any]:
         "outputs": {value.name: _shape(value) for value in model.graph.output},
         "about": {
             "gates": model_file.metadata_of(model)["sanp.gates"],
+            **({"sizes": sizes} if (sizes := [text_of(row.size) for row in model_file.sizes_of(model)]) else {}),
             "ir_version": model.ir_version,
             "opset": {item.domain or "ai.onnx": item.version for item in model.opset_import},
             "functions": [function.name for function in model.functions],
+            **({"int8_ranges": ranges} if (ranges := model_file.ranges_of(model)) else {}),
             **_pixels(
                 [node.name.removesuffix(CONV_SUFFIX) for node in model.graph.node if node.op_type == PIXEL_GATED_CONV]
             ),

@@ -75,6 +75,7 @@ def _check_measuring(board: Board, manifest: Manifest, settings: ProfileSettings
 def profile_flags(settings: ProfileSettings) -> list[str]:
     """What `python -m sanp_runtime profile` is told of the settings; the others are for this side."""
     flags = [f"--threads={settings.threads}", f"--batch={settings.batch}", f"--duration={settings.duration!r}"]
+    flags += [] if settings.size is None else [f"--size={settings.size}"]
     flags += [] if settings.budget is None else [f"--budget={settings.budget!r}"]
     flags += [*_controls(settings), *["--energy"] * settings.energy]
     return flags + ["--budgets"] * settings.budgets

@@ -17,6 +17,7 @@ from sanp_runtime.bundle.result_json import dumps
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.latency.prediction import prediction, require_predictable
 from sanp_runtime.latency.table import read_table
+from sanp_runtime.network.sizes import size_of
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import ConfigError, SanpError
 
@@ -43,6 +44,11 @@ def profile_bundle(
         raise ConfigError(
             f"budget is {chosen.budget:g} beside predicted_by, expected the network as trained, whose gates are known "
             "from its reference; leave one of them out"
+        )
+    if chosen.predicted_by is not None and chosen.size is not None:
+        raise ConfigError(
+            f"size is {chosen.size} beside predicted_by, expected the size of the bundle's samples, whose gates are "
+            "known; leave one of them out"
         )
     table = None if chosen.predicted_by is None else read_table(chosen.predicted_by)
     opened = open_bundle(bundle)
@@ -75,6 +81,7 @@ def _profile_here(bundle: Bundle, settings: ProfileSettings) -> dict[str, Any]:
         options,
         duration_s=settings.duration,
         batch=settings.batch,
+        size=None if settings.size is None else size_of(settings.size),
         power_mode=settings.power_mode,
         fix_clocks=settings.fix_clocks,
         energy=settings.energy,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,11 +12,17 @@ from torch import Tensor, nn
 
 from sanp.cost.pixels import pixel_layers
 from sanp.gating import GatedConv, gated_layers
-from sanp_export.named_outputs import named_outputs
+from sanp.gating.policy import Decision, GatePolicy
+from sanp_export.named_outputs import check_outputs, named_outputs
+from sanp_export.open_size import resized
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.outputs import join, rows_of
+from sanp_runtime.network.sizes import Size
 from sanp_targets.errors import ConfigError, InputError
+
+_IN_DOUBLE = 16  # samples that double precision answers too: enough to see a network that amplifies rounding
+_SAMPLES_OF_A_SIZE = 4  # the answers of PyTorch to them tell a wrong kernel; accuracy is a matter of the other samples
 
 
 def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | None, batch: int = 128) -> Reference:
@@ -35,7 +43,9 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | N
     margins: dict[str, list[Tensor]] = {name: [] for name, gate in specs.items() if isinstance(gate, SpmGate)}
     with torch.inference_mode():
         for start in range(0, len(images), batch):
-            answer = named_outputs(model(torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))))
+            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))
+            answer = named_outputs(model(part))
+            check_outputs(answer, len(part), type(model).__name__)
             outputs.append({name: value.numpy() for name, value in answer.items()})
             for name, layer in layers.items():
                 scales[name].append(layer.scale)
@@ -50,9 +60,20 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | N
         scales={name: torch.cat(parts).numpy() for name, parts in scales.items()},
         saliency={name: torch.cat(parts).numpy() for name, parts in margins.items()},
         exact=exact,
+        own_error=0.0 if exact is not None else _own_error(model, images[:_IN_DOUBLE]),
     )
     _check_finite(answers)
     return answers
+
+
+def with_sizes(answers: Reference, model: nn.Module, sizes: Sequence[Size]) -> Reference:
+    """The answers, and those to the first samples in every other size, resized by bilinear interpolation."""
+    few, others = answers.x[:_SAMPLES_OF_A_SIZE], {}
+    for size in sizes:
+        images = resized(torch.from_numpy(few), size).numpy()
+        if images.shape != few.shape:
+            others[size] = pytorch_answers(model, images, None)
+    return replace(answers, sizes=others)
 
 
 def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
@@ -73,6 +94,40 @@ def _exact(model: nn.Module, images: np.ndarray, batch: int) -> dict[str, np.nda
     with torch.inference_mode():
         answers = [named_outputs(double(torch.from_numpy(part.astype(np.float64)))) for part in parts]
     return join([{name: value.numpy() for name, value in answer.items()} for answer in answers])
+
+
+@torch.inference_mode()
+def _own_error(model: nn.Module, images: np.ndarray) -> float:
+    """Largest distance of the outputs from double precision with the same decisions, relative; 0 if double fails."""
+    single = named_outputs(model(torch.from_numpy(np.ascontiguousarray(images))))
+    double = copy.deepcopy(model).double()
+    for name, layer in gated_layers(model).items():
+        if isinstance(layer, GatedConv):
+            gated_layers(double)[name].gate = _Decided(layer.scale)
+    try:
+        exact = named_outputs(double(torch.from_numpy(images.astype(np.float64))))
+    except RuntimeError:  # a forward pass of its own that insists on float32
+        return 0.0
+    return max(_relative(single[name], value) for name, value in exact.items())
+
+
+class _Decided(GatePolicy):
+    """A gate that says what another one has said."""
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Decision:
+        """Any x -> the decision."""
+        return Decision(self.scale, self.scale, (self.scale > 0).float())
+
+
+def _relative(found: Tensor, exact: Tensor) -> float:
+    rows, right = rows_of(found.double().numpy()), rows_of(exact.numpy())
+    largest = np.maximum(np.abs(right).max(axis=1), np.finfo(np.float32).tiny)
+    distance = float((np.abs(rows - right).max(axis=1) / largest).max())
+    return distance if np.isfinite(distance) else 0.0
 
 
 def _check_finite(answers: Reference) -> None:

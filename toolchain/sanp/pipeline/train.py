@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from sanp.checkpoint.network import settings_of
 from sanp.data.objective import Loss, Metric
 from sanp.methods.registry import train_settings
 from sanp.pipeline.outputs import check_outputs
@@ -18,6 +19,17 @@ from sanp_targets.errors import ConfigError
 
 # What an earlier run leaves; the journal alone is none, a run that was stopped at once has nothing else.
 _RESULTS = ("checkpoint.safetensors", "dense.safetensors", "state.safetensors")
+
+
+def chosen_settings(**values: Any) -> TrainSettings:
+    """Settings of every run and options of the method, side by side; with `trained` those of that run are the defaults.
+
+    Raises what `train_settings` and `sanp.checkpoint.load` raise.
+    """
+    before = settings_of(values["trained"]) if values.get("trained") is not None else {}
+    if values.get("method") not in (None, before.get("method")):
+        before.pop("options", None)  # another method has options of its own
+    return train_settings(**{**before, **values, "options": {**before.get("options", {}), **values.get("options", {})}})
 
 
 def train(
@@ -38,7 +50,8 @@ def train(
     network: a torch.nn.Module, which stays as it is (a copy is trained), or the name of a backbone or
     "package.module:factory"; by default that of the settings. data: the pair (train, validation) of iterables of
     batches (images, labels), a `sanp.TrainingData`, what `sanp.data.load` returns, or the name of a data set; by
-    default that of the settings. Settings are an object, or common settings and options of the method as keywords.
+    default that of the settings. Settings are an object, or common settings and options of the method as
+    keywords; with `trained=` and `int8=True` those of the run of that checkpoint are the defaults.
 
     loss(outputs, labels): scalar tensor, cross-entropy by default. metric: "accuracy", a callable of outputs and labels
     that returns a number, an object with reset, update and compute, or several of them by name. With a loss and no
@@ -50,7 +63,7 @@ def train(
             f"settings and the keyword {next(iter(keywords))} were both given, expected one of them; "
             "put the keyword into the settings"
         )
-    chosen = train_settings(**keywords) if settings is None else settings
+    chosen = chosen_settings(**keywords) if settings is None else settings
     if isinstance(network, str):
         chosen = chosen.model_copy(update={"model": network})
     elif network is not None and not isinstance(network, nn.Module):

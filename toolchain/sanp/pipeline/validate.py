@@ -15,7 +15,7 @@ from sanp import checkpoint
 from sanp.pipeline.export import test_samples
 from sanp.pipeline.folded_network import fold_answers, fold_network
 from sanp.pipeline.on_board import check, validate_there
-from sanp.pipeline.reference import pytorch_answers
+from sanp.pipeline.reference import pytorch_answers, with_sizes
 from sanp.pruning.layer_width import width_of
 from sanp.remote.board import Board, Log
 from sanp.settings.validate import ValidateSettings
@@ -96,12 +96,12 @@ def compare(
 
 def _reference(bundle: Bundle, model: nn.Module, images: np.ndarray, labels: np.ndarray | None) -> Reference:
     """PyTorch's answers; InputError if the network is not that of the bundle."""
-    folded = bundle.manifest.fold
+    folded, sizes = bundle.manifest.fold, [table.size for table in bundle.manifest.sizes]
     if folded:
         network = fold_network(model, folded, str(bundle.path))
-        reference = fold_answers(pytorch_answers(network, images, labels), folded)
+        reference = fold_answers(with_sizes(pytorch_answers(network, images, labels), network, sizes), folded)
     else:
-        reference = pytorch_answers(model, images, labels)
+        reference = with_sizes(pytorch_answers(model, images, labels), model, sizes)
     _check_same_network(bundle, model, reference)
     return reference
 

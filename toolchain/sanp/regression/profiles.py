@@ -24,8 +24,8 @@ def profile_checks(
     variant that was measured beside it, which a slower machine does not change. It fails if the change is larger and
     its 95 % interval excludes "no change": a noisy run is no regression. Engines that each ran in a process of their
     own (trtexec) have no such interval, and then the change alone decides. Raises InputError if the two cannot be
-    compared (device, power mode, limits, kernels, threads, batch, budget, samples), MeasurementError if the baseline
-    should not be quoted or the rounds are too few for an interval.
+    compared (device, power mode, limits, kernels, threads, batch, budget, size, samples), MeasurementError if the
+    baseline should not be quoted or the rounds are too few for an interval.
     """
     _check_comparable(now, before)
     verdict = before["validity"]["verdict"]
@@ -89,6 +89,7 @@ def _check_comparable(now: Mapping[str, Any], before: Mapping[str, Any]) -> None
         ("number of threads", ("settings", "threads")),
         ("batch", ("settings", "batch")),
         ("budget", ("settings", "budget")),
+        ("size of the images", ("settings", "size")),
         ("number of samples", ("settings", "samples")),
         ("data set", ("bundle", "dataset")),
     ):

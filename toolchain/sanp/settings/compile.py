@@ -34,14 +34,6 @@ class OnnxruntimePart(BackendPart):
     kernels: Literal["auto", "ours", "onnxruntime"] = Field(
         "onnxruntime", description="who computes a network without gates; auto times both on this machine"
     )
-    int8: bool = Field(False, description="compute gated layers on bytes, as far as the accuracy allows")
-    calibration: Literal["minmax", "entropy", "percentile"] = Field(
-        "minmax", description="how --int8 finds ranges; entropy clips too much where many channels are closed"
-    )
-    samples: int | None = Field(
-        None, ge=8, le=100_000, description="samples that give the ranges of --int8, the others judge [default: half]"
-    )
-
     library: Path | None = Field(
         None, description="operator library of the target, for one of another architecture than this machine"
     )
@@ -56,21 +48,6 @@ class OnnxruntimePart(BackendPart):
         if wrong:
             raise ConfigError(
                 f"--budgets has {wrong[0]:g}, expected shares of the cost as trained, above 0 and at most 1; correct it"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _int8_fits(self) -> OnnxruntimePart:
-        if not self.int8 and (self.samples is not None or self.calibration != "minmax"):
-            raise ConfigError(
-                "--calibration or --samples without --int8, expected it too; add --int8, or leave them out"
-            )
-        float32 = {"--tune": self.tune, "--bf16-weights": self.bf16_weights, "--kernels": self.kernels != "onnxruntime"}
-        others = [flag for flag, given in float32.items() if given]
-        if self.int8 and others:
-            raise ConfigError(
-                f"--int8 with {' and '.join(others)}, which choose among float32 kernels and weights, expected one of "
-                "them; compile two bundles"
             )
         return self
 
@@ -126,15 +103,42 @@ class CompileSettings(Settings):
         None,
         description="module:function(outputs, labels) -> number that judges a fold or budgets in place of accuracy",
     )
+    int8: bool = Field(False, description="compute convolutions on bytes, as far as the accuracy allows")
+    calibration: Literal["auto", "trained", "minmax", "percentile"] = Field(
+        "auto",
+        description="how --int8 finds ranges; auto: those learned by sanp train --int8 if there are any, else minmax",
+    )
+    samples: int | None = Field(
+        None, ge=8, le=100_000, description="samples that give the ranges of --int8, the others judge [default: half]"
+    )
     onnxruntime: OnnxruntimePart = OnnxruntimePart()
     tensorrt: TensorrtPart = TensorrtPart()
     remote: RemotePart = RemotePart()
 
     @model_validator(mode="after")
+    def _int8_fits(self) -> CompileSettings:
+        if not self.int8 and (self.samples is not None or self.calibration != "auto"):
+            raise ConfigError(
+                "--calibration or --samples without --int8, expected it too; add --int8, or leave them out"
+            )
+        part = self.onnxruntime
+        float32 = {
+            "--tune": part.tune, "--bf16-weights": part.bf16_weights, "--kernels": part.kernels != "onnxruntime",
+            "--precision fp16": self.tensorrt.precision == "fp16",
+        }  # fmt: skip
+        others = [flag for flag, given in float32.items() if given]
+        if self.int8 and others:
+            raise ConfigError(
+                f"--int8 with {' and '.join(others)}, which choose among kernels and weights of other types, expected "
+                "one of them; compile two bundles"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _fold_is_on(self) -> CompileSettings:
         if self.fold:
             return self
-        drop = self.max_drop is not None and not (self.onnxruntime.int8 or self.onnxruntime.budgets)
+        drop = self.max_drop is not None and not (self.int8 or self.onnxruntime.budgets)
         metric = self.metric is not None and not self.onnxruntime.budgets
         asked = (("--multiple", self.multiple != 1), ("--max-drop", drop), ("--metric", metric))
         given = [flag for flag, value in asked if value]

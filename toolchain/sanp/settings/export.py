@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sanp.settings.base import Settings
 from sanp.settings.train import Option
+from sanp_runtime.network.sizes import size_of
+from sanp_targets.errors import InputError
+
+
+def _from_text(value: Any) -> Any:
+    """ "224x224,320x256" as [[224, 224], [320, 256]]; anything else as it is, to be checked."""
+    rows = value.split(",") if isinstance(value, str) else value
+    if not isinstance(rows, (list, tuple)):
+        return value
+    try:
+        return tuple(size_of(row) if isinstance(row, str) else row for row in rows)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+# A height and a width of images, in pixels.
+Pixels = Annotated[int, Field(ge=1, le=65_536)]
+Sizes = Annotated[tuple[tuple[Pixels, Pixels], ...], BeforeValidator(_from_text)]
 
 
 class ExportSettings(Settings):
@@ -24,6 +42,10 @@ class ExportSettings(Settings):
         False, description="write our operators out as standard ones, for runtimes without functions; not for compile"
     )
     dynamic_size: bool = Field(False, description="leave height and width of the images open; only for ONNX Runtime")
+    sizes: Sizes = Field(
+        (),
+        description="heights and widths that images may have, such as 224x224,320x256, that of the samples among them",
+    )
     samples: int = Field(64, ge=0, le=100_000, description="test images whose PyTorch answers go beside the model")
     parent: Path | None = Field(
         None, description="checkpoint of the network before channels were removed, to measure beside this one"

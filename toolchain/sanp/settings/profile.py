@@ -35,6 +35,10 @@ class ProfileSettings(Settings):
     budget: float | None = Field(
         None, gt=0, le=1, description="budget that the network runs at, as a share of its cost as trained"
     )
+    size: str | None = Field(
+        None,
+        description="height and width of the images, such as 320x256, of a bundle for several; samples are resized",
+    )
     budgets: bool = Field(False, description="also measure every budget of the bundle, for as long again")
     table: Path | None = Field(
         None, description="measure the latency table of a gated network into this file, in place of the profile"

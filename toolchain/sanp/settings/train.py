@@ -38,7 +38,7 @@ class TrainSettings(Settings):
     section: ClassVar[str] = "train"
     flags: ClassVar[tuple[str, ...]] = (
         "model", "width", "model_args", "weights", "dataset", "data_root", "method", "budget", "budget_latency",
-        "table", "seed", "device",
+        "table", "int8", "trained", "seed", "device",
     )  # fmt: skip
 
     model: str = Field(
@@ -71,6 +71,13 @@ class TrainSettings(Settings):
     )
     table: Path | None = Field(
         None, description="latency table of this network on the device, written by sanp profile --table"
+    )
+
+    int8: bool = Field(False, description="learn in a last stage with the rounding of sanp compile --int8")
+    int8_epochs: int = Field(8, ge=0, le=10000, description="epochs of that stage")
+    int8_lr: float = Field(0.005, gt=0, le=10, description="peak learning rate of that stage")
+    trained: Path | None = Field(
+        None, description="checkpoint of a whole run, whose network replaces all stages before that of --int8"
     )
 
     pretrained: Path | None = Field(None, description="checkpoint whose backbone replaces the pretraining stage")
@@ -112,6 +119,15 @@ class TrainSettings(Settings):
             raise ConfigError(
                 f"[train] table is {self.table} without budget_latency, expected a time to reach, such as 2.5ms; set "
                 "it, or leave the table out to train for MACs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trained_for_bytes(self) -> TrainSettings:
+        if self.trained is not None and not self.int8:
+            raise ConfigError(
+                f"[train] trained is {self.trained} without int8, expected both: only the stage of --int8 begins with "
+                "a network that is trained; add --int8, or name the backbone of a run with pretrained"
             )
         return self
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from sanp_runtime.network.support import Dense, Gate, Support, concat
@@ -10,11 +12,21 @@ from sanp_runtime.network.support import Dense, Gate, Support, concat
 class GatedLayer(nn.Module):
     """A module that is traced as one: a convolution whose output channels are switched per sample.
 
-    conv: the convolution. A base class and no protocol: since Python 3.12 `isinstance` of a protocol does not see the
-    submodules of a module.
+    conv: the convolution; norm: its batch norm, or an Identity. A base class and no protocol: since Python 3.12
+    `isinstance` of a protocol does not see the submodules of a module.
     """
 
     conv: nn.Conv2d
+    norm: nn.BatchNorm2d | nn.Identity
+    # How the convolution and its norm are computed instead, while a network is trained for bytes.
+    rounding: Callable[[nn.Conv2d, nn.Module, Tensor], Tensor] | None = None
+
+    def convolved(self, x: Tensor) -> Tensor:
+        """norm(conv(x)), [N, C_in, H, W] -> [N, C_out, H', W']."""
+        if self.rounding is not None:
+            return self.rounding(self.conv, self.norm, x)
+        y: Tensor = self.norm(self.conv(x))
+        return y
 
     @property
     def leaders(self) -> tuple[GatedLayer | int, ...]:

@@ -20,6 +20,8 @@ from sanp.data.batch import Batch
 from sanp.data.objective import ACCURACY, Objective
 from sanp.methods.base import Method
 from sanp.methods.stage import Context, Length, Stage
+from sanp.methods.stages.int8 import int8
+from sanp.quantising.network import as_float32, fake_quantise, has_ranges, rounds
 from sanp.settings.train import TrainSettings, is_custom
 from sanp.training import state
 from sanp.training.active_stage import ActiveStage
@@ -65,7 +67,7 @@ class Run:
         self.settings, self.method, self.source, self.objective = settings, method, source, objective
         self.output, self.processes, self.journal = output, together, journal
         self.loop = Loop(settings, source, objective, together, stop)
-        self.stages = {stage.name: stage for stage in method.stages(settings)}
+        self.stages = {stage.name: stage for stage in _stages(settings, method)}
         self.saved_at = time.monotonic()
         self._resumed: state.SavedState | None = None
         self.network = network
@@ -81,6 +83,8 @@ class Run:
             self._check_floor()
             first = next(iter(self.stages.values()))
             self.position = state.Position(first.name)
+            if settings.trained is not None:
+                self._begin_with(settings.trained)
             self._prepare(first)
         journal.restart(self.position.history)
 
@@ -182,6 +186,25 @@ class Run:
             )
         self.network.load_state_dict(found)
 
+    def _begin_with(self, path: Path) -> None:
+        """Take the network of a whole run in place of all stages before the last."""
+        found = checkpoint.load(path, copy.deepcopy(self._plain))
+        kind = getattr(getattr(found.model, "gating", None), "method", None)
+        if kind != self.settings.method:
+            raise ConfigError(
+                f"{path} holds a network of method {kind or 'dense'} and the method is {self.settings.method}, "
+                "expected the checkpoint.safetensors of a run with that method; pass it, or leave --method out"
+            )
+        shape = tuple(found.example_input.shape)
+        if shape != tuple(self.example.shape):
+            raise ConfigError(
+                f"{path} takes images {list(shape[1:])} and the data have {list(self.example.shape[1:])}, expected "
+                "the same; train on data of that size"
+            )
+        self.network = found.model.to(self.example.device)
+        accuracy = found.metadata.get("dense_accuracy")
+        self.position.dense = None if accuracy is None else Evaluation(accuracy).to_json()
+
     def _end_of_backbone(self) -> None:
         """Evaluate and keep the backbone."""
         self._recalibrate()
@@ -193,6 +216,9 @@ class Run:
         self._measure_norms(self.network)
 
     def _measure_norms(self, network: nn.Module) -> None:
+        if rounds(network):  # the statistics are in the weights that were learned with them
+            self.processes.alike(network)  # and every process has followed the ranges of its own samples
+            return
         recalibrate(network, self.source.samples(_RECALIBRATION_IMAGES))
         self.processes.alike(network)
 
@@ -207,7 +233,11 @@ class Run:
             self._recalibrate()
         final = self._evaluate(tracker)
         latency = self._predicted()
-        path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated, latency)
+        learned = None
+        if rounds(self.network):
+            ranges = as_float32(self.network)
+            learned = {"ranges": ranges, "float32": self._evaluate(tracker).to_json()}
+        path = self._write_checkpoint("checkpoint.safetensors", final, tracker, uncalibrated, latency, learned)
         if latency is not None:
             check_latency(path, latency)
         elif self.method.budgeted:
@@ -228,10 +258,11 @@ class Run:
         tracker: CostTracker | None = None,
         uncalibrated: Evaluation | None = None,
         latency: PredictedLatency | None = None,
+        learned: dict[str, Any] | None = None,
     ) -> Path:
         facts = self.source.facts
         channels, height, width = facts.shape
-        metadata = describe(facts, self.position.dense, result, tracker, uncalibrated, latency)
+        metadata = describe(facts, self.position.dense, result, tracker, uncalibrated, latency, learned)
         path = self.output / name
         if self.processes.first:
             checkpoint.save(
@@ -266,6 +297,8 @@ class Run:
                 "start in another folder"
             )
         self.network = rebuild(path, self.network, saved.architecture, self.example)
+        if has_ranges(saved.model):
+            fake_quantise(self.network, self.example)
         self.network.load_state_dict(saved.model)
         if saved.scaler:
             self.loop.scaler.load_state_dict(saved.scaler)
@@ -277,6 +310,12 @@ class Run:
                 f"resumed where sums round differently ({different}): the result is another one by rounding"
             )
         return saved.position
+
+
+def _stages(settings: TrainSettings, method: Method) -> tuple[Stage, ...]:
+    """Those of the method, and the one that learns with rounding; that alone for a network that is trained."""
+    own = () if settings.trained is not None else method.stages(settings)
+    return (*own, int8(settings, method)) if settings.int8 else own
 
 
 def _note(row: dict[str, Any]) -> str:

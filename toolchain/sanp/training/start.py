@@ -123,6 +123,11 @@ def _opened(
 def _method(settings: TrainSettings, dataset: RunData) -> Method:
     """The method with its options fitted to the data; ConfigError if the data lack what it needs."""
     kind = find(settings.method)
+    if settings.int8 and not kind.bytes:
+        raise ConfigError(
+            f"method {settings.method} has no channel gates, expected one that has: int8 trains for bundles of `sanp "
+            "compile --int8`, which such networks have; leave --int8 out, or choose another method"
+        )
     extra = dataset.train.extra if isinstance(dataset, data.Dataset) else {}
     missing = [name for name in kind.needs if name not in extra]
     if missing:

@@ -7,8 +7,9 @@
 namespace sanp {
 namespace cuda {
 
-// load_if(wanted, from): *from, or zero without touching memory. pack(low, high): two halves in a register; the
-// compiler leaves it where it stands, so that loads are not waited for before what is multiplied meanwhile.
+// load_if(wanted, from): *from, or zero without touching memory. pack(low, high): two halves in a register;
+// low_halves(a, b), high_halves(a, b): the low or high halves of two registers in one. The compiler leaves these three
+// where they stand, so that loads are not waited for before what is multiplied meanwhile.
 #ifndef SANP_CUDA_EMULATED
 
 __device__ __forceinline__ float load_if(bool wanted, const float* from) {
@@ -46,6 +47,36 @@ __device__ __forceinline__ uint4 load_if(bool wanted, const uint4* from) {
   return value;
 }
 
+__device__ __forceinline__ unsigned load_if(bool wanted, const unsigned* from) {
+  unsigned value;
+  asm volatile("{\n.reg .pred p;\nsetp.ne.s32 p, %2, 0;\nmov.b32 %0, 0;\n@p ld.global.b32 %0, [%1];\n}"
+               : "=r"(value)
+               : "l"(__cvta_generic_to_global(from)), "r"(static_cast<int>(wanted)));
+  return value;
+}
+
+// Past the first level of cache, which does not see what other multiprocessors write.
+__device__ __forceinline__ float4 load_from_others(const float4* from) {
+  float4 v;
+  asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "l"(__cvta_generic_to_global(from))
+               : "memory");
+  return v;
+}
+
+__device__ __forceinline__ unsigned low_halves(unsigned a, unsigned b) {
+  unsigned joined;
+  asm volatile("prmt.b32 %0, %1, %2, 0x5410;" : "=r"(joined) : "r"(a), "r"(b));
+  return joined;
+}
+
+__device__ __forceinline__ unsigned high_halves(unsigned a, unsigned b) {
+  unsigned joined;
+  asm volatile("prmt.b32 %0, %1, %2, 0x7632;" : "=r"(joined) : "r"(a), "r"(b));
+  return joined;
+}
+
 __device__ __forceinline__ unsigned pack(Half low, Half high) {
   unsigned packed;
   asm volatile("mov.b32 %0, {%1, %2};" : "=r"(packed) : "h"(low.bits), "h"(high.bits));
@@ -60,6 +91,9 @@ T load_if(bool wanted, const T* from) {
 }
 
 inline unsigned pack(Half low, Half high) { return low.bits | static_cast<unsigned>(high.bits) << 16; }
+inline unsigned low_halves(unsigned a, unsigned b) { return (a & 0xffffu) | b << 16; }
+inline unsigned high_halves(unsigned a, unsigned b) { return a >> 16 | (b & 0xffff0000u); }
+inline float4 load_from_others(const float4* from) { return *from; }
 
 #endif
 

@@ -23,6 +23,11 @@ __device__ __forceinline__ float shuffle_down(float value, int distance, int wid
   return __shfl_down_sync(0xffffffffu, value, distance, width);
 }
 
+// Blocks that work for one result count their arrival: what a thread wrote before `fence` is seen by every thread that
+// reads after a `fence` of its own, once it knows of the arrival. Returns the count before.
+__device__ __forceinline__ void fence() { __threadfence(); }
+__device__ __forceinline__ unsigned count_arrival(unsigned* counter) { return atomicAdd(counter, 1u); }
+
 // Rounded by themselves, never contracted to a fused multiply-add.
 __device__ __forceinline__ float add_rounded(float a, float b) { return __fadd_rn(a, b); }
 __device__ __forceinline__ float multiply_rounded(float a, float b) { return __fmul_rn(a, b); }

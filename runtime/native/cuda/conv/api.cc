@@ -13,7 +13,9 @@ int32_t workspace_of_smaller_batches(const SanpCudaConv& conv, const SanpCudaDev
   int32_t most = 0;
   SanpCudaConv c = conv;
   for (c.batch = 1; c.batch < std::min(conv.batch, 2 * device.sm_count); ++c.batch) {
-    c.scale_rows = c.shift_rows = c.active_rows = 1;
+    c.scale_rows = conv.scale_rows == 1 ? 1 : c.batch;
+    c.shift_rows = conv.shift_rows == 1 ? 1 : c.batch;
+    c.active_rows = conv.active_rows == 1 ? 1 : c.batch;
     most = std::max(most, candidates(c, device).front().reserved[kPlanWorkspace]);
   }
   return most;
@@ -52,8 +54,9 @@ int sanp_cuda_conv_plan(const SanpCudaConv* conv, const SanpCudaDevice* device, 
 }
 
 const char* sanp_cuda_algorithm_name(int32_t algorithm) {
-  static const char* const names[] = {"none", "simt", "direct", "gather", "halo", "pointwise8", "pointwise4"};
-  return algorithm >= kNoAlgorithm && algorithm <= kPointwise4 ? names[algorithm] : "unknown";
+  static const char* const names[] = {"none",       "simt",    "direct",  "gather",  "halo",   "pointwise8",
+                                      "pointwise4", "packed4", "packed1", "planes8", "planes4"};
+  return algorithm >= kNoAlgorithm && algorithm <= kPlanes4 ? names[algorithm] : "unknown";
 }
 
 size_t sanp_cuda_conv_workspace(const SanpCudaConv* conv, const SanpCudaPlan* plan) {
@@ -66,7 +69,11 @@ int sanp_cuda_conv(const SanpCudaConv* conv, const SanpCudaPlan* plan, const San
   if (conv == nullptr || plan == nullptr || tensors == nullptr || !is_valid(*conv)) return SANP_CUDA_BAD_ARGUMENT;
   if (!is_plan_of(*conv, *plan)) return SANP_CUDA_BAD_PLAN;
   if (conv->batch == 0) return SANP_CUDA_OK;
-  if (!is_complete(*tensors) || (plan->split_k > 1 && workspace == nullptr)) return SANP_CUDA_BAD_ARGUMENT;
-  const ConvArgs args = conv_args(*conv, *plan, *tensors, workspace);
-  return launch_conv(*plan, static_cast<SanpCudaType>(conv->type), args, stream);
+  const bool needs_workspace = plan->split_k > 1 || is_packed(plan->algorithm);
+  if (!is_complete(*tensors) || (needs_workspace && workspace == nullptr)) return SANP_CUDA_BAD_ARGUMENT;
+  const PackedConvArgs args = conv_args(*conv, *plan, *tensors, workspace);
+  const cudaStream_t on = static_cast<cudaStream_t>(stream);
+  return static_cast<int>(is_packed(plan->algorithm)
+                              ? launch_packed_conv(*plan, args, on)
+                              : launch_conv(*plan, static_cast<SanpCudaType>(conv->type), args, on));
 }

@@ -1,5 +1,6 @@
 // The launch arguments that follow from shape, plan and tensors.
 #include "cuda/conv/launch.h"
+#include "cuda/conv/packed/shape.h"
 
 namespace sanp {
 namespace cuda {
@@ -36,10 +37,35 @@ void set_tiling(const SanpCudaConv& c, const SanpCudaPlan& p, ConvArgs* a) {
   a->by_split_k = FastDivide::by(p.split_k);
 }
 
+void set_packed(const SanpCudaConv& c, const SanpCudaPlan& p, void* workspace, PackedConvArgs* a) {
+  const PackedWorkspace w = packed_workspace(c, p);
+  unsigned char* const at = static_cast<unsigned char*>(workspace);
+  PackedArgs& packed = a->packed;
+  packed.opens = reinterpret_cast<int32_t*>(at + w.opens);
+  packed.rows = reinterpret_cast<int32_t*>(at + w.rows);
+  packed.inputs = reinterpret_cast<int32_t*>(at + w.inputs);
+  packed.arrivals = reinterpret_cast<unsigned*>(at + w.arrivals);
+  packed.weights = at + w.weights;
+  packed.partial = reinterpret_cast<float*>(at + w.partial);
+  packed.row_blocks = w.row_blocks;
+  packed.k_blocks = w.k_blocks;
+  packed.list_step = w.lists == 1 ? 0 : 1;
+  const bool has_window = p.algorithm == kPacked4 || p.algorithm == kPacked1;
+  const PackedWindow window = packed_window(c, p.tile_n);
+  packed.gap = has_window ? static_cast<int32_t>(window.gap) : 0;
+  packed.window = has_window ? static_cast<int32_t>(window.pixels) : 0;
+  const uintptr_t places =
+      reinterpret_cast<uintptr_t>(a->y) | (c.residual_dense ? reinterpret_cast<uintptr_t>(a->residual) : 0);
+  packed.pairs = a->pixels % 2 == 0 && places % 4 == 0;
+  packed.tiles_x = p.grid[0];
+  packed.by_width = FastDivide::by(c.width);
+  a->partial = nullptr;
+}
+
 }  // namespace
 
-ConvArgs conv_args(const SanpCudaConv& c, const SanpCudaPlan& p, const SanpCudaConvTensors& t, void* workspace) {
-  ConvArgs a{};
+PackedConvArgs conv_args(const SanpCudaConv& c, const SanpCudaPlan& p, const SanpCudaConvTensors& t, void* workspace) {
+  PackedConvArgs a{};
   a.x = t.x;
   a.w = t.w;
   a.scale = t.scale;
@@ -74,6 +100,7 @@ ConvArgs conv_args(const SanpCudaConv& c, const SanpCudaPlan& p, const SanpCudaC
   a.act_max = c.act_max;
   set_weight_strides(c, &a);
   set_tiling(c, p, &a);
+  if (is_packed(p.algorithm)) set_packed(c, p, workspace, &a);
   return a;
 }
 

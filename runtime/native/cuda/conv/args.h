@@ -29,6 +29,27 @@ struct ConvArgs {
   FastDivide by_taps, by_kernel_w, by_strip_w, by_halo_w, by_halo_pixels, by_m_tiles, by_strip_tiles, by_split_k;
 };
 
+// Of the algorithms with packed weights: what the first launch writes to the workspace for the second.
+struct PackedArgs {
+  unsigned char* weights;  // fragments [lists][row block][k block][tap], in the order in which lanes multiply them
+  int32_t* opens;          // [lists][row blocks + 1]: open rows of each block of 16, then the number of open inputs
+  int32_t* rows;           // [lists][16 row blocks]: output channels, the open ones first, -1 past the last
+  int32_t* inputs;         // [lists][16 k blocks]: where the planes of the open input channels begin in a sample
+  unsigned* arrivals;      // of the slices of each tile, 0 before the second launch
+  float* partial;          // sums of the slices, [tile][slice][element of a thread / 4][thread][4]
+  int32_t row_blocks, k_blocks, list_step;  // list_step: 0 where all samples share one list
+  int32_t gap, window;                      // as PackedWindow
+  int32_t pairs;                            // 1: two neighbouring outputs of a row are one aligned store
+  int32_t tiles_x;                          // blocks of a grid in the first dimension
+  FastDivide by_width;
+};
+
+// What those kernels are given. The others get the first part alone: the size of their arguments moves the choices of
+// the compiler.
+struct PackedConvArgs : ConvArgs {
+  PackedArgs packed;
+};
+
 // Which part of the output a block computes.
 struct BlockTile {
   int32_t sample, slice;

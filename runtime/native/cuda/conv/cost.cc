@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "cuda/conv/packed/shape.h"
+#include "cuda/conv/tile_sizes.h"
+
 namespace sanp {
 namespace cuda {
 namespace {
@@ -23,12 +26,31 @@ struct Step {
   double depth, work, latency;
 };
 
+bool is_planes(const KernelSizes& k) { return k.algorithm == kPlanes8 || k.algorithm == kPlanes4; }
+
+// One stage: all taps of 16 channels of a window, or 64 channels of 1x1.
+Step packed_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
+  const double depth = is_planes(k) ? 16 * kPlaneBlocks : 16, deep = depth * taps(c);
+  double inputs = 2 * depth * k.tile_n / (k.algorithm == kPlanes8 ? 8 : 4);
+  if (!is_planes(k))
+    inputs = (k.algorithm == kPacked4 ? 0.6 : 1.6) * depth * static_cast<double>(packed_window(c, k.tile_n).pixels);
+  const double products = deep * ceil(rows / 16) * 16 * k.tile_n / 1024;
+  return Step{depth, products + (deep * rows / 8 + inputs) / kIssuePerCycle, kStepLatency};
+}
+
+// The first launch: the gathered weights of the open channels of every list.
+double pack_cycles(const SanpCudaConv& c, const SanpCudaDevice& device, double open_out, double open_in) {
+  const double lists = c.scale_rows == 1 && c.active_rows == 1 ? 1 : std::max(c.batch, 1);
+  return kLaunchCycles + kBlockCycles + 3 * lists * open_out * open_in * taps(c) / kIssuePerCycle / device.sm_count;
+}
+
 Step one_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
   const double n = k.tile_n;
   if (k.algorithm == kDirect)
     return Step{1, 3 * n / 64, kStepLatency / 16};  // loads of the next taps need no turn to end
   if (k.algorithm == kSimt)
     return Step{16, 16 * ceil(rows / 8) * 8 * n / 128 + 2 * 16 * (rows + n) / kIssuePerCycle, kStepLatency};
+  if (is_packed(k.algorithm)) return packed_step(k, c, rows);
   const double products = 32 * ceil(rows / 16) * 16 * n / 1024;
   const double weights = 1.5 * 32 * rows / kIssuePerCycle;
   double inputs = 1.3 * 32 * n;
@@ -54,8 +76,11 @@ double estimated_cycles(const KernelSizes& k, const SanpCudaConv& c, const SanpC
 
   const Step step = one_step(k, c, rows);
   // A halo step is one tap of 32 channels: few channels fill it badly.
-  const double steps = k.algorithm == kHalo ? ceil(open_in / split_k / step.depth) * taps(c)
-                                            : ceil(open_in * taps(c) / split_k / step.depth);
+  const bool packed = is_packed(k.algorithm);
+  const double turns = ceil(open_in / split_k / step.depth);
+  const double steps = packed                 ? turns
+                       : k.algorithm == kHalo ? turns * taps(c)
+                                              : ceil(open_in * taps(c) / split_k / step.depth);
   const double resident = std::max(1.0, std::min(1024.0 / k.threads, floor(kSharedPerSm / std::max(shared_bytes, 1))));
   const double per_sm = ceil(blocks / device.sm_count), waves = ceil(per_sm / resident);
   const double stores = 2 * rows * k.tile_n / kIssuePerCycle;
@@ -64,6 +89,7 @@ double estimated_cycles(const KernelSizes& k, const SanpCudaConv& c, const SanpC
   // Blocks hide each other's latency, but never all of it.
   const double busy = std::max(work, waiting) + std::min(work, waiting) / 4;
   const double sums = 4.0 * split_k * c.batch * c.c_out * pixels(c) / device.sm_count / 16;  // bytes per cycle
+  if (packed) return busy + pack_cycles(c, device, open_out, open_in) + (split_k > 1 ? sums : 0);
   return busy + (split_k > 1 ? kLaunchCycles + sums : 0);
 }
 

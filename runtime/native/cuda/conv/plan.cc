@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cuda/conv/cost.h"
+#include "cuda/conv/packed/shape.h"
 #include "cuda/conv/tile_sizes.h"
 
 namespace sanp {
@@ -38,7 +39,10 @@ SanpCudaPlan make_plan(const KernelSizes& k, const SanpCudaConv& c, int shared, 
   p.grid[0] = t.strips * t.strip_tiles;
   p.grid[1] = c.group * ceil_div(group_out(c), k.tile_m);
   p.grid[2] = c.batch * split_k;
-  p.reserved[kPlanWorkspace] = static_cast<int32_t>((partial_bytes(c, split_k) + 255) / 256);
+  if (is_packed(k.algorithm)) p.tile_k = 16 * (k.algorithm == kPlanes8 || k.algorithm == kPlanes4 ? kPlaneBlocks : 1);
+  const int64_t bytes =
+      is_packed(k.algorithm) ? packed_workspace(c, p).bytes : static_cast<int64_t>(partial_bytes(c, split_k));
+  p.reserved[kPlanWorkspace] = static_cast<int32_t>((bytes + 255) / 256);
   p.reserved[kPlanShape] = shape_hash(c);
   return p;
 }
@@ -59,7 +63,9 @@ const std::vector<KernelSizes>& kernel_sizes() {
 #define F32 SANP_CUDA_FLOAT32
 #define F16 SANP_CUDA_FLOAT16
 #define SANP_CONV_KERNEL(algorithm, type, tile_m, tile_n, threads, ...) {algorithm, type, tile_m, tile_n, threads},
+#define SANP_PACKED_KERNEL SANP_CONV_KERNEL
 #include "cuda/conv/kernels.inc"
+#undef SANP_PACKED_KERNEL
 #undef SANP_CONV_KERNEL
 #undef F16
 #undef F32
@@ -79,13 +85,19 @@ bool suits(const KernelSizes& k, const SanpCudaConv& c, const SanpCudaDevice& de
     const int64_t octets = int64_t{t.halo_w} * t.halo_h * (kHalfTileK / 8);
     if (taps(c) == 1 || octets > int64_t{taps(c)} * kHaloItems * k.threads) return false;
   }
-  if (k.algorithm == kPointwise8 && !(is_pointwise(c) && pixels(c) % 8 == 0)) return false;
-  if (k.algorithm == kPointwise4 && !(is_pointwise(c) && pixels(c) % 8 == 4)) return false;
+  const bool by_eight = k.algorithm == kPointwise8 || k.algorithm == kPlanes8;
+  if (by_eight && !(is_pointwise(c) && pixels(c) % 8 == 0)) return false;
+  const bool by_four = k.algorithm == kPointwise4 || k.algorithm == kPlanes4;
+  if (by_four && !(is_pointwise(c) && pixels(c) % 8 == 4)) return false;
+  if (k.algorithm == kPacked4 && c.height * c.width % 4 != 0) return false;
+  if (k.algorithm == kPacked1 && c.height * c.width % 4 == 0) return false;
+  if (is_packed(k.algorithm) && !suits_packed(k, c)) return false;
   return shared_bytes(k, c) <= device.shared_bytes;
 }
 
 int64_t shared_bytes(const KernelSizes& k, const SanpCudaConv& c) {
   if (k.algorithm == kDirect) return 0;
+  if (is_packed(k.algorithm)) return packed_shared_bytes(k, c);
   const int64_t lists = list_layout(k.tile_m, k.threads, group_in(c)).tiles;
   if (k.algorithm == kSimt) return lists + simt_tile_bytes(k.tile_n);
   int64_t inputs = kHalfTileK * half_pitch_n(k.tile_n);

@@ -16,7 +16,13 @@ enum Algorithm {
   kHalo,        // tensor cores, every input of a tile staged once for all taps
   kPointwise8,  // tensor cores, 1x1 whose planes are read as vectors of 8 pixels
   kPointwise4,  // the same with 4
+  kPacked4,     // tensor cores, weights packed once for a sample, planes of a multiple of 4 pixels
+  kPacked1,     // the same for any plane
+  kPlanes8,     // packed weights, 1x1 whose planes are copied as vectors of 8 pixels
+  kPlanes4,     // the same with 4
 };
+
+inline bool is_packed(int algorithm) { return algorithm >= kPacked4 && algorithm <= kPlanes4; }
 
 // One line of kernels.inc.
 struct KernelSizes {

@@ -45,5 +45,25 @@ SANP_HOST_DEVICE constexpr int half_tile_bytes(int tile_m, int tile_n, int input
 // A halo step brings this many groups of 8 channels per thread, for the next 32 channels.
 constexpr int kHaloItems = 2;
 
+// Packed weights: a fragment is what a warp multiplies at once, 16 output by 16 input channels, 16 bytes of a lane.
+constexpr int kFragmentBytes = 512;
+constexpr int kWindowItems4 = 2, kWindowItems1 = 4;  // loads of 8 channels that a thread has on their way for a window
+constexpr int kWindowPitch = 48;                     // 16 channels of a pixel; eight pixels lie in different banks
+
+// One stage of a 1x1 layer: 64 input channels.
+constexpr int kPlaneBlocks = 4, kPlaneStages = 3;
+SANP_HOST_DEVICE constexpr int planes_stage_bytes(int tile_m, int tile_n) {
+  return kPlaneBlocks * (tile_m / 16 * kFragmentBytes + 16 * half_pitch_n(tile_n));
+}
+
+// Start of shared memory where weights are packed: rows of the tile with their scales and shifts, input channels.
+struct PackedListLayout {
+  int32_t scales, shifts, last, inputs, buffers;  // byte offsets; the rows lie at 0
+};
+
+SANP_HOST_DEVICE inline PackedListLayout packed_list_layout(int tile_m, int inputs) {
+  return PackedListLayout{tile_m * 4, tile_m * 8, tile_m * 12, tile_m * 12 + 16, tile_m * 12 + 16 + inputs * 4};
+}
+
 }  // namespace cuda
 }  // namespace sanp

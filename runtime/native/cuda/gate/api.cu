@@ -1,7 +1,7 @@
-// The gate functions of sanp_cuda.h: checks, workspace, one launch a step: means, hidden layer if there is one, gates,
-// limit if any.
+// The gate functions of sanp_cuda.h: checks, workspace, and one to four launches by the size of a sample.
 #include "cuda/base/launch.h"
 #include "cuda/gate/kernels.h"
+#include "cuda/gate/one_block.h"
 #include "cuda/sanp_cuda.h"
 
 using namespace sanp::cuda;
@@ -54,21 +54,47 @@ GateArgs gate_args(const SanpCudaGate& g, const SanpCudaGateTensors& t, void* wo
                   g.c_out,
                   g.mask_rows == 1 ? 0 : g.c_out,
                   g.k,
+                  g.hidden > 0,
                   g.threshold};
 }
 
+// What one block does as fast as a grid with its launches, by the bytes that a multiprocessor takes from its cache.
+constexpr int64_t kMostMapBytes = 256 * 1024;  // of a sample
+constexpr int64_t kMostProducts = 96 * 1024;   // of both layers
+
+dim3 grid_of(const SanpCudaGate& g, int rows, int per_block) {
+  return dim3(static_cast<unsigned>(ceil_div(rows, per_block)), static_cast<unsigned>(g.batch));
+}
+
+bool fits_one_block(const SanpCudaGate& g) {
+  const int64_t products = g.hidden > 0 ? int64_t{g.hidden} * (int64_t{g.c_in} + g.c_out) : int64_t{g.c_in} * g.c_out;
+  return products <= kMostProducts && whole_gate_bytes(g.c_in, g.hidden, g.c_out) <= kSharedWithoutAsking;
+}
+
+template <class T>
+cudaError_t launch_means(const SanpCudaGate& g, const GateArgs& a, cudaStream_t stream) {
+  return launch<GateArgs, gate_means<T>>(grid_of(g, g.c_in, kGateRows), kGateThreads, 0, stream, a);
+}
+
+// One launch where a sample is small, two where only its map is large, one for each step otherwise.
+template <class T>
 cudaError_t launch_gate(const SanpCudaGate& g, const GateArgs& a, cudaStream_t stream) {
-  const auto grid = [&](int rows, int per_block) {
-    return dim3(static_cast<unsigned>(ceil_div(rows, per_block)), static_cast<unsigned>(g.batch));
-  };
-  cudaError_t error = g.type == SANP_CUDA_FLOAT32
-                          ? launch<GateArgs, gate_means<float>>(grid(g.c_in, kGateRows), kGateThreads, 0, stream, a)
-                          : launch<GateArgs, gate_means<Half>>(grid(g.c_in, kGateRows), kGateThreads, 0, stream, a);
+  if (fits_one_block(g)) {
+    const dim3 grid(static_cast<unsigned>(g.batch));
+    const int shared = static_cast<int>(whole_gate_bytes(g.c_in, g.hidden, g.c_out));
+    if (int64_t{g.c_in} * a.pixels * static_cast<int64_t>(sizeof(T)) <= kMostMapBytes)
+      return launch<GateArgs, gate_one_block<T, true>>(grid, kWholeThreads, shared, stream, a);
+    const cudaError_t error = launch_means<T>(g, a, stream);
+    if (error != cudaSuccess) return error;
+    return launch<GateArgs, gate_one_block<T, false>>(grid, kWholeThreads, shared, stream, a);
+  }
+  cudaError_t error = launch_means<T>(g, a, stream);
   if (error == cudaSuccess && g.hidden > 0)
-    error = launch<GateArgs, gate_squeeze>(grid(g.hidden, kGateRows), kGateThreads, 0, stream, a);
-  if (error == cudaSuccess) error = launch<GateArgs, gate_excite>(grid(g.c_out, kGateRows), kGateThreads, 0, stream, a);
+    error = launch<GateArgs, gate_squeeze>(grid_of(g, g.hidden, kGateRows), kGateThreads, 0, stream, a);
+  if (error == cudaSuccess)
+    error = launch<GateArgs, gate_excite>(grid_of(g, g.c_out, kGateRows), kGateThreads, 0, stream, a);
   if (error == cudaSuccess && g.k > 0)
-    error = launch<GateArgs, gate_limit>(grid(g.c_out, kGateThreads), kGateThreads, 0, stream, a);
+    error = launch<GateArgs, gate_limit>(grid_of(g, g.c_out, kGateThreads), kGateThreads, 0, stream, a);
   return error;
 }
 
@@ -85,5 +111,7 @@ int sanp_cuda_gate(const SanpCudaGate* gate, const SanpCudaGateTensors* tensors,
   if (gate->batch == 0) return SANP_CUDA_OK;
   if (!is_complete(*tensors, workspace)) return SANP_CUDA_BAD_ARGUMENT;
   const GateArgs args = gate_args(*gate, *tensors, workspace);
-  return static_cast<int>(launch_gate(*gate, args, static_cast<cudaStream_t>(stream)));
+  const cudaStream_t on = static_cast<cudaStream_t>(stream);
+  return static_cast<int>(gate->type == SANP_CUDA_FLOAT32 ? launch_gate<float>(*gate, args, on)
+                                                          : launch_gate<Half>(*gate, args, on));
 }

@@ -7,6 +7,7 @@
 
 #include "cuda/base/element.h"
 #include "cuda/base/index_math.h"
+#include "cuda/base/load.h"
 
 namespace sanp {
 namespace cuda {
@@ -22,33 +23,62 @@ struct GateArgs {
   float *means, *hidden, *saliency;  // workspace: [batch, c_in], [batch, n_hidden], [batch, c_out]
   float *scale, *shift;
   int32_t c_in, pixels, n_hidden, c_out, mask_step, k;
+  int32_t has_hidden;
   float threshold;
 };
 
-// Sum of term(0) ... term(n - 1), in the first lane of every half warp. Terms are fetched kAhead at a time, because a
-// chain of dependent loads would take a memory latency each.
-template <int kAhead, class Term>
-__device__ __forceinline__ float ordered_sum(int n, Term term) {
-  float part = 0.0f;
-  int j = threadIdx.x % kGateLanes;
-  for (; j + kGateLanes * (kAhead - 1) < n; j += kGateLanes * kAhead) {
-    float terms[kAhead];
+// sums[r] = term(r, 0) + ... + term(r, n - 1) in the first lane of every half warp. load(r, j, wanted) is the term, and
+// +0 where it is not wanted: a partial sum is never -0, so a zero more changes no bit. kRows kAhead terms of a lane are
+// on their way at once, because a chain of dependent loads would take a memory latency each.
+template <int kRows, int kAhead, class Load>
+__device__ __forceinline__ void ordered_sums(int n, Load load, float (&sums)[kRows]) {
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) terms[i] = term(j + kGateLanes * i);
+  for (int r = 0; r < kRows; ++r) sums[r] = 0.0f;
+  const int lane = threadIdx.x % kGateLanes;
+  const auto add = [&](int first, auto is_wanted) {
+    float terms[kRows][kAhead];
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) part = add_rounded(part, terms[i]);
-  }
-  for (; j < n; j += kGateLanes) part = add_rounded(part, term(j));
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        const int j = first + lane + kGateLanes * i;
+        terms[r][i] = load(r, j, is_wanted(j));
+      }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i)
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) sums[r] = add_rounded(sums[r], terms[r][i]);
+  };
+  int first = 0;
+  // Loads without a condition: the compiler has few predicates, and waits where they run out.
+  for (; first + kGateLanes * kAhead <= n; first += kGateLanes * kAhead) add(first, [](int) { return true; });
+  if (first < n) add(first, [n](int j) { return j < n; });
 #pragma unroll
   for (int distance = kGateLanes / 2; distance > 0; distance /= 2)
-    part = add_rounded(part, shuffle_down(part, distance, kGateLanes));
-  return part;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) sums[r] = add_rounded(sums[r], shuffle_down(sums[r], distance, kGateLanes));
 }
 
-// relu(w v + b) of one row. NaN stays NaN: a broken gate must show, not close.
+// relu(w v + b) of kRows rows. NaN stays NaN: a broken gate must show, not close.
+template <int kRows, int kAhead>
+__device__ __forceinline__ void dense_relu(const float* const (&w)[kRows], const float* v, int n,
+                                           const float (&b)[kRows], float (&u)[kRows]) {
+  ordered_sums<kRows, kAhead>(
+      n, [&](int r, int j, bool wanted) { return multiply_rounded(load_if(wanted, w[r] + j), wanted ? v[j] : 0.0f); },
+      u);
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    u[r] = add_rounded(u[r], b[r]);
+    u[r] = u[r] < 0.0f ? 0.0f : u[r];
+  }
+}
+
 __device__ __forceinline__ float dense_relu(const float* w, const float* v, int n, float b) {
-  const float u = add_rounded(ordered_sum<8>(n, [&](int j) { return multiply_rounded(w[j], v[j]); }), b);
-  return u < 0.0f ? 0.0f : u;
+  const float* const rows[1] = {w};
+  const float bias[1] = {b};
+  float u[1];
+  dense_relu<1, 8>(rows, v, n, bias, u);
+  return u[0];
 }
 
 // The row of this half warp among `rows`. Spare half warps repeat the last one, because a shuffle needs whole warps;
@@ -78,8 +108,9 @@ __global__ void __launch_bounds__(kGateThreads) gate_means(const GateArgs a) {
   const GateRow row = gate_row(a.c_in);
   const int64_t channel = static_cast<int64_t>(blockIdx.y) * a.c_in + row.index;
   const T* const x = static_cast<const T*>(a.x) + channel * a.pixels;
-  const float sum = ordered_sum<16>(a.pixels, [&](int j) { return to_float(x[j]); });
-  if (row.mine) a.means[channel] = divide_rounded(sum, static_cast<float>(a.pixels));
+  float sum[1];
+  ordered_sums<1, 64>(a.pixels, [&](int, int j, bool wanted) { return to_float(load_if(wanted, x + j)); }, sum);
+  if (row.mine) a.means[channel] = divide_rounded(sum[0], static_cast<float>(a.pixels));
 }
 
 __global__ void __launch_bounds__(kGateThreads) gate_squeeze(const GateArgs a) {
@@ -104,19 +135,22 @@ __global__ void __launch_bounds__(kGateThreads) gate_excite(const GateArgs a) {
 
 // s exceeds the k+1-th largest exactly if at most k are as large as s, so every channel decides for itself and nothing
 // is sorted; ties close. NaN counts as large, and more than k of them switch the limit off, as on the CPU.
+__device__ __forceinline__ bool is_among_largest(const float* all, int n, float s, int k) {
+  int as_large = 0, broken = 0;
+#pragma unroll 8
+  for (int j = 0; j < n; ++j) {
+    as_large += !(all[j] < s);
+    broken += all[j] != all[j];
+  }
+  return as_large <= k || broken > k;
+}
+
 __global__ void __launch_bounds__(kGateThreads) gate_limit(const GateArgs a) {
   const int o = blockIdx.x * kGateThreads + threadIdx.x;
   if (o >= a.c_out) return;
   const int64_t sample = blockIdx.y;
   const float* const all = a.saliency + sample * a.c_out;
-  const float s = all[o];
-  int as_large = 0, broken = 0;
-#pragma unroll 8
-  for (int j = 0; j < a.c_out; ++j) {
-    as_large += !(all[j] < s);
-    broken += all[j] != all[j];
-  }
-  store_gate(a, sample, o, s, s > a.threshold && (as_large <= a.k || broken > a.k));
+  store_gate(a, sample, o, all[o], all[o] > a.threshold && is_among_largest(all, a.c_out, all[o], a.k));
 }
 
 }  // namespace cuda

@@ -30,8 +30,8 @@ bool fit_16_bits(const TensorView* w) {
 }  // namespace
 
 struct GatedConvKernel::CachedPlan {
-  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Algorithm> wish)
-      : plan(shape, isa, winograd, wish) {}
+  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Algorithm> wish, bool copies)
+      : plan(shape, isa, winograd, wish, copies) {}
   Plan plan;
   const void* weights = nullptr;  // prepared, or null where the plan only takes them as they are
   CachedPlan* next = nullptr;
@@ -79,7 +79,9 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
   CachedPlan* head = plans_.load(std::memory_order_acquire);
   for (CachedPlan* p = head; p != nullptr; p = p->next)
     if (p->plan.shape == shape) return *p;
-  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_));
+  // Weights in 16 bits have kernels for lanes of pixels only.
+  const bool copies = constants_.find(kConvW) != nullptr && !bf16_weights_;
+  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_, copies));
   if (bf16_weights_) made->plan.store_bf16();
   made->weights = prepared_weights(made->plan, w);
   do {

@@ -24,8 +24,17 @@ constexpr size_t kPage = 4096;
 
 enum class State { kReady, kBarrier, kWarp, kDone };
 
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes;
+  bool wanted;
+};
+
 struct Fiber {
   Thread thread;
+  std::vector<Copy> asked;                // in no group yet
+  std::vector<std::vector<Copy>> copies;  // groups on their way, oldest first
   State state = State::kDone;
   bool started = false;
   jmp_buf context;
@@ -69,7 +78,7 @@ std::unique_ptr<GuardedBytes> shared_bytes;
 const std::function<void()>* kernel_body = nullptr;
 Fiber* current = nullptr;
 jmp_buf scheduler;
-int order_seed = 0;
+int order_seed = 0, launches = 0;
 
 void yield(State state) {
   current->state = state;
@@ -147,7 +156,11 @@ void run_block(const std::vector<size_t>& order) {
       done += fibers[i]->state == State::kDone;
       at_barrier += fibers[i]->state == State::kBarrier;
     }
-    if (done == order.size()) return;
+    if (done == order.size()) {
+      for (size_t i : order)
+        if (!fibers[i]->asked.empty() || !fibers[i]->copies.empty()) fail("a block ends with copies on their way");
+      return;
+    }
     if (at_barrier < order.size())
       fail("threads of a block part ways: of %zu, %zu wait at a barrier, %zu have returned, the others wait in %s",
            order.size(), at_barrier, done, meetings[0].name ? meetings[0].name : "a warp instruction");
@@ -195,6 +208,32 @@ void warp_meet(const char* name, const void* in, void* out, WarpFunction compute
     if (l != lane) fibers[warp * 32 + l]->state = State::kReady;
 }
 
+void copy_later(void* to, const void* from, int bytes, bool wanted) {
+  if (!is_shared(to, bytes)) fail("cp.async: the target is not in shared memory");
+  if (reinterpret_cast<uintptr_t>(to) % static_cast<size_t>(bytes) != 0 ||
+      reinterpret_cast<uintptr_t>(from) % static_cast<size_t>(bytes) != 0)
+    fail("cp.async: %d bytes that are not aligned", bytes);
+  current->asked.push_back(Copy{to, from, bytes, wanted});
+}
+
+void close_copies() {
+  current->copies.emplace_back();
+  current->copies.back().swap(current->asked);
+}
+
+void wait_copies(int open) {
+  auto& groups = current->copies;
+  while (groups.size() > static_cast<size_t>(open)) {
+    for (const Copy& c : groups.front()) {
+      if (c.wanted)
+        memcpy(c.to, c.from, static_cast<size_t>(c.bytes));
+      else
+        memset(c.to, 0, static_cast<size_t>(c.bytes));
+    }
+    groups.erase(groups.begin());
+  }
+}
+
 static bool is_launchable(dim3 grid, dim3 block, size_t bytes) {
   int limit = 0;
   cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
@@ -205,6 +244,7 @@ static bool is_launchable(dim3 grid, dim3 block, size_t bytes) {
 
 cudaError_t run(dim3 grid, dim3 block, size_t bytes, const std::function<void()>& kernel) {
   if (!is_launchable(grid, block, bytes)) return cudaErrorInvalidConfiguration;
+  ++launches;
   const size_t threads = block.x;
   have_fibers(threads);
   meetings.assign(threads / 32, Meeting());
@@ -231,4 +271,11 @@ cudaError_t run(dim3 grid, dim3 block, size_t bytes, const std::function<void()>
 // For tests: the order in which threads and blocks run from now on.
 extern "C" __attribute__((visibility("default"))) void sanp_emulator_order(int seed) {
   sanp::emulator::order_seed = seed;
+}
+
+// For tests: kernels that were started since the last call.
+extern "C" __attribute__((visibility("default"))) int sanp_emulator_launches() {
+  const int n = sanp::emulator::launches;
+  sanp::emulator::launches = 0;
+  return n;
 }

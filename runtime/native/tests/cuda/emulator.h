@@ -36,6 +36,13 @@ unsigned char* shared();
 using WarpFunction = void (*)(const void* const in[32], void* const out[32]);
 void warp_meet(const char* name, const void* in, void* out, WarpFunction compute);
 
+// Copies to shared memory that wait in groups, as cp.async does: bytes arrive when the thread waits for their group and
+// no earlier, so that a missing wait reads what was there before. A block that ends with copies on their way is a
+// mistake.
+void copy_later(void* to, const void* from, int bytes, bool wanted);
+void close_copies();
+void wait_copies(int open);
+
 [[noreturn]] void fail(const char* format, ...);
 
 // True where all `bytes` at `pointer` are shared memory of the running block.
@@ -59,6 +66,9 @@ struct alignas(16) float4 {
 struct alignas(8) uint2 {
   unsigned x, y;
 };
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
@@ -70,6 +80,9 @@ inline unsigned char* shared_memory() { return emulator::shared(); }
 
 unsigned ballot(bool flag);
 float shuffle_down(float value, int distance, int width);
+// Blocks run one after another here: an arrival that is counted wrongly shows, a missing fence does not.
+inline void fence() {}
+inline unsigned count_arrival(unsigned* counter) { return (*counter)++; }
 inline int count_bits(unsigned bits) { return __builtin_popcount(bits); }
 
 // The emulator is compiled without contraction.

@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "cuda/base/async_copy.h"
 #include "cuda/base/index_math.h"
 #include "cuda/base/launch.h"
 #include "cuda/base/warp_matrix.h"
@@ -123,7 +124,51 @@ __global__ void matrix_product(Args a) {
   a.values[threadIdx.x] = right;
 }
 
+// Two groups of copies, the second still on its way when the first is read.
+__global__ void copies_in_groups(Args a) {
+  unsigned char* const mine = shared_memory() + threadIdx.x * 32;
+  static const uint4 numbers[2] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+  copy_later<16>(mine, &numbers[0], true);
+  close_copies();
+  copy_later<16>(mine + 16, &numbers[1], false);
+  copy_later<8>(mine + 16, &numbers[1], true);
+  close_copies();
+  const int* const values = reinterpret_cast<const int*>(mine);
+  const bool nothing = values[0] == -1 && values[7] == -1;
+  wait_copies<1>();
+  const bool first = values[3] == 4 && values[4] == -1;
+  wait_copies<0>();
+  a.values[threadIdx.x] = nothing && first && values[4] == 5 && values[5] == 6 && values[7] == 0;
+}
+
+__global__ void copy_nobody_waits_for(Args a) {
+  copy_later<16>(shared_memory() + threadIdx.x * 16, nullptr, false);
+  a.values[threadIdx.x] = 0;
+}
+
+__global__ void misaligned_copy(Args) {
+  copy_later<16>(shared_memory() + threadIdx.x * 16 + 8, nullptr, false);
+  close_copies();
+  wait_copies<0>();
+}
+
+// The last of the blocks finds the numbers of all others.
+__global__ void sum_by_the_last(Args a) {
+  int* const last = reinterpret_cast<int*>(shared_memory());
+  if (threadIdx.x == 0) {
+    a.values[32 + blockIdx.x] = static_cast<int>(blockIdx.x);
+    fence();
+    *last = count_arrival(reinterpret_cast<unsigned*>(a.values)) == gridDim.x - 2;  // it starts at -1
+  }
+  __syncthreads();
+  if (!*last || threadIdx.x != 0) return;
+  a.values[1] = 0;
+  for (unsigned b = 0; b < gridDim.x; ++b) a.values[1] += a.values[32 + b];
+}
+
 void kernels_run() {
+  for (int seed : {0, 1, 7}) require(run<sum_by_the_last>(3, 32, 4096, seed)[1] == 3, "the last block");
+  for (int v : run<copies_in_groups>(1, 64)) require(v == 1, "copies");
   const std::vector<int> values = run<mirror>(3, 96);
   for (int i = 0; i < 288; ++i) require(values[static_cast<size_t>(i)] == 95 - i % 96 + 1000 * (i / 96), "mirror");
   for (int v : run<votes_and_shuffles>(1, 64)) require(v == 1, "votes and shuffles");
@@ -206,6 +251,8 @@ const struct {
     {"crash_different_instructions", [] { run<different_instructions>(1, 32); }},
     {"crash_behind_shared_memory", [] { run<behind_shared_memory>(1, 32); }},
     {"crash_misaligned_vector", [] { run<misaligned_vector>(1, 32); }},
+    {"crash_copy_nobody_waits_for", [] { run<copy_nobody_waits_for>(1, 32); }},
+    {"crash_misaligned_copy", [] { run<misaligned_copy>(1, 32); }},
     {"crash_misaligned_matrix", [] { run<misaligned_matrix>(1, 32); }},
 };
 

@@ -70,14 +70,15 @@ void check_types(Node& node, const Problem& p) {
     EXPECT(out[i] == (p.out[i].half ? DataType::kHALF : DataType::kFLOAT), "type of output %zu", i);
 }
 
-void check_shapes(Node& node, const Problem& p) {
+// open: height and width are symbols too, as in a network for several image sizes.
+void check_shapes(Node& node, const Problem& p, bool open) {
   FakeBuilder builder;
   std::vector<nvinfer1::DimsExprs> in(p.in.size()), out;
   for (size_t i = 0; i < in.size(); ++i) {
     in[i].nbDims = static_cast<int32_t>(p.in[i].dims.size());
-    // The batch is a symbol, all else are numbers.
+    // The batch is a symbol; weights are numbers.
     for (size_t d = 0; d < p.in[i].dims.size(); ++d)
-      in[i].d[d] = builder.dimension(p.in[i].dims[d], !(d == 0 && p.batched[i]));
+      in[i].d[d] = builder.dimension(p.in[i].dims[d], !(p.batched[i] && (d == 0 || (open && d > 1))));
   }
   EXPECT(node.output_shapes(in, builder, &out) && out.size() == p.out.size(), "%s", tensorrt().logger.take().c_str());
   for (size_t i = 0; i < out.size(); ++i) {
@@ -100,7 +101,8 @@ Saved build_engine(const Problem& p, size_t* workspace) {
   for (size_t i = 0; i < p.in.size(); ++i) in.push_back(dynamic(p.in[i], p.batched[i]));
   for (const Array& a : p.out) out.push_back(dynamic(a, true));
   check_types(*node, p);
-  check_shapes(*node, p);
+  check_shapes(*node, p, false);
+  check_shapes(*node, p, true);
   search_formats(*node, p, in, out);
   EXPECT(node->configure(in, out), "%s", tensorrt().logger.take().c_str());
   *workspace = node->workspace(in, out);

@@ -42,6 +42,36 @@ void live_many(Make make, uint32_t seed, bool half) {
 
 CASE(conv_float) { live_many(random_conv, seed, false); }
 CASE(conv_half) { live_many(random_conv, seed, true); }
+// An engine with an optimisation profile for each of two sizes: built for both, saved once, run in turns by one
+// context.
+void live_in_sizes(uint32_t seed, bool half) {
+  const int64_t largest = 3;
+  const int64_t more[2][2] = {{0, 0}, {7, 12}};
+  size_t workspace[2];
+  Saved saved;
+  for (int i = 0; i < 2; ++i) {
+    const Saved one = build_engine(larger_conv(seed, largest, half, more[i][0], more[i][1]), &workspace[i]);
+    EXPECT(i == 0 || one == saved, "a plugin saves the same for every size");
+    saved = one;
+  }
+  const std::unique_ptr<Node> engine = load(saved);
+  EXPECT(engine, "%s", tensorrt().logger.take().c_str());
+  const std::unique_ptr<Node> context = engine->attach();
+  for (const int64_t batch : {largest, int64_t{1}})
+    for (const int i : {0, 1, 0}) {
+      const Problem p = larger_conv(seed, batch, half, more[i][0], more[i][1]);
+      EXPECT(context->shape_change(p.descs(p.in), p.descs(p.out)), "%s", tensorrt().logger.take().c_str());
+      Run run(p, workspace[i]);
+      run.enqueue(*context);
+      run.check("another size");
+    }
+  EXPECT(tensorrt().logger.errors == 0, "%s", tensorrt().logger.take().c_str());
+}
+
+CASE(conv_sizes) {
+  for (uint32_t i = 0; i < 25; ++i) live_in_sizes(seed + i, i & 1);
+}
+
 CASE(gate_float) { live_many(random_gate, seed, false); }
 CASE(gate_half) { live_many(random_gate, seed, true); }
 

@@ -37,6 +37,8 @@ struct Problem {
 // Inactive channels of x and weights of channels that no sample opens are NaN: a kernel that reads them shows it.
 // The same seed gives the same node for every batch, so one plugin can run several.
 Problem random_conv(uint32_t seed, int64_t batch, bool half);
+// The same node with images that are so much higher and wider.
+Problem larger_conv(uint32_t seed, int64_t batch, bool half, int64_t taller, int64_t wider);
 // No saliency is so near to its level that rounding decides about the channel.
 Problem random_gate(uint32_t seed, int64_t batch, bool half);
 

@@ -18,6 +18,15 @@ struct Layer {
   double open, low, high;
 };
 
+void resize(Layer* l, int64_t height, int64_t width) {
+  l->size[0] = height;
+  l->size[1] = width;
+  for (int i = 0; i < 2; ++i) {
+    const int64_t free = l->size[i] + l->pad[i] + l->pad[2 + i] - l->dilation[i] * (l->kernel[i] - 1) - 1;
+    l->out[i] = free < 0 ? 0 : free / l->stride[i] + 1;
+  }
+}
+
 Layer random_layer(Random& r) {
   for (;;) {
     Layer l{};
@@ -34,9 +43,8 @@ Layer random_layer(Random& r) {
       l.dilation[i] = r.pick(0, 3) ? 1 : 2;
       l.pad[i] = r.pick(0, 2);
       l.pad[2 + i] = r.pick(0, 2);
-      const int64_t free = l.size[i] + l.pad[i] + l.pad[2 + i] - l.dilation[i] * (l.kernel[i] - 1) - 1;
-      l.out[i] = free < 0 ? 0 : free / l.stride[i] + 1;
     }
+    resize(&l, l.size[0], l.size[1]);
     if (l.out[0] < 1 || l.out[1] < 1) continue;
     l.hwio = r.pick(0, 3) != 0;
     l.scale_rows = r.pick(0, 1);
@@ -113,9 +121,12 @@ void reference(const Layer& l, const Array& w, Problem& p) {
 
 }  // namespace
 
-Problem random_conv(uint32_t seed, int64_t batch, bool half) {
+Problem random_conv(uint32_t seed, int64_t batch, bool half) { return larger_conv(seed, batch, half, 0, 0); }
+
+Problem larger_conv(uint32_t seed, int64_t batch, bool half, int64_t taller, int64_t wider) {
   Random r(seed);
-  const Layer l = random_layer(r);
+  Layer l = random_layer(r);
+  resize(&l, l.size[0] + taller, l.size[1] + wider);
   Array w = r.array({l.co, l.ci / l.group, l.kernel[0], l.kernel[1]}, half);
   Array scale = r.array({l.scale_rows ? batch : 1, l.co}, false);
   Array shift = r.array({l.shift_rows ? batch : 1, l.co}, false);

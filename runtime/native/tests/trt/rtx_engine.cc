@@ -1,12 +1,12 @@
 // sanp_trt_rtx: parses a model with TensorRT-RTX, whose builder needs no GPU, and builds an engine with our plugins in
 // it.
 //
-//   sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--local] [--batch N]
+//   sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--local] [--batch N] [--size HxW]...
 //
 // FOLDER holds libtensorrt_rtx.so and libtensorrt_onnxparser_rtx.so. LIBRARY is libsanp_trt.so, or with --creators
 // libsanp_trt_creators.so, which the registry loads. --local loads TensorRT as Python does, hidden from other
-// libraries. Prints one line per layer, "layer <type> <name> <plugin or ->", then "engine <bytes> <plugin names found
-// in it>". 0 when there is an engine.
+// libraries. Each --size is an optimisation profile for images of it. Prints one line per layer, "layer <type> <name>
+// <plugin or ->", then "engine <bytes> <plugin names found in it>". 0 when there is an engine.
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
 #include <dlfcn.h>
@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -62,14 +64,15 @@ void print_layers(INetworkDefinition& network) {
   }
 }
 
-// Open dimensions run from 1 to `batch`.
-void set_profile(IBuilder& builder, INetworkDefinition& network, IBuilderConfig& config, int64_t batch) {
+// The batch runs from 1 to `batch`; an open height and width of an image are those of `size`.
+void add_profile(IBuilder& builder, INetworkDefinition& network, IBuilderConfig& config, int64_t batch,
+                 const int64_t* size) {
   IOptimizationProfile* const profile = builder.createOptimizationProfile();
   for (int32_t i = 0; i < network.getNbInputs(); ++i) {
     ITensor& input = *network.getInput(i);
     Dims low = input.getDimensions(), high = low;
     for (int32_t d = 0; d < low.nbDims; ++d)
-      if (low.d[d] < 0) low.d[d] = 1, high.d[d] = batch;
+      if (low.d[d] < 0) low.d[d] = d < 2 ? 1 : size[d - 2], high.d[d] = d < 2 ? batch : size[d - 2];
     profile->setDimensions(input.getName(), OptProfileSelector::kMIN, low);
     profile->setDimensions(input.getName(), OptProfileSelector::kOPT, high);
     profile->setDimensions(input.getName(), OptProfileSelector::kMAX, high);
@@ -96,10 +99,12 @@ void announce(IPluginRegistry& registry, const char* library, bool creators) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) fail("usage: sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--local] [--batch N]");
+  if (argc < 4)
+    fail("usage: sanp_trt_rtx FOLDER LIBRARY MODEL.onnx [--creators] [--local] [--batch N] [--size HxW]...");
   bool creators = false;
   int scope = RTLD_GLOBAL;
   int64_t batch = 4;
+  std::vector<std::array<int64_t, 2>> sizes;
   for (int i = 4; i < argc; ++i) {
     if (strcmp(argv[i], "--creators") == 0)
       creators = true;
@@ -107,6 +112,8 @@ int main(int argc, char** argv) {
       scope = RTLD_LOCAL;
     else if (strcmp(argv[i], "--batch") == 0 && i + 1 < argc)
       batch = atoll(argv[++i]);
+    else if (strcmp(argv[i], "--size") == 0 && i + 1 < argc && strchr(argv[i + 1], 'x'))
+      ++i, sizes.push_back({atoll(argv[i]), atoll(strchr(argv[i], 'x') + 1)});
     else
       fail("unknown option " + std::string(argv[i]));
   }
@@ -128,7 +135,8 @@ int main(int argc, char** argv) {
   print_layers(*network);
 
   const std::unique_ptr<IBuilderConfig> config(builder->createBuilderConfig());
-  set_profile(*builder, *network, *config, batch);
+  if (sizes.empty()) sizes.push_back({1, 1});
+  for (const auto& size : sizes) add_profile(*builder, *network, *config, batch, size.data());
   const std::unique_ptr<IHostMemory> engine(builder->buildSerializedNetwork(*network, *config));
   if (!engine || engine->size() == 0) fail("no engine");
   print_engine(*engine);

@@ -38,12 +38,15 @@ class Tensorrt:
         self._log = _logger(self._trt)
         self._runtime: Any = None
 
-    def build(self, model: Path, shapes: Shapes, half: bool, single: Mapping[str, str]) -> bytes:
-        """Build an engine from an ONNX file with one optimisation profile; TargetError with TensorRT's own words.
+    def build(
+        self, model: Path, profiles: Sequence[Shapes], half: bool, single: Mapping[str, str], signed: bool = False
+    ) -> bytes:
+        """Build an engine from an ONNX file with these optimisation profiles; TargetError with TensorRT's own words.
 
         half: the file holds float16 tensors; single: nodes that must compute in float32 even so, with the types of
         their outputs ("fp32", "fp32+int32", ""), which only a weakly typed TensorRT has to be told. TF32 is off: it
-        keeps 11 bits of each factor, which is not float32.
+        keeps 11 bits of each factor, which is not float32. signed: the file says by QuantizeLinear and DequantizeLinear
+        what is computed on signed bytes, which 8.x must be allowed; strong typing reads it from the file.
         """
         trt = self._trt
         self._log.lines.clear()
@@ -56,15 +59,18 @@ class Tensorrt:
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
         config.clear_flag(trt.BuilderFlag.TF32)
+        if signed and self.major < 10:
+            config.set_flag(trt.BuilderFlag.INT8)
         if half and self.major < 10:
             self._keep_single(config, network, single)
-        profile = builder.create_optimization_profile()
-        for index in range(network.num_inputs):
-            name = network.get_input(index).name
-            if name not in shapes:
-                raise self._failure(f"{model.name} has the unexpected input {name}", [])
-            profile.set_shape(name, *(tuple(shape) for shape in shapes[name]))
-        config.add_optimization_profile(profile)
+        for shapes in profiles:
+            profile = builder.create_optimization_profile()
+            for index in range(network.num_inputs):
+                name = network.get_input(index).name
+                if name not in shapes:
+                    raise self._failure(f"{model.name} has the unexpected input {name}", [])
+                profile.set_shape(name, *(tuple(shape) for shape in shapes[name]))
+            config.add_optimization_profile(profile)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise self._failure(f"TensorRT {self.version} cannot build {model.name}", [])
@@ -79,6 +85,18 @@ class Tensorrt:
         if engine is None:
             raise self._failure(f"TensorRT {self.version} cannot load {name}", [])
         return engine
+
+    def context(self, engine: Any, profile: int, stream: int, of: int) -> Any:
+        """A new execution context on one of the `of` profiles of an engine.
+
+        Before 10 two contexts cannot have the same profile, so that a caller keeps one for each. TargetError if
+        TensorRT gives none.
+        """
+        self._log.lines.clear()
+        context = engine.create_execution_context()
+        if context is None or (of > 1 and not context.set_optimization_profile_async(profile, stream)):
+            raise self._failure(f"TensorRT {self.version} gives no context for optimisation profile {profile}", [])
+        return context
 
     def tensors(self, engine: Any) -> Dict[str, bool]:
         """Inputs (True) and outputs (False) of an engine by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class TensorrtBase(Engine):
         self._nodes = {plain_name(node): node for node in nodes}
         widths = {name: self.manifest.layer(name).c_out for name in self.gated}
         self._masks = {mask_input(name): width for name, width in widths.items()}
-        self._shapes = self._sizes({})
+        self._profiles = {size: index for index, size in enumerate(self.manifest.image_sizes)}
 
     @classmethod
     def read_sensors(cls) -> Reading:
@@ -70,6 +70,11 @@ class TensorrtBase(Engine):
             library_version=str(self.manifest.build["fingerprint"].get("plugin", "")) or None,
             seen_in=seen_in,
         )
+
+    def _profile(self, feeds: Mapping[str, np.ndarray]) -> int:
+        """The optimisation profile of the images in checked feeds."""
+        shape = feeds[self.manifest.input["name"]].shape
+        return self._profiles[shape[2], shape[3]]
 
     def _node(self, layer: str) -> str:
         """The node of the exported model that a layer of the engine computes, as the rest of the runtime names it."""

@@ -38,7 +38,8 @@ class TensorrtEngine(TensorrtBase):
                 load_plugin(self._plugin)
             self._engine = self._trt.load(self._file.read_bytes(), self._file.name)
             self._check_signature()
-            self._context: Any = self._engine.create_execution_context()
+            self._contexts: Dict[int, Any] = {}  # one for each optimisation profile in use
+            self._profiler: Any = None
             self._allocate()
         except BaseException:
             self._cuda.close()
@@ -56,9 +57,8 @@ class TensorrtEngine(TensorrtBase):
 
         The profiler measures every layer alone, without overlap: read the result as shares, not as latency.
         """
-        profiler = self._trt.profiler()
-        usual, self._context, self._bound = self._context, self._engine.create_execution_context(), None
-        self._context.profiler = profiler  # which cannot be taken off again, so it gets a context of its own
+        profiler = self._profiler = self._trt.profiler()
+        self._forget_contexts()  # a profiler cannot be taken off again, so that those with one are others
         calls: List[List[Tuple[str, float]]] = []
         try:
             for batch in batches:
@@ -67,19 +67,21 @@ class TensorrtEngine(TensorrtBase):
                 self._cuda.synchronize()
                 calls.append(profiler.rows)
         finally:
-            self._context, self._bound = usual, None
+            self._profiler = None
+            self._forget_contexts()
         return aggregate_rows([[(self._node(name), ms) for name, ms in rows] for rows in calls], skip)
 
     def close(self) -> None:
         """Free the device memory and the engine."""
         if not self._closed:
             super().close()
-            self._context = self._engine = None
+            self._forget_contexts()
+            self._engine = None
             self._cuda.close()
 
     def _run_part(self, feeds: Dict[str, np.ndarray], n: int) -> List[np.ndarray]:
         self._execute(feeds, n)
-        values = {name: np.empty((n, *shape), np.float32) for name, shape in self._shapes.items()}
+        values = {name: np.empty((n, *shape), np.float32) for name, shape in self._sizes(feeds).items()}
         self._fetch(values)
         return [values[name] for name in self.outputs]
 
@@ -92,15 +94,14 @@ class TensorrtEngine(TensorrtBase):
                 "compile with a larger --max-batch"
             )
         places = {name: self._cuda.allocate(repeat_rows(value, n).nbytes) for name, value in feeds.items()}
-        context, stream = self._context, self._cuda.stream
+        profile, stream = self._profile(feeds), self._cuda.stream
 
         def upload() -> None:
             for name, value in feeds.items():
                 self._cuda.upload(places[name], repeat_rows(value, n))
 
         def run() -> None:
-            self._point(n, places)
-            if not context.execute_async_v3(stream):
+            if not self._point(profile, n, places).execute_async_v3(stream):
                 raise self._not_run()
             self._fetch(outputs)
 
@@ -117,8 +118,7 @@ class TensorrtEngine(TensorrtBase):
             self._cuda.upload(self._memory[name], repeat_rows(value, n))
         places = {name: self._memory[name] for name in feeds}
         self._bound = None
-        self._point(n, places)
-        if not self._context.execute_async_v3(self._cuda.stream):
+        if not self._point(self._profile(feeds), n, places).execute_async_v3(self._cuda.stream):
             raise self._not_run()
 
     def _fetch(self, values: Dict[str, np.ndarray]) -> None:
@@ -127,21 +127,39 @@ class TensorrtEngine(TensorrtBase):
             self._cuda.download(value, self._memory[name])
         self._cuda.synchronize()
 
-    def _point(self, n: int, places: Dict[str, int]) -> None:
-        """Tell the context shapes and addresses, unless they are those of the last call; masks not given are ones."""
+    def _point(self, profile: int, n: int, places: Dict[str, int]) -> Any:
+        """The context of a profile, told shapes and addresses unless the last call's; masks not given are ones."""
+        context = self._contexts.get(profile)
+        if context is None:
+            context = self._trt.context(self._engine, profile, self._cuda.stream, of=len(self._profiles))
+            if self._profiler is not None:
+                context.profiler = self._profiler
+            self._contexts[profile], self._bound = context, None
         if self._bound is places:
-            return
-        for name, shape in self._inputs.items():
-            self._context.set_input_shape(plain_name(name), (n, *shape))
-            self._context.set_tensor_address(plain_name(name), places.get(name, self._ones))
+            return context
+        for name, shape in self._inputs[profile].items():
+            context.set_input_shape(plain_name(name), (n, *shape))
+            context.set_tensor_address(plain_name(name), places.get(name, self._ones))
         for name in self.outputs:
-            self._context.set_tensor_address(plain_name(name), self._memory[name])
+            context.set_tensor_address(plain_name(name), self._memory[name])
         self._bound = places
+        return context
+
+    def _forget_contexts(self) -> None:
+        """Let the next call make its context."""
+        self._contexts.clear()
+        self._bound = None
 
     def _allocate(self) -> None:
-        self._inputs: Dict[str, Tuple[int, ...]] = {self.manifest.input["name"]: tuple(self.manifest.input["shape"])}
-        self._inputs.update({name: (width,) for name, width in self._masks.items()})
-        floats = {name: int(np.prod(shape)) for name, shape in {**self._inputs, **self._shapes}.items()}
+        """Memory for the largest batch of the largest images; inputs and outputs of every profile."""
+        image, channels = self.manifest.input["name"], self.manifest.input["shape"][0]
+        masks = {name: (width,) for name, width in self._masks.items()}
+        self._inputs: List[Dict[str, Tuple[int, ...]]] = [{image: (channels, *at), **masks} for at in self._profiles]
+        floats: Dict[str, int] = {}
+        for shapes in self._inputs:
+            sample = {image: np.empty((1, *shapes[image]), np.float32)}
+            for name, shape in {**shapes, **self._sizes(sample)}.items():
+                floats[name] = max(floats.get(name, 0), int(np.prod(shape)))
         self._memory = {name: self._cuda.allocate(4 * self.max_batch * count) for name, count in floats.items()}
         ones = np.ones((self.max_batch, max(self._masks.values(), default=1)), np.float32)
         self._ones = self._cuda.allocate(ones.nbytes)

@@ -10,6 +10,8 @@ from sanp_runtime.bundle.json_text import parse_json
 from sanp_targets.errors import InputError
 
 _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+# How TensorRT tells the layers of several optimisation profiles apart.
+_PROFILE = re.compile(r" \[profile \d+\]$")
 # A node of ours inside the name of a fused or reformatting layer: `layer1.0.conv1/conv`, `stem/gate/scale`.
 _NODE = re.compile(r"[A-Za-z0-9_./-]*/[A-Za-z0-9_./-]*")
 
@@ -61,6 +63,6 @@ def node_name(layer: str) -> str:
 
 
 def _layer(row: Dict[str, Any]) -> EngineLayer:
-    name = str(row.get("Name", ""))
+    name = _PROFILE.sub("", str(row.get("Name", "")))
     nodes = (name, *_ONNX_LAYER.findall(str(row.get("Metadata", ""))))
     return EngineLayer(name, str(row.get("LayerType", "")), str(row.get("PluginType", "")), nodes)

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
-from sanp_runtime.contract import UNGATED, mask_input, plain_name
+from sanp_runtime.contract import FLOAT_DENSE, FLOAT_GATED, INT8, UNGATED, mask_input, plain_name
 from sanp_runtime.engines.shared_object import check_shared_object
 from sanp_runtime.engines.tensorrt import trtexec
 from sanp_runtime.engines.tensorrt.api import Tensorrt, import_tensorrt
@@ -32,7 +32,8 @@ class PythonTool:
         if library is not None:
             load_plugin(library)
         half, single = bundle.manifest.precision == "fp16", single_nodes(bundle.manifest, variant)
-        plan = self._trt.build(bundle.variant(variant), input_shapes(bundle.manifest, variant), half, single)
+        shapes, signed = profiles(bundle.manifest, variant), signed_bytes(bundle.manifest, variant)
+        plan = self._trt.build(bundle.variant(variant), shapes, half, single, signed)
         engine.write_bytes(plan)
 
 
@@ -54,11 +55,17 @@ class TrtexecTool:
             str(bundle.variant(variant)),
             str(engine),
             str(library) if library is not None else None,
-            input_shapes(bundle.manifest, variant),
+            profiles(bundle.manifest, variant),
             bundle.manifest.precision == "fp16",
             single_nodes(bundle.manifest, variant),
+            signed=signed_bytes(bundle.manifest, variant),
         )
         trtexec.run(self.path, line)
+
+
+def signed_bytes(manifest: Manifest, variant: str) -> bool:
+    """Whether the file of a variant has layers of bytes."""
+    return manifest.precision == INT8 and variant not in (FLOAT_DENSE, FLOAT_GATED)
 
 
 def choose_tool(name: str = "auto") -> Union[PythonTool, TrtexecTool]:
@@ -87,14 +94,19 @@ def has_package() -> bool:
     return True
 
 
-def input_shapes(manifest: Manifest, variant: str) -> Dict[str, Tuple[List[int], List[int], List[int]]]:
-    """Name -> smallest, typical and largest shape of every input of a variant."""
-    sizes = {plain_name(manifest.input["name"]): list(manifest.input["shape"])}
-    if variant not in UNGATED:
-        sizes.update({plain_name(mask_input(name)): [manifest.layer(name).c_out] for name in manifest.gated})
-    batch = manifest.build["batch"]
-    least, typical, most = (int(batch[key]) for key in ("min", "opt", "max"))
-    return {name: ([least, *size], [typical, *size], [most, *size]) for name, size in sizes.items()}
+def profiles(manifest: Manifest, variant: str) -> List[Dict[str, Tuple[List[int], List[int], List[int]]]]:
+    """For each size of the images: name -> smallest, typical and largest shape of every input of a variant.
+
+    Within a profile the batch alone varies: TensorRT asks for the scratch memory of the largest shape of a profile, and
+    our plugin may need more for a smaller image.
+    """
+    masks = {} if variant in UNGATED else {mask_input(name): [manifest.layer(name).c_out] for name in manifest.gated}
+    batch = [int(manifest.build["batch"][key]) for key in ("min", "opt", "max")]
+    found = []
+    for size in manifest.image_sizes:
+        shapes = {manifest.input["name"]: [manifest.input["shape"][0], *size], **masks}
+        found.append({plain_name(name): ([batch[0], *s], [batch[1], *s], [batch[2], *s]) for name, s in shapes.items()})
+    return found
 
 
 def single_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:

@@ -39,23 +39,30 @@ def build_line(
     model: str,
     engine: str,
     plugin: Optional[str],
-    shapes: Shapes,
+    profiles: Sequence[Shapes],
     half: bool = False,
     single: Optional[Mapping[str, str]] = None,
     layer_info: Optional[str] = None,
+    signed: bool = False,
 ) -> List[str]:
     """Arguments after `trtexec` that build an engine and, with `layer_info`, write what it consists of.
 
-    half, single: as in `Tensorrt.build`. One short inference follows the build; only then every version has written the
-    layer information.
+    profiles, half, single, signed: as in `Tensorrt.build`; TargetError for several profiles before 10. One short
+    inference follows the build; only then every version has written the layer information.
     """
     line = [f"--onnx={model}", f"--saveEngine={engine}", *_plugin(version, plugin), "--noTF32"]
-    for word, index in (("min", 0), ("opt", 1), ("max", 2)):
-        line.append(f"--{word}Shapes=" + ",".join(f"{name}:{_dims(sizes[index])}" for name, sizes in shapes.items()))
+    check_profiles(version, len(profiles))
+    for place, shapes in enumerate(profiles):
+        line += [f"--profile={place}"] if len(profiles) > 1 else []
+        for word, index in (("min", 0), ("opt", 1), ("max", 2)):
+            listed = ",".join(f"{name}:{_dims(sizes[index])}" for name, sizes in shapes.items())
+            line.append(f"--{word}Shapes={listed}")
     major = int(version.split(".", 1)[0])
     if major == 10:
         line.append("--stronglyTyped")
-    elif half and major < 10:
+    if signed and major < 10:
+        line.append("--int8")
+    if half and major < 10:
         line.append("--fp16")
         if single:
             line.append("--precisionConstraints=obey")
@@ -68,13 +75,27 @@ def build_line(
     return [*line, "--iterations=1", "--duration=0", "--warmUp=0"]
 
 
+def check_profiles(version: str, count: int) -> None:
+    """TargetError for several optimisation profiles with a trtexec that knows one: `--profile` came with 10."""
+    if count > 1 and int(version.split(".", 1)[0]) < 10:
+        raise TargetError(
+            f"the bundle has {count} sizes of images, and trtexec of TensorRT {version} knows one optimisation "
+            "profile, expected TensorRT's Python package; on a Jetson run `sudo apt install python3-libnvinfer`"
+        )
+
+
 def run_line(
-    version: str, engine: str, plugin: Optional[str], inputs: Mapping[str, Tuple[str, Sequence[int]]]
+    version: str,
+    engine: str,
+    plugin: Optional[str],
+    inputs: Mapping[str, Tuple[str, Sequence[int]]],
+    profile: Optional[int] = None,
 ) -> List[str]:
-    """Arguments that run an engine on given inputs: name -> (raw file, shape)."""
+    """Arguments that run an engine on given inputs: name -> (raw file, shape); profile: of an engine with several."""
     shapes = ",".join(f"{name}:{_dims(shape)}" for name, (_, shape) in inputs.items())
     files = ",".join(f"{name}:{path}" for name, (path, _) in inputs.items())
-    return [f"--loadEngine={engine}", *_plugin(version, plugin), f"--shapes={shapes}", f"--loadInputs={files}"]
+    line = [f"--loadEngine={engine}", *_plugin(version, plugin), f"--shapes={shapes}", f"--loadInputs={files}"]
+    return line if profile is None else [*line, f"--useProfile={profile}"]
 
 
 def timing_flags(times: str, profile: Optional[str] = None, calls: int = 100, duration_s: float = 0.0) -> List[str]:

@@ -42,6 +42,7 @@ class TrtexecEngine(TensorrtBase):
     def __init__(self, bundle: Bundle, variant: str, path: Path) -> None:
         self._trtexec, self._version = path, trtexec_version(path)
         super().__init__(bundle, variant, {"tensorrt": self._version, **gpu()})
+        trtexec.check_profiles(self._version, len(self._profiles))
         if self._plugin is not None:
             check_shared_object(self._plugin)
 
@@ -122,7 +123,8 @@ class TrtexecEngine(TensorrtBase):
             path.write_bytes(rows.tobytes())
             inputs[plain_name(name)] = (str(path), rows.shape)
         plugin = str(self._plugin) if self._plugin is not None else None
-        line = trtexec.run_line(self._version, str(self._file), plugin, inputs)
+        profile = self._profile(whole) if len(self._profiles) > 1 else None
+        line = trtexec.run_line(self._version, str(self._file), plugin, inputs, profile)
         trtexec.run(self._trtexec, [*line, *flags])
 
 

@@ -6,7 +6,7 @@ import shlex
 
 from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.contract import DEVICE_ARCHIVE, PLUGIN_FILE, SOURCES_FILE, UNGATED, engine_file
-from sanp_runtime.engines.tensorrt.tools import input_shapes, single_nodes
+from sanp_runtime.engines.tensorrt.tools import profiles, signed_bytes, single_nodes
 from sanp_runtime.engines.tensorrt.trtexec import build_line
 from sanp_targets.targets import Gpu
 
@@ -42,6 +42,9 @@ def recipe(manifest: Manifest, gpu: Gpu) -> str:
         ]
     for name, version in rows:
         lines += ["", f"{name} (TensorRT {version}):"]
+        if len(manifest.image_sizes) > 1 and version.startswith("8."):
+            lines.append("    by TensorRT's Python package alone: this trtexec builds for one size of the images")
+            continue
         lines += [f"    {_line(manifest, variant, version)}" for variant in manifest.all_variants]
     return "\n".join(lines) + "\n"
 
@@ -52,8 +55,9 @@ def _line(manifest: Manifest, variant: str, version: str) -> str:
         manifest.variants[variant],
         engine_file(variant),
         f"./{PLUGIN_FILE}" if manifest.gate_kernels and variant not in UNGATED else None,
-        input_shapes(manifest, variant),
+        profiles(manifest, variant),
         manifest.precision == "fp16",
         single_nodes(manifest, variant),
+        signed=signed_bytes(manifest, variant),
     )
     return shlex.join(["trtexec", *line])

@@ -13,6 +13,7 @@ import onnx
 from sanp.pipeline.compile import fold, onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
 from sanp.pipeline.compile.job import Compiled, Job, Log
+from sanp.pipeline.compile.large import check_large
 from sanp.pipeline.compile.losing_gates import losing_gates
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.on_board import reach
@@ -63,11 +64,12 @@ def compile_model(
     proto = model_file.read(path, chosen.allow_modified)
     parent = _parent(path, proto)
     described = describe(path, proto, target, parent)
+    check_large(described.name, [proto, *([parent] if parent is not None else [])], target, chosen)
     job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described, parent)
     if chosen.fold:
         job = _folded(path, job)
     made = COMPILERS[target.backend](job, Path(bundle), log)
-    losing = [] if chosen.onnxruntime.int8 else losing_gates(job)  # by rates of float32
+    losing = [] if chosen.int8 else losing_gates(job)  # by rates of float32
     return replace(made, record={**made.record, "losing_gates": losing}) if losing else made
 
 

@@ -32,6 +32,7 @@ def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.Mo
     gated = tuple(layer.name for layer in layers if layer.gated)
     properties = properties_of(model)
     image, any_size = model_file.image_of(model)
+    sizes = [table.to_json() for table in model_file.sizes_of(model)]
     return Manifest(
         name=properties.get("name", path.stem),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -41,6 +42,7 @@ def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.Mo
             "name": INPUT,
             "shape": image,
             **({"any_size": True} if any_size else {}),
+            **({"sizes": sizes} if sizes else {}),
             "dtype": "float32",
             "normalisation": properties.get("normalisation", {}),
         },
@@ -61,7 +63,9 @@ def describe(path: Path, model: onnx.ModelProto, target: Target, parent: onnx.Mo
 
 
 def _parent(model: onnx.ModelProto, weights: str) -> dict[str, Any]:
-    return {"layers": [layer.to_json() for layer in model_file.layers_of(model)], "weights": weights}
+    sizes = [table.to_json() for table in model_file.sizes_of(model)]
+    layers = [layer.to_json() for layer in model_file.layers_of(model)]
+    return {"layers": layers, "weights": weights, **({"sizes": sizes} if sizes else {})}
 
 
 def properties_of(model: onnx.ModelProto) -> dict[str, Any]:

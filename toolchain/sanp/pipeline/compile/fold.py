@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,20 +164,28 @@ def _answers(folded: Folded, answers: Reference | None) -> Reference | None:
     """The answers of the folded network on the samples.
 
     No removed channel matters on any sample, so PyTorch's answers stay and lose columns. Where nearly constant gates
-    are replaced, ONNX Runtime answers from standard operators, with the whole model and its gates fixed.
+    are replaced, and for other sizes of the images, which did not judge, ONNX Runtime answers from standard operators,
+    with the whole model and its gates fixed.
     """
     if answers is None:
         return None
+    others = {size: _of_folded(folded, other, folded.closed) for size, other in answers.sizes.items()}
+    return replace(_of_folded(folded, answers, folded.closed if folded.approximates else None), sizes=others)
+
+
+def _of_folded(folded: Folded, answers: Reference, closed: onnx.ModelProto | None) -> Reference:
+    """PyTorch's answers without the columns that have gone; closed: the model that answers in its place."""
     stays = {name: list(row.kept) for name, row in folded.layers.items() if row.gate == "stays"}
     outputs, scales, margins = answers.outputs, answers.scales, answers.saliency
-    if folded.approximates:
-        outputs, scales, margins = run(folded.closed, answers.x)
+    if closed is not None:
+        outputs, scales, margins = run(closed, answers.x)
     return Reference(
         answers.x,
         answers.labels,
         outputs,
         {name: np.ascontiguousarray(scales[name][:, kept]) for name, kept in stays.items()},
         {name: np.ascontiguousarray(margins[name][:, kept]) for name, kept in stays.items() if name in margins},
+        own_error=answers.own_error,
     )
 
 

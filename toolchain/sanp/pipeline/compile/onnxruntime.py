@@ -33,9 +33,9 @@ KEPT = "onnxruntime"  # --kernels: a network without gates stays as it was expor
 def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     """Write the bundle; it takes its name only after every gated node was seen to run in our kernel."""
     check_reach(job)
-    if job.settings.onnxruntime.int8:
+    if job.settings.int8:
         check_network(job.described.name, bool(job.described.gated), bool(_pixel_nodes(job)))
-        check_answers(job.described.name, job.answers, job.described.any_size)
+        check_answers(job.described.name, job.answers, job.described.one_size)
         return _int8(job, bundle, log)
     if not job.described.gated:
         return _ungated(job, bundle, log)
@@ -68,10 +68,10 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
 
 
 def _require_one_size(job: Job) -> None:
-    if job.described.any_size:
+    if not job.described.one_size:
         raise ConfigError(
-            f"{job.described.name} takes images of any size, and --tune races kernels for one, expected a model "
-            "exported without --dynamic-size; leave out one of the two"
+            f"{job.described.name} takes images of several sizes, and --tune races kernels for one, expected a model "
+            "exported for one (without --dynamic-size or --sizes); leave out one of the two"
         )
 
 

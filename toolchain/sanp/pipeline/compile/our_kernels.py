@@ -40,10 +40,10 @@ def choose_kernels(
         )
     record: dict[str, Any] = {"asked": asked, "chosen": "ours"}
     if asked == "auto":
-        if job.described.any_size:
+        if not job.described.one_size:
             raise ConfigError(
-                f"{name} takes images of any size, and --kernels auto times one, expected a model exported without "
-                "--dynamic-size; name the kernels: --kernels ours, or onnxruntime"
+                f"{name} takes images of several sizes, and --kernels auto times one, expected a model exported for "
+                "one; name the kernels: --kernels ours, or onnxruntime"
             )
         log("timing the network in our kernels and in those of ONNX Runtime; keep the machine idle")
         forms = {"ours": ours, "onnxruntime": models[DENSE]}

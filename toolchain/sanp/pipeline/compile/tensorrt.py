@@ -10,6 +10,9 @@ import onnx
 
 from sanp.pipeline.compile.build_recipe import recipe
 from sanp.pipeline.compile.device_files import device_archive, plugin_sources
+from sanp.pipeline.compile.int8.native import quantise_native
+from sanp.pipeline.compile.int8.quantise import build_part
+from sanp.pipeline.compile.int8.requirements import check_answers, check_network
 from sanp.pipeline.compile.job import Compiled, Job, Log, compiled, prove
 from sanp.pipeline.compile.plugin_choice import Choice, Evidence, choose, densities, read_layer_times
 from sanp.pipeline.on_board import build_there
@@ -21,7 +24,7 @@ from sanp_runtime.bundle.manifest import Manifest
 from sanp_runtime.bundle.reader import Bundle
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import DEVICE_ARCHIVE, RECIPE_FILE, SOURCES_FILE
+from sanp_runtime.contract import DEVICE_ARCHIVE, PIXEL_GATED_CONV, RECIPE_FILE, SOURCES_FILE
 from sanp_runtime.engines.proof import Proof
 from sanp_runtime.engines.tensorrt.builder import build as build_engines
 from sanp_runtime.engines.tensorrt.tools import has_package
@@ -36,11 +39,20 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     part = job.settings.tensorrt
     if job.described.any_size:
         raise ConfigError(
-            f"{job.described.name} takes images of any size, expected one for engines of TensorRT; export it again "
-            "without --dynamic-size"
+            f"{job.described.name} takes images of any size, expected a list for engines of TensorRT; export it again "
+            "with --sizes in place of --dynamic-size, such as --sizes 224x224,320x256"
         )
+    if job.settings.int8:
+        pixels = any(node.op_type == PIXEL_GATED_CONV for node in job.model.graph.node)
+        check_network(job.described.name, bool(job.described.gated), pixels)
+        check_answers(job.described.name, job.answers, job.described.one_size)
     picked = choices(job.described.layers, job.answers, job.target, part)
-    copies, build = convert_all(variants(job.model, job.parent), picked, part)
+    models, record = variants(job.model, job.parent), {}
+    if job.settings.int8:
+        quantised = quantise_native(job, {choice.layer for choice in picked if choice.plugin}, log)
+        job, models, record = quantised.job, quantised.models, build_part(quantised.record)
+    copies, build = convert_all(models, picked, part)
+    build.update(record)
     decided = {choice.layer: {"plugin": choice.plugin, "reason": choice.reason} for choice in picked}
     build["sm"] = (job.target.gpu or Gpu()).sm
     manifest = job.finished({"plugin_layers": part.plugin_layers, "choices": decided}, build)

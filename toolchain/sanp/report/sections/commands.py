@@ -18,9 +18,13 @@ def _commands(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[str
         f"sanp compile model.onnx -o {folder} --target {bundle['target']['name']}{engine_options(bundle)}",
         f"sanp validate {folder} --checkpoint checkpoint.safetensors --json > validation.json",
         f"sanp profile {folder} --threads {settings['threads']} --batch {settings['batch']} "
-        f"--duration {settings['duration_s']:g} -o profile.json",
+        f"--duration {settings['duration_s']:g}{_size(settings)} -o profile.json",
         f"sanp report {folder} --profile profile.json --validation validation.json -o report",
     ]
+
+
+def _size(settings: Mapping[str, Any]) -> str:
+    return " --size {}x{}".format(*size) if (size := settings.get("size")) else ""
 
 
 def engine_options(bundle: Mapping[str, Any]) -> str:

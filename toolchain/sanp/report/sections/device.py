@@ -34,6 +34,7 @@ def _facts(profile: Mapping[str, Any], bundle: Mapping[str, Any]) -> list[tuple[
         if settings["cpus"]
         else settings["threads"],
         "samples": f"{settings['samples']} from {settings['source']}, {settings['batch']} per call",
+        "samples resized to": "x".join(map(str, settings.get("size") or ())),
         "network": f"{bundle['name']}: {shape} to {outputs}, {work}",
         "data set": bundle["dataset"],
         "target": bundle["target"]["name"],

@@ -34,8 +34,11 @@ def sentence(record: Mapping[str, Any]) -> str:
     """How it was calibrated and judged, in one sentence."""
     check = record["check"]
     decisions, changed = (sum(row[key] for row in check["gates"].values()) for key in ("decisions", "changed"))
+    origin = f"Ranges ({record['calibration']}) come from {record['calibration_samples']} samples"
+    if record["calibration"] == "trained":
+        origin = "Ranges are those that the network was trained with"
     return (
-        f"Ranges ({record['calibration']}) come from {record['calibration_samples']} samples. On {check['samples']} "
+        f"{origin}. On {check['samples']} "
         f"that were held back, accuracy is {check['before']:.4f} in float32 and {check['after']:.4f} as bytes (limit: "
         f"{record['max_drop']:g} less), {check['same']:.1%} of the predictions are the same, and {changed} of "
         f"{decisions} gate decisions change."
@@ -47,7 +50,7 @@ def _row(name: str, row: Mapping[str, Any], record: Mapping[str, Any]) -> dict[s
     return {
         "name": name,
         "x": f"{row['x']['step']:.3g}, {row['x']['zero_point']}",
-        "y": f"{row['y']['step']:.3g}, {row['y']['zero_point']}",
+        "y": f"{row['y']['step']:.3g}, {row['y']['zero_point']}" if "y" in row else "–",
         "weights": f"{row['weights'][0]:.2g} to {row['weights'][1]:.2g}",
         "error": percent(row["error"], 2),
         "noise": "–" if row["snr_db"] is None else f"{row['snr_db']:.0f} dB",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sanp.pipeline.compile.job import Log
 from sanp.pipeline.compile.plain_run import run_whole
 from sanp_export.graph import model_file
 from sanp_export.graph.byte_steps import Step
+from sanp_export.passes.always_open import always_open
 from sanp_export.passes.quantise_layers import quantise_layers
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import LOGITS, gate_output
@@ -25,6 +26,10 @@ _ENOUGH = 200
 
 # Sensitivities are ratios of sums over samples and logits: more samples would change none of their order.
 _SAMPLES = 64
+
+
+# A variant, the layers to be int8 and the steps -> the variant with them as int8.
+Rewrite = Callable[[onnx.ModelProto, Collection[str], Mapping[str, Step]], onnx.ModelProto]
 
 
 @dataclass(frozen=True)
@@ -42,21 +47,37 @@ class Chosen:
     check: dict[str, Any]
 
 
-def quantised(model: onnx.ModelProto, layers: Collection[str], steps: Mapping[str, Step]) -> onnx.ModelProto:
-    """A variant with these layers as bytes."""
+def opened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A float32 variant whose convolutions without a gate are always open, as far as they can be."""
     graph = model_file.to_graph(model)
+    always_open(graph)
+    return model_file.to_model(graph, model_file.metadata_of(model))
+
+
+def quantised(model: onnx.ModelProto, layers: Collection[str], steps: Mapping[str, Step]) -> onnx.ModelProto:
+    """A variant with these layers as bytes; those without a gate run in the kernels of the others, always open."""
+    graph = model_file.to_graph(model)
+    always_open(graph, layers)
     quantise_layers(graph, layers, steps)
     return model_file.to_model(graph, model_file.metadata_of(model))
 
 
 def sensitivities(
-    replay: onnx.ModelProto, layers: Sequence[str], steps: Mapping[str, Step], answers: Reference, library: Path
+    replay: onnx.ModelProto,
+    layers: Sequence[str],
+    steps: Mapping[str, Step],
+    answers: Reference,
+    library: Path | None,
+    rewrite: Rewrite | None = None,
 ) -> dict[str, float]:
-    """`Chosen.errors` of these layers. replay: the variant whose masks are the scales, here those of PyTorch."""
+    """`Chosen.errors` of these layers. replay: the variant whose masks are the scales, here those of PyTorch.
+
+    rewrite: what makes layers int8, `quantised` by default.
+    """
     some = answers.take(range(min(len(answers), _SAMPLES)))
 
     def logits(chosen: Collection[str]) -> np.ndarray:
-        model = quantised(replay, chosen, steps)
+        model = (rewrite or quantised)(replay, chosen, steps)
         return run_whole(model, [LOGITS], some.x, some.scales, library)[0].astype(np.float64)
 
     whole = logits(())
@@ -70,22 +91,27 @@ def choose(
     steps: Mapping[str, Step],
     judged: Reference,
     max_drop: float,
-    library: Path,
+    library: Path | None,
     log: Log,
+    rewrite: Rewrite | None = None,
+    trained: bool = False,
 ) -> Chosen:
     """Return the layer with the largest error to float32 until the accuracy on `judged` falls by at most max_drop.
 
-    On fewer than 200 samples that cannot show such a drop, no prediction may change instead.
-    gated: the network as trained; errors: of the layers that may become bytes. Raises ValidationError if no layer can.
+    On fewer than 200 samples that cannot show such a drop, no prediction may change instead. That does not hold for a
+    network that was trained with rounding: its float32 form is not the better one, so the accuracy alone counts.
+    gated: the network as trained; rewrite: as in `sensitivities`; errors: of the layers that may become bytes. Raises
+    ValidationError if no layer can.
     """
     layers = sorted(errors, key=lambda name: errors[name])
     returned: dict[str, float] = {}
     correct = int((judged.logits.argmax(1) == judged.labels).sum())
     while layers:
-        found = _answers(quantised(gated, layers, steps), judged, library)
+        found = _answers((rewrite or quantised)(gated, layers, steps), judged, library)
         now = int((found[0].argmax(1) == judged.labels).sum())
         changed = int((found[0].argmax(1) != judged.logits.argmax(1)).sum())
-        lost = changed if len(judged) < _ENOUGH and max_drop * len(judged) < 1 else correct - now
+        blind = len(judged) < _ENOUGH and max_drop * len(judged) < 1 and not trained
+        lost = changed if blind else correct - now
         # In whole samples, where a product with the drop is exact enough for its border.
         if lost <= max_drop * len(judged) + 1e-9:
             order = [name for name in errors if name in layers]
@@ -103,7 +129,15 @@ def choose(
     )
 
 
-def _answers(model: onnx.ModelProto, judged: Reference, library: Path) -> list[np.ndarray]:
+def returned(chosen: Chosen) -> dict[str, str]:
+    """Layer that accuracy control returned to float32 -> why."""
+    return {
+        name: f"float32: with it as bytes the accuracy was {accuracy:.2%}, its error is {chosen.errors[name]:.2%}"
+        for name, accuracy in chosen.returned.items()
+    }
+
+
+def _answers(model: onnx.ModelProto, judged: Reference, library: Path | None) -> list[np.ndarray]:
     """Logits, and the scales of every layer with a gate."""
     names = [LOGITS, *map(gate_output, judged.scales)]
     values = run_whole(model, names, judged.x, library=library)

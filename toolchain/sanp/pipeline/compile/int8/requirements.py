@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.network.layers import Layer
-from sanp_runtime.validate.tolerance import fan_in
 from sanp_targets.errors import ConfigError
 from sanp_targets.processor import has_byte_products
 
 # Half of them give the ranges, half judge; fewer say too little about either.
 FEWEST = 32
-_GROUPED = "float32: the kernels of bytes are slow for grouped convolutions"
-# More products of bytes than this may leave a sum of 32 bits; docs/operators.md has the bound.
-_MOST_PRODUCTS = 65536
-_LONG = f"float32: its sums have more than {_MOST_PRODUCTS} products, which 32 bits may not hold"
 
 
 def check_network(name: str, gated: bool, pixels: bool) -> None:
@@ -29,11 +23,12 @@ def check_network(name: str, gated: bool, pixels: bool) -> None:
     )
 
 
-def check_answers(name: str, answers: Reference | None, any_size: bool) -> None:
-    """ConfigError for samples without classes, whose accuracy decides which layers stay float32, and for any size."""
-    if any_size:
+def check_answers(name: str, answers: Reference | None, one_size: bool) -> None:
+    """ConfigError for samples without classes, whose accuracy decides which layers stay float32, and several sizes."""
+    if not one_size:
         raise ConfigError(
-            f"{name} takes images of any size, expected one for --int8; export it again without --dynamic-size"
+            f"{name} takes images of several sizes, expected one for --int8; export it again without --dynamic-size or "
+            "--sizes"
         )
     if answers is not None and not answers.has_classes:
         raise ConfigError(
@@ -72,10 +67,3 @@ def split(answers: Reference | None, calibration: int | None) -> tuple[Reference
     chosen = {at * count // wanted for at in range(wanted)}
     rest = [at for at in range(count) if at not in chosen]
     return answers.take(sorted(chosen)), answers.take(rest)
-
-
-def unsuited(layers: Collection[Layer]) -> dict[str, str]:
-    """Gated layer that stays float32 whatever it costs -> why."""
-    masked = [layer for layer in layers if layer.masked]
-    long = {layer.name: _LONG for layer in masked if fan_in(layer) > _MOST_PRODUCTS}
-    return {**{layer.name: _GROUPED for layer in masked if layer.groups > 1}, **long}

@@ -19,8 +19,9 @@ def summary(record: Mapping[str, Any]) -> list[str]:
 
 def _layer(name: str, row: Mapping[str, Any]) -> str:
     noise = "" if row["snr_db"] is None else f", signal over noise {row['snr_db']:.0f} dB"
+    written = f"y = {_step(row['y'])}, " if "y" in row else ""  # what TensorRT hands on is its own business
     return (
-        f"{name}: bytes, x = {_step(row['x'])}, y = {_step(row['y'])}, weights {row['weights'][0]:.2g} to "
+        f"{name}: bytes, x = {_step(row['x'])}, {written}weights {row['weights'][0]:.2g} to "
         f"{row['weights'][1]:.2g}; alone it changes the logits by {row['error']:.2%}{noise}"
     )
 
