@@ -16,6 +16,7 @@ constexpr Int8Kernels make() {
 #define SANP_INT8_TILE_AVXVNNI(mr, nr) add_int8_tile<Int8AvxVnni, mr, nr>(k);
 #define SANP_INT8_DOT_AVXVNNI(mr, pr) add_int8_dot<Int8AvxVnni, mr, pr>(k);
 #include "cpu/int8/kernels/kernels.inc"
+  k.compress_cost = kVnni256CompressCost;
   return k;
 }
 

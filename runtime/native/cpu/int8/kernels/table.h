@@ -9,6 +9,7 @@ struct Int8Kernels {
   const char* name;
   int lanes;  // sums of 32 bits in a vector
   uint8_t flip;
+  int compress_cost;  // of 64 bytes of weights, memory included, in products of as many bytes with one pixel
   int max_nr;
   int max_mr[kInt8MaxNr + 1];
   Int8TileFn tile[kInt8MaxNr + 1][kInt8MaxMr + 1];

@@ -31,6 +31,7 @@ constexpr Int8Kernels common_int8_kernels(const char* name) {
   k.name = name;
   k.lanes = V::kLanes;
   k.flip = V::kFlip;
+  k.compress_cost = 6;
   k.finish_sums = int8_finish_sums<V>;
   k.finish_closed = int8_finish_closed<V>;
   k.pack_quad = int8_pack_quad<V>;
