@@ -57,7 +57,7 @@ class Problem:
 
 
 def packed_window(problem: Problem) -> int:
-    """Pixels of the largest window of a tile with its gaps; as `packed_window` in packed/shape.cc."""
+    """Pixels of the largest window of a tile with its gaps; as `packed_window` in packed_shape.cc."""
     c, tile_n = problem.conv, problem.plan["tile_n"]
     right = (c["out_width"] - 1) * c["stride_w"] - c["pad_left"] + (c["kernel_w"] - 1) * c["dilation_w"]
     row = c["width"] + max(0, c["pad_left"], right - (c["width"] - 1))

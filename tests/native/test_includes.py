@@ -29,6 +29,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "cuda": ("contract",),
     "cuda/base": ("cuda",),
     "cuda/conv": ("cuda", "cuda/base"),
+    "cuda/conv/packed": ("cuda/base", "cuda/conv"),
     "cuda/gate": ("cuda", "cuda/base"),
     "ort/common": ("contract", "cpu/base"),
     "ort/cpu": ("contract", "ort/common", *CPU),

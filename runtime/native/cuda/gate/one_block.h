@@ -70,10 +70,10 @@ __global__ void __launch_bounds__(kWholeThreads) gate_one_block(const GateArgs a
     for (int i = threadIdx.x; i < a.c_in; i += kWholeThreads) means[i] = a.means[sample * a.c_in + i];
   } else if (a.pixels <= 4 * kGateLanes) {
     block_means<T, 4, 4>(a, means);
-  } else if (a.pixels <= 16 * kGateLanes) {
-    block_means<T, 2, 16>(a, means);
+  } else if (a.pixels <= 13 * kGateLanes) {
+    block_means<T, 2, 13>(a, means);
   } else {
-    block_means<T, 1, 28>(a, means);
+    block_means<T, 1, 25>(a, means);
   }
   __syncthreads();
   if (a.has_hidden) {
