@@ -1,14 +1,18 @@
-"""Networks of the edge, for 224 x 224 images or others: MobileNetV2 (1.0, 0.5), EfficientNet-Lite0, ResNet-50, RegNetX.
+"""Networks of the edge, for 224 x 224 images or others, and the table of all of them.
+
+Here: MobileNetV2 (1.0, 0.5), EfficientNet-Lite0, ResNet-50 and RegNetX. MobileNetV3 and ShuffleNetV2 have own files.
 
 A gate on the expansion of a block decides for its depthwise layer too; the projection has none. ResNet-50 and RegNetX
-have a gate on every convolution but the last of a block. No squeeze-and-excite, and ReLU for ReLU6: the same work.
+have a gate on every convolution but the last of a block. ReLU stands for ReLU6: the same work.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
+from benchmarks.networks.mobilenet_v3 import mobilenet_v3_large
 from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Layer, Network
+from benchmarks.networks.shufflenet_v2 import shufflenet_v2
 
 # Expansion, kernel, output channels, repetitions and first stride of each row.
 MOBILENET_V2 = (
@@ -101,6 +105,8 @@ EDGE_NETWORKS = {
         "efficientnet-lite0": partial(inverted_residuals, EFFICIENTNET_LITE0),
         "resnet50": resnet50,
         "regnet-x": regnet_x,
+        "mobilenet-v3-large": mobilenet_v3_large,
+        "shufflenet-v2": shufflenet_v2,
     }.items()
     for image in (224, 96)
 }

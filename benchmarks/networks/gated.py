@@ -5,7 +5,7 @@
     python -m benchmarks.networks.gated --edge --only mobilenet
 
 M-CifarNet, VGG-19 and ResNet-18 at full width for 32 x 32 images, random weights, one random mask per sample and layer.
-With --edge: MobileNetV2, EfficientNet-Lite0, ResNet-50 and RegNetX at 224 and 96, half of the gated channels open.
+With --edge: the networks of edge.py at 224 and 96, half of the gated channels open.
 Masks are inputs: no gate is computed.
 Both sides run in one process on one thread, interleaved, and are compared before they are timed.
 """

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from benchmarks.networks.shapes import MAX_POOL_3X3, Conv, Layer, Network
+from benchmarks.networks.shapes import Conv, Layer, Network
+from benchmarks.networks.steps import step_nodes
 
 
 def random_weights(layer: Layer, rng: np.random.Generator) -> np.ndarray:
@@ -77,20 +78,12 @@ def _head(network: Network, rng: np.random.Generator, constants: dict) -> list:
             helper.make_node("Gemm", ["flat", "head.w", "head.b"], ["y"], transB=1)]  # fmt: skip
 
 
-def _other(name: str, node: tuple[str, str]) -> NodeProto:
-    attributes = {
-        "MaxPool": {"kernel_shape": [2, 2], "strides": [2, 2]},
-        MAX_POOL_3X3: {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4},
-    }.get(node[0], {})
-    return helper.make_node(node[0].removesuffix("3x3"), [node[1]], [name], **attributes)
-
-
 def dense_network(network: Network, rng: np.random.Generator) -> bytes:
     """The network of standard operators."""
     nodes, constants = [], {}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
-            nodes.append(_other(name, node))
+            nodes += step_nodes(name, node, constants)
             continue
         constants[f"{name}.w"] = random_weights(node.layer, rng)
         constants[f"{name}.b"] = np.zeros(node.layer.c_out, np.float32)
@@ -105,7 +98,7 @@ def gated_network(network: Network, rng: np.random.Generator) -> bytes:
     inputs = [("x", [1, 3, network.size, network.size])]
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
-            nodes.append(_other(name, node))
+            nodes += step_nodes(name, node, constants)
             continue
         constants[f"{name}.w"] = random_weights(node.layer, rng)
         nodes.append(_gated_node(name, node.source, node.layer, f"{name}.active", node.residual or "zero", node.relu))

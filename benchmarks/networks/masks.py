@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.networks.shapes import Conv, Network
+from benchmarks.networks.steps import step_support
 
 
 def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndarray:
@@ -20,7 +21,7 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator) -> di
     support = {"x": np.ones((1, 3), np.float32)}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
-            support[name] = support[node[1]]
+            support[name] = step_support(node, support)
             continue
         if node.mask in ("own", "open"):
             scale = random_mask(node.layer.c_out, keep if node.mask == "own" else 1.0, rng)

@@ -45,17 +45,30 @@ def named(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def node_times(profile: Path, names: list[str]) -> dict[str, float]:
+def owners(network: Network) -> dict[str, str]:
+    """Whose time a node counts for, by name: a convolution itself, and its hard sigmoid, which one side may fuse.
+
+    Hard swish counts for the convolution where it is fused; elsewhere ONNX Runtime replaces it by nodes without names,
+    which count as other ones.
+    """
+    found = {name: name for name in network.convs}
+    for name, step in network.nodes.items():
+        if name not in found and step[0] == "HardSigmoid":
+            found[name] = step[1]
+    return found
+
+
+def node_times(profile: Path, owner: dict[str, str]) -> dict[str, float]:
     """Median microseconds of each convolution with its sum and activation, and of all other nodes as "other"."""
     durations: dict[str, list[float]] = {}
     for event in json.loads(profile.read_text()):
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             durations.setdefault(event["name"].removesuffix("_kernel_time"), []).append(float(event["dur"]))
-    times = {**dict.fromkeys(names, 0.0), "other": 0.0}
+    times = {**dict.fromkeys(owner.values(), 0.0), "other": 0.0}
     for node, found in durations.items():
         # The steps of a dense convolution are called name.0, name.1 and name; one laid out anew ends in _nchwc.
         name = re.sub(r"(\.\d)?(_nchwc.*)?$", "", node)
-        times[name if name in times else "other"] += statistics.median(found)
+        times[owner.get(name, "other")] += statistics.median(found)
     return times
 
 
@@ -76,7 +89,7 @@ def measure(network: Network, library: Library, keep: float, rounds: int) -> dic
             for run in runs.values():
                 for _ in range(BLOCK):
                     run()
-        times = {side: node_times(Path(made.end_profiling()), list(network.convs)) for side, made in sessions.items()}
+        times = {side: node_times(Path(made.end_profiling()), owners(network)) for side, made in sessions.items()}
     rows = []
     for name, conv in network.convs.items():
         scale, active = (feeds["kept"][f"{name}.{mask}"].reshape(conv.layer.group, -1) for mask in ("scale", "active"))

@@ -53,7 +53,7 @@ class Conv:
 
 @dataclass
 class Network:
-    """Nodes by output name, in order: a Conv, or ("MaxPool" | "MaxPool3x3" | "GlobalAveragePool", source)."""
+    """Nodes by output name, in order: a Conv, or a step such as ("GlobalAveragePool", source), see steps.py."""
 
     size: int
     nodes: dict = field(default_factory=dict)

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.kernels import layers, nodes, pixels, weights
-from benchmarks.networks import gated, graphs, per_layer
+from benchmarks.kernels import fusion_bound, layers, nodes, pixels, weights
+from benchmarks.networks import gate_share, gated, graphs, per_layer
 from benchmarks.networks.shapes import Layer
 from benchmarks.sessions import Library, require_close
 
@@ -48,6 +48,21 @@ def test_per_layer(run, capsys):
         assert min(row["dense"], row["open"], row["kept"]) > 0, row["name"]
         assert 0 < row["macs_kept"] <= row["macs"]
     assert "3x3 depthwise" in capsys.readouterr().out
+
+
+def test_fusion_bound(run, monkeypatch, capsys):
+    monkeypatch.setattr(fusion_bound, "BLOCKS", fusion_bound.BLOCKS[-1:])
+    (row,) = run(fusion_bound, "--rounds", 2)["blocks"]
+    for found in row["kept"]:
+        assert set(found["strips_us"]) == {"2", "4", "8", "12"} and 0 < found["call_us"] < found["whole_us"]
+        assert found["most"] == pytest.approx(found["whole_us"] / min(found["strips_us"].values()))
+    assert "at most" in capsys.readouterr().out
+
+
+def test_gate_share(run, capsys):
+    (row,) = run(gate_share, "--rounds", 2, "--only", "mobilenet-v2@96")["networks"]
+    assert row["gates"] == 17 and max(row["share"].values()) < 0.5  # a gate is no convolution
+    assert "pooling" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("isa", ["auto", "portable"])
