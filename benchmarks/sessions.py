@@ -78,9 +78,15 @@ def digest(path: Path) -> str:
 
 
 def session(
-    model: bytes, library: Path | None = None, threads: int = 1, entries: Mapping[str, str] | None = None
+    model: bytes,
+    library: Path | None = None,
+    threads: int = 1,
+    entries: Mapping[str, str] | None = None,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     """A CPU session with a fixed number of threads, with or without an operator library.
+
+    profile: the profiler of ONNX Runtime writes to a file whose name begins like this.
 
     One thread here: of two sessions in a process the waiting threads of one spin on the cores that the other needs, and
     dense networks looked no faster with two. benchmarks/peers stops the process of an engine that is not at its turn.
@@ -90,6 +96,8 @@ def session(
     options.log_severity_level = 3
     for key, value in (entries or {}).items():
         options.add_session_config_entry(key, value)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     if library is not None:
         options.register_custom_ops_library(str(library))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+import onnx_ir
 import torch
 from torch import Tensor, nn
 
 from sanp_export.environment import environment_error, first_line, root_cause
 from sanp_export.functions import OPSET
+from sanp_export.graph import weight_files
 from sanp_export.graph.layer_table import layer_table
 from sanp_export.graph.model_file import (
     IMAGE_KEY,
@@ -51,22 +54,15 @@ from sanp_runtime.network.outputs import Output
 from sanp_runtime.network.sizes import SizeTable
 from sanp_targets.errors import ExportError
 
-# A protobuf message is smaller than 2 GiB; nodes, names and the layer table need less than the rest.
-_MOST_BYTES, _FLOAT_BYTES = (1 << 31) - (64 << 20), 4
-
 
 def _check_size(model: nn.Module) -> None:
-    """ExportError for weights beyond the limit of a protobuf message; before any work.
-
-    Exporting takes about five times the memory of the weights. A weight that several layers have counts once.
-    """
-    tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
-    size = sum(_FLOAT_BYTES * item.numel() for item in tensors.values())
-    if size > _MOST_BYTES:
+    """ExportError, before any work, for weights that one file cannot hold and that have no other file to go to."""
+    size = weight_files.bytes_of(model)
+    if size > weight_files.MOST_BYTES and weight_files.scratch() is None:
         raise ExportError(
             f"the weights of {type(model).__name__} take {size / 1e9:.2f} GB as float32, expected at most "
-            f"{_MOST_BYTES / 1e9:.2f} GB: an ONNX file holds no more, and this toolchain writes one file; make the "
-            "network narrower, or remove channels first"
+            f"{weight_files.MOST_BYTES / 1e9:.2f} GB in one ONNX file; export it with sanp.export or `sanp export`, "
+            "which put them into a file beside it"
         )
 
 
@@ -81,7 +77,8 @@ def export(
     The result has the input `input`, one overridable input `mask.<layer>` [1 or N, Co] per gated layer with default
     ones, the outputs of the network as `named_outputs` calls them, and `gate.<layer>`. A network without gates has
     `input` and its own outputs alone. Raises ExportError for a model that torch.export cannot trace or whose outputs
-    are not float32 [N, ...], for gates="mask" without a gated layer, and for more weights than a file can hold.
+    are not float32 [N, ...], for gates="mask" without a gated layer, and for more weights than a file can hold, unless
+    `weight_files.in_files` says where they go.
     """
     choice = options or ExportOptions()
     _check_size(model)
@@ -225,7 +222,7 @@ def to_onnx(
             raise environment from error
         raise _not_exported(name, error) from error
     assert program is not None  # only the legacy exporter returns None
-    model_proto = program.model_proto
+    model_proto = _written(program)
     if model_proto.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"):
         raise ExportError(
             f"{name}: its forward pass fixes the number of samples, expected code for any number; take it from "
@@ -239,6 +236,22 @@ def to_onnx(
             f"look for shapes that become numbers (int, reshape with sizes), or export without {open_size}"
         )
     return model_proto
+
+
+def _written(program: torch.onnx.ONNXProgram) -> onnx.ModelProto:
+    """The model; its weights go tensor by tensor to the file that takes them, if there is one."""
+    target = weight_files.scratch()
+    if target is None:
+        return program.model_proto
+    for name, value in program.model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes >= weight_files.SMALLEST:
+            array = np.ascontiguousarray(tensor.numpy())
+            at = target.put(array)
+            value.const_value = onnx_ir.ExternalTensor(
+                at.path, at.offset, at.length, tensor.dtype, shape=onnx_ir.Shape(array.shape), name=name
+            )
+    return program.model_proto
 
 
 def _not_exported(name: str, error: BaseException) -> ExportError:

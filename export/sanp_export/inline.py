@@ -6,6 +6,7 @@ import onnx
 from onnx import helper, inliner
 
 from sanp_export.graph.model_file import INLINE_KEY, metadata_of, seal
+from sanp_export.graph.weight_files import check
 from sanp_runtime.contract import DOMAIN
 
 
@@ -23,5 +24,5 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     flat.opset_import.extend(kept)
     helper.set_model_props(flat, {**metadata_of(model), INLINE_KEY: "yes"})
     seal(flat)
-    onnx.checker.check_model(flat, full_check=True)
+    check(flat)
     return flat

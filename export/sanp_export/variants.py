@@ -6,20 +6,15 @@ from collections.abc import Callable, Mapping
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import external_data_helper
+from onnx.external_data_helper import uses_external_data
 
 from sanp_export.graph.model_file import INLINE_KEY, UNGATED_MODEL, metadata_of, seal, to_graph, to_model
+from sanp_export.graph.weight_files import SMALLEST, Layout, Place, moved, place
 from sanp_export.passes.densify import densify
 from sanp_export.passes.drop_learned_gates import drop_learned_gates
 from sanp_export.passes.open_gates import open_gates
 from sanp_runtime.contract import DENSE, GATE_PREFIX, GATED, MACS, OPEN, PARENT, REPLAY, WEIGHTS_FILE
 from sanp_targets.errors import ExportError
-
-# Below this size a tensor stays in its graph: an entry in the shared file costs about as much.
-_EXTERNAL_BYTES = 1024
-
-# ONNX Runtime maps external data; page alignment lets it do so without a copy, and cache lines never straddle tensors.
-_ALIGNMENT = 4096
 
 
 def variants(model: onnx.ModelProto, parent: onnx.ModelProto | None = None) -> dict[str, onnx.ModelProto]:
@@ -56,29 +51,21 @@ def _rewritten(model: onnx.ModelProto, rewrite: Callable[[gs.Graph], int] | None
     return to_model(graph, metadata_of(model))
 
 
-def share_weights(models: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], bytes]:
-    """Serialised models that refer to one weights file, and the content of that file.
+def share_weights(models: Mapping[str, onnx.ModelProto]) -> tuple[dict[str, bytes], Layout]:
+    """Serialised models that refer to one weights file, and what that file holds.
 
-    Equal tensors (by content) are stored once, so that four variants take the space of one. The small constants and all
-    masks stay in the models.
+    Equal tensors (by content, or by the place that they stand in) are stored once, so that four variants take the space
+    of one. The small constants and all masks stay in the models.
     """
-    blob = bytearray()
-    offsets: dict[bytes, int] = {}
-    files = {}
+    layout, files = Layout(), {}
     for name, model in models.items():
         light = onnx.ModelProto()
         light.CopyFrom(model)
         for tensor in light.graph.initializer:
-            raw = onnx.numpy_helper.to_array(tensor).tobytes()
-            if len(raw) < _EXTERNAL_BYTES:
-                continue
-            if raw not in offsets:
-                blob.extend(bytes(-len(blob) % _ALIGNMENT))
-                offsets[raw] = len(blob)
-                blob.extend(raw)
-            tensor.raw_data = raw
-            external_data_helper.set_external_data(tensor, WEIGHTS_FILE, offset=offsets[raw], length=len(raw))
-            tensor.ClearField("raw_data")
+            item = place(tensor) if uses_external_data(tensor) else onnx.numpy_helper.to_array(tensor).tobytes()
+            size = item.length if isinstance(item, Place) else len(item)
+            if size >= SMALLEST:
+                moved(tensor, Place(WEIGHTS_FILE, layout.add(item), size))
         seal(light)
         files[name] = light.SerializeToString(deterministic=True)
-    return files, bytes(blob)
+    return files, layout

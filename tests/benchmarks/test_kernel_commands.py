@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.kernels import layers, nodes, pixels, weights
-from benchmarks.networks import gated, graphs
+from benchmarks.networks import gated, graphs, per_layer
 from benchmarks.networks.shapes import Layer
 from benchmarks.sessions import Library, require_close
 
@@ -39,6 +39,15 @@ def test_networks(run, capsys):
     assert row["efficiency"] == pytest.approx(row["speedup"] * row["cost"])
     text = capsys.readouterr().out
     assert all(word in text for word in ("FMA ceiling", "dense", "all open", "of the MACs"))
+
+
+def test_per_layer(run, capsys):
+    found = run(per_layer, "--rounds", 2, "--only", "mobilenet-v2@96")["networks"]["mobilenet-v2@96"]
+    assert len(found["convs"]) == 52 and found["convs"][0]["layer"] == "3-32 3x3/2 @96"
+    for row in found["convs"]:  # a node that the profiler calls differently would have no time
+        assert min(row["dense"], row["open"], row["kept"]) > 0, row["name"]
+        assert 0 < row["macs_kept"] <= row["macs"]
+    assert "3x3 depthwise" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("isa", ["auto", "portable"])

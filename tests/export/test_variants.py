@@ -78,7 +78,8 @@ def test_replay_reproduces_recorded_scales(graphs):
 
 def test_shared_weights_load_from_one_file(graphs, tmp_path):
     _, models = graphs
-    files, blob = share_weights(models)
+    files, layout = share_weights(models)
+    blob = b"".join(layout.chunks())
     (tmp_path / WEIGHTS_FILE).write_bytes(blob)
     stored = sum(onnx.numpy_helper.to_array(t).nbytes for t in models["gated"].graph.initializer)
     assert len(blob) < stored + 4096 * len(models["gated"].graph.initializer)

@@ -9,8 +9,8 @@ from sanp_targets.errors import ConfigError
 from tests.native import op_models as models
 
 ALGORITHMS = (
-    "in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "depthwise", "depthwise-in-place", "winograd-2",
-    "winograd-4",
+    "in-place", "rows", "columns", "gather", "dot", "pixel-pairs", "depthwise", "depthwise-in-place", "channels",
+    "winograd-2", "winograd-4",
 )  # fmt: skip
 ISAS = models.usable_isas()
 LIBRARY = models.LIBRARY

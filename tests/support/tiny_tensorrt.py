@@ -59,7 +59,7 @@ def write(
     with BundleWriter(path) as writer:
         for kind, content in files.items():
             writer.add_bytes(f"{kind}.onnx", content)
-        writer.add_bytes("weights.bin", blob)
+        writer.add_bytes("weights.bin", blob.write)
         writer.add_reference(make_reference())
         if sources is not None:
             writer.add_bytes("plugin-src.tar.gz", sources)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import TensorProto, helper
@@ -19,19 +22,24 @@ from sanp_export.functions import (
     channel_gate_function,
     gated_conv_function,
     gated_qlinear_conv_function,
+    max_pool_function,
     pixel_gated_conv_function,
 )
+from sanp_export.graph import weight_files
 from sanp_export.graph.patterns import GATE_BIAS, GATE_THRESHOLD, GATE_W1, QLINEAR_GATE_SHIFT
-from sanp_runtime.bundle.files import write_atomically
+from sanp_runtime.bundle.files import Content, write_together
 from sanp_runtime.bundle.json_text import parse_json
+from sanp_runtime.bundle.reader import hash_file
 from sanp_runtime.contract import (
     CHANNEL_GATE,
     DOMAIN,
     GATED_CONV,
     GATED_QLINEAR_CONV,
     MASK_PREFIX,
+    MAX_POOL,
     PIXEL_GATED_CONV,
     QLINEAR_CHANNEL_GATE,
+    RESERVED_PREFIXES,
     threshold_input,
 )
 from sanp_runtime.network.layers import Layer
@@ -44,6 +52,7 @@ CHECKSUM_KEY = "sanp.sha256"
 IMAGE_KEY = "sanp.image"  # in the metadata of a model for images of any size: [C, H, W] of the layer table, as JSON
 RANGES_KEY = "sanp.ranges"  # in the metadata of a model that was trained for bytes, see `ranges_of`
 SIZES_KEY = "sanp.sizes"  # in the metadata of a model for a list of image sizes: a `SizeTable` for each, as JSON
+WEIGHTS_KEY = "sanp.weights"  # size and sha256 of the file beside a model, which has the weights, as JSON
 INLINE_KEY = "sanp.inline"  # in the metadata of a model whose functions were written out
 UNGATED_MODEL = "none"  # value of the metadata "sanp.gates" for a network without gates, beside "learned" and "mask"
 
@@ -71,7 +80,9 @@ def to_graph(model: onnx.ModelProto) -> gs.Graph:
     true_inputs = [value for value in bare.graph.input if value.name not in defaults]
     del bare.graph.input[:]
     bare.graph.input.extend(true_inputs)
-    return gs.import_onnx(bare)
+    graph = gs.import_onnx(bare)
+    weight_files.attach(graph)
+    return graph
 
 
 def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
@@ -81,6 +92,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     Raises onnx.checker.ValidationError if a pass has broken the graph.
     """
     graph.cleanup(remove_unused_graph_inputs=False).toposort()
+    weight_files.detach(graph, RESERVED_PREFIXES)
     model = gs.export_onnx(graph, do_type_check=False)
     model.ir_version = _IR_VERSION
     model.producer_name, model.producer_version = "sanp", ""
@@ -103,7 +115,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
             model.graph.input.append(helper.make_tensor_value_info(item.name, TensorProto.FLOAT, shape))
     helper.set_model_props(model, metadata)
     seal(model)
-    onnx.checker.check_model(model, full_check=True)
+    weight_files.check(model)
     return model
 
 
@@ -119,6 +131,7 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
         functions.append(gated_qlinear_conv_function())
         functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
+    functions += [max_pool_function()] if MAX_POOL in kinds else []
     for op, shift in _GATES.items():
         gates = [node for node in nodes if node.op_type == op]
         if gates:
@@ -187,13 +200,44 @@ def _verify(path: Path, model: onnx.ModelProto, allow_modified: bool) -> None:
             f"{path}: does not match its own checksum: it was damaged or edited after export; "
             "export it again, or pass --allow-modified if the edit was yours"
         )
-    onnx.checker.check_model(model, full_check=True)
+    _find_weights(path, model)
+    weight_files.check(model)
     layers, tables = layers_of(model), sizes_of(model)
     if tables:
         (_, height, width), _ = image_of(model)
         wrong = problem(tables, (height, width), layers, [output.name for output in outputs_of(model)])
         if wrong is not None:
             raise InputError(f"{path}: its list of image sizes is {wrong}; export it again")
+
+
+def _find_weights(path: Path, model: onnx.ModelProto) -> None:
+    """Let the tensors whose values stand in the file beside the model name their place; InputError unless it is whole.
+
+    The checksum of the model covers that of the file.
+    """
+    tensors, written = weight_files.external(model), metadata_of(model).get(WEIGHTS_KEY)
+    if not tensors and written is None:
+        return
+    row = parse_json(written or "null")
+    if not isinstance(row, dict) or set(row) != {"size", "sha256"}:
+        raise InputError(f"{path}: says nothing of the file that its weights are in; export it again")
+    file = weights_path(path)
+    size = file.stat().st_size if file.is_file() else None
+    if size != row["size"]:
+        found = "is missing" if size is None else f"has {size} bytes"
+        raise InputError(
+            f"{file}: {found}, expected the {row['size']} bytes of weights of {path.name}; copy it beside the model"
+        )
+    if hash_file(file).sha256 != row["sha256"]:
+        raise InputError(f"{file}: is not what was exported with {path.name}, or was damaged; copy or export it again")
+    for tensor in tensors:
+        at = weight_files.place(tensor)
+        count = int(np.prod(tensor.dims)) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        if at.path != file.name or at.offset < 0 or at.length != count or at.offset + count > size:
+            raise InputError(f"{path}: the weights {tensor.name} are not a part of {file.name}; export it again")
+        weight_files.moved(tensor, replace(at, path=str(file.resolve())))
+    helper.set_model_props(model, {key: value for key, value in metadata_of(model).items() if key != WEIGHTS_KEY})
+    seal(model)
 
 
 def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
@@ -272,9 +316,24 @@ def outputs_of(model: onnx.ModelProto) -> tuple[Output, ...]:
 
 def write(model: onnx.ModelProto, path: Path) -> None:
     """Write a model so that the path holds either the old file or the complete new one; ConfigError if it cannot."""
-    write_atomically(Path(path), dumps(model))
+    write_together(files_of(model, Path(path)))
 
 
-def dumps(model: onnx.ModelProto) -> bytes:
-    """The content of the file; equal models give equal bytes."""
-    return bytes(model.SerializeToString(deterministic=True))
+def weights_path(path: Path) -> Path:
+    """Where the weights of a model are that one file cannot hold: `model.onnx.data` beside `model.onnx`."""
+    return path.with_name(f"{path.name}.data")
+
+
+def files_of(model: onnx.ModelProto, path: Path) -> dict[Path, Content]:
+    """What has to be written for a model, itself last; equal models give equal bytes."""
+    if not weight_files.external(model):
+        return {path: bytes(model.SerializeToString(deterministic=True))}
+    light, layout, file = onnx.ModelProto(), weight_files.Layout(), weights_path(path)
+    light.CopyFrom(model)
+    for tensor in weight_files.external(light):
+        at = weight_files.place(tensor)
+        weight_files.moved(tensor, weight_files.Place(file.name, layout.add(at), at.length))
+    row = json.dumps({"size": layout.size, "sha256": layout.sha256()})
+    helper.set_model_props(light, {**metadata_of(light), WEIGHTS_KEY: row})
+    seal(light)
+    return {file: layout.write, path: bytes(light.SerializeToString(deterministic=True))}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.weight_files import place_of
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 
 # Positions in the operator contract (docs/operators.md).
@@ -80,5 +81,7 @@ def has_residual(conv: gs.Node) -> bool:
 
 
 def float_constant(name: str, values: np.ndarray) -> gs.Constant:
-    """A float32 constant that owns its memory."""
+    """A float32 constant that owns its memory, or whose values stay in the file that they stand in."""
+    if values.dtype == np.float32 and place_of(values) is not None:
+        return gs.Constant(name, values)
     return gs.Constant(name, np.array(values, dtype=np.float32, order="C"))

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import BinaryIO, Callable, Iterator, Mapping, Union
 
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError
@@ -16,6 +16,9 @@ from sanp_targets.errors import ConfigError
 # Every manifest of ours has it; a manifest.json without it belongs to something else.
 _MARK = b'"manifest_sha256"'
 _LEFT_SECONDS = 60.0
+
+# The bytes of a file, or what writes them where they are too many for the memory.
+Content = Union[bytes, Callable[[BinaryIO], None]]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -27,7 +30,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_together({Path(path): content})
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
+def write_together(contents: Mapping[Path, Content]) -> None:
     """`write_atomically` for files that belong together: the first is renamed when the last is on the disk.
 
     So a full disk leaves all old files. Only a kill between two renames can mix old and new ones: whoever reads them
@@ -43,7 +46,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _staged(path: Path, content: bytes) -> Iterator[Path]:
+def _staged(path: Path, content: Content) -> Iterator[Path]:
     """A complete temporary file beside `path`, removed at the end unless it was renamed."""
     check_outside_bundles(path)
     temporary = None
@@ -54,7 +57,10 @@ def _staged(path: Path, content: bytes) -> Iterator[Path]:
             handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.{os.getpid()}-")
             temporary = Path(name)
             with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
+                if isinstance(content, bytes):
+                    stream.write(content)
+                else:
+                    content(stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.chmod(0o644)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, Dict, Optional, Type
 
+from sanp_runtime.bundle.files import Content
 from sanp_runtime.bundle.manifest import FileEntry, Manifest
 from sanp_runtime.bundle.manifest_reading import listed_files, loads
 from sanp_runtime.bundle.reader import Bundle, PathLike, hash_file
@@ -52,11 +53,15 @@ class BundleWriter:
             shutil.rmtree(str(self._folder), ignore_errors=True)
             self._folder = None
 
-    def add_bytes(self, name: str, content: bytes) -> None:
-        """Add a file with this content."""
+    def add_bytes(self, name: str, content: Content) -> None:
+        """Add a file with this content, or what is called to write it into a stream."""
         target = self._new(name)
         try:
-            target.write_bytes(content)
+            with target.open("wb") as stream:
+                if isinstance(content, bytes):
+                    stream.write(content)
+                else:
+                    content(stream)
         except OSError as error:
             raise _not_writable(self.path, error) from error
         self._files[name] = hash_file(target)

@@ -29,6 +29,7 @@ from sanp_runtime.cli.process import (
     ClosedOutput,
     drop_output,
     is_output_failure,
+    lacks_memory,
     output_sentence,
 )
 from sanp_targets.errors import SanpError
@@ -54,9 +55,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except MemoryError:
-        print(f"error: {NO_MEMORY_SENTENCE}", file=sys.stderr)
-        return NO_MEMORY
     except OSError as error:
         if not is_output_failure(error):
             raise
@@ -65,6 +63,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return BROKEN_PIPE
         print(f"error: {output_sentence(error)}", file=sys.stderr)
         return NO_OUTPUT
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        print(f"error: {NO_MEMORY_SENTENCE}", file=sys.stderr)
+        return NO_MEMORY
     return 0
 
 

@@ -155,12 +155,20 @@ def test_output_to_a_full_disk_is_one_line_and_74(in_new_process, bundle, module
     assert done.stderr.count(b"\n") == 1, done.stderr
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "MemoryError",
+        "RuntimeError('CUDA out of memory. Tried to allocate 20.00 MiB.')",
+        "Exception('Failed to allocate memory for requested buffer of size 12')",
+    ],
+)
 @pytest.mark.parametrize(("module", "target"), [("sanp.cli.app", "sanp.cli.app.app"), ("sanp_runtime.cli", None)])
-def test_too_little_memory_is_a_sentence(in_new_process, bundle, module, target):
+def test_too_little_memory_is_a_sentence(in_new_process, bundle, module, target, error):
     words = ["sanp", "info" if target is None else "inspect", str(bundle)]
     place = target or "sanp_runtime.cli.info_command.open_bundle"
     code = f"import sys, unittest.mock; sys.argv = {words!r}\nfrom {module} import main\n"
-    code += f"with unittest.mock.patch({place!r}, side_effect=MemoryError): sys.exit(main())"
+    code += f"with unittest.mock.patch({place!r}, side_effect={error}): sys.exit(main())"
     done = in_new_process(code)
     assert (done.returncode, done.stdout) == (71, b"")
     assert done.stderr.startswith(b"error: there is not enough memory") and done.stderr.count(b"\n") == 1

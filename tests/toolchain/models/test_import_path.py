@@ -53,6 +53,52 @@ def test_what_is_no_factory_is_told(name, args, says):
         models.build(name, args=args)
 
 
+def exits():
+    raise SystemExit("no licence")
+
+
+def lazy():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyBatchNorm2d())
+
+
+def without_values():
+    with torch.device("meta"):
+        return nn.Sequential(nn.Conv2d(3, 4, 3))
+
+
+def scripted():
+    return nn.Sequential(torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("factory", "says"),
+    [
+        ("exits", "failed with .*SystemExit: no licence"),
+        ("lazy", r"lazy layers, whose 1\.weight has no shape yet, .*call it once"),
+        ("without_values", r"on the device meta, whose 0\.weight has no values"),
+        ("scripted", "network of torch.jit, .*before torch.jit.script or trace"),
+    ],
+)
+def test_networks_that_cannot_be_used_are_told(factory, says):
+    """Each ended the command without a word, or as a bug of ours."""
+    with pytest.raises(ConfigError, match=says):
+        models.build(f"tests.toolchain.models.test_import_path:{factory}")
+
+
+def in_parallel():
+    return nn.DataParallel(nn.Sequential(nn.Conv2d(3, 4, 3)))
+
+
+def compiled():
+    return torch.compile(in_parallel())
+
+
+@pytest.mark.parametrize("factory", ["in_parallel", "compiled"])
+def test_wrappers_are_taken_off(factory):
+    found = models.build(f"tests.toolchain.models.test_import_path:{factory}")
+    assert list(dict(found.named_parameters())) == ["0.weight", "0.bias"]
+
+
 def test_a_function_of_another_library_is_no_factory():
     with pytest.raises(ConfigError, match="no factory of networks"):
         models.build("sklearn.datasets:load_digits")
@@ -133,3 +179,26 @@ def test_nothing_but_tensors_is_unpickled(tmp_path):
         load_weights(OwnNet(4), tmp_path / "whole.pt")
     with pytest.raises(InputError, match="check the path"):
         load_weights(OwnNet(4), tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: {1: torch.ones(2)}, "has the key 1, expected names"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"] * float("nan")}, "fc.weight holds NaN or infinity"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"].to(torch.int8)}, "fc.weight is int8, expected real"),
+        (lambda state: {**state, "fc.weight": state["fc.weight"] * 1j}, "fc.weight is complex64, expected real"),
+    ],
+)
+def test_weights_that_are_no_real_numbers_are_refused(tmp_path, state, change, says):
+    """Each was loaded without a word, or ended as a bug of ours."""
+    torch.save(change(state), tmp_path / "w.pt")
+    with pytest.raises(InputError, match=says):
+        load_weights(OwnNet(4), tmp_path / "w.pt")
+
+
+def test_a_pickled_network_is_refused_without_terminal_codes(tmp_path):
+    torch.save(OwnNet(4), tmp_path / "w.pt")
+    with pytest.raises(InputError, match="is not a file of weights") as caught:
+        load_weights(OwnNet(4), tmp_path / "w.pt")
+    assert "\x1b" not in str(caught.value)

@@ -13,6 +13,7 @@ from sanp.cli.app import app
 from sanp.pipeline import demo, doctor
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.compile.int8 import control, quantise
+from sanp.pipeline.compile.int8.layer_noise import signal_to_noise
 from sanp.pipeline.compile.int8.ranges import METHODS, method_for, steps_of
 from sanp.pipeline.compile.int8.requirements import split
 from sanp.pipeline.export import export
@@ -208,6 +209,17 @@ def test_ranges_hold_what_the_samples_reach(made, method):
         assert 0 < step.size <= widest[name].size * 1.01, name
 
 
+def test_the_noise_of_layers_in_front_of_float32_ones(made):
+    """What follows the last int8 layer is not computed, and its masks are not asked for."""
+    replay = variants(model_file.read(made[1]))["replay"]
+    reference = read_reference(made[1].with_name("model.reference.npz"), made[2].manifest).take(range(4))
+    steps = steps_of(control.opened(replay), reference.x, "minmax")
+    layers = ("conv1", "layer1.0.conv1")
+    rounded = control.quantised(replay, layers, steps)
+    noise = signal_to_noise(control.opened(replay), rounded, layers, reference, find_library())
+    assert set(noise) == set(layers) and all(20 < value < 70 for value in noise.values())
+
+
 def test_samples_are_split_once_each(made):
     reference = read_reference(made[1].with_name("model.reference.npz"), made[2].manifest)
     for count, expected in ((None, 24), (8, 8), (32, 32)):
@@ -333,6 +345,11 @@ def test_the_demo_goes_on_without_int8(made, tmp_path, monkeypatch):
 
 
 def test_the_doctor_says_whether_int8_pays(monkeypatch):
-    for isa, state in ((["avx512_vnni", "avx512_vbmi2"], "ok"), (["asimddp"], "ok"), (["avx512_vnni"], "note")):
+    for isa, state in (
+        (["avx512_vnni", "avx512_vbmi2"], "ok"),
+        (["asimddp"], "ok"),
+        (["avx_vnni"], "ok"),
+        (["avx512_vnni"], "note"),
+    ):
         monkeypatch.setattr(doctor, "processor", lambda isa=isa: {"isa": isa})
         assert doctor._int8().state == state

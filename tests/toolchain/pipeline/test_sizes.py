@@ -244,7 +244,7 @@ def test_what_cannot_be_is_said(made, tmp_path):
     flat = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
     with pytest.raises(ExportError, match=r"takes images of 32x32 and not of 48x24 .*without --sizes"):
         sanp.export(flat, tmp_path / "n.onnx", example_input=images[:1], sizes=SIZES)
-    for bad in ("48", "48x", "0x32,32x32", [[48]], [[0, 3]], 5):
+    for bad in ("48", "48x", "0x32,32x32", [[48]], [[1, 2, 3]], [[0, 3]], 5):
         with pytest.raises(ConfigError, match="sizes"):
             ExportSettings.checked(sizes=bad)
     with pytest.raises(ConfigError, match="--tune races kernels for one"):

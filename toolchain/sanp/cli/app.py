@@ -30,6 +30,7 @@ from sanp_runtime.cli.process import (
     NO_OUTPUT,
     drop_output,
     is_output_failure,
+    lacks_memory,
     output_sentence,
 )
 from sanp_targets.errors import SanpError, TargetError
@@ -116,11 +117,6 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("stopped")
         sys.exit(130)
-    except MemoryError:
-        if debug:
-            raise
-        fail("error", NO_MEMORY_SENTENCE)
-        sys.exit(NO_MEMORY)
     except OSError as error:
         if debug or not is_output_failure(error):
             _unexpected(error, debug)
@@ -134,9 +130,12 @@ def main() -> None:
 
 
 def _unexpected(error: Exception, debug: bool) -> NoReturn:
-    """A package that is missing, or a bug."""
+    """Memory or a package that is missing, or a bug."""
     if debug:
         raise error
+    if lacks_memory(error):
+        fail("error", NO_MEMORY_SENTENCE)
+        sys.exit(NO_MEMORY)
     missing = _missing_package(error)
     if missing is not None:
         fail("error", missing)

@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
-from torch.optim.swa_utils import AveragedModel
 
 from sanp.gating.norms import synchronised, unfrozen
+from sanp.models.wrappers import unwrapped
 from sanp_targets.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def prepared(model: nn.Module) -> nn.Module:
     become float32; synchronised and frozen batch norms become ones that can be folded. Raises ConfigError, naming the
     call that helps, for a scripted network and for weights that are computed by hooks or parametrisations.
     """
-    inner = _unwrapped(model)
+    inner = unwrapped(model)
     _check(inner)
     try:
         made = copy.deepcopy(inner)
@@ -58,16 +58,6 @@ def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put `new` in every place where `old` is registered: a module may have several names, and forward uses any."""
     for name in [name for name, module in model.named_modules(remove_duplicate=False) if module is old]:
         model.set_submodule(name, new)
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    while True:
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):  # torch.compile
-            model = model._orig_mod  # type: ignore[assignment]
-        else:
-            return model
 
 
 def _check(model: nn.Module) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from sanp.models.wrappers import unwrapped
 from sanp_targets.errors import ConfigError
 
 # A checkpoint names a factory, and whoever reads one calls it. So these, which build no network that is anybody's own
@@ -33,7 +35,7 @@ def build_imported(name: str, args: Mapping[str, Any], known: Mapping[str, int])
     torch.set_default_dtype(torch.float32)
     try:
         network = factory(**given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"model {name} failed with the arguments {given} ({type(error).__name__}: {_first_line(error)}), expected "
             "a network; correct model_args"
@@ -42,7 +44,29 @@ def build_imported(name: str, args: Mapping[str, Any], known: Mapping[str, int])
         torch.set_default_dtype(kept)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model {name} made a {type(network).__name__}, expected a torch.nn.Module; return one")
+    network = unwrapped(network)
+    _check_whole(name, network)
     return network.cpu().float()
+
+
+def _check_whole(name: str, network: nn.Module) -> None:
+    """ConfigError for a network without Python code, or whose parameters have no values yet."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise ConfigError(
+            f"model {name} made a network of torch.jit, which has no Python code to look into, expected the one that "
+            "it was made from; return that, before torch.jit.script or trace"
+        )
+    for key, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(tensor):
+            raise ConfigError(
+                f"model {name} made a network with lazy layers, whose {key} has no shape yet, expected all shapes; "
+                "call it once on a batch in the factory"
+            )
+        if tensor.is_meta:
+            raise ConfigError(
+                f"model {name} made a network on the device meta, whose {key} has no values, expected values; make it "
+                "on the CPU, or fill it in the factory"
+            )
 
 
 def _find(name: str) -> Callable[..., Any]:
@@ -58,7 +82,7 @@ def _find(name: str) -> Callable[..., Any]:
         sys.path.append(str(Path.cwd()))  # last, so that no file here hides an installed package
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
             f"model {name}: {module_name} cannot be imported ({type(error).__name__}: {_first_line(error)}), expected "
             "a module that is installed or in the current folder; correct the path, or set PYTHONPATH"
@@ -100,5 +124,5 @@ def _fitting(factory: Callable[..., Any], known: Mapping[str, int]) -> dict[str,
     return {key: value for key, value in known.items() if key in parameters or (anything and key == "num_classes")}
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

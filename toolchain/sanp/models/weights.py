@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,23 @@ def load_weights(network: nn.Module, path: Path, fresh: Iterable[str] = ()) -> t
             f"{path} does not fit {type(network).__name__}: {shown}; pass the weights of this network, correct "
             "model_args, or name the modules that shall keep fresh weights in weights_except"
         )
+    _check_numbers(path, own, {name: value for name, value in taken.items() if name in own})
     network.load_state_dict({name: own[name] if name in kept else found.get(name, own[name]) for name in own})
     return kept
+
+
+def _check_numbers(path: Path, own: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> None:
+    """InputError for weights that are no real numbers, which a copy would round or spread without a word."""
+    for name, value in taken.items():
+        if own[name].is_floating_point() and not value.is_floating_point():
+            raise InputError(
+                f"{path}: {name} is {str(value.dtype).removeprefix('torch.')}, expected real numbers, as of a network "
+                "that is not quantised; save the weights before"
+            )
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"{path}: {name} holds NaN or infinity, expected finite weights; the run that saved them has diverged"
+            )
 
 
 def misfits(own: Mapping[str, Tensor], found: Mapping[str, Tensor], here: str, most: int) -> str:
@@ -81,7 +97,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"cannot read {path} ({error.strerror}), expected a file of weights; check the path"
         ) from error
     except Exception as error:  # zipfile, pickle, safetensors: many types, one meaning
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # torch writes its advice in bold
+        reason = (text.splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"{path} is not a file of weights ({reason}), expected safetensors or a state dict of tensors; save "
             "network.state_dict() alone"
@@ -91,6 +108,11 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = content[place] if place is not None else content
     if not _is_table(content):
         raise InputError(f"{path} holds no table of tensors, expected a state dict; save network.state_dict()")
+    strange = [key for key in content if not isinstance(key, str)]
+    if strange:
+        raise InputError(
+            f"{path}: has the key {strange[0]!r:.40}, expected names of tensors; save network.state_dict()"
+        )
     return {name: value for name, value in content.items() if isinstance(value, Tensor) and name != _AVERAGED}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from sanp.settings.export import ExportSettings
 from sanp.settings.train import TrainSettings
 from sanp_export.exporter import check_example
 from sanp_export.exporter import export as export_onnx
-from sanp_export.graph import model_file
+from sanp_export.graph import model_file, weight_files
 from sanp_export.named_outputs import check_outputs as checked_outputs
 from sanp_export.named_outputs import named_outputs
 from sanp_export.open_size import ExportOptions
-from sanp_runtime.bundle.files import write_together
+from sanp_runtime.bundle.files import Content, write_together
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import PIXEL_GATED_CONV
 from sanp_runtime.network.layers import Layer
@@ -105,6 +106,8 @@ def _export(
     if path.suffix != ".onnx":
         raise ConfigError(f"{path}: the name of a model ends in .onnx; choose another name")
     check_outputs([path, reference_path(path), parent_path(path)], chosen.replace)
+    beside = [model_file.weights_path(place) for place in (path, parent_path(path))]
+    check_outputs(beside, chosen.replace)
     if isinstance(source, nn.Module):
         if example_input is None:
             raise ConfigError("a network of your own is exported without example_input; pass one of shape [N, C, H, W]")
@@ -124,7 +127,19 @@ def _export(
         images = _checked(images, example)
         answers = with_sizes(pytorch_answers(model, images, labels), model, chosen.sizes)
     options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size, chosen.sizes)
-    return _write(path, model, example, options, properties, answers, parent, ranges)
+    with weight_files.in_files(_folder_of_weights(path, [model, *([parent.model] if parent else [])])):
+        return _write(path, model, example, options, properties, answers, parent, ranges)
+
+
+def _folder_of_weights(path: Path, networks: Sequence[nn.Module]) -> Path | None:
+    """The folder of the model, if its weights or those of its parent are more than one file can hold."""
+    if max(map(weight_files.bytes_of, networks)) <= weight_files.MOST_BYTES:
+        return None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    return path.parent
 
 
 def test_samples(
@@ -194,28 +209,33 @@ def _write(
     """Write what belongs to the model first and the model last: it always finds what its metadata names."""
     beside = reference_path(path)
     content = answers.dumps() if answers is not None else None
-    outputs, written = _outputs(model, example), {}
+    written: dict[Path, Content] = {}
+    outputs = _outputs(model, example)
     if content is not None:
         written[beside] = content
     properties = {**properties, "reference_sha256": _sha256(content)}
     if parent is not None:
-        written[parent_path(path)] = parent.export(example, outputs, options)
-        properties["parent"] = {"sha256": _sha256(written[parent_path(path)]), "weights": parent.weights}
+        files = parent.export(example, outputs, options, parent_path(path))
+        properties["parent"] = {"sha256": _sha256(files[parent_path(path)]), "weights": parent.weights}
+        written.update(files)
     metadata = {"sanp.properties": json.dumps(properties, sort_keys=True)}
     if ranges:
         metadata[model_file.RANGES_KEY] = json.dumps(ranges, sort_keys=True)
     proto = export_onnx(model, example, options, metadata)
     check_same_layers(model, example.cpu(), model_file.layers_of(proto))
     # All or none: what a kill between the renames leaves, `compile` refuses by the checksums in the model.
-    write_together({**written, path: model_file.dumps(proto)})
+    written.update(model_file.files_of(proto, path))
+    write_together(written)
+    for stale in {model_file.weights_path(place) for place in (path, parent_path(path))} - set(written):
+        stale.unlink(missing_ok=True)  # of a larger model that this one has replaced
     reference = beside if content is not None else None
     pixels = sum(node.op_type == PIXEL_GATED_CONV for node in proto.graph.node)
     place = parent_path(path) if parent is not None else None
     return Exported(path, reference, model_file.layers_of(proto), place, pixels)
 
 
-def _sha256(content: bytes | None) -> str | None:
-    return None if content is None else hashlib.sha256(content).hexdigest()
+def _sha256(content: Content | None) -> str | None:
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else None
 
 
 def _outputs(model: nn.Module, example: Tensor) -> tuple[Output, ...]:

@@ -21,6 +21,7 @@ from sanp_export.graph import model_file
 from sanp_export.named_outputs import check_outputs as checked_outputs
 from sanp_export.named_outputs import named_outputs
 from sanp_export.open_size import ExportOptions
+from sanp_runtime.bundle.files import Content
 from sanp_runtime.network.outputs import Output, in_words
 from sanp_targets.errors import ConfigError, InputError
 
@@ -34,8 +35,10 @@ class Parent:
     model: nn.Module
     weights: str
 
-    def export(self, example: Tensor, outputs: Sequence[Output], options: ExportOptions) -> bytes:
-        """The content of its ONNX file; ConfigError unless it maps the example [N, C, H, W] to these outputs.
+    def export(
+        self, example: Tensor, outputs: Sequence[Output], options: ExportOptions, path: Path
+    ) -> dict[Path, Content]:
+        """What to write for it at `path`; ConfigError unless it maps the example [N, C, H, W] to these outputs.
 
         options: of the network that was made from it; the sizes of images are the same.
         """
@@ -54,7 +57,7 @@ class Parent:
                 "channels were removed from with --parent"
             )
         sizes = ExportOptions(dynamic_size=options.dynamic_size, sizes=options.sizes)
-        return model_file.dumps(export_onnx(self.model, example, sizes))
+        return model_file.files_of(export_onnx(self.model, example, sizes), path)
 
 
 def parent_path(path: Path) -> Path:

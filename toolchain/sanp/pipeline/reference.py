@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sanp.cost.pixels import pixel_layers
 from sanp.gating import GatedConv, gated_layers
 from sanp.gating.policy import Decision, GatePolicy
-from sanp_export.named_outputs import named_outputs
+from sanp_export.named_outputs import check_outputs, named_outputs
 from sanp_export.open_size import resized
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
@@ -43,7 +43,9 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | N
     margins: dict[str, list[Tensor]] = {name: [] for name, gate in specs.items() if isinstance(gate, SpmGate)}
     with torch.inference_mode():
         for start in range(0, len(images), batch):
-            answer = named_outputs(model(torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))))
+            part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))
+            answer = named_outputs(model(part))
+            check_outputs(answer, len(part), type(model).__name__)
             outputs.append({name: value.numpy() for name, value in answer.items()})
             for name, layer in layers.items():
                 scales[name].append(layer.scale)

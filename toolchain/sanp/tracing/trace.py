@@ -61,6 +61,7 @@ def trace(model: nn.Module, example_input: Tensor) -> fx.GraphModule:
                 "without quotes and line ends; rename the module"
             ) from error
         module.eval()
+        _remove_dead_code(module)
         try:
             ShapeProp(module).propagate(example_input)
         except Exception as error:
@@ -81,6 +82,24 @@ def _graph(model: nn.Module, example_input: Tensor) -> fx.Graph:
         except Exception:  # the first error says what is wrong with the network
             pass
         raise
+
+
+def _remove_dead_code(module: fx.GraphModule) -> None:
+    """Take out what no output of the network reads, as an export does: a layer there costs nothing in the file.
+
+    What writes into its operand stays: somebody else may read that.
+    """
+    modules = dict(module.named_modules(remove_duplicate=False))
+
+    def writes(node: fx.Node) -> bool:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        in_place = node.kwargs.get("inplace") or (node.op != "call_module" and name.endswith("_"))
+        if node.op == "call_module":
+            in_place = getattr(modules.get(str(node.target)), "inplace", False)
+        return bool(in_place or name == "setitem" or "out" in node.kwargs or node.is_impure())
+
+    if module.graph.eliminate_dead_code(writes):
+        module.recompile()
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:

@@ -19,9 +19,11 @@ def record_on_gpu(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor
     """Record what `run` starts on the current stream, without running it: a function that runs it, and its result.
 
     The generator of the GPU is part of the graph: a replay draws what the step would have drawn after the same seed.
+    Raises ConfigError if the step cannot be recorded, and PyTorch's own error if memory runs out.
     """
     graph, collects = torch.cuda.CUDAGraph(), gc.isenabled()
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()  # a graph has memory of its own, and cannot take what earlier steps have left reserved
     gc.disable()  # a graph that is collected meanwhile would be destroyed on a stream that is being recorded
     try:
         graph.capture_begin()
@@ -30,6 +32,8 @@ def record_on_gpu(run: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor
         finally:
             graph.capture_end()
     except RuntimeError as error:
+        if "out of memory" in str(error):
+            raise
         raise ConfigError(
             f"the training step cannot be recorded as a CUDA graph ({str(error).splitlines()[0]}), expected one that "
             "copies no value to the host; set cuda_graph to false for this method"

@@ -7,10 +7,15 @@ namespace sanp {
 namespace {
 
 // One group; overloads by the layout of a plan, so that each algorithm meets its own.
-bool run_group(const InPlacePlan&, const GroupRun& g, const Pool& pool, bool fill) {
-  return run_in_place(g, pool, fill);
+bool run_group(const InPlacePlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_in_place(layout, g, pool, fill);
 }
-bool run_group(const PlanesPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_planes(g, pool, fill); }
+bool run_group(const PlanesPlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_planes(layout, g, pool, fill);
+}
+bool run_group(const ChannelsPlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
+  return run_channels(layout, g, pool, fill);
+}
 bool run_group(const GatherPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_gather(g, pool, fill); }
 bool run_group(const DotPlan&, const GroupRun& g, const Pool& pool, bool fill) { return run_dot(g, pool, fill); }
 bool run_group(const PairPlan&, const GroupRun& g, const Pool& pool, bool fill) {
@@ -19,6 +24,9 @@ bool run_group(const PairPlan&, const GroupRun& g, const Pool& pool, bool fill) 
 bool run_group(const WinogradPlan&, const GroupRun& g, const Pool& pool, bool fill) {
   return run_winograd(g, pool, fill);
 }
+// These take all groups of a sample at once, and without lists.
+bool run_group(const DepthwisePlan&, const GroupRun&, const Pool&, bool) { return false; }
+bool run_group(const EdgePlan&, const GroupRun&, const Pool&, bool) { return false; }
 
 template <class Layout>
 bool run_or_fill(const Layout& layout, const GroupRun& g, const Pool& pool, bool fill) {
@@ -44,19 +52,18 @@ bool run_groups(const Layout& layout, const Sample& s, const Pool& pool) {
   });
 }
 
-// All groups; algorithms that take more than one group at a time have an overload of their own.
 template <class Layout>
 bool run_layout(const Layout& layout, const Sample& s, const Pool& pool) {
   return s.plan->shape.group == 1 ? run_or_fill(layout, GroupRun(s, 0), pool, true) : run_groups(layout, s, pool);
 }
-bool run_layout(const DepthwisePlan&, const Sample& s, const Pool& pool) { return run_depthwise(s, pool); }
-bool run_layout(const EdgePlan&, const Sample& s, const Pool& pool) { return run_depthwise_in_place(s, pool); }
-
 bool run_sample(const Plan& plan, const ConvCall& call, int64_t n, const Pool& pool) {
+  Sample s;
+  find_sample(plan, call, n, &s);
+  if (std::get_if<DepthwisePlan>(&plan.layout)) return run_depthwise(s, pool);
+  if (std::get_if<EdgePlan>(&plan.layout)) return run_depthwise_in_place(s, pool);
   void* const memory = list_arena().get(sample_bytes(plan));
   if (memory == nullptr) return false;
-  Sample s;
-  list_sample(plan, call, n, memory, &s);
+  list_sample(memory, &s);
   return std::visit([&](const auto& layout) { return run_layout(layout, s, pool); }, plan.layout);
 }
 

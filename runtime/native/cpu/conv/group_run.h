@@ -49,14 +49,15 @@ inline float* pixel_floats(int64_t n, int64_t steps) {
 
 // Each computes all active rows of the group, and fills the masked rows of the sample when `fill` is set. False when
 // scratch memory is short.
-bool run_in_place(const GroupRun& g, const Pool& pool, bool fill);
-bool run_planes(const GroupRun& g, const Pool& pool, bool fill);
+bool run_in_place(const InPlacePlan& layout, const GroupRun& g, const Pool& pool, bool fill);
+bool run_planes(const PlanesPlan& layout, const GroupRun& g, const Pool& pool, bool fill);
+bool run_channels(const ChannelsPlan& layout, const GroupRun& g, const Pool& pool, bool fill);
 bool run_gather(const GroupRun& g, const Pool& pool, bool fill);
 bool run_dot(const GroupRun& g, const Pool& pool, bool fill);
 bool run_pixel_pairs(const GroupRun& g, const Pool& pool, bool fill);
 bool run_winograd(const GroupRun& g, const Pool& pool, bool fill);
 
-// All groups of a sample, and its masked rows.
+// All groups of a sample that was found and not listed, and its masked channels.
 bool run_depthwise(const Sample& s, const Pool& pool);
 bool run_depthwise_in_place(const Sample& s, const Pool& pool);
 

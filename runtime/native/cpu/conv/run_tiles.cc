@@ -34,18 +34,16 @@ void gather_channel(const Plan& plan, const float* channel, const Tile& tile, fl
 
 }  // namespace
 
-bool run_in_place(const GroupRun& g, const Pool& pool, bool fill) {
+bool run_in_place(const InPlacePlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
   const int64_t plane = plan.shape.height * plan.shape.width;
   const float* const x = g.s.x + g.group * plan.group_in * plane;
-  const auto& layout = plan.layout_as<InPlacePlan>();
   TileRun(g, layout.tiles, layout.taps, g.steps, x, plane).run(pool, fill);
   return true;
 }
 
-bool run_planes(const GroupRun& g, const Pool& pool, bool fill) {
+bool run_planes(const PlanesPlan& layout, const GroupRun& g, const Pool& pool, bool fill) {
   const Plan& plan = *g.s.plan;
-  const auto& layout = plan.layout_as<PlanesPlan>();
   const int64_t channel = layout.plane.channel_floats;
   const int64_t slack = plan.isa->lanes;  // the last vector of a plane may read past it
   const int64_t floats = g.n_steps * channel + slack;

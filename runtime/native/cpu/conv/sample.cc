@@ -51,7 +51,7 @@ void list_channels(const Plan& plan, const float* active, Sample* s) {
 
 void list_rows(const Plan& plan, const float* scale, Sample* s) {
   const bool float32 = plan.weights.kind != kFloatWeights && s->step_begin[plan.shape.group] > plan.weights.bf16_steps;
-  const bool prepared = plan.prepared_floats() != 0 && !float32;
+  const bool prepared = plan.prepared_rows() && !float32;
   const float* const w = prepared ? static_cast<const float*>(s->call->prepared) : s->call->w;
   const int64_t row_floats = prepared ? plan.weights.row_floats : plan.row_weights();
   s->weights = float32 ? kFloatWeights : plan.weights.kind;
@@ -81,42 +81,46 @@ size_t sample_bytes(const Plan& plan) {
   return static_cast<size_t>(carve(plan, nullptr, &s).at - static_cast<char*>(nullptr));
 }
 
-void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory, Sample* s) {
-  carve(plan, memory, s);
+void find_sample(const Plan& plan, const ConvCall& call, int64_t n, Sample* s) {
   const ConvShape& shape = plan.shape;
-  const float* const scale = call.scale + n * call.scale_step;
-  const float* const active = call.in_active + n * call.in_active_step;
   const int64_t out_floats = shape.channels_out * plan.pixels;
   s->plan = &plan;
   s->call = &call;
   s->x = call.x + n * shape.channels_in * shape.height * shape.width;
+  s->scale = call.scale + n * call.scale_step;
+  s->active = call.in_active + n * call.in_active_step;
   s->shift = call.shift + n * call.shift_step;
   s->y = call.y + n * out_floats;
   s->residual = call.residual_is_map ? call.residual + n * out_floats : nullptr;
   s->residual_value = call.residual_is_map ? 0.0f : call.residual[0];
+}
 
-  list_channels(plan, active, s);
-  list_rows(plan, scale, s);
+void list_sample(void* memory, Sample* s) {
+  const Plan& plan = *s->plan;
+  carve(plan, memory, s);
+  list_channels(plan, s->active, s);
+  list_rows(plan, s->scale, s);
   const Rows& rows = s->rows;
-  s->end = {rows.scale, rows.shift, rows.y, s->residual ? rows.residual : nullptr, call.act_min, call.act_max};
+  s->end = {rows.scale, rows.shift, rows.y, s->residual ? rows.residual : nullptr, s->call->act_min, s->call->act_max};
+}
+
+void fill_channel(const Sample& s, int64_t o) {
+  const int64_t pixels = s.plan->pixels;
+  const float low = s.call->act_min, high = s.call->act_max;
+  float* const y = s.y + o * pixels;
+  const float base = s.shift[o] + s.residual_value;
+  if (s.residual) {
+    const float* const r = s.residual + o * pixels;
+    for (int64_t p = 0; p < pixels; ++p) y[p] = clamp(base + r[p], low, high);
+  } else {
+    const float value = clamp(base, low, high);
+    for (int64_t p = 0; p < pixels; ++p) y[p] = value;
+  }
 }
 
 void fill_masked(const Sample& s, size_t index, size_t count) {
-  const int64_t pixels = s.plan->pixels;
-  const float low = s.call->act_min, high = s.call->act_max;
   const int64_t end = share(s.n_masked, index + 1, count);
-  for (int64_t j = share(s.n_masked, index, count); j < end; ++j) {
-    const int64_t o = s.masked[j];
-    float* const y = s.y + o * pixels;
-    const float base = s.shift[o] + s.residual_value;
-    if (s.residual) {
-      const float* const r = s.residual + o * pixels;
-      for (int64_t p = 0; p < pixels; ++p) y[p] = clamp(base + r[p], low, high);
-    } else {
-      const float value = clamp(base, low, high);
-      for (int64_t p = 0; p < pixels; ++p) y[p] = value;
-    }
-  }
+  for (int64_t j = share(s.n_masked, index, count); j < end; ++j) fill_channel(s, s.masked[j]);
 }
 
 }  // namespace sanp

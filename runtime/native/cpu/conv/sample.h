@@ -21,6 +21,8 @@ struct Sample {
   const ConvCall* call;
   WeightKind weights;  // what rows.w points to
   const float* x;
+  const float* scale;
+  const float* active;
   const float* shift;
   float* y;
   const float* residual;  // map of this sample, or null
@@ -35,10 +37,14 @@ struct Sample {
   int32_t n_masked;
 };
 
+// Points `s` at sample n; its lists and `end` stay undefined.
+void find_sample(const Plan& plan, const ConvCall& call, int64_t n, Sample* s);
 size_t sample_bytes(const Plan& plan);
-// Fills `s` for sample n with lists in `memory` (sample_bytes large, 64-byte aligned).
-void list_sample(const Plan& plan, const ConvCall& call, int64_t n, void* memory, Sample* s);
-// Writes part `index` of `count` of the masked channels: clamp(shift + residual).
+// Lists the open rows and channels of a sample that was found, in `memory` (sample_bytes large, 64-byte aligned).
+void list_sample(void* memory, Sample* s);
+// Writes masked channel o: clamp(shift + residual).
+void fill_channel(const Sample& s, int64_t o);
+// Writes part `index` of `count` of the listed masked channels.
 void fill_masked(const Sample& s, size_t index, size_t count);
 
 }  // namespace sanp

@@ -43,6 +43,8 @@ class TileRun {
     call_.steps = steps;
     call_.n_steps = g.n_steps;
     call_.n_taps = static_cast<int32_t>(plan_.n_taps);
+    call_.w_bytes =
+        plan_.row_weights() * static_cast<ptrdiff_t>(g.s.weights == kBf16Weights ? sizeof(Bf16) : sizeof(float));
   }
 
   int64_t work() const {

@@ -12,6 +12,8 @@ constexpr IsaKernels make() {
 #define SANP_PAIRS_AVX512(mr) add_pairs<Avx512, mr>(k);
 #include "cpu/microkernels/pixel_pairs.inc"
   add_depthwise_in_place<Avx512>(k);
+  k.depthwise_strided[3] = depthwise_strided<Avx512, 3>;
+  k.depthwise_strided[5] = depthwise_strided<Avx512, 5>;
   k.narrower = avx2_kernels;
   return k;
 }

@@ -75,6 +75,15 @@ struct Avx512 {
     else
       store_part(p, mask(0, count), v);
   }
+  // Lanes 0, 2, ... 14 of a, then those of b; and lanes 1, 3, ... 15.
+  static F even_of(F a, F b) {
+    const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, pick, b);
+  }
+  static F odd_of(F a, F b) {
+    const __m512i pick = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, pick, b);
+  }
   // p[0], p[2], ... p[30]; reads 31 floats.
   static F load_even(const float* p) {
     const __m512i pick = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);

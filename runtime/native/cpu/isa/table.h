@@ -1,8 +1,10 @@
 // The functions of one instruction set, as data. One constant object per set; chosen by isa.h.
 #pragma once
 
+#include "cpu/microkernels/channels.h"
 #include "cpu/microkernels/depthwise.h"
 #include "cpu/microkernels/depthwise_in_place.h"
+#include "cpu/microkernels/depthwise_strided.h"
 #include "cpu/microkernels/dot.h"
 #include "cpu/microkernels/listed_dot.h"
 #include "cpu/microkernels/pixel_pairs.h"
@@ -34,8 +36,11 @@ struct IsaKernels {
   WinogradInputFn winograd_input[kWinogradKinds];
   PointsFn points[kMaxNr + 1][kMaxMr + 1];  // the tiles above, for Winograd's products
   WinogradOutputFn winograd_output[kWinogradKinds];
+  ChannelsFn channels[kMostChannelVecs + 1][kMostChannelPixels + 1];  // by vectors and pixels
+  int channel_vecs, channel_pixels;                                   // the most of both
   DepthwiseFn depthwise;
   DepthwiseInPlaceFn depthwise_in_place[kMaxColumnStride + 1];  // by column stride; none without masked loads
+  DepthwiseStridedFn depthwise_strided[kMaxStridedKernel + 1];  // by kernel width; 3 and 5, or none
   // A set of half as many lanes that every CPU with this one has, for maps whose rows would leave half a vector empty;
   // null: none.
   const IsaKernels& (*narrower)();

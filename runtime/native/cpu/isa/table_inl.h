@@ -5,8 +5,10 @@
 #pragma once
 
 #include "cpu/isa/table.h"
+#include "cpu/microkernels/channels_inl.h"
 #include "cpu/microkernels/depthwise_in_place_inl.h"
 #include "cpu/microkernels/depthwise_inl.h"
+#include "cpu/microkernels/depthwise_strided_inl.h"
 #include "cpu/microkernels/dot_inl.h"
 #include "cpu/microkernels/gate_inl.h"
 #include "cpu/microkernels/listed_dot_inl.h"
@@ -51,6 +53,20 @@ constexpr void add_pairs(IsaKernels& k) {
   if (k.pairs_max_rows < MR) k.pairs_max_rows = MR;
 }
 
+// Kernels of P and of fewer pixels. A pixel is a broadcast, and two vectors share it where that is an instruction of
+// its own; with a broadcast inside the multiply-add one vector has more pixels, and stores more of a row at once.
+template <class V, int P = kMostChannelPixels>
+constexpr void add_channels(IsaKernels& k) {
+  constexpr int vecs = V::kLanes == 16 ? 1 : 2;
+  if constexpr (vecs * P + vecs + 1 <= V::kRegisters) {
+    k.channels[1][P] = channels_tile<V, P, 1>;
+    if constexpr (vecs == 2) k.channels[2][P] = channels_tile<V, P, 2>;
+    if (k.channel_pixels < P) k.channel_pixels = P;
+  }
+  k.channel_vecs = vecs;
+  if constexpr (P > kLeastChannelPixels) add_channels<V, P - 1>(k);
+}
+
 template <class V>
 constexpr void add_depthwise_in_place(IsaKernels& k) {
   k.depthwise_in_place[1] = depthwise_in_place<V, 1>;
@@ -77,6 +93,7 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   k.winograd_input[1] = winograd_input<V, 4>;
   k.winograd_output[0] = winograd_output<V, 2>;
   k.winograd_output[1] = winograd_output<V, 4>;
+  add_channels<V>(k);
   k.depthwise = depthwise<V>;
   k.pack_plane = pack_plane<V>;
   k.pack_strip = pack_strip<V>;

@@ -33,6 +33,7 @@ struct TileCall {
   const Vec* vecs;            // NR of them
   const void* const* w;       // rows of the type that the kernel reads
   const void* const* next_w;  // MR rows to fetch into the cache meanwhile, or null
+  ptrdiff_t w_bytes;          // of a row
   Epilogue end;
 };
 

@@ -18,6 +18,23 @@ inline void store_rows(const TileCall& c, const Vec& vec, typename V::F* const a
   for (int m = 0; m < MR; ++m) store_pixels<V, kWhole>(end, m, acc[m * stride], vec.y, mask);
 }
 
+// The weights of the next block, fetched line by line: with one tap a channel is 4 bytes of each row, so that one line
+// in 16 channels would do, but which of them begins a line depends on the list.
+struct AheadLines {
+  const void* const* row;
+  ptrdiff_t bytes, at = 0;
+  int rows;
+
+  AheadLines(const TileCall& c, int n) : row(c.next_w), bytes(c.w_bytes), rows(n) {}
+
+  void fetch_one() {
+    if (rows == 0) return;
+    fetch(*row, at);
+    at += 64;
+    if (at >= bytes) at = 0, ++row, --rows;
+  }
+};
+
 // T is how weights are stored; kTaps is the number of taps, 0 for "read it from the call".
 template <class V, class T, int MR, int NR, int kTaps>
 void tile(const TileCall& c) {
@@ -36,12 +53,19 @@ void tile(const TileCall& c) {
 #pragma GCC unroll 16
   for (int v = 0; v < NR; ++v) at[v] = (c.vecs[v].x - c.vecs[0].x) * static_cast<ptrdiff_t>(sizeof(float));
 
+#pragma GCC unroll 16
+  for (int m = 0; m < MR; ++m)
+#pragma GCC unroll 16
+    for (int v = 0; v < NR; ++v) __builtin_prefetch(c.end.y[m] + c.vecs[v].y, 1);
+
   const char* const x0 = reinterpret_cast<const char*>(c.x);
   const ptrdiff_t x_step = c.x_step * static_cast<ptrdiff_t>(sizeof(float));
   const ptrdiff_t* const taps = c.taps;
   const int n_taps = kTaps ? kTaps : c.n_taps;
   const Step* const end = c.steps + c.n_steps;
+  AheadLines ahead(c, MR);
   for (const Step* s = c.steps; s != end; ++s) {
+    if (kTaps == 1 && c.next_w) ahead.fetch_one();
     const char* const xs = x0 + s->x_index * x_step;
     const ptrdiff_t ws = s->w_offset;
     // One vector of pixels uses a weight once, so these rows stream from memory as fast as they arrive.

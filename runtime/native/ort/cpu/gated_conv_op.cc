@@ -30,8 +30,8 @@ bool fit_16_bits(const TensorView* w) {
 }  // namespace
 
 struct GatedConvKernel::CachedPlan {
-  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Algorithm> wish)
-      : plan(shape, isa, winograd, wish) {}
+  CachedPlan(const ConvShape& shape, const IsaKernels& isa, int winograd, std::optional<Algorithm> wish, bool copies)
+      : plan(shape, isa, winograd, wish, copies) {}
   Plan plan;
   const void* weights = nullptr;  // prepared, or null where the plan only takes them as they are
   CachedPlan* next = nullptr;
@@ -66,7 +66,7 @@ const void* GatedConvKernel::prepared_weights(const Plan& plan, const float* w) 
     if (made == nullptr)
       fail(
           "%zu MB for prepared weights could not be allocated; the session config entries sanp.winograd = 0 and "
-          "sanp.bf16_weights = 0 do without",
+          "sanp.bf16_weights = 0, and the attribute algorithm = columns of 1x1 layers, do without",
           bytes >> 20);
     plan.prepare(w, made.get());
   }
@@ -79,7 +79,9 @@ const GatedConvKernel::CachedPlan& GatedConvKernel::plan_for(const ConvShape& sh
   CachedPlan* head = plans_.load(std::memory_order_acquire);
   for (CachedPlan* p = head; p != nullptr; p = p->next)
     if (p->plan.shape == shape) return *p;
-  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_));
+  // Weights in 16 bits have kernels for lanes of pixels only.
+  const bool copies = constants_.find(kConvW) != nullptr && !bf16_weights_;
+  std::unique_ptr<CachedPlan> made(new CachedPlan(shape, *isa_, winograd_, wish_, copies));
   if (bf16_weights_) made->plan.store_bf16();
   made->weights = prepared_weights(made->plan, w);
   do {

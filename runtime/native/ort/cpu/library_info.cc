@@ -24,7 +24,7 @@ SANP_EXPORT const char* sanp_ops_settings() {
 // Names of the algorithms that can compute a shape with constant weights, separated by spaces, the cost model's choice
 // first; "" for a shape without output, null for an instruction set that the CPU lacks or no tile size. `shape` has the
 // 15 numbers of ConvShape in their order, `isa` is a name or null for the best set, `winograd` the largest tile
-// allowed. The text lasts until the next call of this thread.
+// allowed; the weights are taken to be constant. The text lasts until the next call of this thread.
 SANP_EXPORT const char* sanp_ops_algorithms(const int64_t* shape, const char* isa, int winograd) {
   using namespace sanp;
   const IsaKernels* const kernels = isa == nullptr ? &best_isa() : find_isa(isa);
@@ -38,9 +38,9 @@ SANP_EXPORT const char* sanp_ops_algorithms(const int64_t* shape, const char* is
   const bool whole = s.group > 0 && s.channels_in > 0 && s.channels_out > 0 && s.channels_in % s.group == 0 &&
                      s.channels_out % s.group == 0;
   if (!whole || !s.output_size(&out_h, &out_w)) return text.c_str();
-  const Plan plan(s, *kernels, winograd);
+  const Plan plan(s, *kernels, winograd, {}, true);
   text = algorithm_name(plan.algorithm);
   for (Algorithm f : kAlgorithms)
-    if (f != plan.algorithm && plan.allows(f, winograd)) text += std::string(" ") + algorithm_name(f);
+    if (f != plan.algorithm && plan.allows(f, winograd, true)) text += std::string(" ") + algorithm_name(f);
   return text.c_str();
 }

@@ -46,6 +46,26 @@ TEST_CASE(depthwise_taps) {
   check_shape(wide, rng);
 }
 
+// A stride of two: columns around the vectors, every remainder of rows, and any padding.
+TEST_CASE(depthwise_strided) {
+  std::mt19937 rng(seed + 43);
+  int taken = 0;
+  for (int64_t kernel : {3, 5})
+    for (int64_t width : {17, 18, 23, 30, 31, 32, 33, 34, 47, 63, 64, 65, 66, 97})
+      for (int64_t height : {3, 4, 5, 7, 8, 9, 10, 11, 12}) {
+        ConvShape s = depthwise(3, 1 + rng() % 2, height, width, kernel, 2);
+        s.pad_top = rng() % 3, s.pad_left = rng() % 4, s.pad_bottom = 2 + rng() % 2, s.pad_right = rng() % 4;
+        for (const IsaKernels* isa : isas())
+          if (isa->depthwise_strided[kernel] != nullptr) {
+            const Plan plan(s, *isa);
+            taken += plan.algorithm == Algorithm::kDepthwiseInPlace && !plan.layout_as<EdgePlan>().strided.empty();
+          }
+        check_shape(s, rng);
+      }
+  for (const IsaKernels* isa : isas())
+    if (isa->depthwise_strided[3] != nullptr && taken == 0) fail("no shape took the kernel");
+}
+
 // Maps of several strips, whose rows at the top and the bottom are cleared again for every channel.
 TEST_CASE(depthwise_strips) {
   std::mt19937 rng(seed + 42);

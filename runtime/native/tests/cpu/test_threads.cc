@@ -23,6 +23,7 @@ const ConvShape kShapes[] = {
     {24, 32, 32, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},  {96, 4, 4, 96, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
     {32, 32, 32, 32, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},  {256, 2, 2, 256, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1},
     {32, 40, 40, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 32}, {512, 1, 1, 512, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
+    {160, 6, 7, 200, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1},
 };
 
 TEST_CASE(pool_of_threads) {
@@ -32,7 +33,7 @@ TEST_CASE(pool_of_threads) {
       o.batch = batch;
       o.bf16_weights = true;
       const ConvCase c(shape, o, seed);
-      Plan plan(shape, best_isa(), 4);
+      Plan plan(shape, best_isa(), 4, {}, true);
       plan.store_bf16(true);  // small maps
       std::vector<float> alone(c.output_floats()), pooled(c.output_floats());
       if (!c.run(plan, alone.data(), Pool{nullptr, nullptr}) || !c.run(plan, pooled.data(), kThreads)) fail("memory");

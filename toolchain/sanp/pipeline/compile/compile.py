@@ -13,6 +13,7 @@ import onnx
 from sanp.pipeline.compile import fold, onnxruntime, tensorrt
 from sanp.pipeline.compile.describe import describe, properties_of
 from sanp.pipeline.compile.job import Compiled, Job, Log
+from sanp.pipeline.compile.large import check_large
 from sanp.pipeline.compile.losing_gates import losing_gates
 from sanp.pipeline.export import reference_path
 from sanp.pipeline.on_board import reach
@@ -63,6 +64,7 @@ def compile_model(
     proto = model_file.read(path, chosen.allow_modified)
     parent = _parent(path, proto)
     described = describe(path, proto, target, parent)
+    check_large(described.name, [proto, *([parent] if parent is not None else [])], target, chosen)
     job = Job(proto, target, chosen, _answers(path, proto, described, chosen.reference), described, parent)
     if chosen.fold:
         job = _folded(path, job)

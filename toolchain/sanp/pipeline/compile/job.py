@@ -52,7 +52,7 @@ class Job:
         files, weights = share_weights(models)
         for name, content in files.items():
             writer.add_bytes(self.described.variants[name], content)
-        writer.add_bytes(WEIGHTS_FILE, weights)
+        writer.add_bytes(WEIGHTS_FILE, weights.write)
         if self.answers is not None:
             writer.add_reference(self.answers)
 

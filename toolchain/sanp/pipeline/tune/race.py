@@ -114,7 +114,8 @@ def _open(
 ) -> list[Any]:
     """One session per model; they map the same weights file, as the graphs of a bundle do."""
     files, weights = share_weights({str(i): model for i, model in enumerate(models)})
-    (folder / WEIGHTS_FILE).write_bytes(weights)
+    with (folder / WEIGHTS_FILE).open("wb") as stream:
+        weights.write(stream)
     sessions = []
     for name, content in files.items():
         (folder / f"{name}.onnx").write_bytes(content)

@@ -23,6 +23,8 @@ const char* algorithm_name(Algorithm algorithm) {
       return "depthwise";
     case Algorithm::kDepthwiseInPlace:
       return "depthwise-in-place";
+    case Algorithm::kChannels:
+      return "channels";
     case Algorithm::kWinograd2:
       return "winograd-2";
     case Algorithm::kWinograd4:

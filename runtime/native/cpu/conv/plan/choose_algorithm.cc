@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "cpu/conv/plan/channels_plan.h"
 #include "cpu/conv/plan/depthwise_plan.h"
 #include "cpu/conv/plan/edge_plan.h"
 #include "cpu/conv/plan/pair_plan.h"
@@ -61,9 +62,17 @@ bool copy_pays(const Problem& p) { return p.pixels % 256 == 0 && p.group_out >= 
 // AVX2 makes its masks of lanes from bits, two instructions a tap: 960 channels at 3x3 40 and 25, at 7x7 47 and 57.
 bool masks_pay(const Problem& p) {
   if (!possible(p, Algorithm::kDepthwiseInPlace)) return false;
+  if (strided_possible(p)) return true;
   if (p.isa->lanes < 16) return p.n_taps <= 9 && p.pixels <= kMaskedPixels;
   return p.pixels <= kMaskedPixels || (p.n_taps <= 9 && p.pixels <= kMaskedPixels512);
 }
+
+// Lanes of output channels where lanes of pixels would be empty.
+bool channels_pay(const Problem& p) {
+  return possible(p, Algorithm::kChannels) && p.pixels <= kSmallMap && channels_rows(p) < p.shape.channels_out;
+}
+
+}  // namespace
 
 Algorithm choose_direct(const Problem& p) {
   if (possible(p, Algorithm::kInPlace) && !(copy_pays(p) && possible(p, Algorithm::kColumns)))
@@ -85,8 +94,6 @@ Algorithm choose_direct(const Problem& p) {
   return row_cost <= column_cost ? Algorithm::kRows : Algorithm::kColumns;
 }
 
-}  // namespace
-
 bool possible(const Problem& p, Algorithm f) {
   if (f == Algorithm::kGather) return true;
   if (f == Algorithm::kInPlace) return pointwise(p) && p.pixels % p.isa->lanes == 0;
@@ -96,6 +103,7 @@ bool possible(const Problem& p, Algorithm f) {
     return p.shape.group == 1 && p.shape.kernel_h == 3 && p.shape.kernel_w == 3 && p.shape.stride_y == 1 &&
            p.shape.stride_x == 1 && p.shape.dilation_y == 1 && p.shape.dilation_x == 1 && p.shape.pad_top < 4 &&
            p.shape.pad_left < 4 && p.shape.pad_bottom < 4 && p.shape.pad_right < 4 && p.pixels <= kWinogradMaxPixels;
+  if (f == Algorithm::kChannels) return pointwise(p) && channels_possible(p) && possible(p, Algorithm::kRows);
   if (f == Algorithm::kDepthwiseInPlace) return one_channel_groups(p) && edges_possible(p);
   if (f == Algorithm::kDepthwise && !one_channel_groups(p)) return false;
   // Bordered planes must not be far larger than the map itself (huge pads or dilations).
@@ -109,7 +117,8 @@ bool possible(const Problem& p, Algorithm f) {
   return rows * cols <= room / copies && rows * cols <= kMaxOffset / copies;
 }
 
-Algorithm choose_algorithm(const Problem& p, int winograd) {
+Algorithm choose_algorithm(const Problem& p, int winograd, bool copies) {
+  if (copies && channels_pay(p)) return Algorithm::kChannels;
   const Algorithm direct = choose_direct(p);
   if (p.pixels < kWinogradMinPixels) return direct;
   Algorithm best = direct;

@@ -26,6 +26,10 @@ uint16_t inside(const Problem& p, int64_t tap, int64_t first, int64_t count) {
 }  // namespace
 
 EdgePlan::EdgePlan(const Problem& p) {
+  if (strided_possible(p)) {
+    add_strided(p);
+    return;
+  }
   const ConvShape& s = p.shape;
   for (int64_t ky = 0; ky < s.kernel_h; ++ky)
     for (int64_t kx = 0; kx < s.kernel_w; ++kx)
@@ -49,6 +53,28 @@ void EdgePlan::add(const Problem& p, int64_t x, int64_t first, int64_t count, co
   if (at == masks.size()) masks.insert(masks.end(), set.begin(), set.end());
   vecs.push_back(
       {static_cast<int32_t>(x), static_cast<int32_t>(first), static_cast<int32_t>(at), static_cast<int32_t>(count)});
+}
+
+void EdgePlan::add_strided(const Problem& p) {
+  const int64_t lanes = p.isa->lanes;
+  for (int64_t y = 0; y < p.out_w; y += lanes) {
+    const int64_t count = p.out_w - y < lanes ? p.out_w - y : lanes, x = 2 * y - p.shape.pad_left;
+    StridedVec vec{static_cast<int32_t>(x), static_cast<int32_t>(y), static_cast<int32_t>(count), {}};
+    for (int64_t k = 0; k < p.shape.kernel_w; ++k)
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t lane = 2 * j + k % 2, column = x + k - k % 2 + lane;
+        const bool used = column >= 0 && column < p.shape.width;
+        vec.masks[k - k % 2 + lane / lanes] |= static_cast<uint16_t>((used ? 1u : 0u) << lane % lanes);
+      }
+    strided.push_back(vec);
+  }
+}
+
+bool strided_possible(const Problem& p) {
+  const ConvShape& s = p.shape;
+  return s.stride_x == 2 && s.stride_y == 2 && s.dilation_x == 1 && s.dilation_y == 1 && s.kernel_w == s.kernel_h &&
+         s.kernel_w <= kMaxStridedKernel && p.isa->depthwise_strided[s.kernel_w] != nullptr &&
+         2 * p.out_w > p.isa->lanes;
 }
 
 bool edges_possible(const Problem& p) {

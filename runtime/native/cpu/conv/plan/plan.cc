@@ -5,8 +5,9 @@
 
 namespace sanp {
 
-Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd, std::optional<Algorithm> wish)
-    : Problem(s, kernels), algorithm(wish && allows(*wish, winograd) ? *wish : choose_algorithm(*this, winograd)) {
+Plan::Plan(const ConvShape& s, const IsaKernels& kernels, int winograd, std::optional<Algorithm> wish, bool copies)
+    : Problem(s, kernels),
+      algorithm(wish && allows(*wish, winograd, copies) ? *wish : choose_algorithm(*this, winograd, copies)) {
   lay_out();
 }
 
@@ -15,7 +16,9 @@ Plan::Plan(const ConvShape& s, const IsaKernels& kernels, Algorithm wanted)
   lay_out();
 }
 
-bool Plan::allows(Algorithm f, int winograd) const { return winograd_tile(f) <= winograd && possible(*this, f); }
+bool Plan::allows(Algorithm f, int winograd, bool copies) const {
+  return winograd_tile(f) <= winograd && (copies || f != Algorithm::kChannels) && possible(*this, f);
+}
 
 void Plan::lay_out() {
   weights.cell_floats = n_taps;
@@ -41,6 +44,9 @@ void Plan::lay_out() {
       return;
     case Algorithm::kDepthwiseInPlace:
       layout.emplace<EdgePlan>(*this);
+      return;
+    case Algorithm::kChannels:
+      layout.emplace<ChannelsPlan>(*this, choose_direct(*this));
       return;
     case Algorithm::kWinograd2:
     case Algorithm::kWinograd4:
@@ -74,7 +80,13 @@ bool Plan::store_bf16(bool always) {
   return true;
 }
 
+int64_t Plan::prepared_floats() const {
+  if (const auto* channels = std::get_if<ChannelsPlan>(&layout)) return channels->vecs * isa->lanes * shape.channels_in;
+  return prepared_kind() != kNotPrepared ? shape.channels_out * weights.row_floats : 0;
+}
+
 Prepared Plan::prepared_kind() const {
+  if (algorithm == Algorithm::kChannels) return kPreparedChannels;
   if (algorithm == Algorithm::kWinograd2) return kPreparedWinograd2;
   if (algorithm == Algorithm::kWinograd4) return kPreparedWinograd4;
   return weights.kind == kBf16Weights ? kPreparedBf16 : kNotPrepared;
@@ -82,6 +94,7 @@ Prepared Plan::prepared_kind() const {
 
 void Plan::prepare(const float* w, void* out) const {
   if (weights.kind == kBf16Weights) return bf16_rows(w, shape.channels_out, row_weights(), static_cast<Bf16*>(out));
+  if (algorithm == Algorithm::kChannels) return channels_weights(*this, w, static_cast<float*>(out));
   winograd_weights(shape, winograd_tile(algorithm), w, static_cast<float*>(out));
 }
 

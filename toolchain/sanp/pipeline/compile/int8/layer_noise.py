@@ -13,7 +13,7 @@ from sanp.pipeline.compile.plain_run import plain_run
 from sanp_export.graph import model_file
 from sanp_export.graph.patterns import QLINEAR_Y_SCALE, layer_of
 from sanp_runtime.bundle.reference import Reference
-from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV
+from sanp_runtime.contract import GATED_CONV, GATED_QLINEAR_CONV, mask_input
 
 _SAMPLES = 32
 
@@ -50,5 +50,8 @@ def _outputs(
     tensors = graph.tensors()
     graph.outputs = [tensors[name] for name in names]
     inside = model_file.to_model(graph, model_file.metadata_of(model))
-    for _, values in plain_run(inside, names, answers.x, answers.scales, library):
+    # What is behind the last of these tensors is not in the graph any more, nor are its masks.
+    given = {value.name for value in inside.graph.input}
+    masks = {name: scale for name, scale in answers.scales.items() if mask_input(name) in given}
+    for _, values in plain_run(inside, names, answers.x, masks, library):
         yield values
