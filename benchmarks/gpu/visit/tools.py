@@ -18,20 +18,10 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 OPTIONS = {
     "compute-sanitizer": ("--tool", "memcheck", "--print-limit", "20"),
     "ncu": (
-        "--clock-control",
-        "none",
-        "--set",
-        "detailed",
-        "--section",
-        "WarpStateStats",
-        "--section",
-        "SchedulerStats",
-        "--kernel-name",
-        "regex:conv|pack",
-        "--launch-count",
-        "2",
-    ),  # fmt: skip
-}
+        "--clock-control", "none", "--set", "detailed", "--section", "WarpStateStats", "--section", "SchedulerStats",
+        "--kernel-name", "regex:conv|pack", "--launch-count", "2",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
