@@ -99,7 +99,7 @@ def one_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[flo
         return 1, 3 * n / 64, k["kStepLatency"] / 16
     if algorithm == "simt":
         work = 16 * math.ceil(rows / 8) * 8 * n / k["fma_per_cycle"] + 2 * 16 * (rows + n) / issue
-        return 16, work, k["kStepLatency"]
+        return 16, work, k["kStepLatency"] * n / 64
     if algorithm.startswith(PACKED):
         return packed_step(problem, rows, k)
     products = 32 * math.ceil(rows / 16) * 16 * n / k["products_per_cycle"]

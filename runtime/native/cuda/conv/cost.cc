@@ -51,8 +51,10 @@ Step one_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
   const double n = k.tile_n;
   if (k.algorithm == kDirect)
     return Step{1, 3 * n / 64, kStepLatency / 16};  // loads of the next taps need no turn to end
+  // Single elements are fetched one after another, more of them by a thread of a wider tile.
+  const double one_by_one = kStepLatency * n / 64;
   if (k.algorithm == kSimt)
-    return Step{16, 16 * ceil(rows / 8) * 8 * n / 128 + 2 * 16 * (rows + n) / kIssuePerCycle, kStepLatency};
+    return Step{16, 16 * ceil(rows / 8) * 8 * n / 128 + 2 * 16 * (rows + n) / kIssuePerCycle, one_by_one};
   if (is_packed(k.algorithm)) return packed_step(k, c, rows);
   const double products = 32 * ceil(rows / 16) * 16 * n / 1024;
   const double weights = 1.5 * 32 * rows / kIssuePerCycle;
@@ -63,8 +65,7 @@ Step one_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
     const Tiling t = tiling(c, k.tile_n, widest_strip(k.algorithm, c));
     inputs = 1.3 * 32 * t.halo_w * t.halo_h / taps(c);
   }
-  // Single elements are fetched one after another, more of them by a thread of a wider tile.
-  const double latency = k.algorithm == kGather ? kStepLatency * n / 64 : kStepLatency;
+  const double latency = k.algorithm == kGather ? one_by_one : kStepLatency;
   return Step{32, products + weights + inputs / kIssuePerCycle, latency};
 }
 
