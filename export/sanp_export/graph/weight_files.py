@@ -15,16 +15,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import TensorProto, external_data_helper, helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
-from torch import nn
 
 from sanp_targets.errors import ConfigError
+
+if TYPE_CHECKING:  # whoever reads a model has no PyTorch, only who exports one
+    from torch import nn
 
 # A protobuf message is smaller than 2 GiB; nodes, names and the layer table need less than the rest.
 MOST_BYTES = (1 << 31) - (64 << 20)
