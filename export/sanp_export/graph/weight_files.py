@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import onnx
@@ -25,16 +25,13 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 
 from sanp_targets.errors import ConfigError
 
-if TYPE_CHECKING:  # whoever reads a model has no PyTorch, only who exports one
-    from torch import nn
-
 # A protobuf message is smaller than 2 GiB; nodes, names and the layer table need less than the rest.
 MOST_BYTES = (1 << 31) - (64 << 20)
 # Below this size a tensor stays in its model: an entry in a file costs about as much.
 SMALLEST = 1024
 # ONNX Runtime maps these files; page alignment lets it do so without a copy.
 ALIGNMENT = 4096
-_FLOAT_BYTES, _CHUNK = 4, 1 << 24
+_CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,6 @@ class Scratch:
 
 _SCRATCH: ContextVar[Scratch | None] = ContextVar("scratch", default=None)
 _MAPPED: dict[str, list[np.ndarray]] = {}
-
-
-def bytes_of(model: nn.Module) -> int:
-    """What the weights of a network take as float32; a weight that several layers have counts once."""
-    tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
-    return sum(_FLOAT_BYTES * item.numel() for item in tensors.values())
 
 
 @contextmanager
