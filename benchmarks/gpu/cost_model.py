@@ -24,7 +24,7 @@ def constants() -> dict[str, float]:
     """Today's constants by name, read from the source; ValueError if one of the fitted has gone."""
     lines = re.findall(r"constexpr double (k\w+) = ([\d.* ]+);", SOURCE.read_text(encoding="utf-8"))
     found = {name: math.prod(float(factor) for factor in text.split("*")) for name, text in lines}
-    gone = sorted({*FITTED, "kExpectedOpen", "kSharedPerSm"} - found.keys())
+    gone = sorted({*FITTED, "kExpectedOpen", "kSharedPerSm", "kSliceCycles"} - found.keys())
     if gone:
         raise ValueError(f"{SOURCE.name} has no constant {gone[0]}; bring cost_model.py up to date")
     return found | INLINE
@@ -57,7 +57,7 @@ class Problem:
 
 
 def packed_window(problem: Problem) -> int:
-    """Pixels of the largest window of a tile with its gaps; as `packed_window` in packed/shape.cc."""
+    """Pixels of the largest window of a tile with its gaps; as `packed_window` in packed_shape.cc."""
     c, tile_n = problem.conv, problem.plan["tile_n"]
     right = (c["out_width"] - 1) * c["stride_w"] - c["pad_left"] + (c["kernel_w"] - 1) * c["dilation_w"]
     row = c["width"] + max(0, c["pad_left"], right - (c["width"] - 1))
@@ -70,16 +70,17 @@ def packed_window(problem: Problem) -> int:
 
 def packed_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[float, float, float]:
     """`one_step` where weights are packed: all taps of 16 channels of a window, or 64 channels of 1x1."""
-    n, algorithm = problem.plan["tile_n"], problem.plan["algorithm"]
+    n, algorithm, latency = problem.plan["tile_n"], problem.plan["algorithm"], k["kStepLatency"]
     if algorithm.startswith("planes"):
         depth = 64
         inputs = 2.0 * depth * n / int(algorithm[-1])
     else:
         depth = 16
         inputs = (0.6 if algorithm == "packed4" else 1.6) * depth * packed_window(problem)
+        latency *= 0.75 + problem.plan["tile_m"] * n / 128 / problem.plan["threads"]
     deep = depth * problem.taps
     products = deep * math.ceil(rows / 16) * 16 * n / k["products_per_cycle"]
-    return depth, products + (deep * rows / 8 + inputs) / k["kIssuePerCycle"], k["kStepLatency"]
+    return depth, products + (deep * rows / 8 + inputs) / k["kIssuePerCycle"], latency
 
 
 def pack_cycles(problem: Problem, open_out: float, open_in: float, k: Mapping[str, float]) -> float:
@@ -98,7 +99,7 @@ def one_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[flo
         return 1, 3 * n / 64, k["kStepLatency"] / 16
     if algorithm == "simt":
         work = 16 * math.ceil(rows / 8) * 8 * n / k["fma_per_cycle"] + 2 * 16 * (rows + n) / issue
-        return 16, work, k["kStepLatency"]
+        return 16, work, k["kStepLatency"] * n / 64
     if algorithm.startswith(PACKED):
         return packed_step(problem, rows, k)
     products = 32 * math.ceil(rows / 16) * 16 * n / k["products_per_cycle"]
@@ -108,7 +109,8 @@ def one_step(problem: Problem, rows: float, k: Mapping[str, float]) -> tuple[flo
     elif algorithm == "halo":
         _, _, halo_w, halo_h = problem.tiling()
         inputs = 1.3 * 32 * halo_w * halo_h / problem.taps
-    return 32, products + weights + inputs / issue, k["kStepLatency"]
+    latency = k["kStepLatency"] * (n / 64 if algorithm == "gather" else 1)
+    return 32, products + weights + inputs / issue, latency
 
 
 def estimated_cycles(problem: Problem, k: Mapping[str, float]) -> float:
@@ -140,4 +142,4 @@ def estimated_cycles(problem: Problem, k: Mapping[str, float]) -> float:
     if plan["split_k"] == 1:
         return busy
     sums = 4.0 * plan["split_k"] * c["batch"] * c["c_out"] * c["out_height"] * c["out_width"] / problem.sm_count / 16
-    return busy + sums + (0 if packed else k["kLaunchCycles"])
+    return busy + sums + (k["kSliceCycles"] if packed else k["kLaunchCycles"])

@@ -146,5 +146,5 @@ class CudaLibrary:
         return self.handle.sanp_cuda_algorithm_name(plan.algorithm).decode()
 
     def describe(self, plan: Plan) -> str:
-        """Algorithm, tile and slices, for messages."""
-        return f"{self.algorithm(plan)} {plan.tile_m}x{plan.tile_n} split {plan.split_k}"
+        """Algorithm, tile, slices and threads, for messages: no two plans of a shape share them."""
+        return f"{self.algorithm(plan)} {plan.tile_m}x{plan.tile_n} split {plan.split_k} threads {plan.threads}"

@@ -1,4 +1,4 @@
-"""Networks that run on the edge, for 224 x 224 images or others: MobileNetV2, EfficientNet-Lite0, ResNet-50, RegNetX.
+"""Networks of the edge, for 224 x 224 images or others: MobileNetV2 (1.0, 0.5), EfficientNet-Lite0, ResNet-50, RegNetX.
 
 A gate on the expansion of a block decides for its depthwise layer too; the projection has none. ResNet-50 and RegNetX
 have a gate on every convolution but the last of a block. No squeeze-and-excite, and ReLU for ReLU6: the same work.
@@ -24,12 +24,17 @@ RESNET_50 = ((64, 3), (128, 4), (256, 6), (512, 3))  # inner channels and blocks
 REGNET_X_200MF = ((24, 1), (56, 1), (152, 4), (368, 7))  # channels and blocks; Radosavovic et al., CVPR 2020, table 7
 
 
-def inverted_residuals(rows: tuple[tuple[int, int, int, int, int], ...], image: int) -> Network:
-    """A stem of 32 channels, the blocks of `rows`, and a 1x1 convolution to 1280 channels."""
+def inverted_residuals(rows: tuple[tuple[int, int, int, int, int], ...], image: int, width: float = 1.0) -> Network:
+    """A stem of 32 channels, the blocks of `rows`, and a 1x1 convolution to 1280 channels.
+
+    width: what all channels but the last 1280 are multiplied by; they are rounded to multiples of eight.
+    """
     net = Network(image)
-    net.nodes["stem"] = Conv(Layer(3, 32, image, 3, 2, 1), "x", mask="open")
-    source, c_in, size = "stem", 32, -(-image // 2)
-    for row, (expansion, kernel, c_out, repetitions, first_stride) in enumerate(rows):
+    stem = round(32 * width / 8) * 8
+    net.nodes["stem"] = Conv(Layer(3, stem, image, 3, 2, 1), "x", mask="open")
+    source, c_in, size = "stem", stem, -(-image // 2)
+    for row, (expansion, kernel, full, repetitions, first_stride) in enumerate(rows):
+        c_out = int(full * width / 8 + 0.5) * 8
         for index in range(repetitions):
             stride, hidden, name = (first_stride if index == 0 else 1), expansion * c_in, f"r{row}b{index}"
             entry, gate = source, "open"
@@ -92,6 +97,7 @@ EDGE_NETWORKS = {
     f"{name}@{image}": partial(make, image=image)
     for name, make in {
         "mobilenet-v2": partial(inverted_residuals, MOBILENET_V2),
+        "mobilenet-v2-half": partial(inverted_residuals, MOBILENET_V2, width=0.5),
         "efficientnet-lite0": partial(inverted_residuals, EFFICIENTNET_LITE0),
         "resnet50": resnet50,
         "regnet-x": regnet_x,

@@ -116,8 +116,10 @@ def gated_network(network: Network, rng: np.random.Generator, largest: dict[str,
             quantised[name] = name
         elif node.op_type == "MaxPool":
             quantised[name] = quantised[node.input[0]]
-            node.input[0], node.output[0] = f"{node.input[0]}.bytes", f"{name}.bytes"
-            nodes.append(node)
+            attributes = {"pads": [0] * 4} | {item.name: list(item.ints) for item in node.attribute}
+            nodes.append(helper.make_node(
+                "SanpMaxPool", [f"{node.input[0]}.bytes"], [f"{name}.bytes"], domain="sanp", **attributes
+            ))  # fmt: skip
         elif node.input[0] in quantised:
             source = quantised[node.input[0]]
             inputs = [f"{node.input[0]}.bytes", f"{source}.step", f"{source}.zero"]

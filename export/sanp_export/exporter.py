@@ -55,9 +55,15 @@ from sanp_runtime.network.sizes import SizeTable
 from sanp_targets.errors import ExportError
 
 
+def bytes_of(model: nn.Module) -> int:
+    """What the weights of a network take as float32; a weight that several layers have counts once."""
+    tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
+    return sum(4 * item.numel() for item in tensors.values())
+
+
 def _check_size(model: nn.Module) -> None:
     """ExportError, before any work, for weights that one file cannot hold and that have no other file to go to."""
-    size = weight_files.bytes_of(model)
+    size = bytes_of(model)
     if size > weight_files.MOST_BYTES and weight_files.scratch() is None:
         raise ExportError(
             f"the weights of {type(model).__name__} take {size / 1e9:.2f} GB as float32, expected at most "

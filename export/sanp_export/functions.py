@@ -58,6 +58,14 @@ SanpGatedQLinearConv <strides, pads, dilations, group, act_min, act_max>
 }
 """
 
+# ONNX Runtime pools bytes one by one, at 10 to 20 times the time of a vector.
+_MAX_POOL = """
+<opset_import: ["" : 20], domain: "sanp", doc_string: "MaxPool of bytes">
+SanpMaxPool <kernel_shape, strides, pads> (x) => (y) {
+  y = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (x)
+}
+"""
+
 _CHANNEL_GATE = """
 <opset_import: ["" : 20], domain: "sanp", doc_string: "saliency and pruning module: pool, FC, ReLU, FC, ReLU, gate">
 %s => (scale, shift) {
@@ -162,6 +170,11 @@ def pixel_gated_conv_function() -> onnx.FunctionProto:
 def gated_qlinear_conv_function() -> onnx.FunctionProto:
     """Body of `SanpGatedQLinearConv`."""
     return parser.parse_function(_GATED_QLINEAR_CONV)
+
+
+def max_pool_function() -> onnx.FunctionProto:
+    """Body of `SanpMaxPool`."""
+    return parser.parse_function(_MAX_POOL)
 
 
 def gated_conv_function() -> onnx.FunctionProto:

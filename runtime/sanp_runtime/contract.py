@@ -28,6 +28,7 @@ CHANNEL_GATE = "SanpChannelGate"
 PIXEL_GATED_CONV = "SanpPixelGatedConv"
 GATED_QLINEAR_CONV = "SanpGatedQLinearConv"
 QLINEAR_CHANNEL_GATE = "SanpQLinearChannelGate"
+MAX_POOL = "SanpMaxPool"  # of bytes
 ACTIVE_PREFIX = "sanp.active/"  # nodes that join the scales of several gates, for layers that read their sum
 CONV_SUFFIX = "/conv"
 GATE_SUFFIX = "/gate"

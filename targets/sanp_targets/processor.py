@@ -9,7 +9,7 @@ from sanp_targets.pseudo_files import Root, paths, read, read_int
 # Only what our kernels or a reader of a report could care about; cpuinfo has hundreds.
 _ISA_FLAGS = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vbmi2", "avx512_vnni",
-    "avx512_bf16",
+    "avx512_bf16", "avx_vnni",
     "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "asimdfhm", "i8mm", "bf16",
     "sve", "sve2", "sme",
 )  # fmt: skip
@@ -52,7 +52,7 @@ def processor(root: Root = "/") -> Dict[str, Any]:
 def has_byte_products(machine: Mapping[str, Any]) -> bool:
     """Whether our kernels of bytes run at full speed there. machine: what `processor` returned."""
     isa = set(machine["isa"])
-    return isa >= {"avx512_vnni", "avx512_vbmi2"} or "asimddp" in isa
+    return isa >= {"avx512_vnni", "avx512_vbmi2"} or not isa.isdisjoint({"avx_vnni", "asimddp"})
 
 
 def cpuinfo(root: Root) -> List[Dict[str, str]]:

@@ -56,7 +56,8 @@ def timed(library, k, noise=0.0):
 def test_the_fit_finds_the_constants_that_made_the_times(library):
     true = constants() | {"launch_us": 3.0, "kStepLatency": 420.0, "kIssuePerCycle": 100.0, "products_per_cycle": 700.0,
                           "kLaunchCycles": 5000.0, "kBlockCycles": 2600.0}  # fmt: skip
-    found = fit(timed(library, true, noise=0.02), 1980.0)
+    rows = [row for row in timed(library, true, noise=0.02) if row.problem.plan["algorithm"] != "simt"]
+    found = fit(rows, 1980.0)
     assert found.today_error > 0.1
     assert found.fitted_error == pytest.approx(0.02, rel=0.2)
     for name in ("launch_us", "kStepLatency", "kIssuePerCycle", "products_per_cycle", "kLaunchCycles"):

@@ -187,5 +187,5 @@ def test_without_tools_the_reason_is_kept(gpu, monkeypatch):
     record = record_of(gpu, "build")
     build.run(gpu, record)
     assert "compute-sanitizer was not found" in record.numbers["sanitizer"]["problem"]
-    with pytest.raises(Skipped, match="stage layers has no results"):
+    with pytest.raises(Skipped, match="the stages of layers have no results"):
         profiles.run(gpu, record_of(gpu, "profiles"))

@@ -19,6 +19,7 @@ from sanp_runtime.contract import (
     GATED_QLINEAR_CONV,
     INPUT,
     LOGITS,
+    MAX_POOL,
     QLINEAR_CHANNEL_GATE,
     mask_input,
     steps_output,
@@ -127,9 +128,20 @@ def test_pools_move_bytes_and_gates_read_them():
     found = ops(model)
     assert found["QuantizeLinear"] == 1 and found["DequantizeLinear"] == 1, "the image and the mean before the head"
     assert found[QLINEAR_CHANNEL_GATE] == 3 and CHANNEL_GATE not in found
-    pool = next(node for node in model.graph.node if node.op_type == "MaxPool")
+    pool = next(node for node in model.graph.node if node.op_type == MAX_POOL)
     assert pool.input[0].endswith(".bytes") and pool.output[0].endswith(".bytes")
-    assert {function.name for function in model.functions} == {GATED_QLINEAR_CONV, QLINEAR_CHANNEL_GATE}
+    assert {function.name for function in model.functions} == {GATED_QLINEAR_CONV, QLINEAR_CHANNEL_GATE, MAX_POOL}
+
+
+def test_a_pool_that_rounds_its_size_up_stays_a_standard_operator():
+    _, made = nets.compiled("plain")
+    graph = to_graph(made["gated"])
+    pool = next(node for node in graph.nodes if node.op == "MaxPool")
+    pool.attrs["ceil_mode"] = 1
+    steps = steps_for(made["gated"])
+    quantise_layers(graph, masked(made["gated"]), steps)
+    kept = next(node for node in graph.nodes if node.op in ("MaxPool", MAX_POOL))
+    assert kept.op == "MaxPool" and kept.inputs[0].name.endswith(".bytes")
 
 
 def test_a_gate_of_magnitudes_stays_float32_where_its_input_has_signs():

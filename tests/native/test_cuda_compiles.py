@@ -79,6 +79,7 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         #include "cuda/conv/pointwise.h"
         #include "cuda/conv/simt.h"
         #include "cuda/conv/split.h"
+        #include "cuda/gate/means.h"
         #include "cuda/gate/one_block.h"
         namespace sanp { namespace cuda {
         #define SANP_CONV_KERNEL(kind, type, m, n, threads, ...) template __global__ void __VA_ARGS__(const ConvArgs);
@@ -87,7 +88,8 @@ def test_boards_with_an_old_toolkit_compile(architecture):
         #include "cuda/conv/kernels.inc"
         template __global__ void add_slices<float>(const ConvArgs);
         template __global__ void add_slices<Half>(const ConvArgs);
-        template __global__ void gate_means<Half>(const GateArgs);
+        template __global__ void gate_means<Half, kShortAhead>(const GateArgs);
+        template __global__ void gate_long_means<Half>(const GateArgs);
         template __global__ void gate_one_block<Half, true>(const GateArgs);
         } }
     """

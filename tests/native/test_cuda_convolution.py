@@ -107,7 +107,7 @@ def test_every_kernel_is_covered(library):
     reached = set()
     for conv, element in itertools.product(EDGES.values(), TYPES.values()):
         conv.type = element
-        reached |= {(element, p.algorithm, p.tile_m, p.tile_n) for p in library.candidates(conv, ORIN)}
+        reached |= {(element, p.algorithm, p.tile_m, p.tile_n, p.threads) for p in library.candidates(conv, ORIN)}
     assert len(reached) == listed
 
 

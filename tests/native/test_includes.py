@@ -12,7 +12,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 SUFFIXES = (".h", ".cc", ".cu", ".inc")
 
 CPU = ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan", "cpu/conv", "cpu/gate", "cpu/pixels",
-       "cpu/int8/kernels", "cpu/int8/conv")  # fmt: skip
+       "cpu/int8/kernels", "cpu/int8/conv", "cpu/int8/pool")  # fmt: skip
 # Folder: the folders it may include from besides itself. What is not listed here does not exist.
 MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "contract": (),
@@ -25,9 +25,11 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "cpu/pixels": ("cpu/base", "cpu/conv/plan", "cpu/conv"),
     "cpu/int8/kernels": (),
     "cpu/int8/conv": ("contract", "cpu/base", "cpu/int8/kernels"),
+    "cpu/int8/pool": ("contract", "cpu/base", "cpu/int8/kernels"),
     "cuda": ("contract",),
     "cuda/base": ("cuda",),
     "cuda/conv": ("cuda", "cuda/base"),
+    "cuda/conv/packed": ("cuda/base", "cuda/conv"),
     "cuda/gate": ("cuda", "cuda/base"),
     "ort/common": ("contract", "cpu/base"),
     "ort/cpu": ("contract", "ort/common", *CPU),

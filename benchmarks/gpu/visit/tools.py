@@ -17,8 +17,11 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 # How each tool is called before the command that it watches.
 OPTIONS = {
     "compute-sanitizer": ("--tool", "memcheck", "--print-limit", "20"),
-    "ncu": ("--clock-control", "none", "--set", "detailed", "--kernel-name", "regex:conv|pack", "--launch-count", "2"),
-}
+    "ncu": (
+        "--clock-control", "none", "--set", "detailed", "--section", "WarpStateStats", "--section", "SchedulerStats",
+        "--kernel-name", "regex:conv|pack", "--launch-count", "2",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

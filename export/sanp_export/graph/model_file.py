@@ -22,6 +22,7 @@ from sanp_export.functions import (
     channel_gate_function,
     gated_conv_function,
     gated_qlinear_conv_function,
+    max_pool_function,
     pixel_gated_conv_function,
 )
 from sanp_export.graph import weight_files
@@ -35,6 +36,7 @@ from sanp_runtime.contract import (
     GATED_CONV,
     GATED_QLINEAR_CONV,
     MASK_PREFIX,
+    MAX_POOL,
     PIXEL_GATED_CONV,
     QLINEAR_CHANNEL_GATE,
     RESERVED_PREFIXES,
@@ -129,6 +131,7 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
         functions.append(gated_qlinear_conv_function())
         functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
+    functions += [max_pool_function()] if MAX_POOL in kinds else []
     for op, shift in _GATES.items():
         gates = [node for node in nodes if node.op_type == op]
         if gates:

@@ -21,7 +21,6 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import TensorProto, external_data_helper, helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
-from torch import nn
 
 from sanp_runtime.bundle.files import temporary_beside
 from sanp_targets.errors import ConfigError
@@ -32,7 +31,7 @@ MOST_BYTES = (1 << 31) - (64 << 20)
 SMALLEST = 1024
 # ONNX Runtime maps these files; page alignment lets it do so without a copy.
 ALIGNMENT = 4096
-_FLOAT_BYTES, _CHUNK = 4, 1 << 24
+_CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,6 @@ class Scratch:
 
 _SCRATCH: ContextVar[Scratch | None] = ContextVar("scratch", default=None)
 _MAPPED: dict[str, list[np.ndarray]] = {}
-
-
-def bytes_of(model: nn.Module) -> int:
-    """What the weights of a network take as float32; a weight that several layers have counts once."""
-    tensors = {id(item): item for item in [*model.parameters(), *model.buffers()]}
-    return sum(_FLOAT_BYTES * item.numel() for item in tensors.values())
 
 
 @contextmanager

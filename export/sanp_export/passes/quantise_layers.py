@@ -22,7 +22,7 @@ from sanp_export.graph.patterns import (
     has_residual,
     layer_of,
 )
-from sanp_runtime.contract import DOMAIN, GATED_QLINEAR_CONV, QLINEAR_CHANNEL_GATE
+from sanp_runtime.contract import DOMAIN, GATED_QLINEAR_CONV, MAX_POOL, QLINEAR_CHANNEL_GATE
 
 _QUANTISE, _DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
 
@@ -32,7 +32,8 @@ def quantise_layers(graph: gs.Graph, layers: Collection[str], steps: Mapping[str
 
     1. `SanpGatedConv` becomes `SanpGatedQLinearConv`; its output is bytes, with a DequantizeLinear for readers of
        float32. A feature map of float32 that it reads gets a QuantizeLinear.
-    2. A max pool between two such layers pools bytes: it moves values and computes none.
+    2. A max pool between two such layers pools bytes: it moves values and computes none. It becomes `SanpMaxPool`,
+       unless it has dilations or rounds its size up.
     3. A gate whose feature map is there as bytes reads those: the sum is exact, and a quarter of the memory.
 
     Everything else stays as it is: an addition or a concatenation between the two kinds of nodes is what ONNX Runtime
@@ -70,6 +71,14 @@ def _quantise_conv(graph: gs.Graph, conv: gs.Node, tensors: _ByteTensors) -> Non
     made, size, zero = tensors.produced(result)
     inputs = [*x, *weights, *masks, *residual, size, zero]
     graph.nodes.append(gs.Node(GATED_QLINEAR_CONV, name, attributes, inputs, [made], domain=DOMAIN))
+
+
+def _as_ours(pool: gs.Node) -> None:
+    attributes = {"strides": [1, 1], "pads": [0] * 4, **pool.attrs}
+    ours = {name: attributes.pop(name) for name in ("kernel_shape", "strides", "pads")}
+    standard = {"dilations": [1, 1], "ceil_mode": 0, "storage_order": 0, "auto_pad": "NOTSET"}
+    if all(attributes[name] == standard[name] for name in attributes):
+        pool.op, pool.domain, pool.attrs = MAX_POOL, DOMAIN, ours
 
 
 class _ByteTensors:
@@ -111,6 +120,7 @@ class _ByteTensors:
         pool.outputs.clear()
         pool.inputs = [source]
         pool.outputs = [made]
+        _as_ours(pool)
         self._dequantise(tensor, made, size, zero)
         return made, size, zero
 

@@ -101,7 +101,7 @@ def test_where_it_is_refused(plain, tmp_path):
     with pytest.raises(ConfigError, match="expected no setting for ONNX Runtime; leave out --kernels"):
         compile_model(plain[1], out, kernels="ours", target="jetson-orin-nano")
     sized = export(plain[0], tmp_path / "s.onnx", samples=2, dynamic_size=True).path
-    with pytest.raises(ConfigError, match="takes images of any size, and --kernels auto times one"):
+    with pytest.raises(ConfigError, match="takes images of several sizes, and --kernels auto times one"):
         compile_model(sized, out, kernels="auto")
     assert compile_model(sized, out, kernels="ours").bundle.manifest.our_layers
 

@@ -258,7 +258,7 @@ def test_what_cannot_be_is_said(made, tmp_path):
         for samples in (None, images.numpy()):  # samples ask the network before the export does
             with pytest.raises(ExportError, match=r"takes images of 32x32 and not of 48x24 .*without --sizes"):
                 sanp.export(refusing, tmp_path / "n.onnx", example_input=images[:1], images=samples, sizes=SIZES)
-    for bad in ("48", "48x", "0x32,32x32", [[48]], [[0, 3]], 5):
+    for bad in ("48", "48x", "0x32,32x32", [[48]], [[1, 2, 3]], [[0, 3]], 5):
         with pytest.raises(ConfigError, match="sizes"):
             ExportSettings.checked(sizes=bad)
     with pytest.raises(ConfigError, match="--tune races kernels for one"):

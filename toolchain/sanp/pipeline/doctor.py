@@ -129,7 +129,7 @@ def _target(target: Target) -> Finding:
 def _int8() -> Finding:
     if has_byte_products(processor()):
         return Finding("compile --int8", "ok", "this processor has products of bytes")
-    detail = "no products of bytes (AVX-512 with VNNI and VBMI2, or Arm's dot product): float32 is faster here"
+    detail = "no products of bytes (AVX-512 with VNNI and VBMI2, AVX-VNNI, Arm's dot product): float32 is faster here"
     return Finding("compile --int8", "note", detail, "compile without --int8")
 
 

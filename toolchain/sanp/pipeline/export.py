@@ -21,7 +21,7 @@ from sanp.pipeline.reference import pytorch_answers, with_sizes
 from sanp.pipeline.same_layers import check_same_layers
 from sanp.settings.export import ExportSettings
 from sanp.settings.train import TrainSettings
-from sanp_export.exporter import check_example
+from sanp_export.exporter import bytes_of, check_example
 from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file, weight_files
 from sanp_export.named_outputs import check_outputs as checked_outputs
@@ -134,7 +134,7 @@ def _export(
 
 def _folder_of_weights(path: Path, networks: Sequence[nn.Module]) -> Path | None:
     """The folder of the model, if its weights or those of its parent are more than one file can hold."""
-    if max(map(weight_files.bytes_of, networks)) <= weight_files.MOST_BYTES:
+    if max(map(bytes_of, networks)) <= weight_files.MOST_BYTES:
         return None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -116,7 +116,7 @@ def _sentence(kind: type[Settings], error: ValidationError, label: str | None) -
     *parts, key = place
     if first["type"] == "extra_forbidden":
         return _unknown(kind, tuple(parts), key, label)
-    expected = re.sub(r"^(Value error, )?(Input should|Value should) ", "expected to ", first["msg"])
+    expected = re.sub(r"^(Input should|Value should) ", "expected to ", first["msg"].removeprefix("Value error, "))
     expected = expected.replace("a valid tuple", "a list in square brackets, such as [1, 2]")
     cure = _share(kind, key, first["input"]) or "correct it"
     return f"{label or _table(kind, parts)} {key} is {first['input']!r:.200}, {expected}; {cure}"

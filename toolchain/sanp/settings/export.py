@@ -16,12 +16,11 @@ from sanp_targets.errors import InputError
 def _from_text(value: Any) -> Any:
     """ "224x224,320x256" as [[224, 224], [320, 256]]; anything else as it is, to be checked."""
     rows = value.split(",") if isinstance(value, str) else value
-    if not isinstance(rows, (list, tuple)):
-        return value
     try:
-        return tuple(size_of(row) if isinstance(row, str) else row for row in rows)
-    except InputError as error:
-        raise ValueError(str(error)) from error
+        pairs = [size_of(row) if isinstance(row, str) else tuple(row) for row in rows]
+        return tuple((height, width) for height, width in pairs)
+    except (InputError, TypeError, ValueError) as error:
+        raise ValueError("expected heights and widths such as 224x224,320x256") from error
 
 
 # A height and a width of images, in pixels.

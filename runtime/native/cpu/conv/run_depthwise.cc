@@ -27,9 +27,10 @@ struct ChannelRow {
   }
 };
 
-// The output channels of a group: closed ones are filled, run(channel, its weights) computes the others.
+// The output channels of a group: closed ones are filled, run(channel, its weights) computes the others. Inlined: a
+// call that copies what `run` refers to waits for the stores of it, 15 ns a channel.
 template <class Run>
-void each_channel(const Sample& s, int64_t group, Run run) {
+__attribute__((always_inline)) inline void each_channel(const Sample& s, int64_t group, const Run& run) {
   const Plan& plan = *s.plan;
   for (int64_t o = group * plan.group_out; o < (group + 1) * plan.group_out; ++o) {
     if (s.scale[o] != 0.0f)

@@ -1,6 +1,6 @@
 // The launch arguments that follow from shape, plan and tensors.
 #include "cuda/conv/launch.h"
-#include "cuda/conv/packed/shape.h"
+#include "cuda/conv/packed_shape.h"
 
 namespace sanp {
 namespace cuda {

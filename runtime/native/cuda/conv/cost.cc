@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "cuda/conv/packed/shape.h"
+#include "cuda/conv/packed_shape.h"
 #include "cuda/conv/tile_sizes.h"
 
 namespace sanp {
@@ -18,6 +18,7 @@ constexpr double kExpectedOpen = 0.5;
 constexpr double kStepLatency = 700;    // one load from L2 or memory, nothing else to do
 constexpr double kBlockCycles = 1500;   // lists, first loads
 constexpr double kLaunchCycles = 3000;  // a dependent launch
+constexpr double kSliceCycles = 5000;   // slices of packed weights: to wait for the last and to add them
 constexpr double kIssuePerCycle = 64;   // loads and stores of single elements by a multiprocessor
 constexpr double kSharedPerSm = 96 * 1024;
 
@@ -35,7 +36,9 @@ Step packed_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
   if (!is_planes(k))
     inputs = (k.algorithm == kPacked4 ? 0.6 : 1.6) * depth * static_cast<double>(packed_window(c, k.tile_n).pixels);
   const double products = deep * ceil(rows / 16) * 16 * k.tile_n / 1024;
-  return Step{depth, products + (deep * rows / 8 + inputs) / kIssuePerCycle, kStepLatency};
+  // A warp issues its instructions alone: with fewer products of a thread it is through sooner.
+  const double latency = is_planes(k) ? kStepLatency : kStepLatency * (0.75 + k.tile_m * k.tile_n / 128.0 / k.threads);
+  return Step{depth, products + (deep * rows / 8 + inputs) / kIssuePerCycle, latency};
 }
 
 // The first launch: the gathered weights of the open channels of every list.
@@ -48,8 +51,10 @@ Step one_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
   const double n = k.tile_n;
   if (k.algorithm == kDirect)
     return Step{1, 3 * n / 64, kStepLatency / 16};  // loads of the next taps need no turn to end
+  // Single elements are fetched one after another, more of them by a thread of a wider tile.
+  const double one_by_one = kStepLatency * n / 64;
   if (k.algorithm == kSimt)
-    return Step{16, 16 * ceil(rows / 8) * 8 * n / 128 + 2 * 16 * (rows + n) / kIssuePerCycle, kStepLatency};
+    return Step{16, 16 * ceil(rows / 8) * 8 * n / 128 + 2 * 16 * (rows + n) / kIssuePerCycle, one_by_one};
   if (is_packed(k.algorithm)) return packed_step(k, c, rows);
   const double products = 32 * ceil(rows / 16) * 16 * n / 1024;
   const double weights = 1.5 * 32 * rows / kIssuePerCycle;
@@ -60,7 +65,8 @@ Step one_step(const KernelSizes& k, const SanpCudaConv& c, double rows) {
     const Tiling t = tiling(c, k.tile_n, widest_strip(k.algorithm, c));
     inputs = 1.3 * 32 * t.halo_w * t.halo_h / taps(c);
   }
-  return Step{32, products + weights + inputs / kIssuePerCycle, kStepLatency};
+  const double latency = k.algorithm == kGather ? one_by_one : kStepLatency;
+  return Step{32, products + weights + inputs / kIssuePerCycle, latency};
 }
 
 }  // namespace
@@ -89,7 +95,7 @@ double estimated_cycles(const KernelSizes& k, const SanpCudaConv& c, const SanpC
   // Blocks hide each other's latency, but never all of it.
   const double busy = std::max(work, waiting) + std::min(work, waiting) / 4;
   const double sums = 4.0 * split_k * c.batch * c.c_out * pixels(c) / device.sm_count / 16;  // bytes per cycle
-  if (packed) return busy + pack_cycles(c, device, open_out, open_in) + (split_k > 1 ? sums : 0);
+  if (packed) return busy + pack_cycles(c, device, open_out, open_in) + (split_k > 1 ? kSliceCycles + sums : 0);
   return busy + (split_k > 1 ? kLaunchCycles + sums : 0);
 }
 

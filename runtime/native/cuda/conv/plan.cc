@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "cuda/conv/cost.h"
-#include "cuda/conv/packed/shape.h"
+#include "cuda/conv/packed_shape.h"
 #include "cuda/conv/tile_sizes.h"
 
 namespace sanp {

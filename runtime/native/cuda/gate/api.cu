@@ -1,6 +1,7 @@
 // The gate functions of sanp_cuda.h: checks, workspace, and one to four launches by the size of a sample.
 #include "cuda/base/launch.h"
 #include "cuda/gate/kernels.h"
+#include "cuda/gate/means.h"
 #include "cuda/gate/one_block.h"
 #include "cuda/sanp_cuda.h"
 
@@ -58,9 +59,10 @@ GateArgs gate_args(const SanpCudaGate& g, const SanpCudaGateTensors& t, void* wo
                   g.threshold};
 }
 
-// What one block does as fast as a grid with its launches, by the bytes that a multiprocessor takes from its cache.
-constexpr int64_t kMostMapBytes = 256 * 1024;  // of a sample
-constexpr int64_t kMostProducts = 96 * 1024;   // of both layers
+// What one block does as fast as a grid with its launches: a multiprocessor takes 30 to 60 bytes a nanosecond from its
+// cache, and a launch more costs about two microseconds.
+constexpr int64_t kMostMapBytes = 64 * 1024;  // of a sample
+constexpr int64_t kMostProducts = 96 * 1024;  // of both layers
 
 dim3 grid_of(const SanpCudaGate& g, int rows, int per_block) {
   return dim3(static_cast<unsigned>(ceil_div(rows, per_block)), static_cast<unsigned>(g.batch));
@@ -73,7 +75,13 @@ bool fits_one_block(const SanpCudaGate& g) {
 
 template <class T>
 cudaError_t launch_means(const SanpCudaGate& g, const GateArgs& a, cudaStream_t stream) {
-  return launch<GateArgs, gate_means<T>>(grid_of(g, g.c_in, kGateRows), kGateThreads, 0, stream, a);
+  if (a.pixels > kLongPixels) {
+    const dim3 grid(static_cast<unsigned>(g.c_in), static_cast<unsigned>(g.batch));
+    return launch<GateArgs, gate_long_means<T>>(grid, kLongThreads, kLongBytes, stream, a);
+  }
+  const dim3 grid = grid_of(g, g.c_in, kGateRows);
+  return a.pixels <= kShortPixels ? launch<GateArgs, gate_means<T, kShortAhead>>(grid, kGateThreads, 0, stream, a)
+                                  : launch<GateArgs, gate_means<T, 64>>(grid, kGateThreads, 0, stream, a);
 }
 
 // One launch where a sample is small, two where only its map is large, one for each step otherwise.

@@ -1,4 +1,4 @@
-// The channel gate: means, two small layers, threshold or limit. docs/operators.md gives the formula.
+// The channel gate behind its means: two small layers, threshold or limit. docs/operators.md gives the formula.
 //
 // Sums run in the order of the CPU kernels (cpu/microkernels/gate_inl.h): element j goes to partial sum j mod 16, the
 // 16 partials are folded 8 + 8, 4 + 4, 2 + 2, 1 + 1, products are rounded before they are added. So float32 inputs open
@@ -27,6 +27,15 @@ struct GateArgs {
   float threshold;
 };
 
+// The partial sums of a half warp's lanes, added in their order; the first lane has the result.
+template <int kRows>
+__device__ __forceinline__ void fold_partials(float (&sums)[kRows]) {
+#pragma unroll
+  for (int distance = kGateLanes / 2; distance > 0; distance /= 2)
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) sums[r] = add_rounded(sums[r], shuffle_down(sums[r], distance, kGateLanes));
+}
+
 // sums[r] = term(r, 0) + ... + term(r, n - 1) in the first lane of every half warp. load(r, j, wanted) is the term, and
 // +0 where it is not wanted: a partial sum is never -0, so a zero more changes no bit. kRows kAhead terms of a lane are
 // on their way at once, because a chain of dependent loads would take a memory latency each.
@@ -53,32 +62,16 @@ __device__ __forceinline__ void ordered_sums(int n, Load load, float (&sums)[kRo
   // Loads without a condition: the compiler has few predicates, and waits where they run out.
   for (; first + kGateLanes * kAhead <= n; first += kGateLanes * kAhead) add(first, [](int) { return true; });
   if (first < n) add(first, [n](int j) { return j < n; });
-#pragma unroll
-  for (int distance = kGateLanes / 2; distance > 0; distance /= 2)
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) sums[r] = add_rounded(sums[r], shuffle_down(sums[r], distance, kGateLanes));
+  fold_partials(sums);
 }
 
-// relu(w v + b) of kRows rows. NaN stays NaN: a broken gate must show, not close.
-template <int kRows, int kAhead>
-__device__ __forceinline__ void dense_relu(const float* const (&w)[kRows], const float* v, int n,
-                                           const float (&b)[kRows], float (&u)[kRows]) {
-  ordered_sums<kRows, kAhead>(
-      n, [&](int r, int j, bool wanted) { return multiply_rounded(load_if(wanted, w[r] + j), wanted ? v[j] : 0.0f); },
-      u);
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    u[r] = add_rounded(u[r], b[r]);
-    u[r] = u[r] < 0.0f ? 0.0f : u[r];
-  }
-}
-
+// relu(w v + b). NaN stays NaN: a broken gate must show, not close.
 __device__ __forceinline__ float dense_relu(const float* w, const float* v, int n, float b) {
-  const float* const rows[1] = {w};
-  const float bias[1] = {b};
   float u[1];
-  dense_relu<1, 8>(rows, v, n, bias, u);
-  return u[0];
+  ordered_sums<1, 8>(
+      n, [&](int, int j, bool wanted) { return multiply_rounded(load_if(wanted, w + j), wanted ? v[j] : 0.0f); }, u);
+  const float sum = add_rounded(u[0], b);
+  return sum < 0.0f ? 0.0f : sum;
 }
 
 // The row of this half warp among `rows`. Spare half warps repeat the last one, because a shuffle needs whole warps;
@@ -93,26 +86,28 @@ __device__ __forceinline__ GateRow gate_row(int rows) {
   return GateRow{index < rows ? index : rows - 1, index < rows && threadIdx.x % kGateLanes == 0};
 }
 
-__device__ __forceinline__ void store_gate(const GateArgs& a, int64_t sample, int o, float s, bool open) {
+// What a gate is multiplied with: does not depend on the map, so it can be loaded before the map is.
+struct GateOutput {
+  float mask, bias, offset;
+};
+
+__device__ __forceinline__ GateOutput gate_output(const GateArgs& a, int64_t sample, int o, bool wanted) {
+  const int at = wanted ? o : 0;
+  return GateOutput{load_if(wanted, a.mask + sample * a.mask_step + at), load_if(wanted, a.bias + at),
+                    load_if(wanted && a.offset != nullptr, (a.offset != nullptr ? a.offset : a.bias) + at)};
+}
+
+__device__ __forceinline__ void store_gate(const GateArgs& a, int64_t sample, int o, float s, bool open,
+                                           const GateOutput& with) {
   const float gated = multiply_rounded(s, open ? 1.0f : 0.0f);
-  const float scale = multiply_rounded(gated, a.mask[sample * a.mask_step + o]);
+  const float scale = multiply_rounded(gated, with.mask);
   a.scale[sample * a.c_out + o] = scale;
-  const float shift = multiply_rounded(scale, a.bias[o]);
+  const float shift = multiply_rounded(scale, with.bias);
   const bool moved = a.offset != nullptr && scale != 0.0f;
-  a.shift[sample * a.c_out + o] = moved ? add_rounded(shift, a.offset[o]) : shift;
+  a.shift[sample * a.c_out + o] = moved ? add_rounded(shift, with.offset) : shift;
 }
 
-// Grid of all kernels: (blocks of rows, batch).
-template <class T>
-__global__ void __launch_bounds__(kGateThreads) gate_means(const GateArgs a) {
-  const GateRow row = gate_row(a.c_in);
-  const int64_t channel = static_cast<int64_t>(blockIdx.y) * a.c_in + row.index;
-  const T* const x = static_cast<const T*>(a.x) + channel * a.pixels;
-  float sum[1];
-  ordered_sums<1, 64>(a.pixels, [&](int, int j, bool wanted) { return to_float(load_if(wanted, x + j)); }, sum);
-  if (row.mine) a.means[channel] = divide_rounded(sum[0], static_cast<float>(a.pixels));
-}
-
+// Grid of these kernels: (blocks of rows, batch).
 __global__ void __launch_bounds__(kGateThreads) gate_squeeze(const GateArgs a) {
   const GateRow row = gate_row(a.n_hidden);
   const int64_t sample = blockIdx.y;
@@ -130,7 +125,7 @@ __global__ void __launch_bounds__(kGateThreads) gate_excite(const GateArgs a) {
   if (a.k > 0)
     a.saliency[sample * a.c_out + row.index] = s;
   else
-    store_gate(a, sample, row.index, s, s > a.threshold);
+    store_gate(a, sample, row.index, s, s > a.threshold, gate_output(a, sample, row.index, true));
 }
 
 // s exceeds the k+1-th largest exactly if at most k are as large as s, so every channel decides for itself and nothing
@@ -150,7 +145,8 @@ __global__ void __launch_bounds__(kGateThreads) gate_limit(const GateArgs a) {
   if (o >= a.c_out) return;
   const int64_t sample = blockIdx.y;
   const float* const all = a.saliency + sample * a.c_out;
-  store_gate(a, sample, o, all[o], all[o] > a.threshold && is_among_largest(all, a.c_out, all[o], a.k));
+  const bool open = all[o] > a.threshold && is_among_largest(all, a.c_out, all[o], a.k);
+  store_gate(a, sample, o, all[o], open, gate_output(a, sample, o, true));
 }
 
 }  // namespace cuda

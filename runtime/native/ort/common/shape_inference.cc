@@ -4,12 +4,26 @@
 #include <atomic>
 
 #include "contract/gated_qlinear_conv.h"
+#include "contract/max_pool.h"
 #include "contract/qlinear_channel_gate.h"
 
 namespace sanp {
 namespace {
 
 std::atomic<const OrtApi*> remembered{nullptr};
+
+// Each on its own, for one of them may be a name. Out of a valid range a dimension stays unknown here and compute
+// explains it.
+void infer_size(const ConvShape& s, int64_t* out_h, int64_t* out_w) {
+  int64_t ignored;
+  ConvShape rows = s, cols = s;
+  rows.width = rows.kernel_w = rows.stride_x = rows.dilation_x = 1;
+  rows.pad_left = rows.pad_right = 0;
+  cols.height = cols.kernel_h = cols.stride_y = cols.dilation_y = 1;
+  cols.pad_top = cols.pad_bottom = 0;
+  if (!rows.output_size(out_h, &ignored)) *out_h = -1;
+  if (!cols.output_size(&ignored, out_w)) *out_w = -1;
+}
 
 bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context, size_t w_at, int type) {
   std::vector<InferDim> x, w;
@@ -19,18 +33,24 @@ bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context, size_t w_at, 
       !infer_ints(api, context, "dilations", dilations, 2))
     return false;
   std::vector<InferDim> y{x[0], w[0], {-1, ""}, {-1, ""}};
-  // Out of a valid range the dimension stays unknown here and compute explains it.
-  ConvShape s{1,       x[2].value, x[3].value, 1,       w[2].value,   w[3].value,   strides[0], strides[1],
-              pads[0], pads[1],    pads[2],    pads[3], dilations[0], dilations[1], 1};
-  int64_t ignored;
-  ConvShape rows = s, cols = s;
-  rows.width = rows.kernel_w = rows.stride_x = rows.dilation_x = 1;
-  rows.pad_left = rows.pad_right = 0;
-  cols.height = cols.kernel_h = cols.stride_y = cols.dilation_y = 1;
-  cols.pad_top = cols.pad_bottom = 0;
-  if (!rows.output_size(&y[2].value, &ignored)) y[2].value = -1;
-  if (!cols.output_size(&ignored, &y[3].value)) y[3].value = -1;
+  infer_size({1, x[2].value, x[3].value, 1, w[2].value, w[3].value, strides[0], strides[1], pads[0], pads[1], pads[2],
+              pads[3], dilations[0], dilations[1], 1},
+             &y[2].value, &y[3].value);
   infer_output(api, context, 0, y, type);
+  return true;
+}
+
+bool pool_shapes(const OrtApi* api, OrtShapeInferContext* context) {
+  std::vector<InferDim> x;
+  int64_t kernel[2], strides[2], pads[4];
+  if (!infer_input(api, context, kPoolX, &x) || x.size() != 4 || !infer_ints(api, context, "kernel_shape", kernel, 2) ||
+      !infer_ints(api, context, "strides", strides, 2) || !infer_ints(api, context, "pads", pads, 4))
+    return false;
+  std::vector<InferDim> y{x[0], x[1], {-1, ""}, {-1, ""}};
+  infer_size({1, x[2].value, x[3].value, 1, kernel[0], kernel[1], strides[0], strides[1], pads[0], pads[1], pads[2],
+              pads[3], 1, 1, 1},
+             &y[2].value, &y[3].value);
+  infer_output(api, context, 0, y, kOrtUint8);
   return true;
 }
 
@@ -114,6 +134,10 @@ void infer_channel_gate(OrtShapeInferContext* context) {
 
 void infer_gated_qlinear_conv(OrtShapeInferContext* context) {
   best_effort([&](const OrtApi* api) { conv_shapes(api, context, kQConvW, kOrtUint8); });
+}
+
+void infer_max_pool(OrtShapeInferContext* context) {
+  best_effort([&](const OrtApi* api) { pool_shapes(api, context); });
 }
 
 void infer_qlinear_channel_gate(OrtShapeInferContext* context) {

@@ -66,7 +66,7 @@ const void* GatedConvKernel::prepared_weights(const Plan& plan, const float* w) 
     if (made == nullptr)
       fail(
           "%zu MB for prepared weights could not be allocated; the session config entries sanp.winograd = 0 and "
-          "sanp.bf16_weights = 0 do without",
+          "sanp.bf16_weights = 0, and the attribute algorithm = columns of 1x1 layers, do without",
           bytes >> 20);
     plan.prepare(w, made.get());
   }

@@ -39,9 +39,11 @@ std::shared_ptr<const GatedQLinearConvKernel::Prepared> GatedQLinearConvKernel::
   }
   check_weights(w, elements);
   auto made = std::make_shared<Prepared>(shape, *isa_);
-  made->weights.resize(made->plan.weight_bytes());
+  if (!made->weights.allocate(made->plan.weight_bytes()))
+    fail("%zu MB for the weights of a layer could not be allocated; use a smaller model or keep it in float32",
+         made->plan.weight_bytes() >> 20);
   made->sums.resize(static_cast<size_t>(shape.channels_out));
-  made->plan.prepare(w, made->weights.data(), made->sums.data());
+  made->plan.prepare(w, static_cast<int8_t*>(made->weights.data()), made->sums.data());
   const std::lock_guard<std::mutex> lock(mutex_);
   if (constant) last_ = made;
   return made;
@@ -63,7 +65,7 @@ void GatedQLinearConvKernel::compute(OrtKernelContext* context) const {
   call.batch = p.batch;
   call.x = in.as<uint8_t>(kQConvX);
   call.x_zero = *in.as<uint8_t>(kQConvXZeroPoint);
-  call.w = prepared->weights.data();
+  call.w = static_cast<const int8_t*>(prepared->weights.data());
   call.w_sums = prepared->sums.data();
   call.w_scale = in.data(kQConvWScale);
   call.scale = in.data(kQConvScale);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "contract/gated_qlinear_conv.h"
+#include "cpu/base/kept_memory.h"
 #include "cpu/int8/conv/int8_conv.h"
 #include "ort/common/op_base.h"
 #include "ort/common/shape_inference.h"
@@ -25,7 +26,7 @@ class GatedQLinearConvKernel {
   struct Prepared {
     Prepared(const ConvShape& shape, const Int8Kernels& isa) : plan(shape, isa) {}
     Int8Plan plan;
-    std::vector<int8_t> weights;
+    KeptMemory weights;
     std::vector<int32_t> sums;
   };
   std::shared_ptr<const Prepared> prepared_for(const ConvShape& shape, const int8_t* w, int64_t elements) const;

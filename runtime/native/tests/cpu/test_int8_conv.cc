@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "tests/cpu/int8_case.h"
+#include "tests/cpu/int8_sets.h"
 
 namespace sanp {
 namespace test {
@@ -20,9 +21,7 @@ const Pool kThreads{[](void*, Pool::Task task, size_t count, void* arg) {
 
 void check_all_sets(const Int8Case& c, const Pool& pool) {
   const std::vector<uint8_t> expected = c.expected();
-  const Int8Kernels* sets[kMaxInt8Sets];
-  for (size_t i = 0, n = usable_int8_sets(sets, kMaxInt8Sets); i < n; ++i)
-    require_same_bytes(c, c.run(*sets[i], pool), expected, sets[i]->name);
+  for (const Int8Kernels* set : int8_sets()) require_same_bytes(c, c.run(*set, pool), expected, set->name);
 }
 
 TEST_CASE(int8_random_shapes_and_masks_are_exact) {
@@ -93,18 +92,17 @@ TEST_CASE(int8_threads_change_no_byte) {
 
 TEST_CASE(int8_sums_of_channels_are_exact) {
   std::mt19937 rng(seed + 106);
-  const Int8Kernels* sets[kMaxInt8Sets];
-  const size_t n = usable_int8_sets(sets, kMaxInt8Sets);
+  const std::vector<const Int8Kernels*> sets = int8_sets();
   for (int64_t pixels = 1; pixels < 200; pixels += 1 + pixels / 70) {
     GuardedBytes x(static_cast<size_t>(3 * pixels), 255);
     for (size_t i = 0; i < x.size() / 2; ++i) x[i] = static_cast<uint8_t>(rng());
-    for (size_t i = 0; i < n; ++i) {
+    for (const Int8Kernels* set : sets) {
       int32_t sums[3];
-      sets[i]->channel_sums(x.data(), 3, pixels, sums);
+      set->channel_sums(x.data(), 3, pixels, sums);
       for (int64_t c = 0; c < 3; ++c) {
         int32_t expected = 0;
         for (int64_t p = 0; p < pixels; ++p) expected += x[static_cast<size_t>(c * pixels + p)];
-        if (sums[c] != expected) fail(std::string(sets[i]->name) + ": sum of " + std::to_string(pixels) + " pixels");
+        if (sums[c] != expected) fail(std::string(set->name) + ": sum of " + std::to_string(pixels) + " pixels");
       }
     }
   }

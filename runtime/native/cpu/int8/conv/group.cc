@@ -1,7 +1,6 @@
 // Lists the rows and channels of a group, and computes what no product is needed for.
 #include "cpu/int8/conv/group.h"
 
-#include <math.h>
 #include <string.h>
 
 #include <algorithm>
@@ -41,9 +40,10 @@ Int8Group::Int8Group(const Int8Plan& p, const Int8Call& c, int64_t n, int64_t g,
   const float* const in_active = c.in_active + n * c.in_active_step + g * p.group_in;
   int32_t count = 0;
   for (int64_t i = 0; i < p.group_in; ++i) {
-    if (in_active[i] == 0.0f) continue;
-    list[count++] = static_cast<int32_t>(i);
-    masks[i / 64] |= uint64_t{1} << i % 64;
+    const bool open = in_active[i] != 0.0f;
+    list[count] = static_cast<int32_t>(i);
+    masks[i / 64] |= uint64_t{open} << i % 64;
+    count += open;
   }
   active = {masks, list, count};
   compress = p.compresses(count);
@@ -61,11 +61,9 @@ Int8Group::Int8Group(const Int8Plan& p, const Int8Call& c, int64_t n, int64_t g,
   const float* const shifts = c.shift + n * c.shift_step;
   const float inverse = 1.0f / c.y_scale;
   n_open = n_closed = 0;
+  // Every entry is written and kept if it belongs to the list: a mask cannot be predicted.
   for (int64_t o = row0_; o < row0_ + p.group_out; ++o) {
-    if (scales[o] == 0.0f) {
-      closed_[n_closed++] = static_cast<int32_t>(o);
-      continue;
-    }
+    const bool open = scales[o] != 0.0f;
     const int64_t plane = (n * s.channels_out + o) * p.pixels;
     w[n_open] = c.w + o * p.row_step;
     correction[n_open] = sum_factor * c.w_sums[o];
@@ -73,7 +71,9 @@ Int8Group::Int8Group(const Int8Plan& p, const Int8Call& c, int64_t n, int64_t g,
     shift[n_open] = shifts[o] * inverse;
     y[n_open] = c.y + plane;
     residual[n_open] = c.residual + (c.residual_is_map ? plane : 0);
-    ++n_open;
+    closed_[n_closed] = static_cast<int32_t>(o);
+    n_open += open;
+    n_closed += !open;
   }
   // One element is added to the shift, so that kernels read maps or nothing.
   if (!c.residual_is_map && *c.residual != c.residual_zero) {
@@ -119,13 +119,10 @@ void Int8Group::fill_closed(size_t index, size_t count) const {
   for (int32_t i = share(n_closed, index, count); i < stop; ++i) {
     const int64_t o = closed_[i], plane = (sample_ * plan.shape.channels_out + o) * plan.pixels;
     const float shift = shifts[o] * inverse;
-    const auto byte = [&](uint8_t residual) {
-      const float r = (static_cast<float>(residual) - end.residual_zero) * end.residual_factor;
-      const float v = std::min(end.high, std::max(end.low, shift + r));
-      return static_cast<uint8_t>(static_cast<int32_t>(nearbyintf(v)) + end.zero);
-    };
     if (!call.residual_is_map) {
-      memset(call.y + plane, byte(*call.residual), static_cast<size_t>(plan.pixels));
+      uint8_t byte;
+      plan.isa->finish_closed(end, shift, call.residual, &byte, 1);
+      memset(call.y + plane, byte, static_cast<size_t>(plan.pixels));
       continue;
     }
     const uint8_t* const r = call.residual + plane;
@@ -134,12 +131,7 @@ void Int8Group::fill_closed(size_t index, size_t count) const {
       memcpy(call.y + plane, r, static_cast<size_t>(plan.pixels));
       continue;
     }
-    // One answer for each of the 256 bytes, where a map has more pixels than that.
-    uint8_t table[256];
-    const bool look_up = plan.pixels > 256;
-    if (look_up)
-      for (int b = 0; b < 256; ++b) table[b] = byte(static_cast<uint8_t>(b));
-    for (int64_t p = 0; p < plan.pixels; ++p) call.y[plane + p] = look_up ? table[r[p]] : byte(r[p]);
+    plan.isa->finish_closed(end, shift, r, call.y + plane, plan.pixels);
   }
 }
 

@@ -8,8 +8,6 @@
 namespace sanp {
 namespace {
 
-// Cycles to push 64 bytes of weights together, memory included, against one cycle for each pixel that multiplies them.
-constexpr int64_t kCompressCycles = 6;
 constexpr int64_t kAlias = 1024;  // planes a multiple of this apart meet in the same lines of the first-level cache
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -105,7 +103,7 @@ void Int8Plan::prepare(const int8_t* w, int8_t* out, int32_t* sums) const {
 }
 
 bool Int8Plan::compresses(int64_t active) const {
-  return (tap_channels - quads(active) * kQuad) * pixels > kCompressCycles * tap_channels;
+  return (tap_channels - quads(active) * kQuad) * pixels > isa->compress_cost * tap_channels;
 }
 
 }  // namespace sanp

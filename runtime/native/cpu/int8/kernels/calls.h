@@ -23,6 +23,11 @@ static inline uint32_t quad_of(const uint8_t* const* channels, ptrdiff_t i) {
          static_cast<uint32_t>(channels[3][i]) << 24;
 }
 
+static inline uint8_t max_of_four(const uint8_t* a, const uint8_t* b) {
+  const uint8_t above = a[0] > a[1] ? a[0] : a[1], below = b[0] > b[1] ? b[0] : b[1];
+  return above > below ? above : below;
+}
+
 // The end of every row: y = zero + round(clamp(factor * (sum + correction) + shift + residual, low, high)), in steps of
 // y. Parallel arrays over the rows that a kernel computes; the pointers already stand at its first row.
 struct Int8Finish {
@@ -90,6 +95,15 @@ struct Int8Plane {
   int32_t rows;
   int64_t row0, row_step, col0, col_step;
   int32_t col_begin, col_end;  // columns that lie inside the input
+};
+
+// Planes to be pooled, one after the other in x and y.
+struct Int8PoolCall {
+  int64_t height, width, kernel_h, kernel_w, stride_y, stride_x, pad_top, pad_left, out_h, out_w;
+  ptrdiff_t planes;
+  const uint8_t* x;
+  uint8_t* y;
+  uint8_t* scratch;  // twice the columns under all windows of a row, those outside the plane included
 };
 
 struct Int8Planes {

@@ -5,6 +5,18 @@
 
 namespace sanp {
 
+// The rest of a row in steps of y: `count` of its bytes at y.
+template <class V>
+inline void int8_store(const Int8Finish& e, typename V::F v, uint8_t* y, int count) {
+  V::store_bytes(y, V::min(V::set1(e.high), V::max(V::set1(e.low), v)), e.zero, count);
+}
+
+// `count` bytes of a residual, in steps of y.
+template <class V>
+inline typename V::F int8_residual(const Int8Finish& e, const uint8_t* residual, int count) {
+  return V::mul(V::sub(V::load_bytes(residual, count), V::set1(e.residual_zero)), V::set1(e.residual_factor));
+}
+
 // One vector of row m, stored at y[at]. Products and sums are rounded one by one, so that every instruction set stores
 // the same bytes.
 template <class V>
@@ -12,12 +24,18 @@ inline void int8_finish(const Int8Finish& e, int m, typename V::I sum, ptrdiff_t
   using F = typename V::F;
   F v = V::to_float(V::add(sum, V::set1(e.correction[m])));
   v = V::add(V::mul(v, V::set1(e.factor[m])), V::set1(e.shift[m]));
-  if (e.residual) {
-    const F r = V::sub(V::load_bytes(e.residual[m] + at, count), V::set1(e.residual_zero));
-    v = V::add(v, V::mul(r, V::set1(e.residual_factor)));
+  if (e.residual) v = V::add(v, int8_residual<V>(e, e.residual[m] + at, count));
+  int8_store<V>(e, v, e.y[m] + at, count);
+}
+
+// A row that is not computed: its shift and a map that is added.
+template <class V>
+void int8_finish_closed(const Int8Finish& end, float shift, const uint8_t* residual, uint8_t* y, ptrdiff_t pixels) {
+  const Int8Finish e = end;
+  for (ptrdiff_t p = 0; p < pixels; p += V::kLanes) {
+    const int count = pixels - p < V::kLanes ? static_cast<int>(pixels - p) : V::kLanes;
+    int8_store<V>(e, V::add(V::set1(shift), int8_residual<V>(e, residual + p, count)), y + p, count);
   }
-  v = V::min(V::set1(e.high), V::max(V::set1(e.low), v));
-  V::store_bytes(e.y[m] + at, v, e.zero, count);
 }
 
 // Spreads the lines of the rows ahead over the steps of a call.

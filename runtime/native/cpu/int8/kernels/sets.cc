@@ -5,6 +5,9 @@
 #if defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
+#if defined(SANP_AVX_VNNI)
+#include <cpuid.h>
+#endif
 
 namespace sanp {
 namespace {
@@ -21,6 +24,13 @@ bool has_avx2() {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx2");
 }
+#if defined(SANP_AVX_VNNI)
+// Not every compiler that knows the instruction knows this name in __builtin_cpu_supports.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
 #endif
 #if defined(__aarch64__)
 bool has_dot_product() { return (getauxval(AT_HWCAP) & (1ul << 20)) != 0; }  // HWCAP_ASIMDDP
@@ -37,6 +47,9 @@ struct Row {
 const Row kRows[] = {
 #if defined(__x86_64__)
     {int8_avx512_kernels, has_avx512_vnni, "avx512"},
+#if defined(SANP_AVX_VNNI)
+    {int8_avxvnni_kernels, has_avx_vnni, "avx2"},
+#endif
     {int8_avx2_kernels, has_avx2, "avx2"},
 #endif
 #if defined(__aarch64__)

@@ -98,6 +98,23 @@ struct Int8Avx512 {
       out += __builtin_popcountll(*mask);
     }
   }
+  // Both rows, then neighbours: a byte moved down by one in each word meets the other of its pair.
+  static __m128i max_of_words(const uint8_t* a, const uint8_t* b) {
+    const __m128i both = _mm_max_epu8(bytes16(a), bytes16(b));
+    return _mm_and_si128(_mm_max_epu8(both, _mm_srli_epi16(both, 8)), _mm_set1_epi16(0xff));
+  }
+  static void max_of_pairs(const uint8_t* a, const uint8_t* b, ptrdiff_t n, uint8_t* out) {
+    ptrdiff_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const __m128i low = max_of_words(a + 2 * i, b + 2 * i), high = max_of_words(a + 2 * i + 16, b + 2 * i + 16);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm_packus_epi16(low, high));
+    }
+    for (; i + 8 <= n; i += 8) {
+      const __m128i low = max_of_words(a + 2 * i, b + 2 * i);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packus_epi16(low, low));
+    }
+    for (; i < n; ++i) out[i] = max_of_four(a + 2 * i, b + 2 * i);
+  }
   static int32_t sum_weights(const int8_t* row, ptrdiff_t n) {
     const X ones = _mm512_set1_epi8(1);
     I sum = zero();

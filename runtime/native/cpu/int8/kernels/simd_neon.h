@@ -80,6 +80,19 @@ struct Int8Neon {
       out += __builtin_popcount(static_cast<unsigned>(m));
     }
   }
+  static void max_of_pairs(const uint8_t* a, const uint8_t* b, ptrdiff_t n, uint8_t* out) {
+    ptrdiff_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const uint8x16_t low = vmaxq_u8(vld1q_u8(a + 2 * i), vld1q_u8(b + 2 * i));
+      const uint8x16_t high = vmaxq_u8(vld1q_u8(a + 2 * i + 16), vld1q_u8(b + 2 * i + 16));
+      vst1q_u8(out + i, vpmaxq_u8(low, high));
+    }
+    for (; i + 8 <= n; i += 8) {
+      const uint8x16_t both = vmaxq_u8(vld1q_u8(a + 2 * i), vld1q_u8(b + 2 * i));
+      vst1_u8(out + i, vget_low_u8(vpmaxq_u8(both, both)));
+    }
+    for (; i < n; ++i) out[i] = max_of_four(a + 2 * i, b + 2 * i);
+  }
   static int32_t sum_weights(const int8_t* row, ptrdiff_t n) {
     I total = zero();
     ptrdiff_t i = 0;

@@ -107,6 +107,9 @@ struct Int8Portable {
   static void compress(const int8_t* row, ptrdiff_t, const Int8Channels& active, int8_t* out) {
     for (int32_t i = 0; i < active.count; ++i) out[i] = row[active.list[i]];
   }
+  static void max_of_pairs(const uint8_t* a, const uint8_t* b, ptrdiff_t n, uint8_t* out) {
+    for (ptrdiff_t i = 0; i < n; ++i) out[i] = max_of_four(a + 2 * i, b + 2 * i);
+  }
   static int32_t sum_weights(const int8_t* row, ptrdiff_t n) {
     int32_t sum = 0;
     for (ptrdiff_t i = 0; i < n; ++i) sum += row[i];

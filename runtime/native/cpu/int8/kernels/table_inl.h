@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/int8/kernels/pack_inl.h"
+#include "cpu/int8/kernels/pool_inl.h"
 #include "cpu/int8/kernels/product_inl.h"
 #include "cpu/int8/kernels/table.h"
 
@@ -30,10 +31,13 @@ constexpr Int8Kernels common_int8_kernels(const char* name) {
   k.name = name;
   k.lanes = V::kLanes;
   k.flip = V::kFlip;
+  k.compress_cost = 6;
   k.finish_sums = int8_finish_sums<V>;
+  k.finish_closed = int8_finish_closed<V>;
   k.pack_quad = int8_pack_quad<V>;
   k.pack_inputs = int8_pack_inputs<V>;
   k.compress = int8_compress<V>;
+  k.max_pool = int8_max_pool<V>;
   k.sum_weights = V::sum_weights;
   k.channel_sums = V::channel_sums;
   return k;

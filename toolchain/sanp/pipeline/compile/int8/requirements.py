@@ -41,8 +41,8 @@ def check_processor(machine: Mapping[str, object]) -> None:
     """ConfigError for a processor on which float32 is faster. machine: `sanp_targets.processor.processor()`."""
     if not has_byte_products(machine):
         raise ConfigError(
-            f"{machine.get('cpu_model') or 'this processor'} has no products of bytes (AVX-512 with VNNI and VBMI2, or "
-            "Arm's dot product), and without them our float32 kernels are faster than int8 ones; leave out "
+            f"{machine.get('cpu_model') or 'this processor'} has no products of bytes (AVX-512 with VNNI and VBMI2, "
+            "AVX-VNNI, Arm's dot product), and without them our float32 kernels are faster than int8 ones; leave out "
             "--int8, the bundle stays float32"
         )
 

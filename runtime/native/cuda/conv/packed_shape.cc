@@ -1,5 +1,5 @@
 // Window, workspace and limits of the algorithms with packed weights.
-#include "cuda/conv/packed/shape.h"
+#include "cuda/conv/packed_shape.h"
 
 #include <algorithm>
 
