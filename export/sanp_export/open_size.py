@@ -13,7 +13,7 @@ from sanp_export.environment import first_line
 from sanp_export.named_outputs import check_outputs, named_outputs
 from sanp_runtime.network.outputs import Output
 from sanp_runtime.network.sizes import Size, in_words, text_of
-from sanp_targets.errors import ExportError
+from sanp_targets.errors import ExportError, SanpError
 
 # How much larger the images are that show which sizes follow that of the image: networks ask for multiples of 32, or
 # 64.
@@ -94,15 +94,22 @@ def of_open_size(
     return outputs
 
 
+def not_taken(name: str, own: Size, other: Size, error: BaseException, flag: str = "--sizes") -> ExportError:
+    """The sentence for a network that fails on images of another size than its example's."""
+    return ExportError(
+        f"{name} takes images of {text_of(own)} and not of {text_of(other)} ({first_line(error)}), expected both; "
+        f"export it without {flag}"
+    )
+
+
 def _outputs_of(model: nn.Module, example: Tensor, other: Tensor, name: str, flag: str) -> tuple[Output, ...]:
     try:
         with torch.no_grad():
             return check_outputs(named_outputs(model(other)), len(example), name)
-    except RuntimeError as error:
-        raise ExportError(
-            f"{name} takes images of {text_of(size_of(example))} and not of {text_of(size_of(other))} "
-            f"({first_line(error)}), expected both; export it without {flag}"
-        ) from error
+    except SanpError:
+        raise
+    except Exception as error:  # networks check their sizes with errors of every type
+        raise not_taken(name, size_of(example), size_of(other), error, flag) from error
 
 
 def _in_both(outputs: tuple[Output, ...], found: tuple[Output, ...], name: str, flag: str) -> tuple[Output, ...]:

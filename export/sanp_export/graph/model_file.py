@@ -210,6 +210,17 @@ def _verify(path: Path, model: onnx.ModelProto, allow_modified: bool) -> None:
             raise InputError(f"{path}: its list of image sizes is {wrong}; export it again")
 
 
+def _file_of(path: Path, tensors: Sequence[TensorProto]) -> str:
+    """The name of the file beside a model that these tensors stand in; a model that was renamed keeps it."""
+    names = {weight_files.place(tensor).path for tensor in tensors}
+    if len(names) != 1 or any(Path(name).name != name or name in ("", "..") for name in names):
+        raise InputError(
+            f"{path}: its weights stand in {', '.join(sorted(names)) or 'no file'}, expected one file beside it; "
+            "export it again"
+        )
+    return names.pop()
+
+
 def _find_weights(path: Path, model: onnx.ModelProto) -> None:
     """Let the tensors whose values stand in the file beside the model name their place; InputError unless it is whole.
 
@@ -221,7 +232,7 @@ def _find_weights(path: Path, model: onnx.ModelProto) -> None:
     row = parse_json(written or "null")
     if not isinstance(row, dict) or set(row) != {"size", "sha256"}:
         raise InputError(f"{path}: says nothing of the file that its weights are in; export it again")
-    file = weights_path(path)
+    file = path.with_name(_file_of(path, tensors))
     size = file.stat().st_size if file.is_file() else None
     if size != row["size"]:
         found = "is missing" if size is None else f"has {size} bytes"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +22,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, external_data_helper, helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
+from sanp_runtime.bundle.files import temporary_beside
 from sanp_targets.errors import ConfigError
 
 # A protobuf message is smaller than 2 GiB; nodes, names and the layer table need less than the rest.
@@ -48,10 +48,10 @@ class Scratch:
 
     def __init__(self, folder: Path) -> None:
         try:
-            handle, name = tempfile.mkstemp(dir=str(folder), prefix=".weights.")
+            handle, place = temporary_beside(folder / "weights")
         except OSError as error:
             raise _not_writable(folder, error) from error
-        self.path, self._stream = name, os.fdopen(handle, "wb")
+        self.path, self._stream = str(place), os.fdopen(handle, "wb")
         self._size = 0
         self._known: dict[bytes, Place] = {}
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import BinaryIO, Callable, Iterator, Mapping, Union
+from typing import BinaryIO, Callable, Iterator, Mapping, Tuple, Union
 
 from sanp_runtime.contract import MANIFEST_FILE
 from sanp_targets.errors import ConfigError
@@ -53,9 +53,7 @@ def _staged(path: Path, content: Content) -> Iterator[Path]:
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_left_behind(path)
-            handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.{os.getpid()}-")
-            temporary = Path(name)
+            handle, temporary = temporary_beside(path)
             with os.fdopen(handle, "wb") as stream:
                 if isinstance(content, bytes):
                     stream.write(content)
@@ -73,6 +71,16 @@ def _staged(path: Path, content: Content) -> Iterator[Path]:
                 temporary.unlink()
 
 
+def temporary_beside(path: Path) -> Tuple[int, Path]:
+    """A new temporary file in the folder of `path`: its open handle and its path; OSError if there can be none.
+
+    What killed processes left of such files for the same path is removed.
+    """
+    _remove_left_behind(path)
+    handle, name = tempfile.mkstemp(dir=str(path.parent), prefix=f".{path.name}.{os.getpid()}-")
+    return handle, Path(name)
+
+
 def _remove_left_behind(path: Path) -> None:
     """Remove what killed processes left of `path`: files of a process that is gone, not written for a minute.
 
@@ -81,7 +89,7 @@ def _remove_left_behind(path: Path) -> None:
     for found in path.parent.glob(f".{glob.escape(path.name)}.*-*"):
         number = found.name[len(path.name) + 2 :].partition("-")[0]
         with contextlib.suppress(OSError):
-            if number.isdigit() and time.time() - found.stat().st_mtime > _LEFT_SECONDS and not _runs(int(number)):
+            if number.isdecimal() and time.time() - found.stat().st_mtime > _LEFT_SECONDS and not _runs(int(number)):
                 found.unlink()
 
 

@@ -33,9 +33,8 @@ class Reference:
     precision, of a network that decides for every pixel; else None. Their distance from `outputs` shows what rounding
     alone can do to a network whose decisions are not recorded. own_error: how far PyTorch's own float32 is off, the
     largest distance from double precision with the same decisions on a few samples, as a share of the largest output
-    in the sample; 0 where nobody knows.
-    alone can do to a network whose decisions are not recorded. sizes: for every other (height, width) that images may
-    have, a few samples of it.
+    in the sample; 0 where nobody knows. sizes: for every other (height, width) that images may have, a few samples of
+    it.
     """
 
     x: np.ndarray

@@ -56,6 +56,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except OSError as error:
+        if lacks_memory(error):
+            print(f"error: {NO_MEMORY_SENTENCE}", file=sys.stderr)
+            return NO_MEMORY
         if not is_output_failure(error):
             raise
         drop_output()

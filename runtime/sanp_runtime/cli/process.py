@@ -27,8 +27,9 @@ class ClosedOutput(io.TextIOBase):
 
 def lacks_memory(error: BaseException) -> bool:
     """True if memory of the machine or of a GPU ran out; libraries say so in errors of several types."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(mark in text for mark in _NO_MEMORY_MARKS)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return any(mark in str(error).lower() for mark in _NO_MEMORY_MARKS)
 
 
 def is_output_failure(error: OSError) -> bool:

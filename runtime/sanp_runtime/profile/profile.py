@@ -77,8 +77,8 @@ def profile(
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     images = opened.reference().x if samples is None else samples
     if size is not None:
+        images = resized(check_images(images, opened.manifest.input["shape"], any_size=True), size)
         opened = replace(opened, manifest=opened.manifest.at(size))
-        images = resized(images, size)
     if budgets:
         require_budgets(opened.manifest)
     chosen = (options or EngineOptions()).check()

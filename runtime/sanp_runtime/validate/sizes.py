@@ -41,13 +41,22 @@ class SizeReport:
 
 
 def size_check(
-    manifest: Manifest, size: Size, reference: Reference, own: Result, replayed: Mapping[str, np.ndarray]
+    manifest: Manifest,
+    size: Size,
+    reference: Reference,
+    own: Result,
+    replayed: Mapping[str, np.ndarray],
+    moved: Optional[Mapping[str, np.ndarray]] = None,
 ) -> SizeReport:
-    """Compare one size. reference: its samples; own: what the bundle answers, replayed: with the reference's scales."""
+    """Compare one size. reference: its samples; own: what the bundle answers, replayed: with the reference's scales.
+
+    moved: as in `replay_check`.
+    """
     layers = manifest.at(size).layers
     precision, rounding = manifest.precision, manifest.rounding_of(GATED)
     replay = replay_check(
-        layers, reference.outputs, replayed, precision, rounding, exact=reference.exact, own_error=reference.own_error
-    )
+        layers, reference.outputs, replayed, precision, rounding, exact=reference.exact, moved=moved,
+        own_error=reference.own_error,
+    )  # fmt: skip
     gates = gate_check(layers, reference, own.gates, precision, rounding) if manifest.gated else None
     return SizeReport(size, replay, gates)

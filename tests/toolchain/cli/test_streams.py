@@ -159,6 +159,7 @@ def test_output_to_a_full_disk_is_one_line_and_74(in_new_process, bundle, module
     "error",
     [
         "MemoryError",
+        "OSError(12, 'Cannot allocate memory')",
         "RuntimeError('CUDA out of memory. Tried to allocate 20.00 MiB.')",
         "Exception('Failed to allocate memory for requested buffer of size 12')",
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -36,11 +38,11 @@ def network(gain):
     return made
 
 
-def exported(gain, folder):
+def exported(gain, folder, **options):
     images = 1 + np.random.default_rng(0).standard_normal((32, 3, 8, 8)).astype(np.float32) / np.float32(gain)
     gated = network(gain)
     answers = pytorch_answers(gated, images, None)
-    export(gated, folder / "net.onnx", example_input=torch.from_numpy(images[:2]), images=images, labels=None)
+    export(gated, folder / "net.onnx", example_input=torch.from_numpy(images[:2]), images=images, **options)
     return answers, compile_model(folder / "net.onnx", folder / "net.sanp").bundle
 
 
@@ -52,3 +54,28 @@ def test_a_network_that_amplifies_rounding_is_no_wrong_kernel(gain, amplifies, t
     report = self_test(bundle.path)
     assert report.replay.passed, report.replay.summary()
     assert bool(report.replay.amplified) is amplifies
+
+
+def test_it_is_asked_in_every_size_of_the_images(tmp_path):
+    """Where nobody knows PyTorch's own error, inputs one rounding away say what is allowed."""
+    _, bundle = exported(1e5, tmp_path, sizes=[(8, 8), (10, 10)])
+    reference = bundle.reference()
+    blind = {size: dataclasses.replace(other, own_error=0.0) for size, other in reference.sizes.items()}
+    path = tmp_path / "reference.npz"
+    path.write_bytes(dataclasses.replace(reference, own_error=0.0, sizes=blind).dumps())
+    (found,) = self_test(bundle, reference=path).sizes
+    assert found.replay.passed and found.replay.amplified, found.replay.summary()
+
+
+def test_a_network_that_insists_on_float32_has_no_error_of_its_own():
+    class Strict(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network(1.0)
+
+        def forward(self, x):
+            if x.dtype != torch.float32:
+                raise TypeError("float32, please")
+            return self.inner(x)
+
+    assert pytorch_answers(Strict(), np.zeros((3, 3, 8, 8), np.float32), None).own_error == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -143,8 +145,28 @@ def test_damaged_weights_are_found(made, tmp_path, change):
     with pytest.raises(InputError, match=expected[change]):
         model_file.read(path)
     if change == "link":
-        with pytest.raises(InputError, match=r"are not a part of large\.onnx\.data"):
+        with pytest.raises(InputError, match=r"stand in \.\./secret, large\.onnx\.data, expected one file beside it"):
             model_file.read(path, allow_modified=True)
+
+
+def test_a_renamed_model_finds_its_weights_as_onnxruntime_does(made, tmp_path):
+    path = _copied(made, tmp_path).rename(tmp_path / "other.onnx")
+    expected = _answers(path, made[1])
+    sanp.compile(path, tmp_path / "other.sanp", reference=made[2] / "large.reference.npz")
+    with load(tmp_path / "other.sanp") as engine:
+        np.testing.assert_allclose(engine(made[1].numpy()).logits, expected[0], rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_killed_export_left_goes_with_the_next(tmp_path):
+    code = "import os, signal, sys; from pathlib import Path; from sanp_export.graph.weight_files import Scratch\n"
+    code += "Scratch(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (time.time() - 120,) * 2)
+    scratch = weight_files.Scratch(tmp_path)
+    assert [str(path) for path in tmp_path.iterdir()] == [scratch.path] != [str(left)]
+    scratch.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_done_is_said(made, tmp_path):

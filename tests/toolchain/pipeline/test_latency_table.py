@@ -103,8 +103,9 @@ def test_a_board_holds_the_same_conditions(tiny, monkeypatch):
 
 
 def test_what_a_table_has_no_use_for_is_refused(tiny, tmp_path):
-    with pytest.raises(ConfigError, match=r"batch is 2 with table.*power_mode, fix_clocks"):
-        measure_latency_table(tiny, table=tmp_path / "table.json", batch=2)
+    for name, value in {"batch": 2, "size": "32x32", "budgets": True}.items():
+        with pytest.raises(ConfigError, match=rf"{name} is {value} with table.*power_mode, fix_clocks"):
+            measure_latency_table(tiny, table=tmp_path / "table.json", **{name: value})
 
 
 def test_a_comparison_by_the_table_of_another_device_fails(tiny, other, table, tmp_path):

@@ -115,6 +115,8 @@ def test_profile_inspect_and_run_take_a_size(made, tmp_path, capsys):
     assert {tuple(row["out_hw"]) for row in report["layers"]} >= {(24, 12), (48, 24)}
     with pytest.raises(InputError, match="takes images of 32x32, 48x24, 20x36, not of 40x40"):
         profile(folder / "net.sanp", duration_s=0.1, size=(40, 40))
+    with pytest.raises(InputError, match="the input has shape"):
+        profile(folder / "net.sanp", samples=np.zeros((2, 32, 32), np.float32), size=(48, 24))
     found = inspect(folder / "net.sanp")
     assert list(found["about"]["sizes"]) == ["32x32", "48x24", "20x36"] and found["inputs"]["input"][2:] == ["H", "W"]
     assert inspect(folder / "net.onnx")["about"]["sizes"] == ["32x32", "48x24", "20x36"]
@@ -190,6 +192,10 @@ def test_tensorrt_has_a_profile_for_each_size(made, portable, device, tmp_path, 
             engine(np.zeros((1, 3, 24, 48), np.float32))
     found = self_test(bundle)
     assert found.passed and "size 20x36" in found.levels()
+    reference = bundle.reference()
+    wrong = dataclasses.replace(reference, outputs={name: 1.01 * row for name, row in reference.outputs.items()})
+    (tmp_path / "reference.npz").write_bytes(wrong.dumps())
+    assert "L0 replay" in self_test(bundle, reference=tmp_path / "reference.npz").failed_levels()
     report = profile(bundle, duration_s=0.05, size=(20, 36)).to_json()
     assert report["settings"]["size"] == [20, 36] and report["proof"]["passed"]
     assert not cudart.allocations
@@ -242,8 +248,16 @@ def test_what_cannot_be_is_said(made, tmp_path):
     with pytest.raises(ExportError, match="expected --macs or --sizes"):
         export(sizes=SIZES, macs=True)
     flat = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 2)).eval()
-    with pytest.raises(ExportError, match=r"takes images of 32x32 and not of 48x24 .*without --sizes"):
-        sanp.export(flat, tmp_path / "n.onnx", example_input=images[:1], sizes=SIZES)
+
+    class Strict(nn.Conv2d):
+        def forward(self, x):
+            assert x.shape[2] == 32, "32 pixels high, please"
+            return super().forward(x)
+
+    for refusing in (flat, nn.Sequential(Strict(3, 4, 3)).eval()):
+        for samples in (None, images.numpy()):  # samples ask the network before the export does
+            with pytest.raises(ExportError, match=r"takes images of 32x32 and not of 48x24 .*without --sizes"):
+                sanp.export(refusing, tmp_path / "n.onnx", example_input=images[:1], images=samples, sizes=SIZES)
     for bad in ("48", "48x", "0x32,32x32", [[48]], [[1, 2, 3]], [[0, 3]], 5):
         with pytest.raises(ConfigError, match="sizes"):
             ExportSettings.checked(sizes=bad)

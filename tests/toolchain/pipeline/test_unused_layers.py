@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,10 @@ class Auxiliary(nn.Module):
         self.relu(y)
         y = y - 0.1
         F.relu_(y)
+        y = y - 0.05
+        F.relu(y, True)
+        y = y - 0.05
+        operator.imul(y, -2.0)
         return self.head(y.mean((2, 3)))
 
 

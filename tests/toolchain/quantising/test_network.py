@@ -66,6 +66,23 @@ def test_batch_norms_are_folded_as_the_exporter_does_and_learn():
     assert all(item.grad is not None and item.grad.abs().sum() > 0 for item in (*conv.parameters(), *norm.parameters()))
 
 
+def test_a_graph_with_the_number_of_samples_in_it_is_refused():
+    class Branch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 4)
+
+        def forward(self, x):
+            if x.shape[1] != 3:
+                raise ValueError("three channels, please")
+            return self.head(self.b(self.a(x)).mean((2, 3)).view(x.shape[0], -1))
+
+    net = gate(Branch(), torch.zeros(1, 3, 8, 8))
+    with pytest.raises(ConfigError, match="Branch is traced with the number of samples in it"):
+        fake_quantise(net, torch.zeros(1, 3, 8, 8))
+    assert not hasattr(net, RANGES) and net(torch.zeros(5, 3, 8, 8)).shape == (5, 4)
+
+
 def test_a_range_follows_its_tensor_in_training_only():
     ranged = FollowedRange()
     ranged(torch.tensor([-1.0, 3.0]))

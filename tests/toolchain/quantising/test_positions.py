@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from torch import fx
+from torch import fx, nn
 
 from sanp import models
 from sanp.methods.registry import gate
@@ -17,7 +17,21 @@ from sanp_export.passes.always_open import always_open
 from sanp_runtime.contract import INPUT
 from tests.support.torch_networks import MobileNetV2Style
 
+
+class Named(nn.Module):
+    """Activations that nothing takes in, in modules with the names of functions that are taken in."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(width, 8, 3, padding=1) for width in (3, 8, 8))
+        self.relu, self.clamp, self.head = nn.LeakyReLU(0.1), nn.SiLU(), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(self.c(self.clamp(self.b(self.relu(self.a(x))))).mean((2, 3)))
+
+
 NETS = {
+    "names-of-functions": (Named, {}),
     "shortcuts": (lambda: models.build("resnet-20", 10, 0.25), {"layers": "layer1.0.conv1,layer2.0.conv2"}),
     "all-gated-shortcuts": (lambda: models.build("resnet-20", 10, 0.25), {}),
     "inverted": (MobileNetV2Style, {"layers": "inner"}),

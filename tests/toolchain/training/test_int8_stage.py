@@ -12,6 +12,7 @@ import torch
 from benchmarks.training.outliers import with_outliers
 from sanp import checkpoint, data
 from sanp.data.batch import Batch
+from sanp.data.own import TrainingData
 from sanp.gating import gated_layers
 from sanp.methods.registry import train_settings
 from sanp.pipeline.compile.int8.control import opened, quantised
@@ -21,6 +22,7 @@ from sanp.pipeline.inspect import inspect
 from sanp.pipeline.train import chosen_settings
 from sanp.pipeline.train import train as run
 from sanp.quantising.network import as_float32, fake_quantise, measure_ranges
+from sanp.settings.train import TrainSettings
 from sanp.training import train
 from sanp.training.evaluation import evaluate
 from sanp_export.graph import model_file
@@ -85,6 +87,18 @@ def test_a_trained_network_needs_no_other_stage_and_no_settings(whole, tmp_path)
     assert chosen.options == SETTINGS.options and chosen.int8 and chosen.int8_epochs == SETTINGS.int8_epochs
 
 
+def test_another_goal_takes_the_place_of_the_trained_one(whole, tmp_path):
+    trained = str(whole[0].checkpoint)
+    timed = chosen_settings(trained=trained, int8=True, budget_latency="2ms", table="table.json")
+    assert timed.budget_latency == "2ms" and timed.budget == TrainSettings.model_fields["budget"].default
+    made = checkpoint.load(trained)
+    checkpoint.save(tmp_path / "timed.safetensors", made.model, timed.model_copy(update={"budget": 0.2}))
+    back = chosen_settings(trained=str(tmp_path / "timed.safetensors"), int8=True, budget=0.5)
+    assert (back.budget, back.budget_latency, back.table) == (0.5, None, None)
+    same = chosen_settings(trained=str(tmp_path / "timed.safetensors"), int8=True)
+    assert (same.budget_latency, str(same.table)) == ("2ms", "table.json")
+
+
 @pytest.mark.parametrize("method", ["static", "fbs"])
 def test_other_gated_methods(method, tmp_path):
     short = {"pretrain_epochs": 0, "warmup_epochs": 0, "joint_epochs": 1, "width": 0.06}
@@ -99,6 +113,18 @@ def test_what_cannot_be_trained_so(whole, tmp_path):
         run(output=tmp_path / "a", progress=False, trained=str(whole[0].checkpoint), int8=True, method="static")
     with pytest.raises(ConfigError, match="dense and the method is sanp"):
         run(output=tmp_path / "b", progress=False, trained=str(whole[1] / "dense.safetensors"), int8=True)
+    trained = str(whole[0].checkpoint)
+    for other, value in (("pretrained", whole[1] / "dense.safetensors"), ("weights", tmp_path / "weights.pt")):
+        with pytest.raises(ConfigError, match=f"{other} is .* beside trained"):
+            chosen_settings(trained=trained, int8=True, **{other: value})
+    for key, value in (("width", 2 * SETTINGS.width), ("model", "vgg-16")):
+        with pytest.raises(ConfigError, match=f"holds a network of {key}"):
+            run(output=tmp_path / key, progress=False, trained=trained, int8=True, budget=0.9, **{key: value})
+    made = checkpoint.load(trained)
+    batch = (torch.rand(8, *made.example_input.shape[1:]), torch.arange(8) % 3)
+    few = TrainingData([batch], [batch], class_names=("a", "b", "c"))
+    with pytest.raises(ConfigError, match="for 3 classes has"):
+        run(SETTINGS.model, few, output=tmp_path / "few", progress=False, trained=trained, int8=True)
     for method in ("dense", "l1", "channel-gating"):
         with pytest.raises(ConfigError, match="channel gates"):
             train(train_settings(int8=True, method=method), output=tmp_path, progress=False)

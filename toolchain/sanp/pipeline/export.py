@@ -26,7 +26,7 @@ from sanp_export.exporter import export as export_onnx
 from sanp_export.graph import model_file, weight_files
 from sanp_export.named_outputs import check_outputs as checked_outputs
 from sanp_export.named_outputs import named_outputs
-from sanp_export.open_size import ExportOptions
+from sanp_export.open_size import ExportOptions, check_options, size_of
 from sanp_runtime.bundle.files import Content, write_together
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.contract import PIXEL_GATED_CONV
@@ -122,11 +122,12 @@ def _export(
         if chosen.samples and loaded.has_data and images is None:
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
     ranges = {} if isinstance(source, nn.Module) else loaded.metadata.get("int8", {}).get("ranges", {})
+    options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size, chosen.sizes)
+    check_options(options, size_of(example))
     answers = None
     if images is not None and chosen.gates == "learned":
         images = _checked(images, example)
         answers = with_sizes(pytorch_answers(model, images, labels), model, chosen.sizes)
-    options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size, chosen.sizes)
     with weight_files.in_files(_folder_of_weights(path, [model, *([parent.model] if parent else [])])):
         return _write(path, model, example, options, properties, answers, parent, ranges)
 

@@ -53,7 +53,7 @@ def measure_latency_table(
 
 
 # What a profile may be asked for and a table not: every sample has masks of its own, which gates do not choose.
-_OF_PROFILES = ("batch", "budget", "budgets", "energy", "baseline", "junit", "predicted_by")
+_OF_PROFILES = ("batch", "budget", "budgets", "size", "energy", "baseline", "junit", "predicted_by")
 
 
 def _refuse_others(settings: ProfileSettings) -> None:

@@ -14,12 +14,12 @@ from sanp.cost.pixels import pixel_layers
 from sanp.gating import GatedConv, gated_layers
 from sanp.gating.policy import Decision, GatePolicy
 from sanp_export.named_outputs import check_outputs, named_outputs
-from sanp_export.open_size import resized
+from sanp_export.open_size import not_taken, resized
 from sanp_export.spec import SpmGate
 from sanp_runtime.bundle.reference import Reference
 from sanp_runtime.network.outputs import join, rows_of
 from sanp_runtime.network.sizes import Size
-from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.errors import ConfigError, InputError, SanpError
 
 _IN_DOUBLE = 16  # samples that double precision answers too: enough to see a network that amplifies rounding
 _SAMPLES_OF_A_SIZE = 4  # the answers of PyTorch to them tell a wrong kernel; accuracy is a matter of the other samples
@@ -67,12 +67,21 @@ def pytorch_answers(model: nn.Module, images: np.ndarray, labels: np.ndarray | N
 
 
 def with_sizes(answers: Reference, model: nn.Module, sizes: Sequence[Size]) -> Reference:
-    """The answers, and those to the first samples in every other size, resized by bilinear interpolation."""
+    """The answers, and those to the first samples in every other size, resized by bilinear interpolation.
+
+    Raises ExportError for a size that the network does not take, and what `pytorch_answers` raises.
+    """
     few, others = answers.x[:_SAMPLES_OF_A_SIZE], {}
     for size in sizes:
         images = resized(torch.from_numpy(few), size).numpy()
         if images.shape != few.shape:
-            others[size] = pytorch_answers(model, images, None)
+            try:
+                others[size] = pytorch_answers(model, images, None)
+            except SanpError:
+                raise
+            except Exception as error:  # networks check their sizes with errors of every type
+                own = (few.shape[2], few.shape[3])
+                raise not_taken(type(model).__name__, own, size, error) from error
     return replace(answers, sizes=others)
 
 
@@ -106,7 +115,7 @@ def _own_error(model: nn.Module, images: np.ndarray) -> float:
             gated_layers(double)[name].gate = _Decided(layer.scale)
     try:
         exact = named_outputs(double(torch.from_numpy(images.astype(np.float64))))
-    except RuntimeError:  # a forward pass of its own that insists on float32
+    except Exception:  # a forward pass of its own that insists on float32, in errors of every type
         return 0.0
     return max(_relative(single[name], value) for name, value in exact.items())
 

@@ -29,6 +29,9 @@ def chosen_settings(**values: Any) -> TrainSettings:
     before = settings_of(values["trained"]) if values.get("trained") is not None else {}
     if values.get("method") not in (None, before.get("method")):
         before.pop("options", None)  # another method has options of its own
+    if values.get("budget") is not None or values.get("budget_latency") is not None:
+        for key in ("budget", "budget_latency", "table"):  # one goal takes the place of the other
+            before.pop(key, None)
     return train_settings(**{**before, **values, "options": {**before.get("options", {}), **values.get("options", {})}})
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from sanp.data.batch import Batch
 from sanp.gating.forward import forward
@@ -55,7 +57,7 @@ def fake_quantise(network: nn.Module, example_input: Tensor) -> None:
     Batch norms behind convolutions are folded into them with the statistics that they have now. Layers that stay
     float32 in every bundle do not round. Whoever traces the network still sees the one without rounding: the graph with
     it takes the place of `forward` in this object, not in its class. Raises ConfigError for a network without channel
-    gates.
+    gates, and for one whose graph holds the number of samples.
     """
     if not any(isinstance(module, GatedLayer) for module in network.modules()):
         raise ConfigError(
@@ -63,6 +65,7 @@ def fake_quantise(network: nn.Module, example_input: Tensor) -> None:
             "`sanp compile --int8`, which gated networks have; leave it out"
         )
     traced = trace(network, example_input)
+    _check_batch(network, traced, example_input)
     without = unsuited(layer_table(traced))
     convs = [conv for conv in byte_convs(traced) if conv.name not in without]
     ranges = FollowedRanges()
@@ -72,6 +75,30 @@ def fake_quantise(network: nn.Module, example_input: Tensor) -> None:
     ranges.to(example_input.device)
     traced.recompile()
     network.__dict__["forward"] = _Forward(traced)
+
+
+def _check_batch(network: nn.Module, traced: fx.GraphModule, example_input: Tensor) -> None:
+    """ConfigError if the graph answers to more samples than the example has with other shapes than the network.
+
+    Where control flow asks for shapes, the trace holds the numbers of the example.
+    """
+    more = torch.cat([example_input] * 3)
+    with evaluation(network):
+        expected = _shapes(network(more))
+        try:
+            found, reason = _shapes(traced(more)), "other shapes"
+        except Exception as error:  # whatever an operator says of the wrong number
+            found, reason = None, (str(error).splitlines() or [type(error).__name__])[0][:200]
+    if found != expected:
+        raise ConfigError(
+            f"{type(network).__name__} is traced with the number of samples in it ({reason}), expected a graph for any "
+            "number to train with --int8: take shapes from flatten(1) or -1 in place of x.shape[0], or move the branch "
+            "that depends on a shape into the constructor"
+        )
+
+
+def _shapes(outputs: Any) -> list[torch.Size]:
+    return [item.shape for item in tree_leaves(outputs) if isinstance(item, Tensor)]
 
 
 def rounds(network: nn.Module) -> bool:

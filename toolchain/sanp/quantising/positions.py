@@ -75,7 +75,7 @@ def source(traced: fx.GraphModule, node: fx.Node) -> fx.Node:
 
 def pooled(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
     """What a max pool reads, None for any other node."""
-    pool = isinstance(_module(traced, node), nn.MaxPool2d) or node.target in (F.max_pool2d, torch.max_pool2d)
+    pool = isinstance(_module(traced, node), nn.MaxPool2d) or _calls(node, (F.max_pool2d, torch.max_pool2d))
     return source(traced, first_input(node)) if pool else None
 
 
@@ -118,7 +118,7 @@ def _depths(traced: fx.GraphModule) -> dict[fx.Node, int]:
 
 def _take_addition(traced: fx.GraphModule, conv: ByteConv) -> None:
     reader = _only_reader(traced, conv.written)
-    if reader is None or reader.target not in _ADDITIONS or len(reader.args) != 2 or reader.kwargs:
+    if reader is None or not _calls(reader, _ADDITIONS) or len(reader.args) != 2 or reader.kwargs:
         return
     operands = [item for item in reader.args if isinstance(item, fx.Node)]
     if len(operands) != 2 or shape_of(operands[0]) != shape_of(operands[1]):
@@ -143,7 +143,7 @@ def _is_activation(traced: fx.GraphModule, node: fx.Node) -> bool:
     if isinstance(_module(traced, node), _ACTIVATION_MODULES):
         return True
     bounds = [*node.args[1:], *node.kwargs.values()]
-    return node.target in _ACTIVATIONS and not any(isinstance(item, (fx.Node, torch.Tensor)) for item in bounds)
+    return _calls(node, _ACTIVATIONS) and not any(isinstance(item, (fx.Node, torch.Tensor)) for item in bounds)
 
 
 def _only_reader(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
@@ -154,7 +154,7 @@ def _only_reader(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
         for user in pending.pop().users:
             if _is_same(traced, user):
                 pending.append(user)
-            elif not (user.target in (getattr, "size", "dim") and shape_of(user) is None):
+            elif not (_calls(user, (getattr, "size", "dim")) and shape_of(user) is None):
                 readers.append(user)
     if len(readers) != 1 or readers[0].op == "output":
         return None
@@ -162,7 +162,12 @@ def _only_reader(traced: fx.GraphModule, node: fx.Node) -> fx.Node | None:
 
 
 def _is_same(traced: fx.GraphModule, node: fx.Node) -> bool:
-    return isinstance(_module(traced, node), _SAME_MODULES) or node.target in _SAME
+    return isinstance(_module(traced, node), _SAME_MODULES) or _calls(node, _SAME)
+
+
+def _calls(node: fx.Node, targets: tuple[Any, ...]) -> bool:
+    """Whether a node calls one of these functions or methods; a module may have the name of a method."""
+    return node.op in ("call_function", "call_method") and node.target in targets
 
 
 def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:

@@ -129,6 +129,12 @@ class TrainSettings(Settings):
                 f"[train] trained is {self.trained} without int8, expected both: only the stage of --int8 begins with "
                 "a network that is trained; add --int8, or name the backbone of a run with pretrained"
             )
+        for key in ("pretrained", "weights"):
+            if self.trained is not None and getattr(self, key) is not None:
+                raise ConfigError(
+                    f"[train] {key} is {getattr(self, key)} beside trained, expected one of them: the network of "
+                    f"trained has all weights; leave {key} out"
+                )
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from sanp.tracing.gated_layer import GatedLayer, PixelGatedLayer
 from sanp.tracing.shape_tracer import ShapeTracer
 from sanp_targets.errors import ConfigError
+
+# What `operator` has of them has no underscore at the end.
+_IN_PLACE: tuple[Any, ...] = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 
 
 class _Tracer(fx.Tracer):
@@ -93,13 +97,20 @@ def _remove_dead_code(module: fx.GraphModule) -> None:
 
     def writes(node: fx.Node) -> bool:
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        in_place = node.kwargs.get("inplace") or (node.op != "call_module" and name.endswith("_"))
+        in_place = _argument(node, "inplace") or name.endswith("_") or node.target in _IN_PLACE
         if node.op == "call_module":
             in_place = getattr(modules.get(str(node.target)), "inplace", False)
         return bool(in_place or name == "setitem" or "out" in node.kwargs or node.is_impure())
 
     if module.graph.eliminate_dead_code(writes):
         module.recompile()
+
+
+def _argument(node: fx.Node, name: str) -> Any:
+    """An argument of a call of a Python function, by name or by position; None if it is not given."""
+    names = list(getattr(getattr(node.target, "__code__", None), "co_varnames", ()))
+    at = names.index(name) if name in names else len(node.args)
+    return node.args[at] if at < len(node.args) else node.kwargs.get(name)
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:

@@ -201,9 +201,28 @@ class Run:
                 f"{path} takes images {list(shape[1:])} and the data have {list(self.example.shape[1:])}, expected "
                 "the same; train on data of that size"
             )
+        self._check_backbone(path, found)
         self.network = found.model.to(self.example.device)
         accuracy = found.metadata.get("dense_accuracy")
         self.position.dense = None if accuracy is None else Evaluation(accuracy).to_json()
+
+    def _check_backbone(self, path: Path, found: checkpoint.Checkpoint) -> None:
+        """ConfigError unless settings and data mean the network of a checkpoint: its cost is a share of theirs."""
+        for key in ("model", "width", "model_args"):
+            here, there = getattr(self.settings, key), getattr(found.config or self.settings, key)
+            if here != there:
+                raise ConfigError(
+                    f"{path} holds a network of {key} {there!r} and the settings say {here!r}, expected the same; "
+                    f"leave {key} out, the run of the checkpoint has it"
+                )
+        own = self.network.state_dict()
+        for name, value in found.model.state_dict().items():
+            if name in own and own[name].shape != value.shape:
+                raise ConfigError(
+                    f"{path} has {name} {list(value.shape)} and {self.settings.backbone} for "
+                    f"{self.source.facts.classes} classes has {list(own[name].shape)}, expected the same; train on "
+                    "data with those classes"
+                )
 
     def _end_of_backbone(self) -> None:
         """Evaluate and keep the backbone."""
