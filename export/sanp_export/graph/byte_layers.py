@@ -1,4 +1,4 @@
-"""Which layers our kernels of bytes suit: one rule for training, which rounds there, and for compiling."""
+"""What training for bytes and compiling share, without ONNX: the steps of a byte, and which layers our kernels suit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 from sanp_runtime.network.layers import Layer
 
+LEVELS = 255  # steps between the smallest and the largest unsigned byte
+MOST = 127  # magnitude of a weight; -128 is not used, kernels multiply magnitudes
 _GROUPED = "float32: the kernels of bytes are slow for grouped convolutions"
 # More products of bytes than this may leave a sum of 32 bits; docs/operators.md has the bound.
 _MOST_PRODUCTS = 65536

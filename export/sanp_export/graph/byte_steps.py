@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from sanp_export.graph.byte_layers import LEVELS, MOST
 from sanp_export.graph.patterns import RESIDUAL, X, gated_convs, has_residual
-
-LEVELS = 255  # steps between the smallest and the largest unsigned byte
-MOST = 127  # magnitude of a weight; -128 is not used, kernels multiply magnitudes
 
 
 @dataclass(frozen=True)

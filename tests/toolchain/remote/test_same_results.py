@@ -91,7 +91,7 @@ def test_profile_for_a_person(sanp, remote, tiny):
 
 def test_every_setting_of_a_profile_is_told_or_stays_here():
     """A new setting of `sanp profile` has to reach the board, or be named above."""
-    given = ProfileSettings(power_mode="15W", fix_clocks=True, energy=True, budget=0.5, budgets=True)
+    given = ProfileSettings(power_mode="15W", fix_clocks=True, energy=True, budget=0.5, budgets=True, size="24x20")
     flags = " ".join(profile_flags(given))
     for name in set(ProfileSettings.model_fields) - HERE:
         assert f"--{name.replace('_', '-')}" in flags, f"{name} does not reach the board: see profile_flags"

@@ -123,6 +123,7 @@ def _export(
             images, labels = test_samples(loaded, chosen.samples, chosen.data_root)
     ranges = {} if isinstance(source, nn.Module) else loaded.metadata.get("int8", {}).get("ranges", {})
     options = ExportOptions(chosen.gates, True, chosen.macs, chosen.inline, chosen.dynamic_size, chosen.sizes)
+    check_example(example)
     check_options(options, size_of(example))
     answers = None
     if images is not None and chosen.gates == "learned":

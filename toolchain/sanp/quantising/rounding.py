@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sanp.gating.policy import full_precision
-from sanp_export.graph.byte_steps import LEVELS, MOST
+from sanp_export.graph.byte_layers import LEVELS, MOST
 
 # Share of a new batch in the range that is followed: a range is that of the last hundred batches or so.
 _SHARE = 0.01

@@ -14,8 +14,8 @@ from sanp.pipeline.compile.int8.ranges import METHODS, TRAINED, learned_steps, m
 from sanp.pipeline.compile.int8.requirements import split
 from sanp.pipeline.compile.job import Job, Log
 from sanp_export.graph import model_file
-from sanp_export.graph.byte_layers import unsuited
-from sanp_export.graph.byte_steps import LEVELS, MOST, Step, byte_weights
+from sanp_export.graph.byte_layers import LEVELS, MOST, unsuited
+from sanp_export.graph.byte_steps import Step, byte_weights
 from sanp_export.graph.patterns import WEIGHT, X, gated_convs, layer_of
 from sanp_export.passes.quantise_inputs import quantise_inputs
 from sanp_export.variants import variants
