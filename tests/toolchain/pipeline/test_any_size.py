@@ -32,9 +32,8 @@ class Fields(nn.Module):
         return {"half": y, "whole": z, "mean": z.mean((2, 3))}
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("any-size")
+def bundle_of_fields(folder, **sizes):
+    """The network, images, and the folder that now holds net.onnx and net.sanp; sizes: settings of the export."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     images = torch.randn(6, 3, 32, 32)
@@ -43,9 +42,14 @@ def made(tmp_path_factory):
     network = sanp.gate(network, images[:1])
     random_gates(network)
     network.eval()
-    sanp.export(network, folder / "net.onnx", example_input=images[:1], images=images.numpy(), dynamic_size=True)
+    sanp.export(network, folder / "net.onnx", example_input=images[:1], images=images.numpy(), **sizes)
     sanp.compile(folder / "net.onnx", folder / "net.sanp")
     return network, images, folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return bundle_of_fields(tmp_path_factory.mktemp("any-size"), dynamic_size=True)
 
 
 @pytest.mark.parametrize("library", ["bundle", None])

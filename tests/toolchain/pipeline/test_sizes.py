@@ -14,7 +14,6 @@ from torch import nn
 from typer.testing import CliRunner
 
 import sanp
-from benchmarks.zoo.journey import random_gates, settle
 from sanp.cli.app import app
 from sanp.pipeline.inspect import inspect
 from sanp.settings.export import ExportSettings
@@ -34,25 +33,14 @@ from sanp_targets.errors import ConfigError, ExportError, InputError, TargetErro
 from tests.fakes import cuda as fake_cuda
 from tests.fakes import tensorrt as fake_tensorrt
 from tests.fakes import trtexec as fake_trtexec
-from tests.toolchain.pipeline.test_any_size import Fields
+from tests.toolchain.pipeline.test_any_size import bundle_of_fields
 
 SIZES = ((32, 32), (48, 24), (20, 36))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sizes")
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    images = torch.randn(6, 3, 32, 32)
-    network = Fields()
-    settle(network, images)
-    network = sanp.gate(network, images[:1])
-    random_gates(network)
-    network.eval()
-    sanp.export(network, folder / "net.onnx", example_input=images[:1], images=images.numpy(), sizes=SIZES)
-    sanp.compile(folder / "net.onnx", folder / "net.sanp")
-    return network, images, folder
+    return bundle_of_fields(tmp_path_factory.mktemp("sizes"), sizes=SIZES)
 
 
 def _compare(network, engine, n=3):
