@@ -118,7 +118,7 @@ class SampleRun {
     const BorderedRows rows(plan_, memory + weights * kBlockLanes, s.in_rows);
     rows.clear_borders();
     clear_outside(s, rows);
-    for (int64_t b = begin; b < end; ++b) compute(s, open_.block(b, weights_, memory), rows, b);
+    for (int64_t b = begin; b < end; ++b) compute(s, open_.block(b, weights_, memory), rows, b, b + 1 < end);
     return true;
   }
 
@@ -141,7 +141,8 @@ class SampleRun {
       if (s.in_first + j < 0 || s.in_first + j >= plan_.shape.height) rows.clear(j);
   }
 
-  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b) {
+  // fetch_next: whether the weights of the next block come from memory meanwhile.
+  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b, bool fetch_next = false) {
     const ConvShape& shape = plan_.shape;
     int64_t begin = s.in_first + s.kept, end = s.in_first + s.in_rows;
     begin = begin < 0 ? 0 : begin;
@@ -159,6 +160,11 @@ class SampleRun {
       e.high = call_.expand.high;
       e.y = rows.at(begin - s.in_first, shape.pad_left);
       e.at = plan_.at();
+      const float* lines[kBlockLanes];
+      if (fetch_next) {
+        e.next_step = open_.lines(b + 1, weights_, lines);
+        e.next = lines;
+      }
       expand_pixels(e, (end - begin) * shape.width);
     }
     DepthwiseBlockCall d{};
@@ -188,6 +194,7 @@ class SampleRun {
       e.x = x + first;
       e.at = at + first;
       k.expand[count](e);
+      e.next = nullptr;
     }
   }
 
@@ -201,13 +208,14 @@ class SampleRun {
       const int64_t end = share(jobs, index + 1, tasks);
       for (int64_t job = share(jobs, index, tasks); job < end; ++job) {
         const int64_t tile = job % tiles, first = share(pixels, tile, tiles);
-        project_tile(job / tiles, s.first * plan_.out_w + first, first, share(pixels, tile + 1, tiles) - first);
+        project_tile(job / tiles, s.first * plan_.out_w + first, first, share(pixels, tile + 1, tiles) - first,
+                     tile + 1 == tiles);
       }
     };
     parallel_for(pool, tasks, task);
   }
 
-  void project_tile(int64_t block, int64_t pixel, int64_t strip_pixel, int64_t count) const {
+  void project_tile(int64_t block, int64_t pixel, int64_t strip_pixel, int64_t count, bool last) const {
     const int64_t first = block * plan_.out_lanes, left = plan_.channels_out - first;
     const int64_t outputs = left < plan_.out_lanes ? left : plan_.out_lanes, at = first * plan_.out_pixels() + pixel;
     ChannelsCall c{};
@@ -215,7 +223,8 @@ class SampleRun {
     c.x_step = 1;
     c.steps = open_.steps;
     c.n_steps = open_.n_steps;
-    c.w = c.next_w = weights_.project + first * plan_.channels;
+    c.w = weights_.project + first * plan_.channels;
+    c.next_w = c.w + (last && left > plan_.out_lanes ? plan_.out_lanes * plan_.channels : 0);
     c.outputs = static_cast<int32_t>(outputs);
     c.scale = scale_project_ + first;
     c.shift = shift_project_ + first;

@@ -24,6 +24,10 @@ struct ExpandCall {
   float low, high;
   float* y;           // a pixel may be at any of
   const int32_t* at;  // these distances, in floats
+  // Weights of the block that is computed next, to be fetched meanwhile, a line for each step: sixteen lines, the same
+  // next_step floats further on, and so on. Null: none.
+  const float* const* next;
+  ptrdiff_t next_step;
 };
 
 // Depthwise layer: some rows of outputs.

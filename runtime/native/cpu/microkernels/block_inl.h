@@ -20,6 +20,10 @@ void expand_tile(const ExpandCall& c) {
     for (int v = 0; v < NV; ++v) acc[p][v] = V::zero();
   const Step* const end = c.steps + c.n_steps;
   for (const Step* s = c.steps; s != end; ++s) {
+    if (c.next != nullptr) {
+      const ptrdiff_t line = s - c.steps;
+      fetch(c.next[line % kBlockLanes] + line / kBlockLanes * c.next_step, 0);
+    }
     const float* const x = c.x + s->x_index * c.x_step;
     const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * kBlockLanes;
     F weight[NV];
