@@ -8,6 +8,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from benchmarks.networks.blocks import block_node, blocks_of
+from benchmarks.networks.masks import never_gated
 from benchmarks.networks.shapes import Conv, Layer, Network
 from benchmarks.networks.steps import step_nodes
 
@@ -96,6 +97,7 @@ def _gated_nodes(network: Network, rng: np.random.Generator, fused: bool, consta
     constants["zero"] = np.zeros(1, np.float32)
     blocks = {block.project: block for block in blocks_of(network)} if fused else {}
     inner = {name for block in blocks.values() for name in (block.expand, block.depthwise)}
+    never = never_gated(network)
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             nodes += step_nodes(name, node, constants)
@@ -104,6 +106,9 @@ def _gated_nodes(network: Network, rng: np.random.Generator, fused: bool, consta
         if name in blocks:
             constants[f"{blocks[name].depthwise}.b"] = np.zeros(node.layer.c_in, np.float32)
             nodes.append(block_node(blocks[name], network))
+        elif name in never:
+            constants[f"{name}.b"] = np.zeros(node.layer.c_out, np.float32)
+            nodes += _conv_nodes(name, node.source, node.layer, node.residual, node.relu)
         elif name not in inner:
             residual = node.residual or "zero"
             nodes.append(_gated_node(name, node.source, node.layer, f"{name}.active", residual, node.relu))
@@ -123,6 +128,7 @@ def dense_network(network: Network, rng: np.random.Generator) -> bytes:
 def gated_network(network: Network, rng: np.random.Generator, fused: bool = False) -> bytes:
     """Scales, shifts and active channels as graph inputs; the weights of dense_network with the same generator.
 
+    Convolutions that no gate reaches stay standard operators, as an export leaves them.
     fused: inverted residual blocks as one node each.
     """
     constants: dict[str, np.ndarray] = {}

@@ -35,6 +35,23 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator, chann
     return feeds
 
 
+def never_gated(network: Network) -> set[str]:
+    """Convolutions without a gate that read channels without one."""
+    support, found = {"x": np.ones((1, 3), np.float32)}, set[str]()
+    for name, node in network.nodes.items():
+        if not isinstance(node, Conv):
+            support[name] = step_support(node, support)
+            continue
+        if node.mask in ("own", "open"):
+            scale = np.full((1, node.layer.c_out), float(node.mask == "open"), np.float32)
+        else:
+            scale = support[node.mask]
+        if node.mask != "own" and scale.all() and support[node.source].all():
+            found.add(name)
+        support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
+    return found
+
+
 def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:
     """Kept multiply-adds over dense ones."""
     kept = 0.0

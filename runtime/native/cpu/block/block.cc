@@ -26,7 +26,6 @@ class BorderedRows {
       if (right < plan_.width) memset(at(row, right), 0, (plan_.width - right) * kPixelBytes);
     }
   }
-  void clear(int64_t row) const { memset(at(row, 0), 0, plan_.width * kPixelBytes); }
   // The last `kept` of `used` rows become the first.
   void keep(int64_t used, int64_t kept) const {
     if (kept > 0) memmove(at(0, 0), at(used - kept, 0), kept * plan_.width * kPixelBytes);
@@ -117,7 +116,6 @@ class SampleRun {
     if (memory == nullptr) return false;
     const BorderedRows rows(plan_, memory + weights * kBlockLanes, s.in_rows);
     rows.clear_borders();
-    clear_outside(s, rows);
     for (int64_t b = begin; b < end; ++b) compute(s, open_.block(b, weights_, memory), rows, b, b + 1 < end);
     return true;
   }
@@ -129,16 +127,9 @@ class SampleRun {
       const BorderedRows rows(plan_, kept_rows_ + b * count * plan_.width * kBlockLanes, count);
       if (s.first == 0) rows.clear_borders();
       rows.keep(count, s.kept);
-      clear_outside(s, rows);
       compute(s, open_.block(b, weights_, own, s.first == 0), rows, b);
     }
     return true;
-  }
-
-  // Rows above and below the map.
-  void clear_outside(const Strip& s, const BorderedRows& rows) const {
-    for (int64_t j = s.kept; j < s.in_rows; ++j)
-      if (s.in_first + j < 0 || s.in_first + j >= plan_.shape.height) rows.clear(j);
   }
 
   // fetch_next: whether the weights of the next block come from memory meanwhile.
@@ -178,6 +169,11 @@ class SampleRun {
     d.high = call_.depthwise.high;
     d.taps_h = static_cast<int32_t>(shape.kernel_h);
     d.taps_w = static_cast<int32_t>(shape.kernel_w);
+    const int64_t map_begin = -s.in_first, map_end = shape.height - s.in_first;
+    d.first_row = static_cast<int32_t>(map_begin < 0 ? 0 : map_begin);
+    d.end_row = static_cast<int32_t>(map_end < s.in_rows ? map_end : s.in_rows);
+    d.row_step = static_cast<int32_t>(shape.stride_y);
+    d.tap_rows = static_cast<int32_t>(shape.dilation_y);
     d.rows = static_cast<int32_t>(s.rows);
     d.columns = static_cast<int32_t>(plan_.out_w);
     d.y = between_ + b * rows_ * plan_.out_w * kBlockLanes;
