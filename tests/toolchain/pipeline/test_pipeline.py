@@ -38,7 +38,7 @@ CASES = [
     ("resnet-18", "sanp", {}),
     ("resnet-18", "fixed-k", {"density": 0.6}),
     ("vgg-19", "static", {}),
-    ("imagenet-mobilenet-v2", "sanp", {}),
+    ("imagenet-mobilenet-v2", "sanp", {"layers": "inner"}),
     ("imagenet-mobilenet-v2", "fbs", {"density": 0.6}),
     ("resnet-18", "fbs", {"density": 0.6}),
 ]
@@ -61,6 +61,15 @@ def test_all_levels_pass(built):
     assert result.gates.decisions > 0 and not result.gates.count("mismatch")
     assert 0.02 < np.mean(list(result.gates.open_fraction.values())) < 0.98, "gates of both kinds were compared"
     json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_every_block_of_a_mobilenet_is_one_node(built):
+    """Projections without a gate: all blocks but the first, which has no expansion. With learned gates: none."""
+    _, _, bundle = built
+    if "mobilenet" not in bundle.manifest.name:
+        assert not bundle.manifest.blocks
+    else:
+        assert len(bundle.manifest.blocks) == (16 if bundle.manifest.method["name"] == "sanp" else 0)
 
 
 def test_plain_onnx_runtime_gives_the_same_logits(built):
