@@ -7,6 +7,7 @@ import math
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from benchmarks.networks.blocks import block_node, blocks_of
 from benchmarks.networks.shapes import Conv, Layer, Network
 from benchmarks.networks.steps import step_nodes
 
@@ -92,16 +93,26 @@ def dense_network(network: Network, rng: np.random.Generator) -> bytes:
     return model_bytes(nodes, [("x", [1, 3, network.size, network.size])], "y", constants)
 
 
-def gated_network(network: Network, rng: np.random.Generator) -> bytes:
-    """Scales, shifts and active channels as graph inputs; the weights of dense_network with the same generator."""
+def gated_network(network: Network, rng: np.random.Generator, fused: bool = False) -> bytes:
+    """Scales, shifts and active channels as graph inputs; the weights of dense_network with the same generator.
+
+    fused: inverted residual blocks as one node each.
+    """
     nodes, constants = [], {"zero": np.zeros(1, np.float32)}
     inputs = [("x", [1, 3, network.size, network.size])]
+    blocks = {block.project: block for block in blocks_of(network)} if fused else {}
+    inner = {name for block in blocks.values() for name in (block.expand, block.depthwise)}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             nodes += step_nodes(name, node, constants)
             continue
         constants[f"{name}.w"] = random_weights(node.layer, rng)
-        nodes.append(_gated_node(name, node.source, node.layer, f"{name}.active", node.residual or "zero", node.relu))
+        if name in blocks:
+            constants[f"{blocks[name].depthwise}.b"] = np.zeros(node.layer.c_in, np.float32)
+            nodes.append(block_node(blocks[name], network))
+        elif name not in inner:
+            residual = node.residual or "zero"
+            nodes.append(_gated_node(name, node.source, node.layer, f"{name}.active", residual, node.relu))
         inputs += [(f"{name}.scale", [1, node.layer.c_out]), (f"{name}.shift", [1, node.layer.c_out]),
                    (f"{name}.active", [1, node.layer.c_in])]  # fmt: skip
     nodes += _head(network, rng, constants)
