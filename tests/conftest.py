@@ -1,15 +1,26 @@
-"""Shared by all tests: the same random numbers for every test, and what torch would compute again at every export."""
+"""Shared by all tests: the same random numbers, one thread of torch, slow files first, torch's operators read once."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import importlib
+import os
 import random
 import sys
 
 import numpy as np
 import pytest
+
+# For torch and NumPy here and in processes that tests start, before either is imported. There is a test process a core,
+# and a second thread in each would wait for the other processes' threads: some tests then take four times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that at the end no process waits for another's long file."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)
