@@ -26,7 +26,6 @@ class BorderedRows {
       if (right < plan_.width) memset(at(row, right), 0, (plan_.width - right) * kPixelBytes);
     }
   }
-  void clear(int64_t row) const { memset(at(row, 0), 0, plan_.width * kPixelBytes); }
   // The last `kept` of `used` rows become the first.
   void keep(int64_t used, int64_t kept) const {
     if (kept > 0) memmove(at(0, 0), at(used - kept, 0), kept * plan_.width * kPixelBytes);
@@ -117,8 +116,7 @@ class SampleRun {
     if (memory == nullptr) return false;
     const BorderedRows rows(plan_, memory + weights * kBlockLanes, s.in_rows);
     rows.clear_borders();
-    clear_outside(s, rows);
-    for (int64_t b = begin; b < end; ++b) compute(s, open_.block(b, weights_, memory), rows, b);
+    for (int64_t b = begin; b < end; ++b) compute(s, open_.block(b, weights_, memory), rows, b, b + 1 < end);
     return true;
   }
 
@@ -129,19 +127,13 @@ class SampleRun {
       const BorderedRows rows(plan_, kept_rows_ + b * count * plan_.width * kBlockLanes, count);
       if (s.first == 0) rows.clear_borders();
       rows.keep(count, s.kept);
-      clear_outside(s, rows);
       compute(s, open_.block(b, weights_, own, s.first == 0), rows, b);
     }
     return true;
   }
 
-  // Rows above and below the map.
-  void clear_outside(const Strip& s, const BorderedRows& rows) const {
-    for (int64_t j = s.kept; j < s.in_rows; ++j)
-      if (s.in_first + j < 0 || s.in_first + j >= plan_.shape.height) rows.clear(j);
-  }
-
-  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b) {
+  // fetch_next: whether the weights of the next block come from memory meanwhile.
+  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b, bool fetch_next = false) {
     const ConvShape& shape = plan_.shape;
     int64_t begin = s.in_first + s.kept, end = s.in_first + s.in_rows;
     begin = begin < 0 ? 0 : begin;
@@ -159,6 +151,11 @@ class SampleRun {
       e.high = call_.expand.high;
       e.y = rows.at(begin - s.in_first, shape.pad_left);
       e.at = plan_.at();
+      const float* lines[kBlockLanes];
+      if (fetch_next) {
+        e.next_step = open_.lines(b + 1, weights_, lines);
+        e.next = lines;
+      }
       expand_pixels(e, (end - begin) * shape.width);
     }
     DepthwiseBlockCall d{};
@@ -172,6 +169,11 @@ class SampleRun {
     d.high = call_.depthwise.high;
     d.taps_h = static_cast<int32_t>(shape.kernel_h);
     d.taps_w = static_cast<int32_t>(shape.kernel_w);
+    const int64_t map_begin = -s.in_first, map_end = shape.height - s.in_first;
+    d.first_row = static_cast<int32_t>(map_begin < 0 ? 0 : map_begin);
+    d.end_row = static_cast<int32_t>(map_end < s.in_rows ? map_end : s.in_rows);
+    d.row_step = static_cast<int32_t>(shape.stride_y);
+    d.tap_rows = static_cast<int32_t>(shape.dilation_y);
     d.rows = static_cast<int32_t>(s.rows);
     d.columns = static_cast<int32_t>(plan_.out_w);
     d.y = between_ + b * rows_ * plan_.out_w * kBlockLanes;
@@ -188,6 +190,7 @@ class SampleRun {
       e.x = x + first;
       e.at = at + first;
       k.expand[count](e);
+      e.next = nullptr;
     }
   }
 
@@ -201,13 +204,14 @@ class SampleRun {
       const int64_t end = share(jobs, index + 1, tasks);
       for (int64_t job = share(jobs, index, tasks); job < end; ++job) {
         const int64_t tile = job % tiles, first = share(pixels, tile, tiles);
-        project_tile(job / tiles, s.first * plan_.out_w + first, first, share(pixels, tile + 1, tiles) - first);
+        project_tile(job / tiles, s.first * plan_.out_w + first, first, share(pixels, tile + 1, tiles) - first,
+                     tile + 1 == tiles);
       }
     };
     parallel_for(pool, tasks, task);
   }
 
-  void project_tile(int64_t block, int64_t pixel, int64_t strip_pixel, int64_t count) const {
+  void project_tile(int64_t block, int64_t pixel, int64_t strip_pixel, int64_t count, bool last) const {
     const int64_t first = block * plan_.out_lanes, left = plan_.channels_out - first;
     const int64_t outputs = left < plan_.out_lanes ? left : plan_.out_lanes, at = first * plan_.out_pixels() + pixel;
     ChannelsCall c{};
@@ -215,7 +219,8 @@ class SampleRun {
     c.x_step = 1;
     c.steps = open_.steps;
     c.n_steps = open_.n_steps;
-    c.w = c.next_w = weights_.project + first * plan_.channels;
+    c.w = weights_.project + first * plan_.channels;
+    c.next_w = c.w + (last && left > plan_.out_lanes ? plan_.out_lanes * plan_.channels : 0);
     c.outputs = static_cast<int32_t>(outputs);
     c.scale = scale_project_ + first;
     c.shift = shift_project_ + first;

@@ -2,14 +2,15 @@
 #include "cpu/block/block_plan.h"
 
 #include <string.h>
+#include <unistd.h>
 
 namespace sanp {
 namespace {
 
-// What lies between the layers may take this much: half of the smallest second-level cache of processors that have one
-// for each core.
-constexpr int64_t kStripBytes = 256 << 10;
 constexpr int64_t kPixelBytes = kBlockLanes * sizeof(float);
+
+// Processors whose second-level cache is not known have at least this for each core, but for the smallest.
+constexpr int64_t kUsualCacheBytes = 512 << 10;
 
 int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -23,7 +24,15 @@ void turn(const float* rows, int64_t channels, int64_t columns, float* out) {
 
 }  // namespace
 
-BlockPlan::BlockPlan(const BlockProblem& p, const IsaKernels& kernels)
+int64_t strip_cache_bytes() {
+  long bytes = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+  return (bytes > 0 ? bytes : kUsualCacheBytes) / 4 * 3;
+}
+
+BlockPlan::BlockPlan(const BlockProblem& p, const IsaKernels& kernels, int64_t cache_bytes)
     : isa(&kernels),
       shape(p.depthwise),
       channels(p.depthwise.channels_in),
@@ -35,7 +44,8 @@ BlockPlan::BlockPlan(const BlockProblem& p, const IsaKernels& kernels)
       record((taps + 4) / 4 * 4),
       width(at_least(shape.pad_left + shape.width,
                      (out_w - 1) * shape.stride_x + (shape.kernel_w - 1) * shape.dilation_x + 1)),
-      out_lanes(kernels.block.project_vecs * kernels.lanes) {
+      out_lanes(kernels.block.project_vecs * kernels.lanes),
+      cache_pixels_(cache_bytes / kPixelBytes) {
   if (!within_offsets(1, rows_in(1) * width)) return;
   // No strip has more rows than one of the fewest open channels.
   const int64_t rows = at_most(rows_in(strip_rows(1)), shape.height);
@@ -54,11 +64,11 @@ bool BlockPlan::within_offsets(int64_t blocks, int64_t pixels) const {
 
 int64_t BlockPlan::strip_rows(int64_t blocks) const {
   blocks = at_least(1, blocks);
-  const int64_t whole = (blocks * out_pixels() + rows_in(out_h) * width) * kPixelBytes;
-  if (whole <= kStripBytes) return out_h;
+  if (blocks * out_pixels() + rows_in(out_h) * width <= cache_pixels_) return out_h;
   const int64_t kept = rows_in(1) - shape.stride_y, row = shape.stride_y * width + out_w;
-  const int64_t rows = (kStripBytes / kPixelBytes / blocks - kept * width) / row;
-  return at_least(1, at_most(rows, out_h));
+  const int64_t rows = at_least(1, (cache_pixels_ / blocks - kept * width) / row);
+  const int64_t strips = (out_h + rows - 1) / rows;
+  return (out_h + strips - 1) / strips;  // nearly equal ones
 }
 
 int64_t BlockPlan::prepared_floats() const {

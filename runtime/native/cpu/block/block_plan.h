@@ -27,9 +27,13 @@ struct PreparedBlock {
   const float* project;  // [blocks of channels out][channels][lanes of the block]
 };
 
+// Three quarters of the second-level cache of a core.
+int64_t strip_cache_bytes();
+
 class BlockPlan {
  public:
-  BlockPlan(const BlockProblem& problem, const IsaKernels& kernels);
+  // cache_bytes: what lies between the layers of a strip may take this much. Results do not depend on it.
+  BlockPlan(const BlockProblem& problem, const IsaKernels& kernels, int64_t cache_bytes = strip_cache_bytes());
 
   bool fits(const BlockProblem& problem) const;
 
@@ -64,6 +68,7 @@ class BlockPlan {
   int64_t turned_blocks() const { return (channels + kBlockLanes - 1) / kBlockLanes; }
   int64_t out_blocks() const { return (channels_out + out_lanes - 1) / out_lanes; }
 
+  int64_t cache_pixels_;  // of sixteen channels
   std::vector<int32_t> at_;
 };
 

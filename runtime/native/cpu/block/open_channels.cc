@@ -81,14 +81,28 @@ void OpenChannels::list_steps(int64_t pixels) const {
   }
 }
 
+// Nobody reads the lanes behind the last channel, so any weights may stand there.
+bool OpenChannels::stored(int64_t b) const {
+  const int32_t* const lane = lane_ + b * kBlockLanes;
+  const int64_t used = lanes_ - b * kBlockLanes;
+  bool same = lane[0] % kBlockLanes == 0;
+  for (int64_t j = 1; same && j < kBlockLanes && j < used; ++j) same = lane[j] == lane[0] + j;
+  return same;
+}
+
+ptrdiff_t OpenChannels::lines(int64_t b, const PreparedBlock& weights, const float** line) const {
+  const int32_t* const lane = lane_ + b * kBlockLanes;
+  const bool in_order = stored(b);
+  for (int j = 0; j < kBlockLanes; ++j)
+    line[j] = in_order ? weights.expand + lane[0] * plan_.channels_in + j * kBlockLanes
+                       : call_.weights.expand + lane[j] * plan_.channels_in;
+  return in_order ? kBlockLanes * kBlockLanes : kBlockLanes;
+}
+
 OpenBlock OpenChannels::block(int64_t b, const PreparedBlock& weights, float* own, bool turn) const {
   const int32_t* const lane = lane_ + b * kBlockLanes;
   OpenBlock block{own, own + plan_.channels_in * kBlockLanes, scale_ + b * kBlockLanes, shift_ + b * kBlockLanes};
-  // Nobody reads the lanes behind the last channel, so any weights may stand there.
-  const int64_t used = lanes_ - b * kBlockLanes;
-  bool stored = lane[0] % kBlockLanes == 0;
-  for (int64_t j = 1; stored && j < kBlockLanes && j < used; ++j) stored = lane[j] == lane[0] + j;
-  if (stored) {
+  if (stored(b)) {
     block.expand = weights.expand + lane[0] * plan_.channels_in;
     block.record = weights.turned + lane[0] * plan_.record;
   } else if (turn) {

@@ -24,12 +24,17 @@ class OpenChannels {
   // were turned there before.
   OpenBlock block(int64_t b, const PreparedBlock& weights, float* own, bool turn = true) const;
 
+  // Where the weights of block b are read first: sixteen lines, and the distance to the next sixteen.
+  ptrdiff_t lines(int64_t b, const PreparedBlock& weights, const float** line) const;
+
   int64_t blocks;
   int64_t n_inputs, n_steps;
   Step* inputs;  // open input channels
   Step* steps;   // open channels, as inputs of the projection
 
  private:
+  bool stored(int64_t b) const;
+
   const BlockPlan& plan_;
   const BlockCall& call_;
   int32_t* lane_;       // channel of each lane; the last one again where a block has none

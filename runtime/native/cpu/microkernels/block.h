@@ -24,6 +24,10 @@ struct ExpandCall {
   float low, high;
   float* y;           // a pixel may be at any of
   const int32_t* at;  // these distances, in floats
+  // Weights of the block that is computed next, to be fetched meanwhile, a line for each step: sixteen lines, the same
+  // next_step floats further on, and so on. Null: none.
+  const float* const* next;
+  ptrdiff_t next_step;
 };
 
 // Depthwise layer: some rows of outputs.
@@ -36,6 +40,9 @@ struct DepthwiseBlockCall {
   const float* w;      // [taps + 1][kBlockLanes]: the weights, then the bias
   float low, high;
   int32_t taps_h, taps_w;
+  // Rows of x, counted from the first tap of the first output, that lie in the map; taps in others are left out.
+  int32_t first_row, end_row;
+  int32_t row_step, tap_rows;  // such rows from one row of outputs to the next, and from one row of taps to the next
   int32_t rows, columns;
   float* y;  // [rows][columns][kBlockLanes]
 };

@@ -42,8 +42,12 @@ __attribute__((noinline)) void store_few(const ChannelsCall& c, ptrdiff_t from, 
     for (int k = 0; k < pixels; ++k) c.y[from + c.at[j] + k] = block[j][k];
 }
 
-// Steps between fetching weights and using them: closed channels leave gaps, so that the hardware fetches too late.
-constexpr int kChannelsAhead = 12;
+// Steps of P pixels between fetching weights and using them: closed channels leave gaps, so that the hardware fetches
+// too late. About 700 multiply-adds.
+template <int P>
+constexpr int channels_ahead() {
+  return 700 / P;
+}
 
 // P pixels of NV vectors of channels; kPixel floats from one pixel of x to the next.
 template <class V, int P, int NV, int kPixel = 1>
@@ -59,7 +63,7 @@ void channels_tile(const ChannelsCall& c) {
   for (const Step* s = c.steps; s != end; ++s) {
     const float* const x = c.x + s->x_index * c.x_step;
     const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * (NV * V::kLanes);
-    const Step* const far = s + kChannelsAhead;
+    const Step* const far = s + channels_ahead<P>();
     const ptrdiff_t ahead = far < end ? far->w_offset : (far - end < c.n_steps ? c.steps[far - end].w_offset : 0);
     fetch((far < end ? c.w : c.next_w) + ahead * (NV * V::kLanes), 0);
     F weight[NV];

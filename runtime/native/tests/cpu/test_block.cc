@@ -68,8 +68,9 @@ class BlockCase {
     for (float& r : residual_) r = uniform(-1, 1);
   }
 
-  void check(const IsaKernels& isa, const Pool& pool) {
-    const BlockPlan plan(problem(), isa);
+  // cache: bytes that a strip may take.
+  void check(const IsaKernels& isa, const Pool& pool, int64_t cache) {
+    const BlockPlan plan(problem(), isa, cache);
     std::vector<float> prepared(plan.prepared_floats());
     const BlockWeights weights{expand_.data(), depthwise_.data(), bias_.data(), project_.data()};
     plan.prepare(weights, prepared.data());
@@ -197,7 +198,8 @@ const Pool kThreads{[](void*, Pool::Task task, size_t count, void* arg) {
 void check_all(const BlockSizes& s, std::mt19937& rng, const Pool& pool = kAlone) {
   for (Open open : {Open::kAll, Open::kHalf, Open::kFew, Open::kNone}) {
     BlockCase made(s, open, rng());
-    for (const IsaKernels* isa : isas()) made.check(*isa, pool);
+    for (const IsaKernels* isa : isas())
+      for (int64_t cache : {0, 100 << 10, 4 << 20}) made.check(*isa, pool, cache);
   }
 }
 
@@ -224,7 +226,7 @@ TEST_CASE(blocks_of_any_size) {
   }
 }
 
-// Strips of one row: wide maps with many channels.
+// Wide maps, and a stride that leaves rows out between two strips.
 TEST_CASE(blocks_in_strips) {
   std::mt19937 rng(seed + 92);
   check_all({1, 5, 90, 7, 13, 400, 3, 3, 1, 1, 1}, rng);
