@@ -2,6 +2,7 @@
 
     python -m benchmarks.networks.compare OLD.so NEW.so --rounds 61
     python -m benchmarks.networks.compare OLD.so NEW.so --only resnet18 --json compare.json
+    python -m benchmarks.networks.compare OLD.so NEW.so --edge --only mobilenet-v2@
 
 Networks, masks and clock are those of gated.py: one thread, batch 1, all masks open and masks at the paper's cost. Both
 builds run in one process, interleaved. Two equal sessions differ by 1 to 2 % for as long as they live, because their
@@ -24,6 +25,7 @@ import numpy as np
 from benchmarks.command_line import at_least_two, json_parser, write_json
 from benchmarks.machine import describe
 from benchmarks.networks import graphs
+from benchmarks.networks.edge import EDGE_NETWORKS
 from benchmarks.networks.gated import masked_samples
 from benchmarks.networks.masks import network_masks
 from benchmarks.networks.own_code import require_own_code
@@ -37,8 +39,8 @@ CASES = ("open", "gated")
 
 def pair_of_runs(name: str, libraries: dict[str, Path], order: list[str]) -> dict[tuple[str, str], Run]:
     """New sessions of both builds, made in this order, proven and checked; a function by side and case."""
-    network, rng = NETWORKS[name](), np.random.default_rng(1)
-    model = graphs.gated_network(network, np.random.default_rng(2))
+    network, rng = (NETWORKS | EDGE_NETWORKS)[name](), np.random.default_rng(1)
+    model = graphs.gated_network(network, np.random.default_rng(2), fused=True)
     x = rng.standard_normal((1, 3, network.size, network.size), dtype=np.float32)
     open_feeds = {"x": x, **network_masks(network, 1.0, rng)}
     samples = masked_samples(name, network, x, rng)[1]
@@ -89,6 +91,7 @@ def main() -> int:
     parser.add_argument("a", type=Path, help="operator library A, such as the one from before a change")
     parser.add_argument("b", type=Path, help="operator library B")
     parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--edge", action="store_true", help="networks of the edge, half of the gated channels open")
     parser.add_argument("--rounds", type=at_least_two, default=25, help="rounds of every pair of sessions")
     parser.add_argument("--pairs", type=int, default=6, help="pairs of sessions")
     args = parser.parse_args()
@@ -103,7 +106,7 @@ def main() -> int:
         "pairs": args.pairs,
         "networks": [],
     }
-    for name in NETWORKS:
+    for name in EDGE_NETWORKS if args.edge else NETWORKS:
         if args.only in name:
             report["networks"].append(compare(name, libraries, args.rounds, args.pairs))
             print(line(report["networks"][-1]), flush=True)

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from benchmarks.networks.blocks import block_node, blocks_of
+from benchmarks.networks.masks import never_gated
 from benchmarks.networks.shapes import Conv, Layer, Network
 from benchmarks.networks.steps import step_nodes
 
@@ -78,9 +80,8 @@ def _head(network: Network, rng: np.random.Generator, constants: dict) -> list:
             helper.make_node("Gemm", ["flat", "head.w", "head.b"], ["y"], transB=1)]  # fmt: skip
 
 
-def dense_network(network: Network, rng: np.random.Generator) -> bytes:
-    """The network of standard operators."""
-    nodes, constants = [], {}
+def _dense_nodes(network: Network, rng: np.random.Generator, constants: dict) -> list:
+    nodes = []
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             nodes += step_nodes(name, node, constants)
@@ -88,21 +89,67 @@ def dense_network(network: Network, rng: np.random.Generator) -> bytes:
         constants[f"{name}.w"] = random_weights(node.layer, rng)
         constants[f"{name}.b"] = np.zeros(node.layer.c_out, np.float32)
         nodes += _conv_nodes(name, node.source, node.layer, node.residual, node.relu)
-    nodes += _head(network, rng, constants)
-    return model_bytes(nodes, [("x", [1, 3, network.size, network.size])], "y", constants)
+    return nodes
 
 
-def gated_network(network: Network, rng: np.random.Generator) -> bytes:
-    """Scales, shifts and active channels as graph inputs; the weights of dense_network with the same generator."""
-    nodes, constants = [], {"zero": np.zeros(1, np.float32)}
-    inputs = [("x", [1, 3, network.size, network.size])]
+def _gated_nodes(network: Network, rng: np.random.Generator, fused: bool, constants: dict, inputs: list) -> list:
+    nodes = []
+    constants["zero"] = np.zeros(1, np.float32)
+    blocks = {block.project: block for block in blocks_of(network)} if fused else {}
+    inner = {name for block in blocks.values() for name in (block.expand, block.depthwise)}
+    never = never_gated(network)
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             nodes += step_nodes(name, node, constants)
             continue
         constants[f"{name}.w"] = random_weights(node.layer, rng)
-        nodes.append(_gated_node(name, node.source, node.layer, f"{name}.active", node.residual or "zero", node.relu))
+        if name in blocks:
+            constants[f"{blocks[name].depthwise}.b"] = np.zeros(node.layer.c_in, np.float32)
+            nodes.append(block_node(blocks[name], network))
+        elif name in never:
+            constants[f"{name}.b"] = np.zeros(node.layer.c_out, np.float32)
+            nodes += _conv_nodes(name, node.source, node.layer, node.residual, node.relu)
+        elif name not in inner:
+            residual = node.residual or "zero"
+            nodes.append(_gated_node(name, node.source, node.layer, f"{name}.active", residual, node.relu))
         inputs += [(f"{name}.scale", [1, node.layer.c_out]), (f"{name}.shift", [1, node.layer.c_out]),
                    (f"{name}.active", [1, node.layer.c_in])]  # fmt: skip
+    return nodes
+
+
+def dense_network(network: Network, rng: np.random.Generator) -> bytes:
+    """The network of standard operators."""
+    constants: dict[str, np.ndarray] = {}
+    nodes = _dense_nodes(network, rng, constants)
+    nodes += _head(network, rng, constants)
+    return model_bytes(nodes, [("x", [1, 3, network.size, network.size])], "y", constants)
+
+
+def gated_network(network: Network, rng: np.random.Generator, fused: bool = False) -> bytes:
+    """Scales, shifts and active channels as graph inputs; the weights of dense_network with the same generator.
+
+    Convolutions that no gate reaches stay standard operators, as an export leaves them.
+    fused: inverted residual blocks as one node each.
+    """
+    constants: dict[str, np.ndarray] = {}
+    inputs = [("x", [1, 3, network.size, network.size])]
+    nodes = _gated_nodes(network, rng, fused, constants, inputs)
     nodes += _head(network, rng, constants)
     return model_bytes(nodes, inputs, "y", constants)
+
+
+def dense_part(network: Network, rng: np.random.Generator) -> bytes:
+    """A part of a network, without a head: its last convolution is the output, x has the channels of its first one."""
+    constants: dict[str, np.ndarray] = {}
+    nodes, convs = _dense_nodes(network, rng, constants), network.convs
+    x = ("x", [1, next(iter(convs.values())).layer.c_in, network.size, network.size])
+    return model_bytes(nodes, [x], list(convs)[-1], constants)
+
+
+def gated_part(network: Network, rng: np.random.Generator, fused: bool) -> bytes:
+    """The same, gated as in `gated_network`."""
+    constants: dict[str, np.ndarray] = {}
+    convs = network.convs
+    inputs = [("x", [1, next(iter(convs.values())).layer.c_in, network.size, network.size])]
+    nodes = _gated_nodes(network, rng, fused, constants, inputs)
+    return model_bytes(nodes, inputs, list(convs)[-1], constants)

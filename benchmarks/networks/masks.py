@@ -15,10 +15,12 @@ def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndar
     return mask
 
 
-def network_masks(network: Network, keep: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random gates for one sample, and the channels that can be non-zero: an addition takes the union of its inputs."""
+def network_masks(network: Network, keep: float, rng: np.random.Generator, channels: int = 3) -> dict[str, np.ndarray]:
+    """Random gates for one sample, and the channels that can be non-zero: an addition takes the union of its inputs.
+
+    channels: of the input x."""
     feeds: dict[str, np.ndarray] = {}
-    support = {"x": np.ones((1, 3), np.float32)}
+    support = {"x": np.ones((1, channels), np.float32)}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             support[name] = step_support(node, support)
@@ -31,6 +33,23 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator) -> di
         feeds[f"{name}.active"] = support[node.source]
         support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
     return feeds
+
+
+def never_gated(network: Network) -> set[str]:
+    """Convolutions without a gate that read channels without one."""
+    support, found = {"x": np.ones((1, 3), np.float32)}, set[str]()
+    for name, node in network.nodes.items():
+        if not isinstance(node, Conv):
+            support[name] = step_support(node, support)
+            continue
+        if node.mask in ("own", "open"):
+            scale = np.full((1, node.layer.c_out), float(node.mask == "open"), np.float32)
+        else:
+            scale = support[node.mask]
+        if node.mask != "own" and scale.all() and support[node.source].all():
+            found.add(name)
+        support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
+    return found
 
 
 def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:

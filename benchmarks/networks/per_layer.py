@@ -5,10 +5,13 @@
 
 The profiler of ONNX Runtime times every node in whole networks, so that weights and pixels come from where they lie in
 use. Blocks of runs of both sides alternate, and the median of each node counts. One thread, masks as inputs.
+
+Inverted residual blocks run as one node and have one row, called like their projection; with --apart as three.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import statistics
@@ -22,6 +25,7 @@ import onnx
 
 from benchmarks.command_line import write_json
 from benchmarks.networks import graphs
+from benchmarks.networks.blocks import Block, blocks_of
 from benchmarks.networks.edge import EDGE_NETWORKS
 from benchmarks.networks.masks import network_masks
 from benchmarks.networks.shapes import NETWORKS, Layer, Network
@@ -45,13 +49,17 @@ def named(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def owners(network: Network) -> dict[str, str]:
+def owners(network: Network, blocks: list[Block]) -> dict[str, str]:
     """Whose time a node counts for, by name: a convolution itself, and its hard sigmoid, which one side may fuse.
+
+    What is inside of a block counts for its projection.
 
     Hard swish counts for the convolution where it is fused; elsewhere ONNX Runtime replaces it by nodes without names,
     which count as other ones.
     """
     found = {name: name for name in network.convs}
+    for block in blocks:
+        found[block.expand] = found[block.depthwise] = block.project
     for name, step in network.nodes.items():
         if name not in found and step[0] == "HardSigmoid":
             found[name] = step[1]
@@ -72,13 +80,14 @@ def node_times(profile: Path, owner: dict[str, str]) -> dict[str, float]:
     return times
 
 
-def measure(network: Network, library: Library, keep: float, rounds: int) -> dict[str, Any]:
-    """Microseconds by convolution: dense, all open, and with this part of the gated channels open."""
+def measure(network: Network, library: Library, keep: float, rounds: int, fused: bool) -> dict[str, Any]:
+    """Microseconds by convolution or block: dense, all open, and with this part of the gated channels open."""
     rng = np.random.default_rng(1)
     x = rng.standard_normal((1, 3, network.size, network.size), dtype=np.float32)
     feeds = {"open": network_masks(network, 1.0, rng), "kept": network_masks(network, keep, rng)}
     models = {"dense": named(graphs.dense_network(network, np.random.default_rng(2)))}
-    models |= dict.fromkeys(feeds, named(graphs.gated_network(network, np.random.default_rng(2))))
+    models |= dict.fromkeys(feeds, named(graphs.gated_network(network, np.random.default_rng(2), fused)))
+    blocks = blocks_of(network) if fused else []
     with tempfile.TemporaryDirectory() as folder:
         sessions = {}
         for side, model in models.items():
@@ -89,14 +98,29 @@ def measure(network: Network, library: Library, keep: float, rounds: int) -> dic
             for run in runs.values():
                 for _ in range(BLOCK):
                     run()
-        times = {side: node_times(Path(made.end_profiling()), owners(network)) for side, made in sessions.items()}
+        times = {
+            side: node_times(Path(made.end_profiling()), owners(network, blocks)) for side, made in sessions.items()
+        }
     rows = []
-    for name, conv in network.convs.items():
-        scale, active = (feeds["kept"][f"{name}.{mask}"].reshape(conv.layer.group, -1) for mask in ("scale", "active"))
-        left = conv.layer.macs * float(np.mean(scale.mean(1) * active.mean(1)))
-        row = {"name": name, "layer": conv.layer.name, "kind": kind_of(conv.layer), "macs": conv.layer.macs}
-        rows.append({**row, "macs_kept": left, **{side: times[side][name] for side in times}})
+    parts = {block.project: block for block in blocks}
+    inner = {name for block in blocks for name in (block.expand, block.depthwise)}
+    for name in (name for name in network.convs if name not in inner):
+        layer, block = network.convs[name].layer, parts.get(name)
+        whole = [name] if block is None else [block.expand, block.depthwise, block.project]
+        row = {"name": name, "layer": layer.name, "kind": kind_of(layer)}
+        if block is not None:
+            depthwise = network.convs[block.depthwise].layer
+            row |= {"layer": f"block of {depthwise.name}", "kind": f"block, {depthwise.kernel}x{depthwise.kernel}"}
+        row |= {"macs": sum(network.convs[part].layer.macs for part in whole)}
+        row |= {"macs_kept": sum(kept_macs(network.convs[part].layer, part, feeds["kept"]) for part in whole)}
+        rows.append({**row, **{side: times[side][name] for side in times}})
     return {"convs": rows, "other": {side: times[side]["other"] for side in times}}
+
+
+def kept_macs(layer: Layer, name: str, masks: dict[str, np.ndarray]) -> float:
+    """Multiply-adds that the masks leave of a convolution."""
+    scale, active = (masks[f"{name}.{mask}"].reshape(layer.group, -1) for mask in ("scale", "active"))
+    return layer.macs * float(np.mean(scale.mean(1) * active.mean(1)))
 
 
 def cells(row: dict[str, Any]) -> str:
@@ -124,15 +148,18 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Command line."""
-    args, library, report = started(
-        __doc__, lambda made: made.add_argument("--keep", type=float, default=0.5, help="part of the channels open")
-    )
+
+    def options(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--keep", type=float, default=0.5, help="part of the channels open")
+        made.add_argument("--apart", action="store_true", help="blocks as three nodes")
+
+    args, library, report = started(__doc__, options)
     found: dict[str, Any] = {}
     for name, make in (NETWORKS | EDGE_NETWORKS).items():
         if args.only in name:
-            found[name] = measure(make(), library, args.keep, args.rounds)
+            found[name] = measure(make(), library, args.keep, args.rounds, not args.apart)
             print(name, *lines(found[name]), sep="\n", flush=True)
-    write_json(args.json, {**report, "keep": args.keep, "networks": found})
+    write_json(args.json, {**report, "keep": args.keep, "fused": not args.apart, "networks": found})
     return 0
 
 

@@ -12,6 +12,7 @@ from benchmarks.networks.shapes import Conv, Network
 from sanp_export.functions import channel_gate_function, gated_conv_function
 from sanp_export.graph.patterns import OPEN_OP, OPEN_SUFFIX
 from sanp_export.passes.connect_active import connect_active
+from sanp_export.passes.fuse_blocks import fuse_blocks
 from sanp_runtime.contract import CHANNEL_GATE, DOMAIN, GATED_CONV, conv_node, gate_node
 
 # What a saliency may add to 1: maps grow through the blocks of deep networks, and with it they would grow without end.
@@ -23,8 +24,8 @@ def controlled(network: Network, gates: bool) -> onnx.ModelProto:
 
     gates: every gated layer computes its saliency and a gate that is always open, so that the mask decides and the
     gates cost what they cost. Without it the mask is the scale, as in the variant `replay` of a bundle. Layers that
-    follow a decision open where that one does; layers without a gate are open. The file has no function bodies: it runs
-    in our kernels or not at all. The weights are those of `dense`.
+    follow a decision open where that one does; those that no gate reaches are standard operators. The file has no
+    function bodies: it runs in our kernels or not at all. The weights are those of `dense`.
     """
     model = onnx.load_from_string(gated_network(network, np.random.default_rng(2)))
     rng, nodes, constants = np.random.default_rng(3), [], {}
@@ -89,6 +90,15 @@ def _connected(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
             tensors[f"{name}.scale"].shape = tensors[f"{name}.shift"].shape = [1, conv.layer.c_out]
     connect_active(graph)
     made = gs.export_onnx(graph.cleanup(remove_unused_graph_inputs=False).toposort(), do_type_check=False)
+    made.ir_version = model.ir_version
+    return made
+
+
+def fused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A controlled network with its inverted residual blocks as one node each, by the pass of `sanp compile`."""
+    graph = gs.import_onnx(model)
+    fuse_blocks(graph)
+    made = gs.export_onnx(graph, do_type_check=False)
     made.ir_version = model.ir_version
     return made
 

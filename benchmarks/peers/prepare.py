@@ -22,7 +22,7 @@ from benchmarks.networks.masks import kept_fraction
 from benchmarks.networks.rounding import rounded
 from benchmarks.networks.shapes import NETWORKS, Network
 from benchmarks.peers.catalog import MASKED, QUANTISED, Engine
-from benchmarks.peers.controlled import controlled, with_functions
+from benchmarks.peers.controlled import controlled, fused, with_functions
 from benchmarks.peers.networks import at_batch, dense, draw_masks
 from benchmarks.peers.quantised import on_bytes
 from benchmarks.peers.widths import narrowed, thinner
@@ -88,10 +88,11 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
     for stem in sorted({e.model for e in engines} | {e.oracle for e in engines}):
         masked = stem in MASKED
         done.feeds[stem] = _save_feeds(folder / f"{'masked' if masked else 'plain'}.npz", inputs, masked)
-        model = at_batch(_build(plan, stem, folder), batch)
-        onnx.save(model, folder / f"{stem}.onnx")
+        model = _build(plan, stem, folder)
+        timed = fused(model) if masked and stem not in QUANTISED else model
+        onnx.save(at_batch(timed, batch), folder / f"{stem}.onnx")
         if stem not in QUANTISED:
-            oracle = with_functions(model) if masked else model
+            oracle = at_batch(with_functions(model) if masked else model, batch)
             done.truth[stem] = _answers(oracle, inputs["masked" if masked else "plain"])
     for runtime, stem in sorted({(e.runtime, e.model) for e in engines}):
         try:

@@ -12,15 +12,17 @@ from benchmarks.peers.controlled import with_functions
 from benchmarks.sessions import session
 from sanp_export.graph.byte_steps import ranged_tensors, step_of
 from sanp_export.graph.patterns import gated_convs, layer_of
+from sanp_export.passes.always_open import always_open
 from sanp_export.passes.quantise_layers import quantise_layers
 
 
 def on_bytes(model: onnx.ModelProto, feeds: Sequence[dict[str, np.ndarray]]) -> onnx.ModelProto:
-    """A controlled network with every gated layer on bytes.
+    """A controlled network with every gated layer on bytes, and those that no gate reaches as open layers with them.
 
     feeds: inputs of `model`, whose feature maps give the ranges.
     """
     graph = gs.import_onnx(model)
+    always_open(graph)
     names = [tensor.name for tensor in ranged_tensors(graph)]
     steps = {name: step_of(low, high) for name, (low, high) in _ranges(model, names, feeds).items()}
     quantise_layers(graph, [layer_of(conv) for conv in gated_convs(graph)], steps)

@@ -32,6 +32,48 @@ SanpGatedConv <strides, pads, dilations, group, act_min, act_max>
 }
 """
 
+# Step for step what the three gated convolutions compute that it takes the place of, so that rounding is theirs too.
+_INVERTED_RESIDUAL = """
+<opset_import: ["" : 20], domain: "sanp",
+ doc_string: "expansion, depthwise convolution and projection; a channel between them whose scale is 0 need not be
+ computed">
+SanpInvertedResidual <strides, pads, dilations, group, expand_min, expand_max, depthwise_min, depthwise_max, act_min,
+                      act_max>
+    (x, w_expand, scale, shift, in_active, w_depthwise, bias, w_project, scale_project, shift_project, residual)
+    => (y) {
+  hw = Constant <value_ints: ints = [2, 3]> ()
+  expand_low = Constant <value_float: float = @expand_min> ()
+  expand_high = Constant <value_float: float = @expand_max> ()
+  depthwise_low = Constant <value_float: float = @depthwise_min> ()
+  depthwise_high = Constant <value_float: float = @depthwise_max> ()
+  low = Constant <value_float: float = @act_min> ()
+  high = Constant <value_float: float = @act_max> ()
+  scale_4d = Unsqueeze (scale, hw)
+  shift_4d = Unsqueeze (shift, hw)
+  expand_conv = Conv (x, w_expand)
+  expand_scaled = Mul (expand_conv, scale_4d)
+  expand_shifted = Add (expand_scaled, shift_4d)
+  expanded = Clip (expand_shifted, expand_low, expand_high)
+  open = Sign (scale)
+  open_bias = Mul (open, bias)
+  open_4d = Unsqueeze (open, hw)
+  bias_4d = Unsqueeze (open_bias, hw)
+  depthwise_conv = Conv
+    <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
+    (expanded, w_depthwise)
+  depthwise_scaled = Mul (depthwise_conv, open_4d)
+  depthwise_shifted = Add (depthwise_scaled, bias_4d)
+  filtered = Clip (depthwise_shifted, depthwise_low, depthwise_high)
+  scale_project_4d = Unsqueeze (scale_project, hw)
+  shift_project_4d = Unsqueeze (shift_project, hw)
+  project_conv = Conv (filtered, w_project)
+  project_scaled = Mul (project_conv, scale_project_4d)
+  project_shifted = Add (project_scaled, shift_project_4d)
+  summed = Add (project_shifted, residual)
+  y = Clip (summed, low, high)
+}
+"""
+
 # Names as in ONNX's QLinearConv. Sums are float32 here and integers in the kernels: every byte is equal or one apart.
 _GATED_QLINEAR_CONV = """
 <opset_import: ["" : 20], domain: "sanp",
@@ -170,6 +212,11 @@ def pixel_gated_conv_function() -> onnx.FunctionProto:
 def gated_qlinear_conv_function() -> onnx.FunctionProto:
     """Body of `SanpGatedQLinearConv`."""
     return parser.parse_function(_GATED_QLINEAR_CONV)
+
+
+def inverted_residual_function() -> onnx.FunctionProto:
+    """Body of `SanpInvertedResidual`; it ignores `in_active`, which is a promise about `x` and not an operand."""
+    return parser.parse_function(_INVERTED_RESIDUAL)
 
 
 def max_pool_function() -> onnx.FunctionProto:

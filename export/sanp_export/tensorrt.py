@@ -14,15 +14,15 @@ from onnx import TensorProto, helper, inliner
 from sanp_export.functions import DOMAIN_VERSION
 from sanp_export.graph.model_file import CHECKSUM_KEY, metadata_of, seal, to_graph
 from sanp_export.graph.patterns import gated_convs, layer_of
-from sanp_export.passes.decompose import decompose
 from sanp_export.passes.dial_inputs import drop_dial
-from sanp_export.passes.half_precision import half_precision
-from sanp_export.passes.lower_opset import OPSET, lower_opset
-from sanp_export.passes.mask_inputs import mask_inputs
-from sanp_export.passes.native_gating import native_convs, native_gates
-from sanp_export.passes.one_layer_nodes import one_layer_nodes
-from sanp_export.passes.plain_names import plain_names
-from sanp_export.passes.plugin_nodes import plugin_nodes
+from sanp_export.passes.tensorrt.decompose import decompose
+from sanp_export.passes.tensorrt.half_precision import half_precision
+from sanp_export.passes.tensorrt.lower_opset import OPSET, lower_opset
+from sanp_export.passes.tensorrt.mask_inputs import mask_inputs
+from sanp_export.passes.tensorrt.native_gating import native_convs, native_gates
+from sanp_export.passes.tensorrt.one_layer_nodes import one_layer_nodes
+from sanp_export.passes.tensorrt.plain_names import plain_names
+from sanp_export.passes.tensorrt.plugin_nodes import plugin_nodes
 from sanp_runtime.contract import DOMAIN, PIXEL_GATED_CONV
 
 # IR 8 belongs to opset 17: the parser of TensorRT 8.5 was built with ONNX 1.12.

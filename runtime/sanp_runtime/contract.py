@@ -29,9 +29,11 @@ PIXEL_GATED_CONV = "SanpPixelGatedConv"
 GATED_QLINEAR_CONV = "SanpGatedQLinearConv"
 QLINEAR_CHANNEL_GATE = "SanpQLinearChannelGate"
 MAX_POOL = "SanpMaxPool"  # of bytes
+INVERTED_RESIDUAL = "SanpInvertedResidual"  # expansion, depthwise layer and projection in one, made by `compile`
 ACTIVE_PREFIX = "sanp.active/"  # nodes that join the scales of several gates, for layers that read their sum
 CONV_SUFFIX = "/conv"
 GATE_SUFFIX = "/gate"
+BLOCK_SUFFIX = "/block"
 
 # The variants of a bundle, over one weights file. A network without gates has DENSE alone, which is the network itself.
 GATED = "gated"  # learned gates: the network as trained
@@ -96,6 +98,11 @@ def gate_node(layer: str) -> str:
 def conv_node(layer: str) -> str:
     """Node that convolves, multiplies by the scale and skips what is closed."""
     return layer + CONV_SUFFIX
+
+
+def block_node(expansion: str) -> str:
+    """Node that computes an inverted residual block, called after the layer that begins it."""
+    return expansion + BLOCK_SUFFIX
 
 
 def variant_file(variant: str) -> str:

@@ -131,7 +131,7 @@ def test_cost_is_what_the_graph_really_computes(name):
     made = session(model.SerializeToString())
     values = dict(zip(shown, made.run(shown, {"x": x, **masks[0]})))
     values |= {"x": x, **constants}
-    macs = 0.0
+    macs = float(sum(conv.layer.macs for name, conv in network.convs.items() if name not in wired))
     for layer, (source, scale, active) in wired.items():
         zero = np.broadcast_to(values[active] == 0, values[source].shape[:2])
         groups = network.convs[layer].layer.group

@@ -8,7 +8,7 @@ import pytest
 
 from sanp_export.graph.byte_steps import byte_weights, ranged_tensors
 from sanp_export.graph.model_file import layers_of, metadata_of, to_graph, to_model
-from sanp_export.passes.quantise_inputs import quantise_inputs
+from sanp_export.passes.tensorrt.quantise_inputs import quantise_inputs
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_runtime.contract import INPUT, LOGITS
 from tests.support import exported_nets as nets

@@ -10,13 +10,13 @@ import torch
 
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import is_sealed, layers_of, to_graph
-from sanp_export.passes.half_precision import half_precision
-from sanp_export.passes.lower_opset import lower_opset
-from sanp_export.passes.mask_inputs import mask_inputs
-from sanp_export.passes.native_gating import native_convs, native_gates
-from sanp_export.passes.one_layer_nodes import one_layer_nodes
-from sanp_export.passes.plain_names import plain_names
-from sanp_export.passes.plugin_nodes import plugin_nodes
+from sanp_export.passes.tensorrt.half_precision import half_precision
+from sanp_export.passes.tensorrt.lower_opset import lower_opset
+from sanp_export.passes.tensorrt.mask_inputs import mask_inputs
+from sanp_export.passes.tensorrt.native_gating import native_convs, native_gates
+from sanp_export.passes.tensorrt.one_layer_nodes import one_layer_nodes
+from sanp_export.passes.tensorrt.plain_names import plain_names
+from sanp_export.passes.tensorrt.plugin_nodes import plugin_nodes
 from sanp_export.tensorrt import TensorrtOptions, convert
 from sanp_runtime.validate.tolerance import relative_tolerance
 from sanp_targets.errors import ExportError

@@ -11,7 +11,7 @@ NATIVE = Path(__file__).resolve().parents[2] / "runtime/native"
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 SUFFIXES = (".h", ".cc", ".cu", ".inc")
 
-CPU = ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan", "cpu/conv", "cpu/gate", "cpu/pixels",
+CPU = ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan", "cpu/conv", "cpu/block", "cpu/gate", "cpu/pixels",
        "cpu/int8/kernels", "cpu/int8/conv", "cpu/int8/pool")  # fmt: skip
 # Folder: the folders it may include from besides itself. What is not listed here does not exist.
 MAY_INCLUDE: dict[str, tuple[str, ...]] = {
@@ -21,6 +21,7 @@ MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "cpu/isa": ("cpu/base", "cpu/microkernels"),
     "cpu/conv/plan": ("contract", "cpu/base", "cpu/microkernels", "cpu/isa"),
     "cpu/conv": ("cpu/base", "cpu/microkernels", "cpu/isa", "cpu/conv/plan"),
+    "cpu/block": ("contract", "cpu/base", "cpu/microkernels", "cpu/isa"),
     "cpu/gate": ("cpu/base", "cpu/isa"),
     "cpu/pixels": ("cpu/base", "cpu/conv/plan", "cpu/conv"),
     "cpu/int8/kernels": (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import GATE_BIAS, SCALE, SHIFT, constant, float_constant, layer_of
+from sanp_export.graph.patterns import GATE_BIAS, SCALE, SCALE_SUFFIX, SHIFT, constant, float_constant, layer_of
 from sanp_runtime.contract import CHANNEL_GATE, mask_input
 
 # Positions in scale = mask * constant and in shift = scale * bias.
@@ -31,7 +31,7 @@ def emit_mask_gate(
         tensor.inputs.clear()
         tensor.shape = [f"{mask_input(layer)}.N", tensor.shape[1]]  # as many rows as the mask
     scale_op, operands = ("Mul", [mask, factor]) if factor is not None else ("Identity", [mask])
-    graph.nodes.append(gs.Node(scale_op, f"{layer}/gate/scale", inputs=operands, outputs=[scale]))
+    graph.nodes.append(gs.Node(scale_op, layer + SCALE_SUFFIX, inputs=operands, outputs=[scale]))
     emit_shift(graph, layer, scale, bias, shift)
 
 

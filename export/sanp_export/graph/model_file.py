@@ -22,24 +22,28 @@ from sanp_export.functions import (
     channel_gate_function,
     gated_conv_function,
     gated_qlinear_conv_function,
+    inverted_residual_function,
     max_pool_function,
     pixel_gated_conv_function,
 )
 from sanp_export.graph import weight_files
-from sanp_export.graph.patterns import GATE_BIAS, GATE_THRESHOLD, GATE_W1, QLINEAR_GATE_SHIFT
+from sanp_export.graph.patterns import GATE_BIAS, GATE_THRESHOLD, GATE_W1, QLINEAR_GATE_SHIFT, SCALE_SUFFIX
 from sanp_runtime.bundle.files import Content, write_together
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.reader import hash_file
 from sanp_runtime.contract import (
     CHANNEL_GATE,
     DOMAIN,
+    GATE_SUFFIX,
     GATED_CONV,
     GATED_QLINEAR_CONV,
+    INVERTED_RESIDUAL,
     MASK_PREFIX,
     MAX_POOL,
     PIXEL_GATED_CONV,
     QLINEAR_CHANNEL_GATE,
     RESERVED_PREFIXES,
+    mask_input,
     threshold_input,
 )
 from sanp_runtime.network.layers import Layer
@@ -104,6 +108,7 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
         model.opset_import.append(helper.make_opsetid(DOMAIN, version))
         model.functions.extend(_functions_for(used, {item.name: len(item.dims) for item in model.graph.initializer}))
     masks = {MASK_PREFIX + node.name.rpartition("/")[0] for node in used if node.op_type in _MASKED}
+    masks |= {mask for node in model.graph.node if (mask := _mask_of(node)) is not None}  # of layers inside of a block
     thresholds = {threshold_input(node.name.rpartition("/")[0]) for node in used if _has_threshold(node)}
     for item in model.graph.initializer:
         if item.name in thresholds:
@@ -119,6 +124,13 @@ def to_model(graph: gs.Graph, metadata: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
+def _mask_of(node: onnx.NodeProto) -> str | None:
+    """The mask that a gate reads, or a multiplication that is one; None for other nodes."""
+    if node.op_type in _GATES:
+        return mask_input(node.name.removesuffix(GATE_SUFFIX))
+    return mask_input(node.name.removesuffix(SCALE_SUFFIX)) if node.name.endswith(SCALE_SUFFIX) else None
+
+
 def _has_threshold(node: onnx.NodeProto) -> bool:
     return node.op_type in _GATES and len(node.input) > GATE_THRESHOLD + _GATES[node.op_type]
 
@@ -131,6 +143,7 @@ def _functions_for(nodes: Sequence[onnx.NodeProto], ranks: Mapping[str, int]) ->
         functions.append(gated_qlinear_conv_function())
         functions[-1].name = name
     functions += [pixel_gated_conv_function()] if PIXEL_GATED_CONV in kinds else []
+    functions += [inverted_residual_function()] if INVERTED_RESIDUAL in kinds else []
     functions += [max_pool_function()] if MAX_POOL in kinds else []
     for op, shift in _GATES.items():
         gates = [node for node in nodes if node.op_type == op]

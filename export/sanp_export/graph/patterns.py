@@ -34,6 +34,9 @@ SHARED_BIAS = 0
 OPEN_OP = "Sign"
 OPEN_SUFFIX = "/gate/open"
 
+# The end of the name of the node that makes a scale without a saliency module: of the mask, or of it and a constant.
+SCALE_SUFFIX = "/gate/scale"
+
 
 # Attributes of a Constant node, and the type that their numbers have.
 _CONSTANT_FORMS = {

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.patterns import OPEN_OP, SCALE, STATIC_GATE, constant, layer_of
-from sanp_runtime.contract import CHANNEL_GATE, GATE_SUFFIX
+from sanp_export.graph.patterns import OPEN_OP, SCALE, SCALE_SUFFIX, STATIC_GATE, constant, layer_of
+from sanp_runtime.contract import CHANNEL_GATE
 from sanp_runtime.network.support import Dense, Gate, Support, concat
-
-_SCALE_SUFFIX = f"{GATE_SUFFIX}/scale"
 
 
 def follows(conv: gs.Node) -> bool:
@@ -31,8 +29,8 @@ def _decided(scale: gs.Tensor) -> Support:
     node = scale.inputs[0]
     if node.op in (CHANNEL_GATE, STATIC_GATE):
         return Gate(layer_of(node))
-    if node.name.endswith(_SCALE_SUFFIX):
-        return Gate(node.name[: -len(_SCALE_SUFFIX)])
+    if node.name.endswith(SCALE_SUFFIX):
+        return Gate(node.name[: -len(SCALE_SUFFIX)])
     if node.op == "Concat":
         return concat([_decided(part) for part in node.inputs])
     assert node.op == "Expand", f"{node.name}: {node.op} in a shared gate"

@@ -1,19 +1,10 @@
 // Builds the lists of one sample and fills its masked channels.
 #include "cpu/conv/sample.h"
 
+#include "cpu/base/carver.h"
+
 namespace sanp {
 namespace {
-
-// Bump allocator over the caller's block; every array starts on a cache line.
-struct Carver {
-  char* at;
-  template <class T>
-  T* take(int64_t n) {
-    T* p = reinterpret_cast<T*>(at);
-    at += (n * sizeof(T) + 63) / 64 * 64;
-    return p;
-  }
-};
 
 Carver carve(const Plan& plan, void* memory, Sample* s) {
   const int64_t co = plan.shape.channels_out, groups = plan.shape.group;

@@ -1,6 +1,7 @@
 // The functions of one instruction set, as data. One constant object per set; chosen by isa.h.
 #pragma once
 
+#include "cpu/microkernels/block.h"
 #include "cpu/microkernels/channels.h"
 #include "cpu/microkernels/depthwise.h"
 #include "cpu/microkernels/depthwise_in_place.h"
@@ -38,6 +39,7 @@ struct IsaKernels {
   WinogradOutputFn winograd_output[kWinogradKinds];
   ChannelsFn channels[kMostChannelVecs + 1][kMostChannelPixels + 1];  // by vectors and pixels
   int channel_vecs, channel_pixels;                                   // the most of both
+  BlockKernels block;
   DepthwiseFn depthwise;
   DepthwiseInPlaceFn depthwise_in_place[kMaxColumnStride + 1];  // by column stride; none without masked loads
   DepthwiseStridedFn depthwise_strided[kMaxStridedKernel + 1];  // by kernel width; 3 and 5, or none

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/isa/table.h"
+#include "cpu/microkernels/block_inl.h"
 #include "cpu/microkernels/channels_inl.h"
 #include "cpu/microkernels/depthwise_in_place_inl.h"
 #include "cpu/microkernels/depthwise_inl.h"
@@ -67,6 +68,23 @@ constexpr void add_channels(IsaKernels& k) {
   if constexpr (P > kLeastChannelPixels) add_channels<V, P - 1>(k);
 }
 
+// Kernels of a fused block for P and for fewer pixels, as many as fit the registers.
+template <class V, int P = kMostChannelPixels>
+constexpr void add_block(IsaKernels& k) {
+  constexpr int expand_vecs = kBlockLanes / V::kLanes, project_vecs = V::kLanes == 16 ? 1 : 2;
+  if constexpr (expand_vecs * P + expand_vecs + 1 <= V::kRegisters) {
+    k.block.expand[P] = expand_tile<V, P>;
+    if (k.block.expand_pixels < P) k.block.expand_pixels = P;
+  }
+  if constexpr (project_vecs * P + project_vecs + 1 <= V::kRegisters) {
+    k.block.project[1][P] = channels_tile<V, P, 1, kBlockLanes>;
+    if constexpr (project_vecs == 2) k.block.project[2][P] = channels_tile<V, P, 2, kBlockLanes>;
+    if (k.block.project_pixels < P) k.block.project_pixels = P;
+  }
+  k.block.project_vecs = project_vecs;
+  if constexpr (P > 1) add_block<V, P - 1>(k);
+}
+
 template <class V>
 constexpr void add_depthwise_in_place(IsaKernels& k) {
   k.depthwise_in_place[1] = depthwise_in_place<V, 1>;
@@ -94,6 +112,9 @@ constexpr IsaKernels common_kernels(const char* name, int max_nr) {
   k.winograd_output[0] = winograd_output<V, 2>;
   k.winograd_output[1] = winograd_output<V, 4>;
   add_channels<V>(k);
+  add_block<V>(k);
+  k.block.depthwise = depthwise_block<V>;
+  k.block.turn_rows = turn_rows<V>;
   k.depthwise = depthwise<V>;
   k.pack_plane = pack_plane<V>;
   k.pack_strip = pack_strip<V>;

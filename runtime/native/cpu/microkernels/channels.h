@@ -12,7 +12,7 @@ namespace sanp {
 struct ChannelsCall {
   const float* x;  // the first pixel in input channel 0
   ptrdiff_t x_step;
-  const Step* steps;  // x_index is used
+  const Step* steps;  // w_offset is the input channel
   ptrdiff_t n_steps;
   const float* w;       // [channels in][vectors of the block][lanes], zero behind the last channel
   const float* next_w;  // those of the block that is computed next, or w

@@ -26,27 +26,31 @@ __attribute__((always_inline)) inline void store_four_pixels(const float* residu
   V::store_4_each(y, at, sums);
 }
 
-// The same for the last few channels: those behind them have nowhere to go.
+// The same for the last few channels, or for fewer pixels: those behind them have nowhere to go.
 template <class V>
-__attribute__((noinline)) void store_few_channels(const ChannelsCall& c, ptrdiff_t from, int outputs,
-                                                  const float* sums) {
+__attribute__((noinline)) void store_few(const ChannelsCall& c, ptrdiff_t from, int outputs, int pixels,
+                                         const float* sums) {
   float block[V::kLanes][4], more[V::kLanes][4] = {};
   ptrdiff_t at[V::kLanes];
   typename V::F four[4];
   for (int j = 0; j < V::kLanes; ++j) at[j] = 4 * j;
   for (int k = 0; k < 4; ++k) four[k] = V::load(sums + k * V::kLanes);
   for (int j = 0; j < outputs && c.residual; ++j)
-    for (int k = 0; k < 4; ++k) more[j][k] = c.residual[from + c.at[j] + k];
+    for (int k = 0; k < pixels; ++k) more[j][k] = c.residual[from + c.at[j] + k];
   store_four_pixels<V>(c.residual ? more[0] : nullptr, block[0], at, V::set1(c.act_min), V::set1(c.act_max), four);
   for (int j = 0; j < outputs; ++j)
-    for (int k = 0; k < 4; ++k) c.y[from + c.at[j] + k] = block[j][k];
+    for (int k = 0; k < pixels; ++k) c.y[from + c.at[j] + k] = block[j][k];
 }
 
-// Steps between fetching weights and using them: closed channels leave gaps, so that the hardware fetches too late.
-constexpr int kChannelsAhead = 12;
+// Steps of P pixels between fetching weights and using them: closed channels leave gaps, so that the hardware fetches
+// too late. About 700 multiply-adds.
+template <int P>
+constexpr int channels_ahead() {
+  return 700 / P;
+}
 
-// P pixels of NV vectors of channels.
-template <class V, int P, int NV>
+// P pixels of NV vectors of channels; kPixel floats from one pixel of x to the next.
+template <class V, int P, int NV, int kPixel = 1>
 void channels_tile(const ChannelsCall& c) {
   using F = typename V::F;
   for (int o = 0; o < c.outputs; ++o) __builtin_prefetch(c.y + o * c.y_step, 1);
@@ -58,9 +62,9 @@ void channels_tile(const ChannelsCall& c) {
   const Step* const end = c.steps + c.n_steps;
   for (const Step* s = c.steps; s != end; ++s) {
     const float* const x = c.x + s->x_index * c.x_step;
-    const float* const w = c.w + static_cast<ptrdiff_t>(s->x_index) * (NV * V::kLanes);
-    const Step* const far = s + kChannelsAhead;
-    const ptrdiff_t ahead = far < end ? far->x_index : (far - end < c.n_steps ? c.steps[far - end].x_index : 0);
+    const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * (NV * V::kLanes);
+    const Step* const far = s + channels_ahead<P>();
+    const ptrdiff_t ahead = far < end ? far->w_offset : (far - end < c.n_steps ? c.steps[far - end].w_offset : 0);
     fetch((far < end ? c.w : c.next_w) + ahead * (NV * V::kLanes), 0);
     F weight[NV];
 #pragma GCC unroll 4
@@ -68,10 +72,10 @@ void channels_tile(const ChannelsCall& c) {
 #pragma GCC unroll 32
     for (int p = 0; p < P; ++p) {
       if (NV == 1) {
-        V::accumulate_weight(acc[p][0], weight[0], x + p);
+        V::accumulate_weight(acc[p][0], weight[0], x + p * kPixel);
         continue;
       }
-      const F pixel = V::broadcast(x + p);
+      const F pixel = V::broadcast(x + p * kPixel);
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) V::accumulate(acc[p][v], pixel, weight[v]);
     }
@@ -80,24 +84,24 @@ void channels_tile(const ChannelsCall& c) {
 #pragma GCC unroll 4
   for (int v = 0; v < NV; ++v) {
     const int outputs = c.outputs - v * V::kLanes;
-    const bool whole = outputs >= V::kLanes;
+    const bool all = outputs >= V::kLanes, whole = all && P >= 4;
     const ptrdiff_t from = v * V::kLanes * c.y_step;
-    const typename V::Mask mask = V::mask(0, whole ? V::kLanes : outputs);
+    const typename V::Mask mask = V::mask(0, all ? V::kLanes : outputs);
     const F scale = V::load_part(c.scale + v * V::kLanes, mask);
     const F shift = V::add(V::load_part(c.shift + v * V::kLanes, mask), more);
     // The last four pixels overlap those before them where P is no multiple of four.
 #pragma GCC unroll 8
     for (int q = 0; q < P; q += 4) {
-      const int p = q + 4 <= P ? q : P - 4;
+      const int p = q + 4 <= P ? q : P < 4 ? 0 : P - 4;
       F sums[4];
 #pragma GCC unroll 4
-      for (int k = 0; k < 4; ++k) sums[k] = V::fma(acc[p + k][v], scale, shift);
+      for (int k = 0; k < 4; ++k) sums[k] = V::fma(acc[p + k < P ? p + k : P - 1][v], scale, shift);
       if (whole) {
         store_four_pixels<V>(c.residual ? c.residual + from + p : nullptr, c.y + from + p, c.at, low, high, sums);
       } else {
         float spilled[4 * V::kLanes];
         for (int k = 0; k < 4; ++k) V::store(spilled + k * V::kLanes, sums[k]);
-        store_few_channels<V>(c, from + p, outputs, spilled);
+        store_few<V>(c, from + p, all ? V::kLanes : outputs, P < 4 ? P : 4, spilled);
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "contract/gated_qlinear_conv.h"
+#include "contract/inverted_residual.h"
 #include "contract/max_pool.h"
 #include "contract/qlinear_channel_gate.h"
 
@@ -25,14 +26,16 @@ void infer_size(const ConvShape& s, int64_t* out_h, int64_t* out_w) {
   if (!cols.output_size(&ignored, out_w)) *out_w = -1;
 }
 
-bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context, size_t w_at, int type) {
-  std::vector<InferDim> x, w;
+// The map that the kernel of input w_at makes of x, with as many channels as input channels_at has rows.
+bool conv_shapes(const OrtApi* api, OrtShapeInferContext* context, size_t w_at, size_t channels_at, int type) {
+  std::vector<InferDim> x, w, channels;
   int64_t strides[2], pads[4], dilations[2];
   if (!infer_input(api, context, kConvX, &x) || !infer_input(api, context, w_at, &w) || x.size() != 4 ||
-      w.size() != 4 || !infer_ints(api, context, "strides", strides, 2) || !infer_ints(api, context, "pads", pads, 4) ||
+      w.size() != 4 || !infer_input(api, context, channels_at, &channels) || channels.empty() ||
+      !infer_ints(api, context, "strides", strides, 2) || !infer_ints(api, context, "pads", pads, 4) ||
       !infer_ints(api, context, "dilations", dilations, 2))
     return false;
-  std::vector<InferDim> y{x[0], w[0], {-1, ""}, {-1, ""}};
+  std::vector<InferDim> y{x[0], channels[0], {-1, ""}, {-1, ""}};
   infer_size({1, x[2].value, x[3].value, 1, w[2].value, w[3].value, strides[0], strides[1], pads[0], pads[1], pads[2],
               pads[3], dilations[0], dilations[1], 1},
              &y[2].value, &y[3].value);
@@ -125,7 +128,7 @@ void infer_output(const OrtApi* api, OrtShapeInferContext* context, size_t index
 }
 
 void infer_gated_conv(OrtShapeInferContext* context) {
-  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kConvW, kOrtFloat); });
+  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kConvW, kConvW, kOrtFloat); });
 }
 
 void infer_channel_gate(OrtShapeInferContext* context) {
@@ -133,7 +136,11 @@ void infer_channel_gate(OrtShapeInferContext* context) {
 }
 
 void infer_gated_qlinear_conv(OrtShapeInferContext* context) {
-  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kQConvW, kOrtUint8); });
+  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kQConvW, kQConvW, kOrtUint8); });
+}
+
+void infer_inverted_residual(OrtShapeInferContext* context) {
+  best_effort([&](const OrtApi* api) { conv_shapes(api, context, kBlockDepthwise, kBlockProject, kOrtFloat); });
 }
 
 void infer_max_pool(OrtShapeInferContext* context) {

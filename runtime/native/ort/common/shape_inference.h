@@ -24,6 +24,7 @@ void infer_gated_conv(OrtShapeInferContext* context);
 void infer_channel_gate(OrtShapeInferContext* context);
 void infer_gated_qlinear_conv(OrtShapeInferContext* context);
 void infer_qlinear_channel_gate(OrtShapeInferContext* context);
+void infer_inverted_residual(OrtShapeInferContext* context);
 void infer_max_pool(OrtShapeInferContext* context);
 
 // The interface table, remembered at registration: the inference callback is not given it.

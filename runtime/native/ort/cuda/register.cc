@@ -4,6 +4,7 @@
 #include "ort/cpu/channel_gate_op.h"
 #include "ort/cpu/gated_conv_op.h"
 #include "ort/cpu/gated_qlinear_conv_op.h"
+#include "ort/cpu/inverted_residual_op.h"
 #include "ort/cpu/max_pool_op.h"
 #include "ort/cpu/pixel_gated_conv_op.h"
 #include "ort/cpu/qlinear_channel_gate_op.h"
@@ -14,5 +15,6 @@ extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(O
                                                                                const OrtApiBase* base) {
   return sanp::register_ops<sanp::CpuSettings, sanp::GatedConvOp, sanp::ChannelGateOp, sanp::PixelGatedConvOp,
                             sanp::GatedQLinearConvOp, sanp::QLinearChannelGateOp, sanp::MaxPoolOp,
-                            sanp::GatedConvCudaOp, sanp::ChannelGateCudaOp>(options, base, "libsanp_ops_cuda");
+                            sanp::InvertedResidualOp, sanp::GatedConvCudaOp, sanp::ChannelGateCudaOp>(
+      options, base, "libsanp_ops_cuda");
 }

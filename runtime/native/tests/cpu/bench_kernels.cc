@@ -124,8 +124,8 @@ void bench_tile(const IsaKernels& isa, WeightKind kind, int mr, int nr, double c
     out.push_back(&y[m * nr * lanes]);
   }
   const Epilogue end{ones.data(), ones.data(), out.data(), nullptr, 0.0f, INFINITY};
-  const TileCall c{x.data(), 9 * nr * lanes, steps.data(), kSteps,  taps.data(),
-                   9,        vecs.data(),    rows.data(),  nullptr, end};
+  const TileCall c{x.data(),    9 * nr * lanes, steps.data(), kSteps, taps.data(), 9,
+                   vecs.data(), rows.data(),    nullptr,      0,      end};
   const double seconds = median_seconds([&] { tile(c); });
   const double rate = 2e-9 * kSteps * 9 * mr * nr * lanes / seconds;
   printf("%s tile %d x %d %s  %6.1f GFLOP/s  %3.0f%%\n", isa.name, mr, nr, kind == kBf16Weights ? "16" : "  ", rate,

@@ -17,7 +17,7 @@ from sanp_export.graph import model_file
 from sanp_export.graph.byte_layers import LEVELS, MOST, unsuited
 from sanp_export.graph.byte_steps import Step, byte_weights
 from sanp_export.graph.patterns import WEIGHT, X, gated_convs, layer_of
-from sanp_export.passes.quantise_inputs import quantise_inputs
+from sanp_export.passes.tensorrt.quantise_inputs import quantise_inputs
 from sanp_export.variants import variants
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, OPEN, REPLAY, variant_file, variants_of
 from sanp_targets.errors import ConfigError

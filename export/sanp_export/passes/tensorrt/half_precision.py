@@ -9,7 +9,7 @@ from onnx import TensorProto
 
 from sanp_export.graph.number_types import to_half
 from sanp_export.graph.patterns import RESIDUAL, WEIGHT, X
-from sanp_export.passes.lower_opset import OPSET
+from sanp_export.passes.tensorrt.lower_opset import OPSET
 from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV
 
 # A mean over a map or a softmax sums many values: half as a running sum would lose what the convolutions kept.

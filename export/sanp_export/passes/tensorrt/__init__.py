@@ -1,0 +1,1 @@
+"""Rewrites for TensorRT alone, each in a file of its name."""

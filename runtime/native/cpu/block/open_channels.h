@@ -1,0 +1,46 @@
+// The open channels of one sample of a fused block, sixteen by sixteen, and their weights.
+#pragma once
+
+#include "cpu/block/block.h"
+
+namespace sanp {
+
+// Sixteen channels: weights and numbers with a lane for each.
+struct OpenBlock {
+  const float* expand;  // [channels in][kBlockLanes]
+  const float* record;  // [record][kBlockLanes]
+  const float *scale, *shift;
+};
+
+class OpenChannels {
+ public:
+  static size_t bytes(const BlockPlan& plan);
+  // Lists sample n in `memory` (`bytes` large, 64-byte aligned).
+  OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t n, void* memory);
+
+  // The steps of the projection, where a block of channels has this many pixels between the layers.
+  void list_steps(int64_t pixels) const;
+  // Block b. Weights that are not stored as they are needed are turned into `own`, (channels in + record) lanes, or
+  // were turned there before.
+  OpenBlock block(int64_t b, const PreparedBlock& weights, float* own, bool turn = true) const;
+
+  // Where the weights of block b are read first: sixteen lines, and the distance to the next sixteen.
+  ptrdiff_t lines(int64_t b, const PreparedBlock& weights, const float** line) const;
+
+  int64_t blocks;
+  int64_t n_inputs, n_steps;
+  Step* inputs;  // open input channels
+  Step* steps;   // open channels, as inputs of the projection
+
+ private:
+  bool stored(int64_t b) const;
+
+  const BlockPlan& plan_;
+  const BlockCall& call_;
+  int32_t* lane_;       // channel of each lane; the last one again where a block has none
+  int32_t* open_lane_;  // lanes of the open channels
+  int64_t lanes_;       // in use
+  float *scale_, *shift_;
+};
+
+}  // namespace sanp

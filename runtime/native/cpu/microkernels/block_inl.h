@@ -1,0 +1,155 @@
+// The layers of a fused block with lanes = open channels: expansion, depthwise layer, and rows of weights turned.
+//
+// The channels of a block are packed, so nothing in here knows of closed ones, and a depthwise layer has full vectors
+// on maps of any size.
+#pragma once
+
+#include "cpu/microkernels/block.h"
+
+namespace sanp {
+
+// P pixels of one block. The order of products is that of tile_inl.h.
+template <class V, int P>
+void expand_tile(const ExpandCall& c) {
+  constexpr int NV = kBlockLanes / V::kLanes;
+  using F = typename V::F;
+  F acc[P][NV];
+#pragma GCC unroll 32
+  for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) acc[p][v] = V::zero();
+  const Step* const end = c.steps + c.n_steps;
+  for (const Step* s = c.steps; s != end; ++s) {
+    if (c.next != nullptr) {
+      const ptrdiff_t line = s - c.steps;
+      fetch(c.next[line % kBlockLanes] + line / kBlockLanes * c.next_step, 0);
+    }
+    const float* const x = c.x + s->x_index * c.x_step;
+    const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * kBlockLanes;
+    F weight[NV];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
+#pragma GCC unroll 32
+    for (int p = 0; p < P; ++p) {
+      if (NV == 1) {
+        V::accumulate_weight(acc[p][0], weight[0], x + p);
+        continue;
+      }
+      const F pixel = V::broadcast(x + p);
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) V::accumulate(acc[p][v], pixel, weight[v]);
+    }
+  }
+  const F low = V::set1(c.low), high = V::set1(c.high);
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; ++v) {
+    const F scale = V::load(c.scale + v * V::kLanes), shift = V::load(c.shift + v * V::kLanes);
+#pragma GCC unroll 32
+    for (int p = 0; p < P; ++p)
+      V::store(c.y + c.at[p] + v * V::kLanes, V::min(high, V::max(low, V::fma(acc[p][v], scale, shift))));
+  }
+}
+
+// T outputs of one row, from rows of taps [begin, end); KW taps in a row, or any number where KW is 0.
+template <class V, int KW, int T>
+__attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBlockCall& c, int begin, int end,
+                                                             const float* x, float* y) {
+  constexpr int NV = kBlockLanes / V::kLanes;
+  using F = typename V::F;
+  const int taps_w = KW == 0 ? c.taps_w : KW;
+  F acc[T][NV];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) acc[t][v] = V::zero();
+  const float* w = c.w + static_cast<ptrdiff_t>(begin) * taps_w * kBlockLanes;
+  x += begin * c.tap_row;
+  for (int ky = begin; ky < end; ++ky, x += c.tap_row) {
+    const float* tap = x;
+#pragma GCC unroll 5
+    for (int kx = 0; kx < taps_w; ++kx, tap += c.tap_step, w += kBlockLanes) {
+      F weight[NV];
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
+#pragma GCC unroll 16
+      for (int t = 0; t < T; ++t)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) V::accumulate(acc[t][v], weight[v], V::load(tap + t * c.x_step + v * V::kLanes));
+    }
+  }
+  const F low = V::set1(c.low), high = V::set1(c.high);
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; ++v) {
+    const F bias = V::load(c.w + static_cast<ptrdiff_t>(c.taps_h) * taps_w * kBlockLanes + v * V::kLanes);
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t)
+      V::store(y + t * kBlockLanes + v * V::kLanes, V::min(high, V::max(low, V::add(acc[t][v], bias))));
+  }
+}
+
+// Rows of at most eight, or as many outputs as registers hold, at once; shares are nearly equal.
+template <class V, int KW>
+void depthwise_rows(const DepthwiseBlockCall& c) {
+  constexpr int most = V::kLanes == 16 ? 8 : V::kRegisters == 32 ? 5 : V::kLanes == 8 ? 5 : 2;
+  const int parts = (c.columns + most - 1) / most;
+  for (int row = 0; row < c.rows; ++row) {
+    // Half of a 5x5 kernel lies outside of a 3x3 map.
+    int begin = 0, end = c.taps_h;
+    while (begin < end && row * c.row_step + begin * c.tap_rows < c.first_row) ++begin;
+    while (begin < end && row * c.row_step + (end - 1) * c.tap_rows >= c.end_row) --end;
+    for (int part = 0; part < parts; ++part) {
+      const int first = c.columns * part / parts, count = c.columns * (part + 1) / parts - first;
+      const float* const x = c.x + row * c.x_row + first * c.x_step;
+      float* const y = c.y + (static_cast<ptrdiff_t>(row) * c.columns + first) * kBlockLanes;
+      switch (count) {
+        case 1:
+          depthwise_outputs<V, KW, 1>(c, begin, end, x, y);
+          break;
+        case 2:
+          depthwise_outputs<V, KW, 2>(c, begin, end, x, y);
+          break;
+        case 3:
+          depthwise_outputs < V, KW, most<3 ? 1 : 3>(c, begin, end, x, y);
+          break;
+        case 4:
+          depthwise_outputs < V, KW, most<4 ? 1 : 4>(c, begin, end, x, y);
+          break;
+        case 5:
+          depthwise_outputs < V, KW, most<5 ? 1 : 5>(c, begin, end, x, y);
+          break;
+        case 6:
+          depthwise_outputs < V, KW, most<6 ? 1 : 6>(c, begin, end, x, y);
+          break;
+        case 7:
+          depthwise_outputs < V, KW, most<7 ? 1 : 7>(c, begin, end, x, y);
+          break;
+        case 8:
+          depthwise_outputs < V, KW, most<8 ? 1 : 8>(c, begin, end, x, y);
+          break;
+      }
+    }
+  }
+}
+
+template <class V>
+void depthwise_block(const DepthwiseBlockCall& c) {
+  if (c.taps_w == 3) return depthwise_rows<V, 3>(c);
+  if (c.taps_w == 5) return depthwise_rows<V, 5>(c);
+  depthwise_rows<V, 0>(c);
+}
+
+template <class V>
+void turn_rows(const float* w, const ptrdiff_t* at, int64_t columns, float* out) {
+  constexpr int NV = kBlockLanes / V::kLanes;
+  int64_t i = 0;
+  for (; i + 4 <= columns; i += 4)
+    for (int v = 0; v < NV; ++v) {
+      typename V::F four[4];
+      V::load_4_each(w + i, at + v * V::kLanes, four);
+      for (int k = 0; k < 4; ++k) V::store(out + (i + k) * kBlockLanes + v * V::kLanes, four[k]);
+    }
+  for (; i < columns; ++i)
+    for (int j = 0; j < kBlockLanes; ++j) out[i * kBlockLanes + j] = w[at[j] + i];
+}
+
+}  // namespace sanp
