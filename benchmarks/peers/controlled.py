@@ -36,6 +36,8 @@ def controlled(network: Network, gates: bool) -> onnx.ModelProto:
             nodes += _decision(name, conv, gates, constants, rng)
             constants[f"{name}.active"] = np.ones((1, conv.layer.c_in), np.float32)
             node.name = conv_node(name)
+        elif node.op_type == "Conv":
+            node.name = node.input[1].removesuffix(".w")  # of the layer, where passes look for it
         nodes.append(node)
     gated = {name: conv for name, conv in network.convs.items() if conv.mask == "own"}
     masks = [helper.make_tensor_value_info(f"{name}.mask", 1, [1, c.layer.c_out]) for name, c in gated.items()]
@@ -80,14 +82,14 @@ def _connected(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
     """Every layer told which channels it reads are zero, by the pass of `sanp export`."""
     graph = gs.import_onnx(model)
     dense = onnx.load_from_string(dense_network(network, np.random.default_rng(2)))
-    shapes = onnx.shape_inference.infer_shapes(dense).graph.value_info
-    tensors = graph.tensors()
-    for value in shapes:  # the pass asks for channels, and the maps of both networks have the same names
-        if value.name in tensors:
-            tensors[value.name].shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    # Passes ask for channels, and the maps of both networks have the same names.
+    inferred = onnx.shape_inference.infer_shapes(dense).graph.value_info
+    shapes = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in inferred}
     for name, conv in network.convs.items():
-        if conv.mask != "open":  # there they are constants
-            tensors[f"{name}.scale"].shape = tensors[f"{name}.shift"].shape = [1, conv.layer.c_out]
+        shapes |= {f"{name}.{end}": [1, conv.layer.c_out] for end in ("scale", "shift")}
+    for name, tensor in graph.tensors().items():
+        if name in shapes and isinstance(tensor, gs.Variable):
+            tensor.shape, tensor.dtype = shapes[name], np.float32
     connect_active(graph)
     made = gs.export_onnx(graph.cleanup(remove_unused_graph_inputs=False).toposort(), do_type_check=False)
     made.ir_version = model.ir_version

@@ -18,8 +18,8 @@ from benchmarks.networks.rounding import rounded
 from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS
 from benchmarks.networks.shufflenet_v2 import shufflenet_v2
 from benchmarks.peers import networks
-from benchmarks.peers.catalog import ENGINES
-from benchmarks.peers.controlled import controlled, with_functions
+from benchmarks.peers.catalog import ENGINES, INT8_TOLERANCE
+from benchmarks.peers.controlled import controlled, fused, with_functions
 from benchmarks.peers.prepare import Plan, prepare, quantise
 from benchmarks.peers.quantised import on_bytes
 from benchmarks.peers.widths import narrowed, thinner
@@ -283,3 +283,35 @@ def test_gated_int8_is_the_gated_network_on_bytes(name, gates, library):
     found, truth = (np.stack([run.run(None, feed)[0] for feed in feeds]) for run in runs)
     error = np.sqrt(np.mean((found - truth) ** 2) / np.mean(truth**2))
     assert 1e-4 < error < 0.05
+
+
+@pytest.mark.parametrize("gates", [True, False])
+def test_blocks_are_one_node_in_the_timed_file(gates, library):
+    """Fused by the pass of the product, with the answers of the function bodies of the file before."""
+    network = SMALL_IMAGES["mobilenet-v2-half"]()
+    model = controlled(network, gates)
+    made = fused(model)
+    ops = [node.op_type for node in made.graph.node]
+    assert ops.count("SanpInvertedResidual") == sum(key.endswith(".expand") for key in network.convs) == 16
+    masks, _ = networks.draw_masks(network, 0.5, 2, [5])
+    feeds = {"x": np.random.default_rng(5).standard_normal((2, 3, 32, 32), dtype=np.float32), **masks[0]}
+    fast = session(networks.at_batch(made, 2).SerializeToString(), library).run(None, feeds)[0]
+    oracle = session(networks.at_batch(with_functions(model), 2).SerializeToString()).run(None, feeds)[0]
+    assert np.abs(fast - oracle).max() <= 1e-5 * np.abs(oracle).max()
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2-half", "shufflenet-v2"])
+def test_int8_of_an_edge_network_has_open_layers_too(name, library):
+    """All but depthwise layers that no gate reaches: those are what the product leaves to ONNX Runtime."""
+    network = SMALL_IMAGES[name]()
+    model = controlled(network, gates=False)
+    masks, _ = networks.draw_masks(network, 0.5, 1, range(4))
+    rng = np.random.default_rng(3)
+    feeds = [{"x": rng.standard_normal((1, 3, 32, 32), dtype=np.float32), **mask} for mask in masks]
+    small = on_bytes(model, feeds)
+    ops = [node.op_type for node in small.graph.node]
+    left = [key for key, conv in network.convs.items() if conv.mask == "open" and conv.layer.group > 1]
+    assert ops.count("Conv") == len(left) and ops.count("SanpGatedQLinearConv") == len(network.convs) - len(left)
+    runs = [session(made.SerializeToString(), library) for made in (small, model)]
+    found, truth = (np.stack([run.run(None, feed)[0] for feed in feeds]) for run in runs)
+    assert 1e-4 < np.sqrt(np.mean((found - truth) ** 2) / np.mean(truth**2)) < INT8_TOLERANCE
