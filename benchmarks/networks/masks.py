@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.networks.shapes import Conv, Network
+from benchmarks.networks.shapes import OPERATING_POINTS, Conv, Network
 from benchmarks.networks.steps import step_support
 
 
@@ -60,6 +60,11 @@ def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:
         groups = conv.layer.group  # the mean over groups of what both sides of a group leave
         kept += conv.layer.macs * float(np.mean(scale.reshape(groups, -1).mean(1) * active.reshape(groups, -1).mean(1)))
     return kept / network.macs
+
+
+def kept_fraction(name: str, network: Network) -> float:
+    """The share of gated channels that a comparison keeps: what brings the cost to the paper's, elsewhere a half."""
+    return keep_for_cost(network, OPERATING_POINTS[name]) if name in OPERATING_POINTS else 0.5
 
 
 def keep_for_cost(network: Network, cost: float) -> float:
