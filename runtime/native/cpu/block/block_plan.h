@@ -24,7 +24,7 @@ struct PreparedBlock {
   const float* expand;   // turned: [channels in][kBlockLanes]
   const float* records;  // [channels][record]: the taps of a channel and its bias
   const float* turned;   // records, turned: [record][kBlockLanes]
-  const float* project;  // [blocks of channels out][channels][lanes of the block]
+  const float* project;  // [channels][out_row]
 };
 
 // Three quarters of the second-level cache of a core.
@@ -42,9 +42,9 @@ class BlockPlan {
   int64_t channels, channels_in, channels_out;
   int64_t out_h, out_w;
   int64_t taps;
-  int64_t record;     // floats of a channel's taps and bias, a multiple of four
-  int64_t width;      // pixels of a bordered row of the depthwise layer's input
-  int64_t out_lanes;  // output channels of a block of the projection
+  int64_t record;   // floats of a channel's taps and bias, a multiple of four
+  int64_t width;    // pixels of a bordered row of the depthwise layer's input
+  int64_t out_row;  // floats of the projection's weights for one input channel, zero behind the last output channel
 
   int64_t in_pixels() const { return shape.height * shape.width; }
   int64_t out_pixels() const { return out_h * out_w; }
@@ -66,7 +66,6 @@ class BlockPlan {
 
  private:
   int64_t turned_blocks() const { return (channels + kBlockLanes - 1) / kBlockLanes; }
-  int64_t out_blocks() const { return (channels_out + out_lanes - 1) / out_lanes; }
 
   int64_t cache_pixels_;  // of sixteen channels
   std::vector<int32_t> at_;
