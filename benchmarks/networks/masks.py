@@ -15,12 +15,12 @@ def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndar
     return mask
 
 
-def network_masks(network: Network, keep: float, rng: np.random.Generator, channels: int = 3) -> dict[str, np.ndarray]:
+def network_masks(network: Network, keep: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Random gates for one sample, and the channels that can be non-zero: an addition takes the union of its inputs.
 
     channels: of the input x."""
     feeds: dict[str, np.ndarray] = {}
-    support = {"x": np.ones((1, channels), np.float32)}
+    support = {"x": np.ones((1, network.channels), np.float32)}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             support[name] = step_support(node, support)
@@ -37,7 +37,7 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator, chann
 
 def never_gated(network: Network) -> set[str]:
     """Convolutions without a gate that read channels without one."""
-    support, found = {"x": np.ones((1, 3), np.float32)}, set[str]()
+    support, found = {"x": np.ones((1, network.channels), np.float32)}, set[str]()
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             support[name] = step_support(node, support)

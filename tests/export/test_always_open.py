@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from sanp import models
 from sanp_export.exporter import export
 from sanp_export.graph.model_file import metadata_of, to_graph, to_model
 from sanp_export.passes.always_open import always_open
 from sanp_runtime.contract import GATED_CONV
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.onnxruntime.session import open_session
+from tests.support import short_mobilenet
 
 
 class Mixed(nn.Module):
@@ -51,7 +51,7 @@ def _run(proto, x, path, library=None):
 @pytest.mark.parametrize("name", ["m-cifarnet", "vgg-16", "resnet-18", "resnet-20-a", "imagenet-mobilenet-v2", "mixed"])
 def test_the_numbers_stay(name, tmp_path):
     torch.manual_seed(0)
-    network = Mixed() if name == "mixed" else models.build(name, 10, 0.125)
+    network = Mixed() if name == "mixed" else short_mobilenet.build(name, 10, 0.125)
     exported, ours, changes = _rewritten(network, torch.zeros(1, 3, 32, 32))
     assert changes > 0 and always_open(to_graph(ours)) == 0
     x = np.random.default_rng(0).standard_normal((3, 3, 32, 32)).astype(np.float32)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from sanp import models
 from sanp.gating import gated_layers
 from sanp.methods.registry import gate
 from sanp_export.exporter import export
@@ -16,6 +15,7 @@ from sanp_export.fold import as_parent, fold
 from sanp_export.graph.model_file import layers_of, metadata_of
 from sanp_export.open_size import ExportOptions
 from sanp_runtime.network.macs import dense_macs, sample_macs
+from tests.support import short_mobilenet
 
 SIZE = 32
 NETWORKS = ["m-cifarnet", "resnet-18", "vgg-16", "resnet-20-a", "imagenet-mobilenet-v2"]
@@ -24,7 +24,7 @@ NETWORKS = ["m-cifarnet", "resnet-18", "vgg-16", "resnet-20-a", "imagenet-mobile
 def network(name, method, seed=0, width=0.25, gates=0.3, **options):
     """Gates that close about half of the channels for good and decide the others per sample."""
     torch.manual_seed(seed)
-    model = gate(models.build(name, width=width), torch.zeros(1, 3, SIZE, SIZE), method, **options).eval()
+    model = gate(short_mobilenet.build(name, width=width), torch.zeros(1, 3, SIZE, SIZE), method, **options).eval()
     for layer in gated_layers(model).values():
         last = layer.gate.fc if method == "fbs" else layer.gate.net.fc2
         last.bias.data = torch.randn(last.bias.shape)

@@ -38,6 +38,11 @@ def build(name: str, *options: str, target: str = "all", source: Path = NATIVE, 
     return folder
 
 
+def kernel_test(name: str, *options: str) -> Path:
+    """The test program of the CPU kernels, built in build/`name`."""
+    return build(name, "-DSANP_NATIVE_TESTS=ON", *options, target="sanp_kernel_test") / "tests/cpu/sanp_kernel_test"
+
+
 def run(command: list, **kwargs) -> str:
     """Standard output of a command that must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)

@@ -12,18 +12,11 @@ from tests.native import native_build
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = "tests/cpu/sanp_kernel_test"
-
-
-def build(name: str, *options: str) -> Path:
-    """The test program, built in build/`name`."""
-    return native_build.build(name, "-DSANP_NATIVE_TESTS=ON", *options, target="sanp_kernel_test") / PROGRAM
-
 
 @pytest.fixture(scope="session")
 def program() -> Path:
     """Built once into build/native-tests, so that the next run of the tests only compiles what changed."""
-    return build("native-tests")
+    return native_build.kernel_test("native-tests")
 
 
 def cases() -> list[str]:
@@ -41,31 +34,6 @@ def test_kernels(program, case):
 def test_cases_are_those_of_the_program(program):
     listed = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
     assert sorted(listed) == sorted(cases())
-
-
-@pytest.mark.parametrize(
-    ("sanitizers", "only", "fewer"),
-    [("address,undefined", "", "12"), ("thread", "concurrent_runs", "4"), ("thread", "thread", "4")],
-)
-def test_sanitizers(sanitizers, only, fewer):
-    """Out-of-bounds, undefined behaviour and data races; the build takes minutes."""
-    program = build(f"native-tests-{sanitizers.replace(',', '-')}", f"-DSANP_NATIVE_SANITIZE={sanitizers}")
-    # Some of the random shapes: all of them take six minutes. Every kernel has a case of its own besides.
-    done = subprocess.run([program, "--only", only, "--fewer", fewer], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_arm_under_emulation():
-    """The NEON kernels, cross-compiled; emulation proves the results and says nothing about speed."""
-    emulator, compiler = "qemu-aarch64-static", "aarch64-linux-gnu-g++"
-    if shutil.which(emulator) is None or shutil.which(compiler) is None:
-        pytest.skip(f"{emulator} or {compiler} is missing")
-    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={native_build.NATIVE / 'toolchains/aarch64-linux-gnu.cmake'}"
-    program = build("native-tests-aarch64", toolchain)
-    # A few of the random shapes: all of them take nine minutes. Every kernel has a case of its own besides.
-    command = [emulator, "-L", "/usr/aarch64-linux-gnu", program, "--fewer", "32"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_library_needs_nothing_but_libc_and_libgcc():

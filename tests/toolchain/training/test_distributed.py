@@ -20,8 +20,9 @@ from sanp_targets.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 
+# Trains every configuration of [{"folder", "port", "config"}], each in a group of its own.
 _SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 
 import torch
@@ -30,7 +31,6 @@ from sanp.training import train
 from sanp.training.run import (Run)
 METHODS["narrowing"] = "tests.toolchain.methods.narrowing:Narrowing"
 torch.set_num_threads(1)
-config = train_settings(**json.loads(sys.argv[1]))
 kept = {}
 finish = Run._result
 def spy(self):
@@ -39,8 +39,10 @@ def spy(self):
     kept.update(model={n: v.double().sum().item() for n, v in state.items()}, rank=self.processes.rank)
     return result
 Run._result = spy
-result = train(config, output=Path(sys.argv[2]), progress=False)
-Path(sys.argv[2], f"rank{kept['rank']}.json").write_text(json.dumps({**kept, "cost": result.cost}))
+for run in json.loads(sys.argv[1]):
+    os.environ["MASTER_PORT"] = str(run["port"])
+    result = train(train_settings(**run["config"]), output=Path(run["folder"]), progress=False)
+    Path(run["folder"], f"rank{kept['rank']}.json").write_text(json.dumps({**kept, "cost": result.cost}))
 """
 
 
@@ -72,15 +74,19 @@ Path(sys.argv[1], f"own{rank}.json").write_text(json.dumps(found))
 """
 
 
-def free_port():
-    with socket.socket() as probe:
+def free_ports(count=1):
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 def run_in_two_processes(*arguments):
     """A script and its arguments as both ranks of a run; both end well, or their errors are shown."""
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_ports()[0])}
     shared["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     children = [
         subprocess.Popen(
@@ -92,35 +98,49 @@ def run_in_two_processes(*arguments):
         for rank in range(2)
     ]
     try:
-        errors = [child.communicate(timeout=120)[1] for child in children]
+        errors = [child.communicate(timeout=300)[1] for child in children]
     finally:
         for child in children:
             child.kill()
     assert [child.returncode for child in children] == [0, 0], errors
 
 
-@pytest.mark.parametrize(
-    ("method", "rows"),
-    [
-        ({"method": "sanp", "joint_epochs": 2, "warmup_epochs": 1}, 4),
-        ({"method": "sanp", "joint_epochs": 1, "warmup_epochs": 0, "int8": True, "int8_epochs": 1}, 3),
-        ({"method": "narrowing", "first": 2, "second": 6}, 3),
-        ({"method": "laasp", "budget": 0.6, "epochs": 3, "samples": 50, "step": 0.1, "delta": 0.2}, 4),
-        ({"method": "fcp", "budget": 0.6, "cluster_epochs": 1, "finetune_epochs": 1}, 3),
-    ],
-)
-def test_two_processes_agree(method, rows, tmp_path):
-    config = {
+# Method and its settings -> rows of its metrics.
+CASES = {
+    "sanp": ({"method": "sanp", "joint_epochs": 2, "warmup_epochs": 1}, 4),
+    "int8": ({"method": "sanp", "joint_epochs": 1, "warmup_epochs": 0, "int8": True, "int8_epochs": 1}, 3),
+    "narrowing": ({"method": "narrowing", "first": 2, "second": 6}, 3),
+    "laasp": ({"method": "laasp", "budget": 0.6, "epochs": 3, "samples": 50, "step": 0.1, "delta": 0.2}, 4),
+    "fcp": ({"method": "fcp", "budget": 0.6, "cluster_epochs": 1, "finetune_epochs": 1}, 3),
+}
+
+
+@pytest.fixture(scope="module")
+def trained_by_two(tmp_path_factory):
+    """Folder with a folder for each case, all trained by the same two processes: starting them takes longer."""
+    folder = tmp_path_factory.mktemp("two")
+    common = {
         "width": 0.1, "dataset": "mixcues", "image_size": 16, "batch_size": 40, "budget": 1.0, "log_every": 2,
         "data_options": {"modes": 2, "train_size": 200, "val_size": 10, "test_size": 60},
-        "pretrain_epochs": 1, "device": "cpu", **method,
+        "pretrain_epochs": 1, "device": "cpu",
     }  # fmt: skip
-    run_in_two_processes(_SCRIPT, json.dumps(config), str(tmp_path))
-    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
+    runs = [
+        {"folder": str(folder / name), "port": port, "config": {**common, **method}}
+        for (name, (method, _)), port in zip(CASES.items(), free_ports(len(CASES)), strict=True)
+    ]
+    run_in_two_processes(_SCRIPT, json.dumps(runs))
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_agree(name, trained_by_two):
+    folder = trained_by_two / name
+    first, second = (json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2))
+    assert (first["rank"], second["rank"]) == (0, 1)
     assert first["model"] == second["model"] and first["cost"] == second["cost"]
-    _, tensors = tensor_file.read(tmp_path / "checkpoint.safetensors", "checkpoint")
+    _, tensors = tensor_file.read(folder / "checkpoint.safetensors", "checkpoint")
     assert {name: value.double().sum().item() for name, value in tensors.items()} == first["model"]
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == rows  # one writer
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == CASES[name][1]  # one writer
 
 
 def test_two_processes_with_loaders_of_their_own(tmp_path):

@@ -143,33 +143,72 @@ bool ConvCase::active(int64_t n, int64_t i) const {
   return active_[(options_.broadcast_active ? 0 : n) * shape_.channels_in + i] != 0.0f;
 }
 
-void ConvCase::reference(const WinogradBound* winograd, int64_t n, int64_t o, int64_t oy, int64_t ox, double* value,
-                         double* magnitude) const {
+void ConvCase::products(int64_t n, int64_t o, int64_t oy, int64_t ox, double* sum, double* magnitude) const {
   const ConvShape& s = shape_;
   const int64_t group_in = s.channels_in / s.group, first = o / (s.channels_out / s.group) * group_in;
-  const int64_t row = (options_.broadcast_scale ? 0 : n) * s.channels_out + o;
-  double sum = 0, size = 0;
-  for (int64_t i = 0; i < group_in && !masked(n, o); ++i) {
+  for (int64_t i = 0; i < group_in; ++i) {
     if (!active(n, first + i)) continue;
     const float* const x = x_.data() + (n * s.channels_in + first + i) * s.height * s.width;
     const float* const w = w_.data() + (o * group_in + i) * s.kernel_h * s.kernel_w;
-    if (winograd != nullptr) size += winograd->channel(s, x, w, oy, ox);
     for (int64_t ky = 0; ky < s.kernel_h; ++ky)
       for (int64_t kx = 0; kx < s.kernel_w; ++kx) {
         const int64_t y = oy * s.stride_y - s.pad_top + ky * s.dilation_y;
         const int64_t c = ox * s.stride_x - s.pad_left + kx * s.dilation_x;
         if (y < 0 || y >= s.height || c < 0 || c >= s.width) continue;
         const double product = static_cast<double>(x[y * s.width + c]) * w[ky * s.kernel_w + kx];
-        sum += product;
-        if (winograd == nullptr) size += fabs(product);
+        *sum += product;
+        *magnitude += fabs(product);
       }
   }
+}
+
+std::vector<double> ConvCase::winograd_magnitudes(const WinogradBound& bound,
+                                                  const std::vector<std::vector<double>>& inputs, int64_t o) const {
+  const int64_t group_in = shape_.channels_in / shape_.group,
+                first = o / (shape_.channels_out / shape_.group) * group_in;
+  std::vector<double> sums;
+  for (int64_t i = 0; i < group_in; ++i) {
+    const std::vector<double>& input = inputs[static_cast<size_t>(first + i)];
+    if (input.empty()) continue;
+    const std::vector<double> kernel = bound.kernel(w_.data() + (o * group_in + i) * 9);
+    sums.resize(input.size(), 0.0);
+    for (size_t at = 0; at < input.size(); ++at) sums[at] += input[at] * kernel[at % kernel.size()];
+  }
+  std::vector<double> magnitudes(static_cast<size_t>(out_h_ * out_w_), 0.0);
+  for (int64_t p = 0; p < out_h_ * out_w_ && !sums.empty(); ++p)
+    magnitudes[static_cast<size_t>(p)] = bound.output(sums, out_w_, p / out_w_, p % out_w_);
+  return magnitudes;
+}
+
+const ConvCase::Reference& ConvCase::reference(int winograd) const {
+  const auto [found, is_new] = references_.try_emplace(winograd);
+  Reference& all = found->second;
+  if (!is_new) return all;
+  if (winograd) all.value = reference(0).value;
   const int64_t pixels = out_h_ * out_w_;
-  const float r =
-      options_.residual_map ? residual_[(n * s.channels_out + o) * pixels + oy * out_w_ + ox] : residual_[0];
-  const double exact = sum * scale_[row] + shift_[row] + r;
-  *value = std::min<double>(std::max<double>(exact, options_.act_min), options_.act_max);
-  *magnitude = size * fabs(scale_[row]) + fabs(shift_[row]) + fabs(r);
+  const WinogradBound bound(winograd ? winograd : 2);
+  for (int64_t n = 0; n < options_.batch; ++n) {
+    std::vector<std::vector<double>> inputs(static_cast<size_t>(shape_.channels_in));
+    for (int64_t i = 0; i < shape_.channels_in && winograd; ++i)
+      if (active(n, i))
+        inputs[static_cast<size_t>(i)] = bound.input(
+            shape_, x_.data() + (n * shape_.channels_in + i) * shape_.height * shape_.width, out_h_, out_w_);
+    for (int64_t o = 0; o < shape_.channels_out; ++o) {
+      const int64_t row = (options_.broadcast_scale ? 0 : n) * shape_.channels_out + o;
+      std::vector<double> sizes(static_cast<size_t>(pixels), 0.0);
+      if (winograd && !masked(n, o)) sizes = winograd_magnitudes(bound, inputs, o);
+      for (int64_t p = 0; p < pixels; ++p) {
+        double sum = 0, size = sizes[static_cast<size_t>(p)];
+        if (!winograd && !masked(n, o)) products(n, o, p / out_w_, p % out_w_, &sum, &size);
+        const float r = options_.residual_map ? residual_[(n * shape_.channels_out + o) * pixels + p] : residual_[0];
+        all.magnitude.push_back(size * fabs(scale_[row]) + fabs(shift_[row]) + fabs(r));
+        if (winograd) continue;
+        const double exact = sum * scale_[row] + shift_[row] + r;
+        all.value.push_back(std::min<double>(std::max<double>(exact, options_.act_min), options_.act_max));
+      }
+    }
+  }
+  return all;
 }
 
 bool ConvCase::run(const Plan& plan, float* y, const Pool& pool) const {
@@ -200,14 +239,13 @@ void ConvCase::check(const Plan& plan, const std::string& where, const Pool& poo
   // Winograd: K is the number of channels, and a value passes at most 15 roundings in the three transforms.
   const int64_t sums = winograd_tile(plan.algorithm) ? plan.group_in + 15 : plan.group_in * plan.n_taps;
   const double k = static_cast<double>(sums + 4);
-  const WinogradBound bound(winograd_tile(plan.algorithm) ? winograd_tile(plan.algorithm) : 2);
+  const Reference& expected = reference(winograd_tile(plan.algorithm));
   size_t at = 0;
   for (int64_t n = 0; n < options_.batch; ++n)
     for (int64_t o = 0; o < shape_.channels_out; ++o)
       for (int64_t oy = 0; oy < out_h_; ++oy)
         for (int64_t ox = 0; ox < out_w_; ++ox, ++at) {
-          double value, magnitude;
-          reference(winograd_tile(plan.algorithm) ? &bound : nullptr, n, o, oy, ox, &value, &magnitude);
+          const double value = expected.value[at], magnitude = expected.magnitude[at];
           const double error = fabs(y[at] - value);
           if (error <= k * FLT_EPSILON * magnitude + 1e-30) continue;
           char text[512];

@@ -1,6 +1,7 @@
 // One random problem for the gated convolution, its double-precision reference, and the check against it.
 #pragma once
 
+#include <map>
 #include <random>
 #include <string>
 
@@ -39,14 +40,24 @@ class ConvCase {
  private:
   bool masked(int64_t n, int64_t o) const;
   bool active(int64_t n, int64_t i) const;
-  // The exact value and the sum of magnitudes that rounding errors scale with. `winograd` as in Plan.
-  void reference(const WinogradBound* winograd, int64_t n, int64_t o, int64_t y, int64_t x, double* value,
-                 double* magnitude) const;
+  // The exact value of every output element, and the sum of magnitudes that its rounding errors scale with.
+  struct Reference {
+    std::vector<double> value, magnitude;
+  };
+  // For Winograd tiles of 2 or 4 pixels, or 0. Computed once and shared by all plans that are checked.
+  const Reference& reference(int winograd) const;
+  // The convolution alone, and the sum of magnitudes of its products.
+  void products(int64_t n, int64_t o, int64_t y, int64_t x, double* sum, double* magnitude) const;
+  // Magnitudes of the convolution of one output channel by Winograd: [out_h, out_w]. `inputs`: those of the channels of
+  // sample `n` by WinogradBound, empty where not active.
+  std::vector<double> winograd_magnitudes(const WinogradBound& bound, const std::vector<std::vector<double>>& inputs,
+                                          int64_t o) const;
 
   ConvShape shape_;
   ConvOptions options_;
   int64_t out_h_ = 0, out_w_ = 0;
   GuardedFloats x_, w_, scale_, shift_, active_, residual_;
+  mutable std::map<int, Reference> references_;
 };
 
 std::string describe(const ConvShape& s);

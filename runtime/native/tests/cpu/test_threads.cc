@@ -52,6 +52,7 @@ TEST_CASE(tasks_of_two_runs_on_one_thread) {
     Plan plan;
   };
   const ConvShape shape{24, 30, 30, 48, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  const ConvCase c(shape, ConvOptions{}, seed);
   for (int i = 0; i < rounds(6); ++i) {
     Other other(kShapes[i], seed + 1);
     const Pool pool{[](void* context, Pool::Task task, size_t count, void* arg) {
@@ -65,7 +66,6 @@ TEST_CASE(tasks_of_two_runs_on_one_thread) {
                       }).join();
                     },
                     &other};
-    const ConvCase c(shape, ConvOptions{}, seed);
     for (Algorithm f : {Algorithm::kRows, Algorithm::kWinograd2, Algorithm::kWinograd4})
       c.check(Plan(shape, best_isa(), f), "shared thread", pool);
   }
@@ -138,12 +138,13 @@ TEST_CASE(threads_share_the_preparation_of_pixels) {
 TEST_CASE(nothing_active_on_a_fresh_thread) {
   ConvOptions o;
   o.inputs = Mask::kNone;
-  for (const ConvShape& shape : kShapes)
+  for (const ConvShape& shape : kShapes) {
+    const ConvCase c(shape, o, seed);
     for (Algorithm f : kAlgorithms) {
-      const ConvCase c(shape, o, seed);
       const Plan plan(shape, best_isa(), f);
       std::thread([&] { c.check(plan, "fresh thread"); }).join();
     }
+  }
 }
 
 TEST_CASE(concurrent_runs_of_one_plan) {

@@ -54,22 +54,45 @@ WinogradBound::WinogradBound(int m) : m_(m), t_(m + 2) {
   make_absolute(&output_);
 }
 
-double WinogradBound::channel(const ConvShape& s, const float* x, const float* w, int64_t oy, int64_t ox) const {
-  const int64_t top = oy / m_ * m_ - s.pad_top, left = ox / m_ * m_ - s.pad_left;
-  double sum = 0;
-  for (int r = 0; r < t_; ++r)
-    for (int c = 0; c < t_; ++c) {
-      double pixels = 0, kernel = 0;
+std::vector<double> WinogradBound::input(const ConvShape& s, const float* x, int64_t out_h, int64_t out_w) const {
+  std::vector<double> all;
+  for (int64_t tile_y = 0; tile_y < tiles(out_h); ++tile_y)
+    for (int64_t tile_x = 0; tile_x < tiles(out_w); ++tile_x) {
+      const int64_t top = tile_y * m_ - s.pad_top, left = tile_x * m_ - s.pad_left;
+      Matrix rows(t_, std::vector<double>(t_, 0.0));  // |x||B|
       for (int i = 0; i < t_; ++i)
         for (int j = 0; j < t_; ++j) {
           const int64_t row = top + i, col = left + j;
           if (row < 0 || row >= s.height || col < 0 || col >= s.width) continue;
-          pixels += input_[r][i] * input_[c][j] * fabs(x[row * s.width + col]);
+          for (int c = 0; c < t_; ++c) rows[i][c] += input_[c][j] * fabs(x[row * s.width + col]);
         }
-      for (int i = 0; i < 3; ++i)
-        for (int j = 0; j < 3; ++j) kernel += kernel_[r][i] * kernel_[c][j] * fabs(w[i * 3 + j]);
-      sum += output_[oy % m_][r] * output_[ox % m_][c] * pixels * kernel;
+      for (int r = 0; r < t_; ++r)
+        for (int c = 0; c < t_; ++c) {
+          double sum = 0;
+          for (int i = 0; i < t_; ++i) sum += input_[r][i] * rows[i][c];
+          all.push_back(sum);
+        }
     }
+  return all;
+}
+
+std::vector<double> WinogradBound::kernel(const float* w) const {
+  std::vector<double> all;
+  for (int r = 0; r < t_; ++r)
+    for (int c = 0; c < t_; ++c) {
+      double sum = 0;
+      for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < 3; ++j) sum += kernel_[r][i] * kernel_[c][j] * fabs(w[i * 3 + j]);
+      all.push_back(sum);
+    }
+  return all;
+}
+
+double WinogradBound::output(const std::vector<double>& sums, int64_t out_w, int64_t oy, int64_t ox) const {
+  const double* const tile = sums.data() + (oy / m_ * tiles(out_w) + ox / m_) * t_ * t_;
+  double sum = 0;
+  for (int r = 0; r < t_; ++r)
+    for (int c = 0; c < t_; ++c) sum += output_[oy % m_][r] * output_[ox % m_][c] * tile[r * t_ + c];
   return sum;
 }
 

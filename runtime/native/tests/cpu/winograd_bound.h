@@ -14,10 +14,17 @@ class WinogradBound {
  public:
   explicit WinogradBound(int m);
 
-  // Adds channel `x` [height, width] of the input under the kernel `w` [3, 3] at one output pixel.
-  double channel(const ConvShape& s, const float* x, const float* w, int64_t oy, int64_t ox) const;
+  // |B'||x||B| of every tile of the channel `x` [height, width]: [tiles, t, t], row after row. `out_h` and `out_w` are
+  // the size of the output.
+  std::vector<double> input(const ConvShape& s, const float* x, int64_t out_h, int64_t out_w) const;
+  // |G||w||G'| of a kernel `w` [3, 3]: [t, t].
+  std::vector<double> kernel(const float* w) const;
+  // |A'| sums |A| at one output pixel; `sums` [tiles, t, t] are those over the channels.
+  double output(const std::vector<double>& sums, int64_t out_w, int64_t oy, int64_t ox) const;
 
  private:
+  int64_t tiles(int64_t pixels) const { return (pixels + m_ - 1) / m_; }
+
   int m_, t_;
   std::vector<std::vector<double>> input_, kernel_, output_;  // |B'| [t, t], |G| [t, 3], |A'| [m, t]
 };
