@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from benchmarks.wide_registers import demanded
 from sanp_targets.device import fingerprint
 
 
@@ -16,6 +17,7 @@ def describe(*packages: str) -> dict[str, Any]:
     return {
         **{key: device[key] for key in kept},
         "python": platform.python_version(),
+        "without_avx512": demanded(),
         "packages": {name: version(name) for name in packages},
     }
 

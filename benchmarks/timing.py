@@ -8,6 +8,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from benchmarks.wide_registers import run_once
+
 Run = Callable[[], object]
 
 
@@ -19,7 +21,7 @@ def interleaved_seconds(runs: Sequence[Run], rounds: int, batch_seconds: float =
     clock = time.thread_time
     repeats = []
     for run in runs:
-        run()
+        run_once(run)
         begin = clock()
         run()
         repeats.append(max(1, math.ceil(batch_seconds / max(clock() - begin, 1e-7))))

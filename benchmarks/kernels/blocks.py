@@ -66,11 +66,10 @@ def measure(name: str, network: Network, block: Block, library: Library, rounds:
     rng = np.random.default_rng(1)
     dense = session(graphs.dense_part(network, np.random.default_rng(2)))
     sides = [library.session(graphs.gated_part(network, np.random.default_rng(2), fused)) for fused in (False, True)]
-    c_in = network.convs[block.expand].layer.c_in
-    x = rng.standard_normal((1, c_in, network.size, network.size), dtype=np.float32)
+    x = rng.standard_normal((1, network.channels, network.size, network.size), dtype=np.float32)
     runs, kept = [bound_run(dense, {"x": x})], []
     for keep in KEEPS:
-        feeds = [{"x": x, **network_masks(network, keep, rng, c_in)} for _ in range(MASKS if keep < 1 else 1)]
+        feeds = [{"x": x, **network_masks(network, keep, rng)} for _ in range(MASKS if keep < 1 else 1)]
         apart, fused = (side.run(None, feeds[0])[0] for side in sides)
         require_close(name, fused, apart)
         if keep == 1.0:

@@ -22,14 +22,13 @@ import numpy as np
 from benchmarks.command_line import write_json
 from benchmarks.networks import graphs
 from benchmarks.networks.edge import EDGE_NETWORKS
-from benchmarks.networks.masks import keep_for_cost, network_cost, network_masks
-from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS, Network
+from benchmarks.networks.masks import kept_fraction, network_cost, network_masks
+from benchmarks.networks.shapes import NETWORKS, Network
 from benchmarks.sessions import Library, bound_run, require_close, session
 from benchmarks.timing import in_turn, interleaved_seconds, spread
 from benchmarks.yardsticks import started
 
 SAMPLES = 8
-EDGE_KEEP = 0.5
 # Of calls of one side, so that it finds its weights where its own calls left them. With 4 ms every second call of a
 # network of 2 ms fetched them from memory, because the other sides had filled the cache.
 TURN_SECONDS = 20e-3
@@ -37,7 +36,7 @@ TURN_SECONDS = 20e-3
 
 def masked_samples(name: str, network: Network, x: np.ndarray, rng: np.random.Generator) -> tuple[float, list[dict]]:
     """The kept fraction that brings the cost to the paper's, and inputs of `SAMPLES` samples with masks like that."""
-    keep = keep_for_cost(network, OPERATING_POINTS[name]) if name in OPERATING_POINTS else EDGE_KEEP
+    keep = kept_fraction(name, network)
     return keep, [{"x": x, **network_masks(network, keep, rng)} for _ in range(SAMPLES)]
 
 

@@ -141,15 +141,14 @@ def gated_network(network: Network, rng: np.random.Generator, fused: bool = Fals
 def dense_part(network: Network, rng: np.random.Generator) -> bytes:
     """A part of a network, without a head: its last convolution is the output, x has the channels of its first one."""
     constants: dict[str, np.ndarray] = {}
-    nodes, convs = _dense_nodes(network, rng, constants), network.convs
-    x = ("x", [1, next(iter(convs.values())).layer.c_in, network.size, network.size])
-    return model_bytes(nodes, [x], list(convs)[-1], constants)
+    nodes = _dense_nodes(network, rng, constants)
+    inputs = [("x", [1, network.channels, network.size, network.size])]
+    return model_bytes(nodes, inputs, list(network.convs)[-1], constants)
 
 
 def gated_part(network: Network, rng: np.random.Generator, fused: bool) -> bytes:
     """The same, gated as in `gated_network`."""
     constants: dict[str, np.ndarray] = {}
-    convs = network.convs
-    inputs = [("x", [1, next(iter(convs.values())).layer.c_in, network.size, network.size])]
+    inputs = [("x", [1, network.channels, network.size, network.size])]
     nodes = _gated_nodes(network, rng, fused, constants, inputs)
-    return model_bytes(nodes, inputs, list(convs)[-1], constants)
+    return model_bytes(nodes, inputs, list(network.convs)[-1], constants)

@@ -23,8 +23,9 @@ from benchmarks.networks import graphs, int8_graphs
 from benchmarks.networks.gated import masked_samples
 from benchmarks.networks.masks import network_cost, network_masks
 from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS, Network
-from benchmarks.peers import networks as peers
+from benchmarks.peers.networks import dense
 from benchmarks.peers.prepare import EVEN_MULTIPLE, quantise
+from benchmarks.peers.widths import narrowed
 from benchmarks.sessions import Library, bound_run, session
 from benchmarks.timing import in_turn, interleaved_seconds, spread
 
@@ -70,9 +71,9 @@ def bench_network(name: str, library: Library, rounds: int, folder: Path) -> dic
         name, [int8["gated"].run(None, s)[0] for s in samples], [floats.run(None, s)[0] for s in samples]
     )
     require_near(name, [int8["open"].run(None, whole)[0]], [floats.run(None, whole)[0]])
-    narrow = peers.narrowed(network, cost, EVEN_MULTIPLE)
+    narrow = narrowed(network, cost, EVEN_MULTIPLE)
     rivals = {
-        key: session(quantise(peers.dense(form), folder / f"{name}-{key}.onnx", network.size).SerializeToString())
+        key: session(quantise(dense(form), folder / f"{name}-{key}.onnx", network.size).SerializeToString())
         for key, form in (("dense", network), ("narrowed", narrow))
     }
     float_dense = session(graphs.dense_network(network, np.random.default_rng(2)))

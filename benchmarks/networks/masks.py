@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.networks.shapes import Conv, Network
+from benchmarks.networks.shapes import OPERATING_POINTS, Conv, Network
 from benchmarks.networks.steps import step_support
 
 
@@ -15,12 +15,12 @@ def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndar
     return mask
 
 
-def network_masks(network: Network, keep: float, rng: np.random.Generator, channels: int = 3) -> dict[str, np.ndarray]:
+def network_masks(network: Network, keep: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Random gates for one sample, and the channels that can be non-zero: an addition takes the union of its inputs.
 
     channels: of the input x."""
     feeds: dict[str, np.ndarray] = {}
-    support = {"x": np.ones((1, channels), np.float32)}
+    support = {"x": np.ones((1, network.channels), np.float32)}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             support[name] = step_support(node, support)
@@ -37,7 +37,7 @@ def network_masks(network: Network, keep: float, rng: np.random.Generator, chann
 
 def never_gated(network: Network) -> set[str]:
     """Convolutions without a gate that read channels without one."""
-    support, found = {"x": np.ones((1, 3), np.float32)}, set[str]()
+    support, found = {"x": np.ones((1, network.channels), np.float32)}, set[str]()
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             support[name] = step_support(node, support)
@@ -60,6 +60,11 @@ def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:
         groups = conv.layer.group  # the mean over groups of what both sides of a group leave
         kept += conv.layer.macs * float(np.mean(scale.reshape(groups, -1).mean(1) * active.reshape(groups, -1).mean(1)))
     return kept / network.macs
+
+
+def kept_fraction(name: str, network: Network) -> float:
+    """The share of gated channels that a comparison keeps: what brings the cost to the paper's, elsewhere a half."""
+    return keep_for_cost(network, OPERATING_POINTS[name]) if name in OPERATING_POINTS else 0.5
 
 
 def keep_for_cost(network: Network, cost: float) -> float:

@@ -64,6 +64,11 @@ class Network:
         return {name: node for name, node in self.nodes.items() if isinstance(node, Conv)}
 
     @property
+    def channels(self) -> int:
+        """Of the input: those of the first convolution."""
+        return next(iter(self.convs.values())).layer.c_in
+
+    @property
     def macs(self) -> int:
         """Dense multiply-adds of all convolutions."""
         return sum(c.layer.macs for c in self.convs.values())

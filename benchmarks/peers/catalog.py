@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 FLOAT_TOLERANCE = 1e-4
-# Relative error of the logits that eight-bit weights and activations may cause here (measured: 1.5 to 3 %).
-INT8_TOLERANCE = 0.1
+# Relative error of the logits that eight-bit weights and activations may cause here. Measured with random weights:
+# 1.5 to 3 % in the backbones, up to 23 % in MobileNetV3; a network that is another one is off by 100 %.
+INT8_TOLERANCE = 0.4
 # Files with control inputs.
 MASKED = ("gates", "masks", "masks-bf16", "gates-int8", "masks-int8")
 # Quantised files, by the file that they are made of, whose answers they must come close to.

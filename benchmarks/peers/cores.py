@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.yardsticks import compiled
+from benchmarks.compiled import compiled
 
 # Longer round trips leave the chip, or the cluster of cores that share a cache.
 NEAR_NS = 150.0

@@ -6,7 +6,7 @@ dictionaries, the image under "x") and the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,19 @@ Feeds = list[dict[str, np.ndarray]]
 class OnnxRuntime:
     """ONNX Runtime's CPU provider, inputs bound once; with `library` our operators run in our kernels."""
 
-    def __init__(self, model: Path, feeds: Feeds, threads: int, library: Path | None = None) -> None:
+    def __init__(self, model: Path, feeds: Feeds, threads: int, library: Path | None = None, isa: str = "auto") -> None:
         import onnxruntime
 
         from benchmarks.sessions import Library, bound_run, session
 
         self.settings = {"version": f"onnxruntime {onnxruntime.__version__}", "intra_op_num_threads": threads}
+        entries: Mapping[str, str] = {}
         if library is not None:
-            ours = Library(library)
+            ours = Library(library, isa)
+            entries = ours.entries()
             self.settings |= {"sanp": ours.version, "isa": ours.isa}
         self._feeds = feeds
-        self._session = session(model.read_bytes(), library, threads)
+        self._session = session(model.read_bytes(), library, threads, entries)
         self._runs: list[Callable[[], None]] = [bound_run(self._session, feed) for feed in feeds]
 
     def run(self, index: int) -> None:

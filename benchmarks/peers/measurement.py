@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.machine import describe
 from benchmarks.peers.catalog import BY_NAME, Engine
 from benchmarks.peers.prepare import Plan, prepare
-from benchmarks.peers.rounds import WRONG, measure
+from benchmarks.peers.rounds import WRONG, Ours, measure
 from benchmarks.sessions import digest
 
 
@@ -26,6 +26,7 @@ def measure_network(name: str, engines: list[Engine], settings: dict[str, Any], 
     """All cells of one network, with its multiply-adds and what share of them each engine computes."""
     plan = Plan.make(name, settings["width"])
     forms = {"dense": plan.network, "narrow": plan.narrow, "uneven": plan.uneven}
+    ours = Ours(library, settings["isa"])
     cells, costs = [], []
     with tempfile.TemporaryDirectory() as folder:
         for batch in settings["batches"]:
@@ -33,7 +34,7 @@ def measure_network(name: str, engines: list[Engine], settings: dict[str, Any], 
             costs.append(prepared.cost)
             for threads in settings["threads"]:
                 load, start = os.getloadavg()[0], time.perf_counter()
-                results = measure(engines, prepared, threads, library, settings["rounds"], settings["seconds"])
+                results = measure(engines, prepared, threads, ours, settings["rounds"], settings["seconds"])
                 cells.append({"batch": batch, "threads": threads, "load": load, "engines": results})
                 seconds = time.perf_counter() - start
                 print(f"{name}, batch {batch}, {threads} thread(s): {seconds:.0f} s, load {load:.1f}", file=sys.stderr)

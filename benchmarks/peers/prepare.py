@@ -1,7 +1,7 @@
 """The files of one network at one batch size: models for every runtime, input sets, and the answers they must give.
 
 Everything follows from seeds, so that two runs time the same networks on the same inputs. The images are standard
-normal and so are the 64 calibration images of the int8 network; the weights are random. Speed does
+normal and so are the calibration images of the int8 network; the weights are random. Speed does
 not depend on either, except through the masks.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
@@ -17,14 +17,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from benchmarks.networks.masks import keep_for_cost
+from benchmarks.networks.edge import EDGE_NETWORKS
+from benchmarks.networks.masks import kept_fraction
 from benchmarks.networks.rounding import rounded
-from benchmarks.networks.shapes import NETWORKS, OPERATING_POINTS, Network
-from benchmarks.peers import networks
+from benchmarks.networks.shapes import NETWORKS, Network
 from benchmarks.peers.catalog import MASKED, QUANTISED, Engine
+from benchmarks.peers.controlled import controlled, fused, with_functions
+from benchmarks.peers.networks import at_batch, dense, draw_masks
+from benchmarks.peers.quantised import on_bytes
+from benchmarks.peers.widths import narrowed, thinner
 from benchmarks.sessions import session
 
-CALIBRATION_IMAGES = 64
+# Ranges are read from as many pixels as 64 small images have, and from this many images at least.
+CALIBRATION_PIXELS, FEWEST_IMAGES = 64 * 32 * 32, 8
 # Channel counts that every runtime fills whole vectors with, AVX-512 included; what a careful user would choose.
 EVEN_MULTIPLE = 16
 
@@ -41,20 +46,20 @@ class Plan:
 
     @classmethod
     def make(cls, name: str, width: float = 1.0) -> Plan:
-        """The plan at the operating point of the paper, for the full network or a thinner one."""
-        network = NETWORKS[name]()
+        """The plan at the operating point of the paper or with half of the gated channels, full or thinner."""
+        network = (NETWORKS | EDGE_NETWORKS)[name]()
         if width != 1.0:
-            network = networks.thinner(network, width)
-        keep = keep_for_cost(network, OPERATING_POINTS[name])
-        cost = networks.draw_masks(network, keep, 8, range(8))[1]
-        narrow = networks.narrowed(network, cost, EVEN_MULTIPLE)
-        return cls(name, network, keep, narrow, networks.narrowed(network, cost, 1))
+            network = thinner(network, width)
+        keep = kept_fraction(name, network)
+        cost = draw_masks(network, keep, 8, range(8))[1]
+        narrow = narrowed(network, cost, EVEN_MULTIPLE)
+        return cls(name, network, keep, narrow, narrowed(network, cost, 1))
 
     def share(self, model: str, gated_cost: float) -> float:
         """Multiply-adds of a file over those of the dense network."""
-        narrowed = {"narrow": self.narrow, "narrow-int8": self.narrow, "uneven": self.uneven}
-        if model in narrowed:
-            return narrowed[model].macs / self.network.macs
+        forms = {"narrow": self.narrow, "narrow-int8": self.narrow, "uneven": self.uneven}
+        if model in forms:
+            return forms[model].macs / self.network.macs
         return gated_cost if model in MASKED else 1.0
 
 
@@ -75,7 +80,7 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
     done, engines = Prepared(), list(engines)
     # More sets at batch 1: the same number of masks passes by in a turn.
     sets = 8 if batch == 1 else 4
-    masks, done.cost = networks.draw_masks(plan.network, plan.keep, batch, range(sets))
+    masks, done.cost = draw_masks(plan.network, plan.keep, batch, range(sets))
     rng, size = np.random.default_rng(1), plan.network.size
     images = rng.standard_normal((sets, batch, 3, size, size), dtype=np.float32)
     plain = [{"x": x} for x in images]
@@ -83,10 +88,11 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
     for stem in sorted({e.model for e in engines} | {e.oracle for e in engines}):
         masked = stem in MASKED
         done.feeds[stem] = _save_feeds(folder / f"{'masked' if masked else 'plain'}.npz", inputs, masked)
-        model = networks.at_batch(_build(plan, stem, folder), batch)
-        onnx.save(model, folder / f"{stem}.onnx")
+        model = _build(plan, stem, folder)
+        timed = fused(model) if masked and stem not in QUANTISED else model
+        onnx.save(at_batch(timed, batch), folder / f"{stem}.onnx")
         if stem not in QUANTISED:
-            oracle = networks.with_functions(model) if masked else model
+            oracle = at_batch(with_functions(model) if masked else model, batch)
             done.truth[stem] = _answers(oracle, inputs["masked" if masked else "plain"])
     for runtime, stem in sorted({(e.runtime, e.model) for e in engines}):
         try:
@@ -99,27 +105,28 @@ def prepare(plan: Plan, batch: int, engines: Iterable[Engine], folder: Path) -> 
 
 def _build(plan: Plan, stem: str, folder: Path) -> onnx.ModelProto:
     if stem in MASKED:
-        model = networks.controlled(plan.network, gates=QUANTISED.get(stem, stem) == "gates")
+        model = controlled(plan.network, gates=QUANTISED.get(stem, stem) == "gates")
         if stem in QUANTISED:
-            return networks.on_bytes(model, _calibration(plan))
+            return on_bytes(model, _calibration(plan))
         return rounded(model, plan.network) if stem == "masks-bf16" else model
     forms = {"dense": plan.network, "narrow": plan.narrow, "uneven": plan.uneven}
     if stem in QUANTISED:
         # The batches of a network share one quantisation, which is made at batch 1.
-        return quantise(
-            networks.dense(forms[QUANTISED[stem]]), folder.parent / f"{stem}-batch1.onnx", plan.network.size
-        )
-    return networks.dense(forms[stem])
+        return quantise(dense(forms[QUANTISED[stem]]), folder.parent / f"{stem}-batch1.onnx", plan.network.size)
+    return dense(forms[stem])
 
 
 def _calibration(plan: Plan) -> list[dict[str, np.ndarray]]:
     """Images as the quantiser of the rivals sees them, with masks of their own."""
-    masks, _ = networks.draw_masks(plan.network, plan.keep, 1, range(1000, 1000 + CALIBRATION_IMAGES))
-    return [{"x": image, **mask} for image, mask in zip(_images(plan.network.size), masks)]
+    images = _images(plan.network.size)
+    masks, _ = draw_masks(plan.network, plan.keep, 1, range(1000, 1000 + len(images)))
+    return [{"x": image, **mask} for image, mask in zip(images, masks)]
 
 
-def _images(size: int) -> Iterator[np.ndarray]:
-    return iter(np.random.default_rng(7).standard_normal((CALIBRATION_IMAGES, 1, 3, size, size), dtype=np.float32))
+def _images(size: int) -> np.ndarray:
+    """The calibration images [images, 1, 3, size, size] of every quantised file."""
+    count = max(FEWEST_IMAGES, CALIBRATION_PIXELS // size**2)
+    return np.random.default_rng(7).standard_normal((count, 1, 3, size, size), dtype=np.float32)
 
 
 def _save_feeds(path: Path, inputs: dict[str, list[dict]], masked: bool) -> Path:

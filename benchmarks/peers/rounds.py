@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +28,14 @@ from benchmarks.peers.prepare import Prepared
 ANSWER_LIMIT_SECONDS = 300.0
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = "wrong answers"
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The operator library of the rows that are ours, and the instruction set that they ask of it."""
+
+    library: Path
+    isa: str = "auto"
 
 
 class EngineError(Exception):
@@ -109,7 +118,7 @@ def checked(process: Process, engine: Engine, prepared: Prepared) -> dict[str, f
     return {"error": error, "same_class": engine.agreement(answers, truth)}
 
 
-def start(engine: Engine, prepared: Prepared, threads: int, library: Path) -> tuple[Process, dict[str, float]]:
+def start(engine: Engine, prepared: Prepared, threads: int, ours: Ours) -> tuple[Process, dict[str, float]]:
     """A loaded engine whose answers are right, and how close they are: `error` and `same_class`."""
     key = engine.runtime, engine.model
     if key in prepared.missing:
@@ -121,7 +130,7 @@ def start(engine: Engine, prepared: Prepared, threads: int, library: Path) -> tu
             "feeds": str(prepared.feeds[engine.model]),
             "threads": threads,
             "cpus": cpus_for(threads),
-            "library": str(library) if engine.ours else None,
+            "ours": {"library": str(ours.library), "isa": ours.isa} if engine.ours else None,
         }
     )
     try:
@@ -132,7 +141,7 @@ def start(engine: Engine, prepared: Prepared, threads: int, library: Path) -> tu
 
 
 def measure(
-    engines: Iterable[Engine], prepared: Prepared, threads: int, library: Path, rounds: int, seconds: float
+    engines: Iterable[Engine], prepared: Prepared, threads: int, ours: Ours, rounds: int, seconds: float
 ) -> dict[str, dict[str, Any]]:
     """Every engine at one number of threads: its timing, or under `not_measured` the reason why there is none.
 
@@ -146,7 +155,7 @@ def measure(
     try:
         for engine in engines:
             try:
-                running[engine.name], closeness = start(engine, prepared, threads, library)
+                running[engine.name], closeness = start(engine, prepared, threads, ours)
                 results[engine.name] = {**closeness, "settings": running[engine.name].settings}
                 turns[engine.name] = []
             except EngineError as reason:

@@ -3,6 +3,7 @@
     python -m venv build/peers && build/peers/bin/pip install . -r benchmarks/peers/requirements.txt
     build/peers/bin/pip install --no-deps -r benchmarks/peers/requirements-pnnx.txt
     build/peers/bin/python -m benchmarks.peers.run --output peers.json        # about ten minutes
+    python -m benchmarks.peers.run --edge --batches 1 --threads 1 --output edge.json
     python -m benchmarks.peers.run --quick                              # ONNX Runtime only, seconds
     python -m benchmarks.peers.run --show peers.json --clock cpu        # the tables of a run, measuring nothing
 
@@ -22,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import parser
+from benchmarks.networks.edge import EDGE_NETWORKS
 
-NETWORKS = ("m-cifarnet", "vgg19", "resnet18")
+BACKBONES = ("m-cifarnet", "vgg19", "resnet18")
+EDGE = tuple(name for name in EDGE_NETWORKS if "half" not in name)
 REQUIRED = ("numpy", "onnx", "onnx_graphsurgeon", "onnxruntime", "sanp_runtime")
 PEERS = ("openvino", "ncnn", "pnnx")
 PACKAGES = ("numpy", "onnx", "onnxruntime", *PEERS)  # their versions are part of a result
@@ -36,7 +39,11 @@ INSTALL = (
 def parse() -> argparse.Namespace:
     """The command line; --quick overrides what it fixes."""
     made = parser(__doc__)
-    made.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("--networks", nargs="+", default=list(BACKBONES), choices=(*BACKBONES, *EDGE_NETWORKS))
+    which.add_argument(
+        "--edge", dest="networks", action="store_const", const=list(EDGE), help="the networks of the edge"
+    )
     made.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     made.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     made.add_argument("--engines", nargs="+", help="names of rows (default: all), see catalog.py")
@@ -44,6 +51,7 @@ def parse() -> argparse.Namespace:
     made.add_argument("--seconds", type=float, default=0.2, help="length of a turn; it has three calls at least")
     made.add_argument("--width", type=float, default=1.0, help="share of the channels of every layer")
     made.add_argument("--library", type=Path, help="operator library; default: the one of this installation")
+    made.add_argument("--isa", default="auto", help="instruction set of our rows: auto, avx512, avx2, neon or portable")
     made.add_argument("--quick", action="store_true", help="ONNX Runtime engines, a thin network, a few turns")
     made.add_argument("--output", type=Path, help="write the results here, and go on from what is there")
     made.add_argument("--fresh", action="store_true", help="ignore what the output file holds")
@@ -101,7 +109,7 @@ def main() -> int:
         print(tables(json.loads(options.show.read_text()), options.clock))
         return 0
     engines, library = chosen_engines(options), library_path(options.library)
-    settings = {key: getattr(options, key) for key in ("batches", "threads", "rounds", "seconds", "width")}
+    settings = {key: getattr(options, key) for key in ("batches", "threads", "rounds", "seconds", "width", "isa")}
     settings["engines"] = [engine.name for engine in engines]
     fresh = {"settings": settings, "machine": machine(PACKAGES, library), "networks": {}}
     report = resumed(options, fresh)

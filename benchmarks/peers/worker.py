@@ -2,7 +2,7 @@
 
 The first line on stdin is the job; each further line is a command. Every line gets one line of JSON on stdout.
 
-    {"runtime": ..., "model": ..., "feeds": ..., "threads": ..., "cpus": [...], "library": ... or null}
+    {"runtime": ..., "model": ..., "feeds": ..., "threads": ..., "cpus": [...], "ours": null or {"library", "isa"}}
     {"do": "answer"}                     -> {"logits": one list per input set}
     {"do": "time", "seconds": 0.2}       -> {"wall_ms": [...], "cpu_ms": mean, "preempted": count}
 """
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.engines import RUNTIMES
+from benchmarks.wide_registers import run_once
 
 MIN_CALLS = 3
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +43,7 @@ class Worker:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, job["cpus"])
         feeds = read_feeds(Path(job["feeds"]))
-        extra = {"library": Path(job["library"])} if job["library"] else {}
+        extra = {"library": Path(job["ours"]["library"]), "isa": job["ours"]["isa"]} if job["ours"] else {}
         self.engine = RUNTIMES[job["runtime"]](Path(job["model"]), feeds, job["threads"], **extra)
         self._sets, self._next = len(feeds), 0
 
@@ -56,7 +57,7 @@ class Worker:
         The first call is not counted: it brings the weights back into the caches, where they are when an engine has the
         machine to itself.
         """
-        self._step()
+        run_once(self._step)
         wall = []
         preempted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         cpu, start = time.process_time(), time.perf_counter()

@@ -44,6 +44,7 @@ PARENT = "parent"  # the network before channels were removed, standard convolut
 FLOAT_DENSE = "float_dense"  # of an int8 bundle, whose other variants are int8: the same network as float32, dense
 FLOAT_GATED = "float_gated"  # and with its learned gates
 VARIANTS = (GATED, OPEN, REPLAY, DENSE)  # of a network with gates
+BLOCK_VARIANTS = (GATED, OPEN, REPLAY)  # in which inverted residual blocks may be one node each
 UNGATED = (DENSE, FLOAT_DENSE, PARENT)  # variants without channel gates and masks
 ALL_VARIANTS = (*VARIANTS, FLOAT_GATED, FLOAT_DENSE, PARENT)
 # What `profile` compares as far as a bundle has them.

@@ -13,7 +13,7 @@ from benchmarks.networks.mobilenet_v3 import mobilenet_v3_large
 from benchmarks.networks.shapes import NETWORKS, Conv
 from benchmarks.networks.shufflenet_v2 import shufflenet_v2
 from benchmarks.networks.steps import step_nodes, step_support
-from benchmarks.peers.networks import with_functions
+from benchmarks.peers.controlled import with_functions
 from benchmarks.sessions import Library, session
 
 MAKERS = {"mobilenet-v3-large": mobilenet_v3_large, "shufflenet-v2": shufflenet_v2}

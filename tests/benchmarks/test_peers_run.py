@@ -17,7 +17,7 @@ from benchmarks.peers import report
 from benchmarks.peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
 from benchmarks.peers.cores import round_trip
 from benchmarks.peers.prepare import Plan, prepare
-from benchmarks.peers.rounds import EngineError, Process, cpus_for, measure, start
+from benchmarks.peers.rounds import EngineError, Ours, Process, cpus_for, measure, start
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def test_wrong_answers_are_not_timed(prepared, library):
     right = prepared.truth["dense"]
     try:
         prepared.truth["dense"] = right + 3 * FLOAT_TOLERANCE * np.abs(right).max()
-        results = measure([DENSE], prepared, 1, library, 1, 0.01)
+        results = measure([DENSE], prepared, 1, Ours(library), 1, 0.01)
     finally:
         prepared.truth["dense"] = right
     assert results["onnxruntime"]["not_measured"].startswith("wrong answers")
@@ -109,10 +109,10 @@ def test_error_of_an_answer():
 
 
 def test_process_that_dies_gives_its_last_words(prepared, library):
-    job = {"runtime": "onnxruntime", "threads": 1, "cpus": [0], "library": None}
+    job = {"runtime": "onnxruntime", "threads": 1, "cpus": [0], "ours": None}
     with pytest.raises(EngineError, match="no-such-file"):
         Process({**job, "model": "no-such-file.onnx", "feeds": str(prepared.feeds["dense"])})
-    process, closeness = start(DENSE, prepared, 1, library)
+    process, closeness = start(DENSE, prepared, 1, Ours(library))
     with process:
         assert closeness == {"error": 0, "same_class": 1} and process.settings["intra_op_num_threads"] == 1
         with pytest.raises(EngineError, match="KeyError"):
@@ -120,7 +120,7 @@ def test_process_that_dies_gives_its_last_words(prepared, library):
 
 
 def test_process_reports_every_call(prepared, library):
-    process, _ = start(BY_NAME["sanp"], prepared, 1, library)
+    process, _ = start(BY_NAME["sanp"], prepared, 1, Ours(library))
     with process:
         reply = process.ask({"do": "time", "seconds": 0.02})
     assert len(reply["wall_ms"]) >= 3 and min(reply["wall_ms"]) > 0 and reply["cpu_ms"] > 0
@@ -139,7 +139,7 @@ def test_stopped_processes_end_with_a_driver_that_is_killed(prepared, library):
     script = (
         "import sys, os, signal; from benchmarks.peers.rounds import Process\n"
         f"process = Process({{'runtime': 'onnxruntime', 'model': {str(prepared.models['onnxruntime', 'dense'])!r}, "
-        f"'feeds': {str(prepared.feeds['dense'])!r}, 'threads': 1, 'cpus': {cpus_for(1)}, 'library': None}})\n"
+        f"'feeds': {str(prepared.feeds['dense'])!r}, 'threads': 1, 'cpus': {cpus_for(1)}, 'ours': None}})\n"
         "print(process._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -91,13 +91,13 @@ def _around(depthwise: gs.Node, graph: gs.Graph) -> Block | None:
         return None
     expand: gs.Node = depthwise.inputs[X].inputs[0]
     project = only_consumer(depthwise.outputs[0], graph)
-    if project is None or expand.op != GATED_CONV or only_consumer(expand.outputs[0], graph) is not depthwise:
+    if project is None or project.inputs[X] is not depthwise.outputs[0]:
+        return None
+    if expand.op != GATED_CONV or only_consumer(expand.outputs[0], graph) is not depthwise:
         return None
     if not (_is_pointwise(expand) and _ends_at_zero(expand) and _ends_at_zero(depthwise)):
         return None
-    if not _follows(depthwise, expand) or project.inputs[X] is not depthwise.outputs[0]:
-        return None
-    if project.op not in (GATED_CONV, "Conv") or not _is_pointwise(project):
+    if project.op not in (GATED_CONV, "Conv") or not _is_pointwise(project) or not _follows(depthwise, expand):
         return None
     return Block(expand, depthwise, project)
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
 from sanp_runtime.bundle.budgets import BudgetSetting, settings_of
 from sanp_runtime.contract import (
     ALL_VARIANTS,
+    BLOCK_VARIANTS,
     DENSE,
     FLOAT_DENSE,
     FLOAT_GATED,
@@ -58,11 +59,10 @@ class Manifest:
     for every pixel. `budgets`: what the network can cost in a call, see `budgets.BudgetSetting`; `calibration_samples`
     gave the thresholds, `samples` judged by the `measure`, `timing` says where. `kernels`, of a network without gates:
     whose were `asked` for and `chosen` (ours, onnxruntime), the `ms` of both if they were timed, and the `layers` in
-    ours. `parent` is empty, or describes the network before
-    channels were removed: `layers`, its layer table as JSON, `weights`, "trained" or "untrained", and `sizes` where the
-    bundle has some. `files` is
-    filled by BundleWriter. Free-form dictionaries (`made_by`, `device`, `method`, `source`, `options`) are carried and
-    shown, never interpreted.
+    ours. `blocks`: node -> the three layers that it computes, see the property. `parent` is empty, or describes the
+    network before channels were removed: `layers`, its layer table as JSON, `weights`, "trained" or "untrained", and
+    `sizes` where the bundle has some. `files` is filled by BundleWriter. Free-form dictionaries (`made_by`, `device`,
+    `method`, `source`, `options`) are carried and shown, never interpreted.
     """
 
     name: str
@@ -241,6 +241,18 @@ class Manifest:
     def our_layers(self) -> Tuple[str, ...]:
         """Layers of a network without gates that our kernels compute because `compile` was asked so."""
         return tuple(self.build.get("kernels", {}).get("layers", ()))
+
+    @property
+    def blocks(self) -> Mapping[str, Tuple[str, ...]]:
+        """Node -> expansion, depthwise layer and projection, of every inverted residual block that is one node.
+
+        Empty if there is none, and for bundles of versions that had no such nodes.
+        """
+        return {node: tuple(layers) for node, layers in self.build.get("blocks", {}).items()}
+
+    def blocks_of(self, variant: str) -> Mapping[str, Tuple[str, ...]]:
+        """`blocks` of a variant: those of standard operators have none."""
+        return self.blocks if variant in BLOCK_VARIANTS else {}
 
     @property
     def engines_built(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Mapping, Optional
 from sanp_runtime.bundle import budgets
 from sanp_runtime.bundle.manifest import REPAIR, Manifest
 from sanp_runtime.bundle.manifest_options import first_wrong
-from sanp_runtime.contract import INT8, MANIFEST_FILE, ONNXRUNTIME, TENSORRT, variants_of
+from sanp_runtime.contract import INT8, MANIFEST_FILE, ONNXRUNTIME, TENSORRT, block_node, variants_of
 from sanp_runtime.network.macs import dense_macs
 from sanp_runtime.network.sizes import problem as problem_of_sizes
 from sanp_runtime.network.support import AnyOf, Concat, Dense, Gate, Support
@@ -116,6 +116,7 @@ def _check_build(manifest: Manifest) -> None:
     _check_int8(manifest)
     _check_fold(manifest)
     _check_kernels(manifest)
+    _check_blocks(manifest)
     wrong = budgets.problem(manifest.build, manifest.gated)
     if wrong is not None:
         fail("build.budgets", wrong, "budgets as `sanp compile --budgets` writes them")
@@ -161,6 +162,23 @@ def _check_kernels(manifest: Manifest) -> None:
         fail("build.kernels", wrong or row["layers"], "whose kernels were asked for and chosen, and names of layers")
     if row["layers"] and (manifest.gated or row["chosen"] != "ours"):
         fail("build.kernels", row["chosen"], "ours with layers, and only without gates")
+
+
+def _check_blocks(manifest: Manifest) -> None:
+    wrong = first_wrong(manifest.build, {"blocks?": {"*": (list,)}}, "build")
+    if wrong is not None:
+        fail("build.blocks", wrong, "the layers of each block")
+    names = frozenset(manifest.names())
+    seen: "set[str]" = set()
+    for node, layers in manifest.blocks.items():
+        if len(layers) != 3 or not set(map(str, layers)) <= names or seen & set(layers):
+            fail(f"build.blocks.{node}", list(layers), "three layers of the table, each in one block")
+        seen |= set(layers)
+        leader, follower = map(manifest.layer, layers[:2])
+        if node != block_node(leader.name) or not leader.gated or follower.follows != Gate(leader.name):
+            fail(f"build.blocks.{node}", list(layers), "a gated layer, one that follows it, and a third")
+    if manifest.blocks and (manifest.target["backend"] != ONNXRUNTIME or manifest.int8):
+        fail("build.blocks", sorted(manifest.blocks), "none for TensorRT and for bytes")
 
 
 def _check_fold(manifest: Manifest) -> None:

@@ -17,6 +17,7 @@ from sanp_runtime.contract import (
     FLOAT_GATED,
     GATED_CONV,
     GATED_QLINEAR_CONV,
+    INVERTED_RESIDUAL,
     ONNXRUNTIME,
     QLINEAR_CHANNEL_GATE,
     REPLAY,
@@ -88,7 +89,8 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
     """Node name -> operator for the gated layers of a variant and those that follow them; a layer has a gate node if it
     has a saliency module.
 
-    Layers that were compiled to standard operators (`Manifest.native`) have no node to prove. Raises InputError for a
+    A block that is one node (`Manifest.blocks`) proves its three layers by it. Layers that were compiled to standard
+    operators (`Manifest.native`) have no node to prove. Raises InputError for a
     variant of standard operators, where there is nothing to prove.
     """
     if variant in UNGATED:
@@ -102,11 +104,14 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
         raise InputError(f"variant {variant!r} has no gated layer, so there is nothing to prove; {cure}")
     nodes: Dict[str, str] = {}
     made = {} if variant == FLOAT_GATED else manifest.int8
+    blocks = manifest.blocks_of(variant)
+    inside = {layer for members in blocks.values() for layer in members}
+    nodes.update(dict.fromkeys(blocks, INVERTED_RESIDUAL))
     layers, gates = made.get("layers", ()), made.get("byte_gates", ())
     for name in manifest.masked:
         if variant != REPLAY and manifest.layer(name).has_saliency and manifest.gate_kernels:
             nodes[gate_node(name)] = QLINEAR_CHANNEL_GATE if name in gates else CHANNEL_GATE
-        if name not in manifest.native:
+        if name not in manifest.native and name not in inside:
             nodes[conv_node(name)] = GATED_QLINEAR_CONV if name in layers else GATED_CONV
     # Layers of bytes without a gate run in our kernels too.
     if manifest.target["backend"] == ONNXRUNTIME:  # elsewhere bytes are the backend's own

@@ -31,7 +31,8 @@ _FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class LayerGap:
-    """One layer whose work fell. Times in ms per call, from the times per node scaled to the measured latency.
+    """One layer whose work fell, or a block that is one node. Times in ms per call, from the times per node scaled to
+    the measured latency.
 
     macs_saved: share of its MACs that was skipped. saved_ms: dense minus gated time. efficiency: saved_ms over what it
     would be if time fell like MACs; negative if the layer became slower. lost_ms = gate_ms + kernel_ms + unscaled_ms:
@@ -104,11 +105,12 @@ def gap_of(
     """
     if OPEN not in nodes or GATED not in nodes:
         return None
-    scaled = {name: _Scaled(nodes[name], typical_ms[name]) for name in (DENSE, OPEN, GATED)}
+    scaled = {name: _Scaled(name, nodes[name], typical_ms[name]) for name in (DENSE, OPEN, GATED)}
     tables = {layer.name: layer for layer in layers}
-    roof = _Roof([(row, tables[row.name]) for row in rows], scaled[GATED])
+    members = {row.name: [tables[name] for name in row.layers] for row in rows}
+    roof = _Roof([(row, members[row.name]) for row in rows], scaled[GATED])
     least = _NEGLIGIBLE * typical_ms[GATED]
-    found = [_layer(row, tables[row.name], scaled, roof, least) for row in rows]
+    found = [_layer(row, members[row.name], scaled, roof, least) for row in rows]
     lossy = sorted((row for row in found if row is not None), key=lambda row: row.lost_ms, reverse=True)
     full = sum(row.macs_dense for row in rows)
     share = sum(row.macs_gated for row in rows) / full
@@ -123,56 +125,57 @@ def gap_of(
 class _Scaled:
     """Times per node as the profiler saw them, scaled so that all of them add up to the measured latency."""
 
-    def __init__(self, nodes: NodeTimes, typical_ms: float) -> None:
-        self._nodes, self._factor = nodes, typical_ms / nodes.total_ms if nodes.total_ms > 0 else 1.0
+    def __init__(self, variant: str, nodes: NodeTimes, typical_ms: float) -> None:
+        self._variant, self._gates = variant, nodes.gates
+        self._factor = typical_ms / nodes.total_ms if nodes.total_ms > 0 else 1.0
         self.least_ms = nodes.least_ms * self._factor
 
-    def layer(self, name: str) -> Optional[float]:
-        found = self._nodes.layers.get(name)
+    def layer(self, row: LayerRow) -> Optional[float]:
+        found = {DENSE: row.dense_ms, OPEN: row.open_ms, GATED: row.gated_ms}[self._variant]
         return None if found is None else found * self._factor
 
-    def gate(self, name: str) -> float:
-        return self._nodes.gates.get(name, 0.0) * self._factor
+    def gate(self, row: LayerRow) -> float:
+        return sum(self._gates.get(name, 0.0) for name in row.layers) * self._factor
 
-    def conv(self, name: str) -> Optional[float]:
-        found = self.layer(name)
-        return None if found is None else found - self.gate(name)
+    def conv(self, row: LayerRow) -> Optional[float]:
+        found = self.layer(row)
+        return None if found is None else found - self.gate(row)
 
 
 class _Roof:
     """The highest rates of bytes and of MACs that the layers of this run reached, in the network as trained."""
 
-    def __init__(self, rows: Sequence[Tuple[LayerRow, Layer]], times: _Scaled) -> None:
-        known = [(row, layer, times.conv(row.name)) for row, layer in rows]
-        timed = [(row, layer, conv) for row, layer, conv in known if conv is not None and conv > 0]
-        self._bytes = max((_bytes(row, layer) / conv for row, layer, conv in timed), default=0.0)
+    def __init__(self, rows: Sequence[Tuple[LayerRow, Sequence[Layer]]], times: _Scaled) -> None:
+        known = [(row, layers, times.conv(row)) for row, layers in rows]
+        timed = [(row, layers, conv) for row, layers, conv in known if conv is not None and conv > 0]
+        self._bytes = max((_bytes(row, layers) / conv for row, layers, conv in timed), default=0.0)
         self._macs = max((row.macs_gated / conv for row, _, conv in timed), default=0.0)
 
-    def holds_up(self, row: LayerRow, layer: Layer, conv: float) -> bool:
+    def holds_up(self, row: LayerRow, layers: Sequence[Layer], conv: float) -> bool:
         """Whether memory is what a layer that takes `conv` ms waits for."""
         if conv <= 0 or not self._bytes:
             return False
-        moved = _bytes(row, layer)
+        moved = _bytes(row, layers)
         return moved / conv >= _BANDWIDTH * self._bytes and row.macs_gated / moved < self._macs / self._bytes
 
 
 def _layer(
-    row: LayerRow, layer: Layer, times: Mapping[str, _Scaled], roof: _Roof, least_ms: float
+    row: LayerRow, layers: Sequence[Layer], times: Mapping[str, _Scaled], roof: _Roof, least_ms: float
 ) -> Optional[LayerGap]:
     share = row.macs_gated / row.macs_dense if row.macs_dense else 1.0
-    dense, opened, gated = (times[name].layer(row.name) for name in (DENSE, OPEN, GATED))
+    dense, opened, gated = (times[name].layer(row) for name in (DENSE, OPEN, GATED))
     if share >= 1 or dense is None or opened is None or gated is None or dense <= 0:
         return None
-    price = times[GATED].gate(row.name)
-    conv, conv_open = gated - price, opened - times[OPEN].gate(row.name)
+    price = times[GATED].gate(row)
+    conv, conv_open = gated - price, opened - times[OPEN].gate(row)
     parts = {GATE: price, KERNEL: (conv_open - dense) * share, FIXED: conv - conv_open * share}
     lost, possible = gated - dense * share, dense * (1 - share)
     cause: Optional[str] = None
     if lost > max(_REACHED * possible, least_ms):
         cause = max(parts, key=lambda name: parts[name])
         if cause == FIXED:
-            by_memory = roof.holds_up(row, layer, conv)
-            cause = _behind(row, layer, conv, conv_open, times[GATED].least_ms, by_memory)
+            by_memory = roof.holds_up(row, layers, conv)
+            cause = _behind(row, layers[0].c_out, conv, conv_open, times[GATED].least_ms, by_memory)
     return LayerGap(
         layer=row.name,
         macs_saved=1 - share,
@@ -187,22 +190,26 @@ def _layer(
     )
 
 
-def _behind(row: LayerRow, layer: Layer, conv: float, conv_open: float, least_ms: float, by_memory: bool) -> str:
-    """Why the time of a convolution did not fall with its work; the first that applies."""
+def _behind(row: LayerRow, channels: int, conv: float, conv_open: float, least_ms: float, by_memory: bool) -> str:
+    """Why the time of a convolution did not fall with its work; the first that applies. channels: those of its gate."""
     saved = 1 - row.macs_gated / row.macs_dense
     if conv > (1 - _FALLS) * conv_open and saved >= _MUST_FALL:
         return NOT_SKIPPED
     if conv <= _LAUNCHES * least_ms:
         return LAUNCH
-    if (1.0 if row.open_fraction is None else row.open_fraction) * layer.c_out < _VECTOR:
+    if (1.0 if row.open_fraction is None else row.open_fraction) * channels < _VECTOR:
         return FEW_CHANNELS
     return MEMORY if by_memory else FIXED
 
 
-def _bytes(row: LayerRow, layer: Layer) -> float:
-    """At least what one sample moves: weights of the channels that are computed, and both maps at the output's size."""
+def _bytes(row: LayerRow, layers: Sequence[Layer]) -> float:
+    """At least what one sample moves: weights of the channels that are computed, and the maps that come in and go out,
+    both at the output's size. Of a block, what is between its layers is never in memory.
+    """
+    first, last = layers[0], layers[-1]
     pixels, share = row.out_hw[0] * row.out_hw[1], row.macs_gated / row.macs_dense
     opened = 1.0 if row.open_fraction is None else row.open_fraction
-    weights = layer.c_out * layer.c_in // layer.groups * row.kernel[0] * row.kernel[1] * share
-    inputs = layer.c_in * min(1.0, share / opened if opened else 0.0)
-    return _FLOAT_BYTES * (weights + (inputs + layer.c_out * opened) * pixels)
+    weights = share * sum(one.c_out * one.c_in // one.groups * one.kernel[0] * one.kernel[1] for one in layers)
+    inputs = first.c_in * min(1.0, share / opened if opened else 0.0)
+    outputs = last.c_out * (opened if len(layers) == 1 else 1.0)
+    return _FLOAT_BYTES * (weights + (inputs + outputs) * pixels)

@@ -6,6 +6,7 @@ from typing import Dict, List, Optional, Sequence
 
 from sanp_runtime.contract import gate_node
 from sanp_runtime.measure.node_times import NodeTime
+from sanp_runtime.network.blocks import Blocks, inside
 from sanp_runtime.network.layers import Layer
 
 # ONNX Runtime pads channels to its blocked layout: by 16 with AVX-512, by 8 or 4 elsewhere.
@@ -14,8 +15,12 @@ _CONV_OPS = ("Conv", "FusedConv")
 _LINEAR_OPS = ("Gemm", "FusedGemm", "MatMul")
 
 
-def layer_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str, float]:
+def layer_times(
+    layers: Sequence[Layer], nodes: Sequence[NodeTime], blocks: Optional[Blocks] = None
+) -> Dict[str, float]:
     """Layer -> ms per call; a layer whose nodes cannot be told is absent.
+
+    blocks: of the variant that was timed. Their layers have one time together, under the name of the first.
 
     Nodes of the gated variants carry the name of their layer (`<layer>/conv`, `<layer>/gate`). In the dense variant
     ONNX Runtime renames what it fuses, so the remaining convolutions are recognised by kernel, map size and
@@ -30,12 +35,17 @@ def layer_times(layers: Sequence[Layer], nodes: Sequence[NodeTime]) -> Dict[str,
             times[owner] = times.get(owner, 0.0) + node.typical_ms
         else:
             rest.append(node)
+    fused = inside(blocks or {})
     for layer in layers:
-        if layer.name not in times:
+        if layer.name not in times and layer.name not in fused:
             match = next((node for node in rest if _fits(layer, node)), None)
             if match is not None:
                 rest.remove(match)
                 times[layer.name] = match.typical_ms
+    for members in (blocks or {}).values():
+        found = [times.pop(name) for name in members if name in times]
+        if found:
+            times[members[0]] = sum(found)
     return times
 
 

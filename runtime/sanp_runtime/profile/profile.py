@@ -182,7 +182,8 @@ def _check_open(
 def _node_times(engine: Engine, batches: Sequence[np.ndarray]) -> NodeTimes:
     count = PROFILE_WARM_UP + PROFILED_CALLS
     parts = [batches[index % len(batches)] for index in range(count)]
-    return node_times(engine.layers, engine.node_times(parts, skip=PROFILE_WARM_UP))
+    blocks = engine.manifest.blocks_of(engine.variant)
+    return node_times(engine.layers, engine.node_times(parts, skip=PROFILE_WARM_UP), blocks)
 
 
 def _result(
@@ -194,7 +195,7 @@ def _result(
     scales = {name: np.concatenate([row.gates[name] for row in run.results]) for name in manifest.gated}
     per_sample = {name: measurement.per_sample_ms(name) for name in manifest.measured}
     baseline, parent = manifest.baseline, manifest.parent_layers
-    rows = layer_rows(manifest.layers, parent, scales, run.nodes)
+    rows = layer_rows(manifest.layers, parent, scales, run.nodes, manifest.blocks)
     variants = {name: variant_times(measurement, name) for name in manifest.measured}
     latency = {name: row.latency for name, row in variants.items()}
     typical = {name: row.typical_ms for name, row in variants.items()}
@@ -215,7 +216,7 @@ def _result(
         samples=tuple(sample_rows(per_sample, per_call)),
         correlation=correlation(per_sample[manifest.main], per_call),
         layers=tuple(rows),
-        gates=tuple(gates_of_profile(manifest.layers, rows)),
+        gates=tuple(gates_of_profile(manifest.layers, scales, run.nodes)),
         gap=gap_of(manifest.layers, rows, run.nodes, latency, typical),
         nodes=run.nodes,
         node_source=run.node_source,
@@ -246,6 +247,7 @@ def _origin(bundle: Bundle) -> Dict[str, Any]:
         "parent_weights": manifest.parent.get("weights"),
         "pixel_gated": len(manifest.pixel_gated),
         "kernels": kernels_note(manifest),
+        "blocks": len(manifest.blocks),
         "onnx_sha256": {name: manifest.files[file].sha256 for name, file in manifest.variants.items()},
     }
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping
 
 from sanp_runtime.contract import DENSE, FLOAT_DENSE, FLOAT_GATED, GATED, PARENT
 from sanp_runtime.measure.verdict import NOISY, THROTTLED
+from sanp_runtime.network.blocks import blocks_note
 from sanp_runtime.profile import conditions_text
 from sanp_runtime.profile.budgets import budget_lines
 from sanp_targets.errors import MeasurementError
@@ -31,6 +32,7 @@ def profile_lines(profile: Mapping[str, Any]) -> List[str]:
     lines += gate_lines(profile)
     lines += gap_lines(profile)
     lines += budget_lines(rows, profile["macs"]["dense"]) if (rows := profile.get("budgets")) else []
+    lines += [blocks] if (blocks := blocks_note(profile["bundle"].get("blocks", 0))) else []
     lines += [kernels] if (kernels := profile["bundle"].get("kernels")) else []
     lines += [profile["tuning_note"]] if profile["tuning_note"] else []
     lines += [*conditions_text.control_lines(profile), *conditions_text.energy_lines(profile, title)]

@@ -118,3 +118,26 @@ def test_break_even_is_where_the_line_meets_the_dense_time(share, main, opened, 
         assert 0 < point < 1 and at == pytest.approx(dense, rel=1e-6, abs=1e-6)
     else:
         assert main >= opened or main - (opened - main) * share / (1 - share) >= dense * (1 - 1e-9)
+
+
+def test_a_block_is_one_row_whose_lanes_are_those_of_its_gate():
+    """Its parts add up; 4 of 16 open channels are few for a vector, however many come out."""
+    layers = (
+        Layer("a.expand", 64, 16, (16, 16), gated=True, gate_hidden=8, support=Dense(64)),
+        Layer("a.depthwise", 16, 16, (16, 16), (3, 3), groups=16, support=Gate("a.expand"), follows=Gate("a.expand")),
+        Layer("a.project", 16, 64, (16, 16), support=Gate("a.expand")),
+    )
+    blocks = {"a.expand/block": ("a.expand", "a.depthwise", "a.project")}
+    apart = {"a.expand": 0.4, "a.depthwise": 0.2, "a.project": 0.4}
+    nodes = {DENSE: NodeTimes(apart, {}, 1.0, 0.0, 0.001)}
+    nodes[OPEN] = NodeTimes({"a.expand": 1.1}, {"a.expand": 0.1}, 1.1, 0.0, 0.001)
+    nodes[GATED] = NodeTimes({"a.expand": 0.8}, {"a.expand": 0.1}, 0.8, 0.0, 0.001)
+    scales = {"a.expand": np.tile(np.arange(16) < 4, (2, 1)).astype(np.float64)}
+    rows = layer_rows(layers, (), scales, nodes, blocks)
+    latency = {name: {"p99": None, "max": 1.0} for name in nodes}
+    typical = {name: row.total_ms for name, row in nodes.items()}
+    (row,) = gap_of(layers, rows, nodes, latency, typical).layers
+    assert row.layer == "a (expand, depthwise, project)" and row.gate_ms == pytest.approx(0.1)
+    assert row.saved_ms == pytest.approx(0.2)
+    assert row.gate_ms + row.kernel_ms + row.unscaled_ms == pytest.approx(row.lost_ms)
+    assert row.cause == gap.FEW_CHANNELS

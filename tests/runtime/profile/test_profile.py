@@ -10,13 +10,16 @@ import onnx
 import pytest
 
 from sanp_runtime.bundle.writer import BundleWriter
-from sanp_runtime.contract import LIBRARY_FILE, VARIANTS
+from sanp_runtime.contract import DENSE, GATED, LIBRARY_FILE, VARIANTS
 from sanp_runtime.engines.bound_call import BoundCall
 from sanp_runtime.engines.options import EngineOptions
 from sanp_runtime.measure.node_times import NodeTime, _aggregate
+from sanp_runtime.network.blocks import title_of
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import sample_macs
+from sanp_runtime.network.support import Dense, Gate
 from sanp_runtime.profile.batches import batches_of
+from sanp_runtime.profile.layer_rows import gates_of_profile, layer_rows, node_times
 from sanp_runtime.profile.layer_times import layer_times
 from sanp_runtime.profile.profile import profile
 from sanp_targets.errors import AccelerationError, ConfigError, InputError, ValidationError
@@ -171,3 +174,43 @@ def test_nodes_find_their_layers():
         node("ReorderOutput", "ReorderOutput", (), (), 9.0),
     ]
     assert layer_times(layers, nodes) == {"a": 1.5, "a.b": 2.0, "short": 3.0, "c": 4.0, "head": 5.0}
+
+
+def test_layers_of_a_block_have_one_time():
+    """Their gates belong to it; equal layers elsewhere keep their own."""
+    layers = (
+        Layer("b.expand", 8, 32, (8, 8), gated=True, gate_hidden=4, support=Dense(8)),
+        Layer("b.depthwise", 32, 32, (8, 8), (3, 3), groups=32, support=Gate("b.expand"), follows=Gate("b.expand")),
+        Layer("b.project", 32, 8, (8, 8), support=Gate("b.expand")),
+        Layer("other", 32, 8, (8, 8), support=Dense(32)),
+    )
+    blocks = {"b.expand/block": ("b.expand", "b.depthwise", "b.project")}
+    nodes = [
+        node("b.expand/gate", "SanpChannelGate", (4, 8), (1, 32), 0.25),
+        node("b.expand/block", "SanpInvertedResidual", (32, 8, 1, 1), (1, 8, 8, 8), 2.0),
+        node("b.project/gate/scale", "Mul", (1, 8), (1, 8), 0.5),
+        node("node_Conv_9", "Conv", (8, 32, 1, 1), (1, 8, 8, 8), 3.0),
+    ]
+    dense = [node("b.expand/conv", "Conv", (32, 8, 1, 1), (1, 32, 8, 8), 1.0),
+             node("b.depthwise/conv", "Conv", (32, 1, 3, 3), (1, 32, 8, 8), 1.5),
+             node("b.project/conv", "Conv", (8, 32, 1, 1), (1, 8, 8, 8), 0.5), nodes[3]]  # fmt: skip
+    assert layer_times(layers, nodes, blocks) == {"b.expand": 2.75, "other": 3.0}
+    times = {GATED: node_times(layers, nodes, blocks), DENSE: node_times(layers, dense)}
+    assert times[GATED].other_ms == 0.0
+    scales = {"b.expand": np.tile(np.arange(32) % 2, (2, 1)).astype(float)}
+    row, other = layer_rows(layers, (), scales, times, blocks)
+    assert (row.name, row.layers) == ("b (expand, depthwise, project)", blocks["b.expand/block"])
+    assert (row.channels, row.kernel, row.out_hw) == ((8, 32, 8), (3, 3), (8, 8))
+    assert (row.dense_ms, row.gated_ms, row.gate_ms, row.open_ms) == (3.0, 2.75, 0.75, None)
+    assert row.macs_dense == 64 * (8 * 32 + 9 * 32 + 32 * 8) and row.macs_gated == row.macs_dense / 2 + 4 * 40
+    assert row.open_fraction == 0.5 and row.gated and not row.varies and not row.follows
+    assert (other.name, other.layers, other.gated_ms, other.dense_ms) == ("other", ("other",), 3.0, 3.0)
+    (gate,) = gates_of_profile(layers, scales, times)
+    assert (gate.layer, gate.price_ms, gate.saved_ms) == ("b.expand", 0.25, pytest.approx(1.5))
+
+
+def test_blocks_are_called_by_what_their_layers_share():
+    assert title_of(["features.2.conv.0", "features.2.conv.3", "features.2.conv.6"]) == "features.2.conv (0, 3, 6)"
+    assert title_of(["a", "a.b", "a.c"]) == "a + a.b + a.c"
+    assert title_of(["a.x", "a.y.0", "a.z.0"]) == "a (x, y.0, z.0)"
+    assert title_of(["alone.conv"]) == "alone.conv"

@@ -34,6 +34,10 @@ class OnnxruntimePart(BackendPart):
     kernels: Literal["auto", "ours", "onnxruntime"] = Field(
         "onnxruntime", description="who computes a network without gates; auto times both on this machine"
     )
+    blocks: Literal["fused", "apart"] = Field(
+        "fused",
+        description="inverted residual blocks: fused into one node each where that is faster, or apart",
+    )
     library: Path | None = Field(
         None, description="operator library of the target, for one of another architecture than this machine"
     )
@@ -124,6 +128,7 @@ class CompileSettings(Settings):
         part = self.onnxruntime
         float32 = {
             "--tune": part.tune, "--bf16-weights": part.bf16_weights, "--kernels": part.kernels != "onnxruntime",
+            "--blocks": part.blocks != "fused",
             "--precision fp16": self.tensorrt.precision == "fp16",
         }  # fmt: skip
         others = [flag for flag, given in float32.items() if given]

@@ -116,7 +116,13 @@ class SampleRun {
     if (memory == nullptr) return false;
     const BorderedRows rows(plan_, memory + weights * kBlockLanes, s.in_rows);
     rows.clear_borders();
-    for (int64_t b = begin; b < end; ++b) compute(s, open_.block(b, weights_, memory), rows, b, b + 1 < end);
+    for (int64_t b = begin; b < end; ++b) {
+      const float* row[kBlockLanes];
+      FetchRows next{};
+      if (b + 1 < end) next = open_.fetched(b + 1, weights_, row);
+      const OpenBlock block = open_.block(b, weights_, memory, true, &next);
+      compute(s, block, rows, b, next);
+    }
     return true;
   }
 
@@ -127,13 +133,13 @@ class SampleRun {
       const BorderedRows rows(plan_, kept_rows_ + b * count * plan_.width * kBlockLanes, count);
       if (s.first == 0) rows.clear_borders();
       rows.keep(count, s.kept);
-      compute(s, open_.block(b, weights_, own, s.first == 0), rows, b);
+      FetchRows none{};
+      compute(s, open_.block(b, weights_, own, s.first == 0, &none), rows, b, none);
     }
     return true;
   }
 
-  // fetch_next: whether the weights of the next block come from memory meanwhile.
-  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b, bool fetch_next = false) {
+  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b, const FetchRows& next) {
     const ConvShape& shape = plan_.shape;
     int64_t begin = s.in_first + s.kept, end = s.in_first + s.in_rows;
     begin = begin < 0 ? 0 : begin;
@@ -151,11 +157,7 @@ class SampleRun {
       e.high = call_.expand.high;
       e.y = rows.at(begin - s.in_first, shape.pad_left);
       e.at = plan_.at();
-      const float* lines[kBlockLanes];
-      if (fetch_next) {
-        e.next_step = open_.lines(b + 1, weights_, lines);
-        e.next = lines;
-      }
+      e.next = next;
       expand_pixels(e, (end - begin) * shape.width);
     }
     DepthwiseBlockCall d{};
@@ -190,7 +192,7 @@ class SampleRun {
       e.x = x + first;
       e.at = at + first;
       k.expand[count](e);
-      e.next = nullptr;
+      e.next = {};
     }
   }
 
@@ -198,20 +200,21 @@ class SampleRun {
   void project(const Strip& s, const Pool& pool) const {
     const BlockKernels& k = plan_.isa->block;
     const int64_t pixels = s.rows * plan_.out_w, tiles = (pixels + k.project_pixels - 1) / k.project_pixels;
-    const int64_t blocks = (plan_.channels_out + plan_.out_lanes - 1) / plan_.out_lanes, jobs = blocks * tiles;
+    const int64_t blocks = plan_.out_blocks(), jobs = blocks * tiles;
     const size_t tasks = task_count(blocks * k.project_vecs * pixels * open_.n_steps, jobs);
     auto task = [&](size_t index) {
       const int64_t end = share(jobs, index + 1, tasks);
       for (int64_t job = share(jobs, index, tasks); job < end; ++job) {
         const int64_t tile = job % tiles, first = share(pixels, tile, tiles);
         project_tile(job / tiles, s.first * plan_.out_w + first, first, share(pixels, tile + 1, tiles) - first,
-                     tile + 1 == tiles);
+                     tile + 1 == tiles, s.first == 0 && job == 0);
       }
     };
     parallel_for(pool, tasks, task);
   }
 
-  void project_tile(int64_t block, int64_t pixel, int64_t strip_pixel, int64_t count, bool last) const {
+  void project_tile(int64_t block, int64_t pixel, int64_t strip_pixel, int64_t count, bool last,
+                    bool fetch_rows) const {
     const int64_t first = block * plan_.out_lanes, left = plan_.channels_out - first;
     const int64_t outputs = left < plan_.out_lanes ? left : plan_.out_lanes, at = first * plan_.out_pixels() + pixel;
     ChannelsCall c{};
@@ -219,8 +222,10 @@ class SampleRun {
     c.x_step = 1;
     c.steps = open_.steps;
     c.n_steps = open_.n_steps;
-    c.w = weights_.project + first * plan_.channels;
-    c.next_w = c.w + (last && left > plan_.out_lanes ? plan_.out_lanes * plan_.channels : 0);
+    c.w = weights_.project + first;
+    c.next_w = c.w + (last && left > plan_.out_lanes ? plan_.out_lanes : 0);
+    // Rows of open channels lie apart; whole ones are fetched faster than parts of them, one after the other.
+    c.fetch_lines = fetch_rows ? static_cast<int32_t>(plan_.out_row() / kBlockLanes) : 1;
     c.outputs = static_cast<int32_t>(outputs);
     c.scale = scale_project_ + first;
     c.shift = shift_project_ + first;

@@ -73,7 +73,7 @@ int64_t BlockPlan::strip_rows(int64_t blocks) const {
 
 int64_t BlockPlan::prepared_floats() const {
   const int64_t turned = turned_blocks() * kBlockLanes;
-  return turned * (channels_in + record) + channels * record + out_blocks() * channels * out_lanes;
+  return turned * (channels_in + record) + channels * record + channels * out_row();
 }
 
 PreparedBlock BlockPlan::prepared(const float* floats) const {
@@ -82,7 +82,7 @@ PreparedBlock BlockPlan::prepared(const float* floats) const {
   p.expand = floats;
   p.turned = p.expand + turned * channels_in;
   p.project = p.turned + turned * record;
-  p.records = p.project + out_blocks() * channels * out_lanes;
+  p.records = p.project + channels * out_row();
   return p;
 }
 
@@ -98,10 +98,8 @@ void BlockPlan::prepare(const BlockWeights& weights, float* out) const {
   turn(weights.expand, channels, channels_in, out);
   turn(records, channels, record, out + (p.turned - out));
   float* project = out + (p.project - out);
-  for (int64_t first = 0; first < channels_out; first += out_lanes)
-    for (int64_t c = 0; c < channels; ++c)
-      for (int64_t o = first; o < first + out_lanes; ++o)
-        *project++ = o < channels_out ? weights.project[o * channels + c] : 0.0f;
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t o = 0; o < out_row(); ++o) *project++ = o < channels_out ? weights.project[o * channels + c] : 0.0f;
 }
 
 }  // namespace sanp

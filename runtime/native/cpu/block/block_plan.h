@@ -24,7 +24,7 @@ struct PreparedBlock {
   const float* expand;   // turned: [channels in][kBlockLanes]
   const float* records;  // [channels][record]: the taps of a channel and its bias
   const float* turned;   // records, turned: [record][kBlockLanes]
-  const float* project;  // [blocks of channels out][channels][lanes of the block]
+  const float* project;  // [channels][out_row]
 };
 
 // Three quarters of the second-level cache of a core.
@@ -48,6 +48,9 @@ class BlockPlan {
 
   int64_t in_pixels() const { return shape.height * shape.width; }
   int64_t out_pixels() const { return out_h * out_w; }
+  int64_t out_blocks() const { return (channels_out + out_lanes - 1) / out_lanes; }
+  // Floats of the projection's weights for one input channel, zero behind the last output channel.
+  int64_t out_row() const { return out_blocks() * out_lanes; }
   // Rows of the depthwise layer's input that this many rows of its output need.
   int64_t rows_in(int64_t rows) const {
     return (rows - 1) * shape.stride_y + (shape.kernel_h - 1) * shape.dilation_y + 1;
@@ -66,7 +69,6 @@ class BlockPlan {
 
  private:
   int64_t turned_blocks() const { return (channels + kBlockLanes - 1) / kBlockLanes; }
-  int64_t out_blocks() const { return (channels_out + out_lanes - 1) / out_lanes; }
 
   int64_t cache_pixels_;  // of sixteen channels
   std::vector<int32_t> at_;

@@ -77,7 +77,8 @@ OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t
 void OpenChannels::list_steps(int64_t pixels) const {
   for (int64_t j = 0; j < n_steps; ++j) {
     const int32_t lane = open_lane_[j], block = lane / kBlockLanes;
-    steps[j] = {static_cast<int32_t>(block * pixels * kBlockLanes + lane % kBlockLanes), lane_[lane]};
+    steps[j] = {static_cast<int32_t>(block * pixels * kBlockLanes + lane % kBlockLanes),
+                static_cast<int32_t>(lane_[lane] * plan_.out_blocks())};
   }
 }
 
@@ -90,16 +91,20 @@ bool OpenChannels::stored(int64_t b) const {
   return same;
 }
 
-ptrdiff_t OpenChannels::lines(int64_t b, const PreparedBlock& weights, const float** line) const {
+FetchRows OpenChannels::fetched(int64_t b, const PreparedBlock& weights, const float** row) const {
   const int32_t* const lane = lane_ + b * kBlockLanes;
   const bool in_order = stored(b);
-  for (int j = 0; j < kBlockLanes; ++j)
-    line[j] = in_order ? weights.expand + lane[0] * plan_.channels_in + j * kBlockLanes
-                       : call_.weights.expand + lane[j] * plan_.channels_in;
-  return in_order ? kBlockLanes * kBlockLanes : kBlockLanes;
+  const float* const from = in_order ? weights.expand : call_.weights.expand;
+  const float* const records = in_order ? weights.turned : weights.records;
+  for (int j = 0; j < kBlockLanes; ++j) {
+    const int64_t channel = in_order ? lane[0] + j : lane[j];
+    row[j] = from + channel * plan_.channels_in;
+    for (int64_t i = 0; i < plan_.record; i += kBlockLanes) fetch(records + channel * plan_.record + i, 0);
+  }
+  return {row, kBlockLanes, static_cast<int32_t>((plan_.channels_in + kBlockLanes - 1) / kBlockLanes), 1};
 }
 
-OpenBlock OpenChannels::block(int64_t b, const PreparedBlock& weights, float* own, bool turn) const {
+OpenBlock OpenChannels::block(int64_t b, const PreparedBlock& weights, float* own, bool turn, FetchRows* next) const {
   const int32_t* const lane = lane_ + b * kBlockLanes;
   OpenBlock block{own, own + plan_.channels_in * kBlockLanes, scale_ + b * kBlockLanes, shift_ + b * kBlockLanes};
   if (stored(b)) {
@@ -108,9 +113,12 @@ OpenBlock OpenChannels::block(int64_t b, const PreparedBlock& weights, float* ow
   } else if (turn) {
     ptrdiff_t at[kBlockLanes];
     for (int j = 0; j < kBlockLanes; ++j) at[j] = lane[j] * plan_.channels_in;
-    plan_.isa->block.turn_rows(call_.weights.expand, at, plan_.channels_in, own);
+    // The other half while the block is multiplied, which takes as long as turning where there are few pixels.
+    const int32_t half = next->count / 2;
+    plan_.isa->block.turn_rows(call_.weights.expand, at, plan_.channels_in, own, {next->rows, half, next->lines, 1});
+    *next = {next->rows + half, next->count - half, next->lines, 2};
     for (int j = 0; j < kBlockLanes; ++j) at[j] = lane[j] * plan_.record;
-    plan_.isa->block.turn_rows(weights.records, at, plan_.record, own + plan_.channels_in * kBlockLanes);
+    plan_.isa->block.turn_rows(weights.records, at, plan_.record, own + plan_.channels_in * kBlockLanes, FetchRows{});
   }
   return block;
 }

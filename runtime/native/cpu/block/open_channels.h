@@ -21,11 +21,11 @@ class OpenChannels {
   // The steps of the projection, where a block of channels has this many pixels between the layers.
   void list_steps(int64_t pixels) const;
   // Block b. Weights that are not stored as they are needed are turned into `own`, (channels in + record) lanes, or
-  // were turned there before.
-  OpenBlock block(int64_t b, const PreparedBlock& weights, float* own, bool turn = true) const;
-
-  // Where the weights of block b are read first: sixteen lines, and the distance to the next sixteen.
-  ptrdiff_t lines(int64_t b, const PreparedBlock& weights, const float** line) const;
+  // were turned there before. `next` is fetched meanwhile, and holds afterwards what is left to fetch.
+  OpenBlock block(int64_t b, const PreparedBlock& weights, float* own, bool turn, FetchRows* next) const;
+  // Fetches the taps of block b, and tells what else is to be fetched for it: the sixteen rows of weights from which it
+  // is turned, or as many parts of it as it is stored.
+  FetchRows fetched(int64_t b, const PreparedBlock& weights, const float** row) const;
 
   int64_t blocks;
   int64_t n_inputs, n_steps;

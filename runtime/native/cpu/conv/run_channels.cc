@@ -13,6 +13,7 @@ class ChannelsRun {
     call_.at = layout.at.data();
     call_.steps = g.steps;
     call_.n_steps = g.n_steps;
+    call_.fetch_lines = 1;
     call_.shift_more = s.residual_value;
     call_.act_min = s.call->act_min;
     call_.act_max = s.call->act_max;

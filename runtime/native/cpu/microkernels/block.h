@@ -13,6 +13,14 @@ namespace sanp {
 
 constexpr int kBlockLanes = 16;
 
+// Rows of weights that are used next, to be fetched meanwhile, a line after every few steps.
+struct FetchRows {
+  const float* const* rows;
+  int32_t count;  // 0: none
+  int32_t lines;  // of each row
+  int32_t steps;
+};
+
 // Expansion: some consecutive pixels of the input.
 struct ExpandCall {
   const float* x;  // the first pixel in input channel 0
@@ -24,10 +32,7 @@ struct ExpandCall {
   float low, high;
   float* y;           // a pixel may be at any of
   const int32_t* at;  // these distances, in floats
-  // Weights of the block that is computed next, to be fetched meanwhile, a line for each step: sixteen lines, the same
-  // next_step floats further on, and so on. Null: none.
-  const float* const* next;
-  ptrdiff_t next_step;
+  FetchRows next;
 };
 
 // Depthwise layer: some rows of outputs.
@@ -49,8 +54,8 @@ struct DepthwiseBlockCall {
 
 using ExpandFn = void (*)(const ExpandCall&);
 using DepthwiseBlockFn = void (*)(const DepthwiseBlockCall&);
-// Rows of `columns` floats at w + at[lane], turned: out[column][lane]. Reads whole fours of columns.
-using TurnRowsFn = void (*)(const float* w, const ptrdiff_t* at, int64_t columns, float* out);
+// Rows of `columns` floats at w + at[lane], turned: out[column][lane]. A step of `next` is two columns.
+using TurnRowsFn = void (*)(const float* w, const ptrdiff_t* at, int64_t columns, float* out, const FetchRows& next);
 
 // Kernels of one instruction set, by pixels where they have some.
 struct BlockKernels {

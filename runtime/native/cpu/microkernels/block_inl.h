@@ -5,8 +5,27 @@
 #pragma once
 
 #include "cpu/microkernels/block.h"
+#include "cpu/microkernels/channels_inl.h"
 
 namespace sanp {
+
+// Fetches the lines of some rows, one at a time and row by row: the hardware then sees streams and fetches ahead.
+class RowFetcher {
+ public:
+  __attribute__((always_inline)) explicit RowFetcher(const FetchRows& next) : next_(next), wait_(next.steps) {}
+  __attribute__((always_inline)) void step() {
+    if (row_ == next_.count || --wait_ > 0) return;
+    wait_ = next_.steps;
+    fetch_far(next_.rows[row_], line_ * kLineBytes);
+    if (++line_ < next_.lines) return;
+    line_ = 0;
+    ++row_;
+  }
+
+ private:
+  const FetchRows& next_;
+  int32_t wait_, row_ = 0, line_ = 0;
+};
 
 // P pixels of one block. The order of products is that of tile_inl.h.
 template <class V, int P>
@@ -19,11 +38,9 @@ void expand_tile(const ExpandCall& c) {
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) acc[p][v] = V::zero();
   const Step* const end = c.steps + c.n_steps;
+  RowFetcher next(c.next);
   for (const Step* s = c.steps; s != end; ++s) {
-    if (c.next != nullptr) {
-      const ptrdiff_t line = s - c.steps;
-      fetch(c.next[line % kBlockLanes] + line / kBlockLanes * c.next_step, 0);
-    }
+    next.step();
     const float* const x = c.x + s->x_index * c.x_step;
     const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * kBlockLanes;
     F weight[NV];
@@ -139,15 +156,19 @@ void depthwise_block(const DepthwiseBlockCall& c) {
 }
 
 template <class V>
-void turn_rows(const float* w, const ptrdiff_t* at, int64_t columns, float* out) {
+void turn_rows(const float* w, const ptrdiff_t* at, int64_t columns, float* out, const FetchRows& rows) {
   constexpr int NV = kBlockLanes / V::kLanes;
   int64_t i = 0;
-  for (; i + 4 <= columns; i += 4)
+  RowFetcher next(rows);
+  for (; i + 4 <= columns; i += 4) {
+    next.step();
+    next.step();
     for (int v = 0; v < NV; ++v) {
       typename V::F four[4];
       V::load_4_each(w + i, at + v * V::kLanes, four);
       for (int k = 0; k < 4; ++k) V::store(out + (i + k) * kBlockLanes + v * V::kLanes, four[k]);
     }
+  }
   for (; i < columns; ++i)
     for (int j = 0; j < kBlockLanes; ++j) out[i * kBlockLanes + j] = w[at[j] + i];
 }

@@ -16,6 +16,7 @@ struct ChannelsCall {
   ptrdiff_t n_steps;
   const float* w;       // [channels in][vectors of the block][lanes], zero behind the last channel
   const float* next_w;  // those of the block that is computed next, or w
+  int32_t fetch_lines;  // cache lines fetched at each step: of the block, and of those behind it
   int32_t outputs;      // channels of the block: more than all its vectors but one hold
   const float* scale;   // of the block, as shift
   const float* shift;

@@ -49,6 +49,8 @@ constexpr int channels_ahead() {
   return 700 / P;
 }
 
+constexpr ptrdiff_t kLineBytes = 64;
+
 // P pixels of NV vectors of channels; kPixel floats from one pixel of x to the next.
 template <class V, int P, int NV, int kPixel = 1>
 void channels_tile(const ChannelsCall& c) {
@@ -65,7 +67,9 @@ void channels_tile(const ChannelsCall& c) {
     const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * (NV * V::kLanes);
     const Step* const far = s + channels_ahead<P>();
     const ptrdiff_t ahead = far < end ? far->w_offset : (far - end < c.n_steps ? c.steps[far - end].w_offset : 0);
-    fetch((far < end ? c.w : c.next_w) + ahead * (NV * V::kLanes), 0);
+    const float* const far_w = (far < end ? c.w : c.next_w) + ahead * (NV * V::kLanes);
+    fetch(far_w, 0);
+    for (int32_t line = 1; line < c.fetch_lines; ++line) fetch_far(far_w, line * kLineBytes);
     F weight[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);

@@ -45,6 +45,11 @@ constexpr ptrdiff_t kFetchAhead = 256;
 // Static: the linker must not keep the copy of one instruction set for all.
 static inline void fetch(const void* w, ptrdiff_t bytes) { __builtin_prefetch(static_cast<const char*>(w) + bytes); }
 
+// The same into the second-level cache: what is used after more than the first level holds.
+static inline void fetch_far(const void* w, ptrdiff_t bytes) {
+  __builtin_prefetch(static_cast<const char*>(w) + bytes, 0, 1);
+}
+
 using TileFn = void (*)(const TileCall&);
 
 // Tap counts with unrolled code. Everything else takes the loop.

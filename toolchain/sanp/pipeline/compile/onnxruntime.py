@@ -1,4 +1,4 @@
-"""Bundles for ONNX Runtime: bytes, rounded weights and tuned kernels where asked for, our library, and the proof."""
+"""Bundles for ONNX Runtime: bytes, rounded weights, fused blocks and tuned kernels, our library, and the proof."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from sanp.pipeline.compile.acceptance import Acceptance, check_reach, library_of, runs_here
 from sanp.pipeline.compile.bf16_weights import round_small_maps
+from sanp.pipeline.compile.blocks import with_blocks
 from sanp.pipeline.compile.budgets.calibrate import with_budgets
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
 from sanp.pipeline.compile.int8.requirements import check_answers, check_network
@@ -51,13 +52,14 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     if part.bf16_weights:
         rounded = round_small_maps(model, job.answers)
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
-    models = variants(model, job.parent)
+    models, blocks = with_blocks(job, variants(model, job.parent))
+    build.update({"blocks": blocks} if blocks else {})
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
             _require_one_size(job)
             log("timing the kernels of every gated layer inside the network; keep the machine idle")
             algorithms, options["tuning"] = tune(models, job.described, job.answers, library)
-            models = variants(with_algorithms(model, algorithms), job.parent)
+            models, _ = with_blocks(job, variants(with_algorithms(model, algorithms), job.parent))
         if part.budgets:
             models[GATED], build["budgets"] = with_budgets(job, models[GATED], library, log)
         job.add_common(writer, models)

@@ -42,7 +42,7 @@ def _rows(profile: Mapping[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": row["name"],
                 "follows": ", ".join(row.get("follows", ())),
-                "shape": f"{row['channels'][0]} → {row['channels'][1]}, {row['kernel'][0]}×{row['kernel'][1]}, "
+                "shape": f"{' → '.join(map(str, row['channels']))}, {row['kernel'][0]}×{row['kernel'][1]}, "
                 f"{row['out_hw'][0]}×{row['out_hw'][1]}",
                 "open": row["open_fraction"],
                 "varies": row["varies"],
