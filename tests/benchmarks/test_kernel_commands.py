@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.kernels import fusion_bound, layers, nodes, pixels, weights
+from benchmarks.kernels import blocks, layers, nodes, pixels, weights
 from benchmarks.networks import gate_share, gated, graphs, per_layer
 from benchmarks.networks.shapes import Layer
 from benchmarks.sessions import Library, require_close
@@ -41,22 +41,26 @@ def test_networks(run, capsys):
     assert all(word in text for word in ("FMA ceiling", "dense", "all open", "of the MACs"))
 
 
-def test_per_layer(run, capsys):
-    found = run(per_layer, "--rounds", 2, "--only", "mobilenet-v2@96")["networks"]["mobilenet-v2@96"]
-    assert len(found["convs"]) == 52 and found["convs"][0]["layer"] == "3-32 3x3/2 @96"
+@pytest.mark.parametrize(("options", "rows"), [((), 20), (("--apart",), 52)])  # 16 blocks of three
+def test_per_layer(options, rows, run, capsys):
+    found = run(per_layer, "--rounds", 2, "--only", "mobilenet-v2@96", *options)["networks"]["mobilenet-v2@96"]
+    assert len(found["convs"]) == rows and found["convs"][0]["layer"] == "3-32 3x3/2 @96"
     for row in found["convs"]:  # a node that the profiler calls differently would have no time
         assert min(row["dense"], row["open"], row["kept"]) > 0, row["name"]
         assert 0 < row["macs_kept"] <= row["macs"]
     assert "3x3 depthwise" in capsys.readouterr().out
 
 
-def test_fusion_bound(run, monkeypatch, capsys):
-    monkeypatch.setattr(fusion_bound, "BLOCKS", fusion_bound.BLOCKS[-1:])
-    (row,) = run(fusion_bound, "--rounds", 2)["blocks"]
-    for found in row["kept"]:
-        assert set(found["strips_us"]) == {"2", "4", "8", "12"} and 0 < found["call_us"] < found["whole_us"]
-        assert found["most"] == pytest.approx(found["whole_us"] / min(found["strips_us"].values()))
-    assert "at most" in capsys.readouterr().out
+def test_blocks_are_timed_apart_and_fused(run, capsys):
+    (row,) = run(blocks, "--rounds", 2, "--only", "mobilenet-v2@96 64-384-64")["blocks"]
+    assert row["dense_us"] > 0 and [found["keep"] for found in row["kept"]] == [1.0, 0.5]
+    assert all(found["apart_us"] > 0 and found["fused_us"] > 0 for found in row["kept"])
+    assert "64-384-64 3x3 @6 +" in capsys.readouterr().out
+
+
+def test_every_block_of_a_network_is_found_once():
+    names = [name for name in blocks.distinct() if name.startswith("mobilenet-v2@96 ")]
+    assert len(names) == 11 and len(set(names)) == 11  # 16 blocks, five of them like another one
 
 
 def test_gate_share(run, capsys):
