@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from benchmarks.wide_registers import demanded
 
 Feeds = list[dict[str, np.ndarray]]
 
 
 class OnnxRuntime:
     """ONNX Runtime's CPU provider, inputs bound once; with `library` our operators run in our kernels."""
+
+    # Whether a benchmark without AVX-512 asks the registers; otherwise the engine has checked its kernels by name.
+    registers_tell = True
 
     def __init__(self, model: Path, feeds: Feeds, threads: int, library: Path | None = None, isa: str = "auto") -> None:
         import onnxruntime
@@ -42,7 +48,13 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO's CPU plugin, latency hint, one stream. Float files run in float32, bfloat16 is ruled out."""
+    """OpenVINO's CPU plugin, latency hint, one stream. Float files run in float32, bfloat16 is ruled out.
+
+    Without AVX-512 all its convolutions must say that they have none, or RuntimeError; the last pooling and the
+    classifier, below 1 % of the work, have it whatever oneDNN is told.
+    """
+
+    registers_tell = False
 
     def __init__(self, model: Path, feeds: Feeds, threads: int) -> None:
         import openvino as ov
@@ -56,6 +68,9 @@ class OpenVino:
         compiled = ov.Core().compile_model(str(model), "CPU", wanted)
         in_force = {key: str(compiled.get_property(key)) for key in (*wanted, "ENABLE_CPU_PINNING")}
         self.settings = {"version": f"openvino {ov.__version__}", **in_force}
+        kernels = sorted(_convolutions(compiled)) if demanded() else []
+        if any("avx512" in kernel for kernel in kernels):
+            raise RuntimeError(f"{model.name}: convolutions are computed by {', '.join(kernels)}, expected no AVX-512")
         self._request = compiled.create_infer_request()
         self._tensors = [ov.Tensor(np.ascontiguousarray(feed["x"]), shared_memory=True) for feed in feeds]
 
@@ -70,8 +85,16 @@ class OpenVino:
         return np.array(self._request.get_output_tensor().data)
 
 
+def _convolutions(compiled: Any) -> set[str]:
+    """Names of the kernels that compute the convolutions of a compiled model."""
+    known = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    return {info["primitiveType"].astype(str) for info in known if "Convolution" in info["layerType"].astype(str)}
+
+
 class Ncnn:
     """ncnn in float32: all 16-bit storage and arithmetic off, Winograd on as by default, its own pool allocators."""
+
+    registers_tell = True
 
     def __init__(self, model: Path, feeds: Feeds, threads: int) -> None:
         import ncnn

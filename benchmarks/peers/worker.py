@@ -57,7 +57,10 @@ class Worker:
         The first call is not counted: it brings the weights back into the caches, where they are when an engine has the
         machine to itself.
         """
-        run_once(self._step)
+        if self.engine.registers_tell:
+            run_once(self._step)
+        else:
+            self._step()
         wall = []
         preempted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         cpu, start = time.process_time(), time.perf_counter()

@@ -18,6 +18,8 @@ from benchmarks.peers.catalog import BY_NAME, ENGINES, FLOAT_TOLERANCE
 from benchmarks.peers.cores import round_trip
 from benchmarks.peers.prepare import Plan, prepare
 from benchmarks.peers.rounds import EngineError, Ours, Process, cpus_for, measure, start
+from benchmarks.wide_registers import DEMANDED
+from sanp_targets.device import fingerprint
 
 pytestmark = pytest.mark.slow
 
@@ -202,3 +204,23 @@ def test_round_trip_is_measured():
     distance = round_trip(cpus_for(2))
     assert distance is not None and 10 < distance() < 1e5
     assert round_trip([0]) is None
+
+
+def test_edge_names_the_networks_of_the_edge(monkeypatch):
+    from benchmarks.peers import run as command
+
+    monkeypatch.setattr(sys, "argv", ["run", "--edge", "--threads", "1"])
+    names = command.parse().networks
+    assert len(names) == 12 and {name.split("@")[1] for name in names} == {"96", "224"}
+    monkeypatch.setattr(sys, "argv", ["run", "--edge", "--networks", "vgg19", "--threads", "1"])
+    with pytest.raises(SystemExit):
+        command.parse()
+
+
+@pytest.mark.skipif("avx512" not in str(fingerprint()["isa"]) or sys.platform != "linux", reason="needs AVX-512")
+def test_an_engine_that_uses_avx512_is_a_row_with_its_reason(prepared, library, monkeypatch):
+    """Where a benchmark without AVX-512 was asked for, no engine is an exception."""
+    monkeypatch.setenv(DEMANDED, "1")
+    process, _ = start(BY_NAME["sanp"], prepared, 1, Ours(library, "avx512"))
+    with process, pytest.raises(EngineError, match="AVX-512 was used"):
+        process.ask({"do": "time", "seconds": 0.01})

@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import wide_registers, without_avx512
+from benchmarks.networks.graphs import dense_layer, random_weights
+from benchmarks.networks.shapes import Layer
 from benchmarks.without_avx512 import ANSWER, CLEAR_ECX, CPUID, XGETBV
 from sanp_targets.device import fingerprint
 
@@ -92,3 +96,22 @@ def test_onnx_runtime_keeps_to_avx2_in_the_copy_and_only_there(tmp_path):
         assert run.returncode == 0, run.stderr
         answers[name] = run.stdout.split()
     assert answers == {"changed": ["False", "False"], "as installed": ["True", "False"]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    util.find_spec("openvino") is None or not HERE, reason="needs OpenVINO, and AVX-512 to be kept from"
+)
+def test_convolutions_of_openvino_say_what_they_are(tmp_path, monkeypatch):
+    """Demanded of a process that nobody has told oneDNN about, so that it uses what the processor has."""
+    from benchmarks.peers.engines import OpenVino
+
+    layer, rng = Layer(64, 64, 28), np.random.default_rng(0)
+    model = tmp_path / "layer.onnx"
+    model.write_bytes(dense_layer(layer, random_weights(layer, rng)))
+    feeds = [{"x": rng.standard_normal((1, 64, 28, 28), dtype=np.float32)}]
+    monkeypatch.delenv(wide_registers.DEMANDED, raising=False)
+    OpenVino(model, feeds, 1).run(0)
+    monkeypatch.setenv(wide_registers.DEMANDED, "1")
+    with pytest.raises(RuntimeError, match=r"computed by .*avx512"):
+        OpenVino(model, feeds, 1)
