@@ -17,6 +17,7 @@ def losing_gates(job: Job) -> list[dict[str, Any]]:
 
     Shares of open channels are those of PyTorch's answers, or a half without answers. Empty where the rates of the
     target were not measured, or the size of a feature map is not known. Gates without a saliency module cost nothing.
+    The rates are of single layers: a block that is one node counts as its three.
     """
     if job.target.name not in measured_targets():
         return []
