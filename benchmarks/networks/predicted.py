@@ -64,7 +64,8 @@ def compared(table: LatencyTable, bundle: Bundle, times: dict[str, np.ndarray]) 
     """Errors of the prediction, as it is and at the speed of the machine when the table was measured."""
     points = spread_points(bundle.manifest.layers, MASKS, SEED)
     masks = {name: np.concatenate([point[name] for point in points]) for name in points[0]}
-    predicted, pace = table.predict(bundle.manifest.layers, masks), float(times[DENSE][0]) / table.dense_ms
+    predicted = table.predict(bundle.manifest.layers, masks, bundle.manifest.blocks)
+    pace = float(times[DENSE][0]) / table.dense_ms
     rows = {"as measured": times[OPEN], "at the speed of the table": times[OPEN] / pace}
     return {
         "layers": len(bundle.manifest.layers), "pace": pace, "measured_ms": times[OPEN].tolist(),

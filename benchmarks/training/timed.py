@@ -54,7 +54,7 @@ def timed(bundles: dict[str, Bundle], seconds: float, clock: str) -> Measurement
 
 def row(trained: dict[str, Any], bundle: Bundle, measured: np.ndarray, pace: float, table: LatencyTable) -> dict:
     """Accuracy, cost, and times [samples]; errors at the speed that the machine had when the table was measured."""
-    predicted = table.predict(bundle.manifest.layers, bundle.reference().scales)
+    predicted = table.predict(bundle.manifest.layers, bundle.reference().scales, bundle.manifest.blocks)
     single = np.abs(predicted * pace / measured - 1)
     return {
         "goal": trained["settings"]["budget_latency"] or trained["settings"]["budget"],

@@ -11,8 +11,6 @@ from onnx import TensorProto, helper
 from torch import nn
 from torch.nn import functional as F
 
-from sanp.methods.registry import gate
-from sanp.models.mobilenet_v2 import MobileNetV2
 from sanp_export.exporter import export
 from sanp_export.functions import DOMAIN_VERSION, OPSET, gated_conv_function, inverted_residual_function
 from sanp_export.graph.inverted_residuals import inverted_residuals
@@ -247,16 +245,3 @@ def test_only_the_nodes_asked_for_and_only_where_it_pays(blocks, monkeypatch):
     assert shapes["wide.expand"] == rule.BlockShape(6, 18, 8, (5, 5), (2, 2), (8, 8))
     monkeypatch.setattr(rule, "pays", lambda shape: shape.strides == (2, 2))
     assert list(blocks_worth_it(to_graph(models["gated"]))) == ["wide.expand/block"]
-
-
-def test_every_block_of_mobilenet_v2_is_found():
-    """With inner gates: projections have none. The first block has no expansion."""
-    torch.manual_seed(0)
-    x = torch.randn(2, 3, 32, 32)
-    net = gate(MobileNetV2(10, width=0.25), x, layers="inner", standardise=False).eval()
-    model = export(net, x)
-    rewritten, changes = fused(model)
-    assert changes == 16
-    feeds = {"input": x.numpy()}
-    apart, together = (session(item.SerializeToString()).run(["logits"], feeds)[0] for item in (model, rewritten))
-    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-6)

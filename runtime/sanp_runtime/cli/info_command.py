@@ -8,6 +8,7 @@ from typing import Any
 from sanp_runtime.bundle import budgets
 from sanp_runtime.bundle.reader import open_bundle
 from sanp_runtime.cli.arguments import add_command, print_result
+from sanp_runtime.network.blocks import blocks_note
 from sanp_runtime.network.outputs import in_words
 from sanp_runtime.network.sizes import text_of
 from sanp_runtime.profile.tuning_note import tuning_note
@@ -35,6 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
         f"content {bundle.digest()[:16]}, {len(manifest.files)} files verified",
         f"this machine: {describe(device)}",
     ]
+    fused = blocks_note(len(manifest.blocks))
+    lines[2:2] = [fused] if fused else []
     if manifest.sizes:
         costs = [f"{text_of(at)} ({manifest.at(at).dense_macs / 1e6:.1f} M MACs dense)" for at in manifest.image_sizes]
         lines.insert(1, f"images of {', '.join(costs)}")

@@ -56,9 +56,9 @@ def measure_table(
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     chosen = (options or EngineOptions()).check()
     _require_gates(opened)
-    layers = opened.manifest.layers
-    count = max(POINTS, least_points(layers)) if points is None else points
-    require_points(layers, count)
+    layers, blocks = opened.manifest.layers, opened.manifest.blocks
+    count = max(POINTS, least_points(layers, blocks)) if points is None else points
+    require_points(layers, count, blocks)
     masks, x = spread_points(layers, count), opened.reference().x
     with held(power_mode, fix_clocks) as controls:
         cpus = choose_cpus(chosen.threads)  # a power mode may switch processors off
@@ -75,7 +75,7 @@ def measure_table(
             governor = type(engine).gpu_governor()
         device = {**fingerprint(), "accelerator": accelerator, "gpu_governor": governor}
     times = steadied(measured.latency_ms[OPEN], measured.latency_ms[DENSE])
-    fitted = fit(layers, masks, times, closed)
+    fitted = fit(layers, masks, times, closed, blocks)
     used = tuple(cpus) if cpus is not None and is_pinned else None
     return LatencyTable(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -103,6 +103,7 @@ def measure_table(
         error=asdict(fitted.error),
         validity=assess(measured, conditions_of(device, used), DENSE).to_json(),
         points=tuple(_point_rows(masks, times, fitted)),
+        blocks=blocks,
     )
 
 
@@ -143,7 +144,7 @@ def _closed_times(engine: Engine, x: np.ndarray) -> ClosedTimes:
     parts = [x[index % len(x)][None] for index in range(count)]
     nodes = engine.node_times(parts, skip=PROFILE_WARM_UP, masks=closed_point(engine.layers))
     return ClosedTimes(
-        layers_ms=layer_times(engine.layers, nodes),
+        layers_ms=layer_times(engine.layers, nodes, engine.manifest.blocks_of(engine.variant)),
         unions_ms=sum(node.typical_ms for node in nodes if node.name.startswith(ACTIVE_PREFIX)),
         total_ms=sum(node.typical_ms for node in nodes),
     )

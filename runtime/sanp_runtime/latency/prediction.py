@@ -27,7 +27,7 @@ def require_predictable(table: LatencyTable, bundle: Union[PathLike, Bundle], *,
     if GATED not in manifest.variants:
         raise ConfigError(f"{opened.path} has no gates, expected a bundle whose gates a table can follow; leave it out")
     table.require_settings({"threads": threads, "batch": batch, "precision": precision_of(manifest)})
-    table.costs(manifest.layers)
+    table.costs(manifest.layers, manifest.blocks)
 
 
 def prediction(
@@ -48,7 +48,7 @@ def prediction(
     settings = profile["settings"]
     require_predictable(table, opened, threads=settings["threads"], batch=settings["batch"])
     require_conditions(table, profile, opened.manifest)
-    predicted = table.predict(opened.manifest.layers, opened.reference().scales)
+    predicted = table.predict(opened.manifest.layers, opened.reference().scales, opened.manifest.blocks)
     measured = np.array([row["gated_ms"] for row in profile["samples"]])
     errors = np.abs(predicted / measured - 1)
     typical = float(measured.mean())

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from sanp_runtime.network.blocks import Blocks
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import LayerCost
 from sanp_targets.errors import InputError
 
+IN_BLOCK = "in one node with what it reads"  # `Shape.fused` of a projection with a gate
+
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides how long a layer takes: two layers of one shape share a row, in whichever network they are."""
+    """What decides how long a layer takes: two layers of one shape share a row, in whichever network they are.
+
+    fused: of the expansion of a block that is one node, what else is in that node, in words; else empty.
+    """
 
     c_in: int
     c_out: int
@@ -23,9 +29,10 @@ class Shape:
     follows: bool
     gate_hidden: int
     gate_direct: bool
+    fused: str = ""
 
     @staticmethod
-    def of(layer: Layer) -> "Shape":
+    def of(layer: Layer, fused: str = "") -> "Shape":
         """The shape of a layer."""
         return Shape(
             layer.c_in,
@@ -37,6 +44,7 @@ class Shape:
             layer.follows is not None,
             layer.gate_hidden,
             layer.gate_direct,
+            fused,
         )
 
     def __str__(self) -> str:
@@ -46,7 +54,24 @@ class Shape:
         return (
             f"{self.c_in} to {self.c_out} channels{groups}, {self.kernel[0]}x{self.kernel[1]} at {height}x{width}, "
             f"{kind}" + (f", {self.gate_hidden} hidden units" if self.gate_hidden else "")
-        )
+        ) + (f", {self.fused}" if self.fused else "")
+
+
+def shapes_of(layers: Sequence[Layer], blocks: Optional[Blocks] = None) -> List[Optional[Shape]]:
+    """The shape of the row that has the time of each layer; None where another layer's row has it.
+
+    A block that is one node has one row, under its expansion: all its layers get cheaper by the same channels, so no
+    measurement tells them apart. A projection whose own channels close has a row for what that saves.
+    """
+    table, found = {layer.name: layer for layer in layers}, {layer.name: Shape.of(layer) for layer in layers}
+    shapes: Dict[str, Optional[Shape]] = dict(found)
+    for names in (blocks or {}).values():
+        expand, depthwise, project = (table[name] for name in names)
+        size, (height, width) = "x".join(map(str, depthwise.kernel)), depthwise.out_hw
+        inner = f"in one node with {size} at {height}x{width} and a projection to {project.c_out} channels"
+        shapes[expand.name], shapes[depthwise.name] = Shape.of(expand, inner), None
+        shapes[project.name] = Shape.of(project, IN_BLOCK) if project.masked else None
+    return [shapes[layer.name] for layer in layers]
 
 
 @dataclass(frozen=True)

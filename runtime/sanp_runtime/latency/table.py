@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from sanp_runtime.bundle.files import write_atomically
 from sanp_runtime.bundle.json_text import parse_json
 from sanp_runtime.bundle.result_json import dumps
-from sanp_runtime.latency.rows import LatencyRow, Shape
+from sanp_runtime.latency.rows import LatencyRow, Shape, shapes_of
 from sanp_runtime.latency.unions import count_unions
+from sanp_runtime.network.blocks import Blocks
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import LayerCost, OpenChannels, count_costs
 from sanp_targets.errors import ConfigError, InputError
@@ -30,6 +31,7 @@ class LatencyTable:
     too. union_ms: joining the scales of two gates, where a layer reads a sum. other_ms: what belongs to no layer: other
     operators, and the call. dense_ms: the same network without gates, in
     the kernels that the bundle has for it; open_ms: with gates, all open. error: of points that the fit did not see.
+    blocks: of the bundle, see `Manifest.blocks`: the row of a block has the time of all its layers.
     points: what was measured, {"open": {layer: channels}, "ms", "predicted_ms"}. settings: how calls were made, see
     `sanp_runtime.latency.conditions`: threads, batch, precision, isa, power_mode; and duration_s, cpus. controls: who
     fixed the clocks, and what could not be set back. validity: the verdict on the measurement, see
@@ -53,20 +55,25 @@ class LatencyTable:
     error: Mapping[str, float]
     validity: Mapping[str, Any]
     points: Tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    blocks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def costs(self, layers: Sequence[Layer]) -> Tuple[LayerCost, ...]:
+    def costs(self, layers: Sequence[Layer], blocks: Optional[Blocks] = None) -> Tuple[LayerCost, ...]:
         """The cost of each layer in ms; the first one carries what belongs to none.
 
-        InputError naming the first layer whose shape was not measured.
+        blocks: of that network where it runs, see `Manifest.blocks`. InputError naming the first layer whose shape was
+        not measured; a block and three layers that run apart are different shapes.
         """
         known = {row.shape: row for row in self.rows}
         costs: List[LayerCost] = []
-        for layer in layers:
-            shape = Shape.of(layer)
+        for layer, shape in zip(layers, shapes_of(layers, blocks)):
+            if shape is None:
+                costs.append(LayerCost(0.0, 0.0, 0.0))
+                continue
             if shape not in known:
                 raise InputError(
                     f"layer {layer.name} has {shape}, which the latency table of {self.bundle.get('name')} does not "
-                    "have; measure one with `sanp profile --table` from a bundle of this network, with the same gates"
+                    "have; measure one with `sanp profile --table` from a bundle of this network, with the same gates "
+                    "and compiled alike"
                 )
             costs.append(known[shape].cost)
         if not costs:
@@ -74,17 +81,19 @@ class LatencyTable:
         rest = self.other_ms + self.union_ms * count_unions(layers)
         return (replace(costs[0], constant=costs[0].constant + rest), *costs[1:])
 
-    def predict(self, layers: Sequence[Layer], masks: Mapping[str, np.ndarray]) -> np.ndarray:
+    def predict(
+        self, layers: Sequence[Layer], masks: Mapping[str, np.ndarray], blocks: Optional[Blocks] = None
+    ) -> np.ndarray:
         """Milliseconds of each sample, float64 [N].
 
-        layers: a network all of whose shapes are in the table, else InputError. masks: gated layer -> [N, Co], a mask
-        or a scale, nonzero = open.
+        layers, blocks: a network all of whose shapes are in the table, else InputError. masks: gated layer ->
+        [N, Co], a mask or a scale, nonzero = open.
         """
         binary = {name: (np.asarray(mask) != 0).astype(np.float64) for name, mask in masks.items()}
         missing = [row.name for row in layers if row.gated and row.name not in binary]
         if missing or not binary:
             raise InputError(f"there is no mask for {', '.join(missing)[:200]}, expected one for each gated layer")
-        return np.asarray(count_costs(layers, self.costs(layers), OpenChannels(binary)))
+        return np.asarray(count_costs(layers, self.costs(layers, blocks), OpenChannels(binary)))
 
     def require_device(self, found: str, name: str) -> None:
         """ConfigError unless `found` is the id of the device of the table; name: that device in words."""
@@ -124,7 +133,8 @@ class LatencyTable:
         """Plain JSON, the inverse of `from_json`."""
         row = dict(self.__dict__, schema_version=VERSION, kind=KIND)
         row.update(layers=[layer.to_json() for layer in self.layers], rows=[one.to_json() for one in self.rows])
-        return {**row, "points": list(self.points)}
+        blocks = {node: list(members) for node, members in self.blocks.items()}
+        return {**row, "points": list(self.points), "blocks": blocks}
 
     @staticmethod
     def from_json(row: Any) -> "LatencyTable":
@@ -139,7 +149,8 @@ class LatencyTable:
                 f"the latency table has format {row.get('schema_version')}, expected {VERSION}: it was written by "
                 "another release; measure it again"
             )
-        fields = {key: value for key, value in row.items() if key not in ("kind", "schema_version")}
+        # Tables without blocks are older than blocks.
+        fields = {"blocks": {}, **{key: value for key, value in row.items() if key not in ("kind", "schema_version")}}
         expected = set(LatencyTable.__dataclass_fields__)
         times = [fields.get(name) for name in ("union_ms", "other_ms", "dense_ms", "open_ms")]
         if set(fields) != expected or not all(isinstance(time, (int, float)) and time >= 0 for time in times):
@@ -148,16 +159,23 @@ class LatencyTable:
                 "measure it again"
             )
         if not all(isinstance(fields[name], list) for name in ("layers", "rows", "points")) or not all(
-            isinstance(fields[name], dict) for name in ("bundle", "settings", "validity")
+            isinstance(fields[name], dict) for name in ("bundle", "settings", "validity", "blocks")
         ):
             raise InputError(
-                "the latency table has no lists of layers, rows and points, or no objects bundle, settings and "
-                "validity, expected them; measure it again"
+                "the latency table has no lists of layers, rows and points, or no objects bundle, settings, validity "
+                "and blocks, expected them; measure it again"
             )
         layers = tuple(Layer.from_json(one) for one in fields["layers"])
         rows = tuple(LatencyRow.from_json(one) for one in fields["rows"])
+        names = {layer.name for layer in layers}
+        for node, members in fields["blocks"].items():
+            if not isinstance(members, list) or len(members) != 3 or not set(map(str, members)) <= names:
+                raise InputError(
+                    f"the block {node} of the latency table has the layers {members!r:.200}, expected three of its "
+                    "layers; measure it again"
+                )
         table = LatencyTable(**{**fields, "layers": layers, "rows": rows, "points": tuple(fields["points"])})
-        table.costs(layers)
+        table.costs(layers, table.blocks)
         return table
 
     def save(self, path: Union[str, Path]) -> None:

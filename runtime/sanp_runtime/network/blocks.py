@@ -28,5 +28,5 @@ def blocks_note(count: int) -> Optional[str]:
     """A sentence about so many blocks; None for none."""
     if not count:
         return None
-    are = "1 inverted residual block is one node" if count == 1 else f"{count} inverted residual blocks are a node each"
-    return f"{are}: its expansion, depthwise layer and projection have one time together"
+    blocks = "1 inverted residual block is" if count == 1 else f"{count} inverted residual blocks are"
+    return f"{blocks} one node each: expansion, depthwise layer and projection have one time together"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import nnls
@@ -15,6 +18,7 @@ from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import OpenChannels, count_costs
 from sanp_runtime.network.support import Dense, Gate, any_of
 from sanp_targets.errors import ConfigError, InputError
+from tests.support.latency_tables import table_for
 
 PAIR_NS, OUT_NS, IN_NS, CALL_US, UNION_US, OTHER_US = 0.9, 12.0, 5.0, 2.0, 0.7, 11.0
 
@@ -218,3 +222,60 @@ def test_other_devices_networks_and_files_are_refused():
     broken["rows"][0]["pair_ms"] = -1.0
     with pytest.raises(InputError, match="times from 0 on"):
         LatencyTable.from_json(broken)
+
+
+def inverted_network(projections):
+    """A stem and a block for each number, which is what its projection returns; all expand 8 channels to 24 at 8x8."""
+    rows, blocks = [Layer("stem", 3, 8, (8, 8), (3, 3), support=Dense(3))], {}
+    for index, width in enumerate(projections):
+        gate, names = Gate(f"b{index}.expand"), [f"b{index}.{part}" for part in ("expand", "depthwise", "project")]
+        rows.append(Layer(names[0], 8, 24, (8, 8), gated=True, gate_hidden=4, support=Dense(8)))
+        rows.append(Layer(names[1], 24, 24, (8, 8), (3, 3), groups=24, support=gate, follows=gate))
+        rows.append(Layer(names[2], 24, width, (8, 8), support=gate))
+        blocks[f"{names[0]}/block"] = names
+    return (*rows, Layer("head", 8, 5, (1, 1), head=True, support=Dense(8))), blocks
+
+
+def block_ms(layers, blocks, point):
+    """The expansion costs as much for each open channel as the projection returns channels; 4 ms for all others."""
+    widths = {layer.name: layer.c_out for layer in layers}
+    return 4.0 + sum(0.5 + 0.01 * widths[names[2]] * float(point[names[0]].sum()) for names in blocks.values())
+
+
+def test_blocks_have_a_row_for_each_form_of_theirs():
+    """Blocks that differ in what they return only are told apart; other networks of such blocks are predicted."""
+    layers, blocks = inverted_network([8, 8, 16])
+    points = spread_points(layers, 48)
+    times = np.array([block_ms(layers, blocks, point) for point in points])
+    closed = {names[0]: block_ms(layers, {"": names}, closed_point(layers)) - 4.0 for names in blocks.values()}
+    found = fit(layers, points, times, ClosedTimes(closed, 0.0, 4.0 + sum(closed.values())), blocks)
+    assert {row.layers for row in found.rows} == {
+        ("stem",), ("b0.expand", "b1.expand"), ("b2.expand",), ("head",)
+    }  # fmt: skip
+    _, table = table_of(residual_network(1))
+    table = LatencyTable.from_json(json.loads(json.dumps(replace(
+        table, layers=layers, rows=found.rows, union_ms=found.union_ms, other_ms=found.other_ms, blocks=blocks
+    ).to_json())))  # fmt: skip
+    more, theirs = inverted_network([16, 8])
+    masks = {name: np.concatenate([point[name] for point in points]) for name in ("b0.expand", "b1.expand")}
+    wanted = [block_ms(more, theirs, point) for point in points]
+    np.testing.assert_allclose(table.predict(more, masks, theirs), wanted, rtol=1e-3)
+    with pytest.raises(InputError, match=r"b0\.expand has 8 to 24 channels, .* which the latency table"):
+        table.predict(more, masks)
+    apart = replace(table, rows=table_for(layers).rows, blocks={})
+    assert apart.predict(layers, open_point(layers)) > 0
+    with pytest.raises(InputError, match="in one node with 3x3 at 8x8 and a projection to 16 channels"):
+        apart.predict(more, masks, theirs)
+    assert "in one node with 3x3 at 8x8 and a projection to 8 channels" in str(found.rows[1].shape)
+    for wrong in ({"x/block": ["b0.expand"]}, {"x/block": ["nobody"] * 3}):
+        with pytest.raises(InputError, match="the block x/block of the latency table"):
+            LatencyTable.from_json({**table.to_json(), "blocks": wrong})
+
+
+def test_a_table_that_is_older_than_blocks_is_read_as_before():
+    _, table = table_of(residual_network(1))
+    row = table.to_json()
+    del row["blocks"]
+    for one in row["rows"]:
+        del one["shape"]["fused"]
+    assert LatencyTable.from_json(row) == table

@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import sanp
+from sanp.cli.app import app
+from sanp.cost.latency import LatencyCounter
 from sanp.gating import gated_layers
 from sanp.pipeline.compile.compile import compile_model
+from sanp.pipeline.inspect import inspect
+from sanp.pipeline.profile import profile_bundle
+from sanp.pipeline.report import report_bundle
 from sanp.pipeline.tune import search
 from sanp_runtime import load
 from sanp_runtime.bundle.manifest_checks import check
+from sanp_runtime.cli.app import main
 from sanp_runtime.contract import GATED, GATED_CONV, INVERTED_RESIDUAL, OPEN, REPLAY
+from sanp_runtime.latency.measure import measure_table
+from sanp_runtime.latency.prediction import require_predictable
+from sanp_runtime.profile.text import profile_lines
 from sanp_targets.errors import ConfigError, InputError
 
 BLOCKS = {
@@ -160,3 +170,44 @@ def test_a_manifest_that_contradicts_itself(made, blocks):
     manifest = made.bundle.manifest
     with pytest.raises(InputError, match=r"build\.blocks"):
         check(replace(manifest, build={**manifest.build, "blocks": blocks}))
+
+
+def test_a_block_is_one_row_wherever_its_time_is_shown(made, tmp_path):
+    path, titles = made.bundle.path, ["first (expand, depthwise, project)", "second (expand, depthwise, project)"]
+    note = "2 inverted residual blocks are one node each"
+    found = profile_bundle(path, output=tmp_path / "p.json", duration=0.1, allow_invalid=True)
+    rows = {row["name"]: row for row in found["layers"]}
+    assert list(rows) == ["stem", *titles, "last", "head"]
+    table = made.bundle.manifest.layers
+    assert sum(row["macs_dense"] for row in rows.values()) == made.bundle.manifest.dense_macs
+    assert [name for row in found["layers"] for name in row["layers"]] == [layer.name for layer in table]
+    for title in titles:
+        row = rows[title]
+        assert min(row["dense_ms"], row["open_ms"], row["gated_ms"], row["gate_ms"]) > 0
+        assert 0 < row["open_fraction"] < 1 and row["gated"] and row["macs_gated"] < row["macs_dense"]
+    assert {row["layer"] for row in found["gates"]} == set(made.bundle.manifest.gated)
+    assert {row["layer"] for row in found["gap"]["layers"]} <= set(rows)
+    assert any(line.startswith(note) for line in profile_lines(found))
+    text = report_bundle(path, tmp_path / "report", profile=tmp_path / "p.json").read_text()
+    assert all(title in text for title in titles) and "8 → 32 → 12, 5×5" in text
+    about = inspect(path)
+    assert about["about"]["blocks"].startswith(note)
+    assert {row["name"]: row["block"] for row in about["layers"]}["second.project"] == "second.expand/block"
+    shown = CliRunner().invoke(app, ["inspect", str(path)])
+    assert shown.exit_code == 0 and note in shown.output
+    assert main(["info", str(path)]) == 0
+
+
+def test_a_table_of_layers_apart_is_refused(made, apart):
+    table = measure_table(made.bundle.path, duration_s=0.1, points=24)
+    assert ("first.expand",) in {row.layers for row in table.rows} and table.blocks == BLOCKS
+    scales = made.bundle.reference().scales
+    assert (table.predict(table.layers, scales, table.blocks) > 0).all()
+    require_predictable(table, made.bundle.path, threads=1, batch=1)
+    with pytest.raises(InputError, match="and compiled alike"):
+        require_predictable(table, apart.bundle.path, threads=1, batch=1)
+    assert LatencyCounter(table.layers, table).dense == table.dense_ms
+
+
+def test_the_self_test_passes(made):
+    assert main(["self-test", str(made.bundle.path)]) == 0

@@ -38,7 +38,7 @@ CASES = [
     ("resnet-18", "sanp", {}),
     ("resnet-18", "fixed-k", {"density": 0.6}),
     ("vgg-19", "static", {}),
-    ("imagenet-mobilenet-v2", "sanp", {}),
+    ("imagenet-mobilenet-v2", "sanp", {"layers": "inner"}),
     ("imagenet-mobilenet-v2", "fbs", {"density": 0.6}),
     ("resnet-18", "fbs", {"density": 0.6}),
 ]
@@ -54,6 +54,14 @@ def built(request, tmp_path_factory):
     return path, folder / "model.onnx", compile_model(folder / "model.onnx", folder / "model.sanp").bundle
 
 
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """The model of `trained` with four samples, for tests that compile it and leave it as it is."""
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    export(trained, path, samples=4)
+    return path
+
+
 def test_all_levels_pass(built):
     path, _, bundle = built
     result = validate(bundle.path, path, ValidateSettings(limit=96))
@@ -61,6 +69,15 @@ def test_all_levels_pass(built):
     assert result.gates.decisions > 0 and not result.gates.count("mismatch")
     assert 0.02 < np.mean(list(result.gates.open_fraction.values())) < 0.98, "gates of both kinds were compared"
     json.dumps(result.to_json(), allow_nan=False)
+
+
+def test_every_block_of_a_mobilenet_is_one_node(built):
+    """Projections without a gate: all blocks but the first, which has no expansion. With learned gates: none."""
+    _, _, bundle = built
+    if "mobilenet" not in bundle.manifest.name:
+        assert not bundle.manifest.blocks
+    else:
+        assert len(bundle.manifest.blocks) == (16 if bundle.manifest.method["name"] == "sanp" else 0)
 
 
 def test_plain_onnx_runtime_gives_the_same_logits(built):
@@ -162,31 +179,28 @@ def test_a_model_without_answers_compiles(trained, tmp_path):
         bundle.reference()
 
 
-def test_an_engine_that_would_not_be_accelerated_is_refused(trained, tmp_path, monkeypatch):
+def test_an_engine_that_would_not_be_accelerated_is_refused(exported, tmp_path, monkeypatch):
     """A library that registers nothing stands for any mismatch: ONNX Runtime would run the functions, slowly."""
-    export(trained, tmp_path / "model.onnx", samples=4)
     monkeypatch.setattr(compiling, "load_bundle", lambda bundle: load(bundle.path, library=None))
     with pytest.raises(AccelerationError, match="did not run in our kernel"):
-        compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+        compile_model(exported, tmp_path / "model.sanp")
     assert not (tmp_path / "model.sanp").exists(), "no half-written bundle"
 
 
-def test_targets(trained, tmp_path):
-    export(trained, tmp_path / "model.onnx", samples=0)
+def test_targets(exported, tmp_path):
     with pytest.raises(TargetError, match="there is no target 'toaster'"):
-        compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", target="toaster")
+        compile_model(exported, tmp_path / "model.sanp", target="toaster")
     foreign = "arm64-cpu" if host_arch() != "aarch64" else "x86-cpu"
     with pytest.raises(TargetError, match="compile` there"):
-        compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", target=foreign)
+        compile_model(exported, tmp_path / "model.sanp", target=foreign)
 
 
-def test_replacing_a_bundle_is_explicit(trained, tmp_path):
-    export(trained, tmp_path / "model.onnx", samples=4)
-    first = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
+def test_replacing_a_bundle_is_explicit(exported, tmp_path):
+    first = compile_model(exported, tmp_path / "model.sanp").bundle
     with pytest.raises(ConfigError, match="exists already"):
-        compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp")
+        compile_model(exported, tmp_path / "model.sanp")
     assert open_bundle(first.path).digest() == first.digest()
-    assert compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp", replace=True).bundle.path == first.path
+    assert compile_model(exported, tmp_path / "model.sanp", replace=True).bundle.path == first.path
 
 
 def test_bundle_graphs_hold_nothing_that_is_not_measured(trained, tmp_path):
@@ -198,10 +212,9 @@ def test_bundle_graphs_hold_nothing_that_is_not_measured(trained, tmp_path):
         assert "Greater" not in {node.op_type for node in graph.node}
 
 
-def test_validating_with_another_network_is_an_input_error(trained, tmp_path):
+def test_validating_with_another_network_is_an_input_error(exported, tmp_path):
     other = make_checkpoint(tmp_path / "other.safetensors", "m-cifarnet", width=0.5)
-    export(trained, tmp_path / "model.onnx", samples=0)
-    bundle = compile_model(tmp_path / "model.onnx", tmp_path / "model.sanp").bundle
+    bundle = compile_model(exported, tmp_path / "model.sanp").bundle
     with pytest.raises(InputError, match="the checkpoint it was exported from"):
         validate(bundle.path, other, ValidateSettings(limit=8))
 

@@ -36,6 +36,7 @@ def compile_(
     from sanp_runtime.bundle.budgets import lines as budget_lines
     from sanp_runtime.contract import LIBRARY_FILE
     from sanp_runtime.engines.tensorrt.versions import build_command
+    from sanp_runtime.network.blocks import blocks_note
     from sanp_runtime.profile.kernels_note import kernels_note
     from sanp_runtime.validate.text import validation_lines
 
@@ -65,6 +66,8 @@ def compile_(
         out.print(
             "--plugin-layers all compiles it with our kernel, to profile it there; --layer-times reads the profile."
         )
+    if blocks := blocks_note(len(manifest.blocks)):
+        out.print(f"{blocks}.")
     if "losing_gates" in record:
         for line in losing_summary(record["losing_gates"]):
             out.print(line)

@@ -25,7 +25,9 @@ class LatencyCounter(PolynomialCounter):
         gated = any(row.gated for row in layers)
         if gated:
             table.require_network(layers)
-        super().__init__(layers, table.costs(layers) if gated else [LayerCost(0.0, 0.0, 0.0)] * len(layers))
+        super().__init__(
+            layers, table.costs(layers, table.blocks) if gated else [LayerCost(0.0, 0.0, 0.0)] * len(layers)
+        )
         self.dense = table.dense_ms
 
 

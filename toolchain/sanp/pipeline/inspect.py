@@ -17,6 +17,7 @@ from sanp_runtime.contract import (
     mask_input,
     threshold_input,
 )
+from sanp_runtime.network.blocks import Blocks, blocks_note
 from sanp_runtime.network.layers import Layer
 from sanp_runtime.network.macs import dense_macs, spm_macs
 from sanp_runtime.network.sizes import text_of
@@ -65,6 +66,7 @@ def _bundle(path: Path) -> dict[str, Any]:
             **({"sizes": _sizes(manifest)} if manifest.sizes else {}),
             **({"parent_macs": manifest.full_macs} if manifest.parent else {}),
             **_pixels(manifest.pixel_gated),
+            **({"blocks": blocks} if (blocks := blocks_note(len(manifest.blocks))) else {}),
             **({"kernels": kernels} if (kernels := kernels_note(manifest)) else {}),
             **_engines(manifest),
             "files": {name: entry.size for name, entry in manifest.files.items()},
@@ -74,7 +76,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "fold": manifest.build.get("fold"),
         "int8": dict(manifest.int8) or None,
         "budgets": manifest.build.get("budgets"),
-        **_layers(manifest.layers),
+        **_layers(manifest.layers, manifest.blocks),
     }
 
 
@@ -169,7 +171,9 @@ def _masks(layers: tuple[Layer, ...]) -> dict[str, list[int | str]]:
     return {mask_input(layer.name): ["1 or N", layer.c_out] for layer in layers if layer.gated}
 
 
-def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
+def _layers(layers: tuple[Layer, ...], blocks: Blocks | None = None) -> dict[str, Any]:
+    """The table; `block` of a row is the node that computes the layer with others, None for one by itself."""
+    inside = {name: node for node, names in (blocks or {}).items() for name in names}
     rows = [
         {
             "name": layer.name,
@@ -179,6 +183,7 @@ def _layers(layers: tuple[Layer, ...]) -> dict[str, Any]:
             "output": list(layer.out_hw),
             "gated": layer.gated,
             "follows": [] if layer.follows is None else list(gates_of(layer.follows)),
+            "block": inside.get(layer.name),
             "macs": dense_macs((layer,)),
             "gate_macs": spm_macs(layer),
             "input_gates": list(gates_of(layer.support)),

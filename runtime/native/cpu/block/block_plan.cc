@@ -44,7 +44,7 @@ BlockPlan::BlockPlan(const BlockProblem& p, const IsaKernels& kernels, int64_t c
       record((taps + 4) / 4 * 4),
       width(at_least(shape.pad_left + shape.width,
                      (out_w - 1) * shape.stride_x + (shape.kernel_w - 1) * shape.dilation_x + 1)),
-      out_lanes(kernels.block.project_vecs * kernels.lanes),
+      out_row((channels_out + kBlockLanes - 1) / kBlockLanes * kBlockLanes),
       cache_pixels_(cache_bytes / kPixelBytes) {
   if (!within_offsets(1, rows_in(1) * width)) return;
   // No strip has more rows than one of the fewest open channels.
@@ -73,7 +73,7 @@ int64_t BlockPlan::strip_rows(int64_t blocks) const {
 
 int64_t BlockPlan::prepared_floats() const {
   const int64_t turned = turned_blocks() * kBlockLanes;
-  return turned * (channels_in + record) + channels * record + channels * out_row();
+  return turned * (channels_in + record) + channels * record + channels * out_row;
 }
 
 PreparedBlock BlockPlan::prepared(const float* floats) const {
@@ -82,7 +82,7 @@ PreparedBlock BlockPlan::prepared(const float* floats) const {
   p.expand = floats;
   p.turned = p.expand + turned * channels_in;
   p.project = p.turned + turned * record;
-  p.records = p.project + channels * out_row();
+  p.records = p.project + channels * out_row;
   return p;
 }
 
@@ -99,7 +99,7 @@ void BlockPlan::prepare(const BlockWeights& weights, float* out) const {
   turn(records, channels, record, out + (p.turned - out));
   float* project = out + (p.project - out);
   for (int64_t c = 0; c < channels; ++c)
-    for (int64_t o = 0; o < out_row(); ++o) *project++ = o < channels_out ? weights.project[o * channels + c] : 0.0f;
+    for (int64_t o = 0; o < out_row; ++o) *project++ = o < channels_out ? weights.project[o * channels + c] : 0.0f;
 }
 
 }  // namespace sanp

@@ -42,15 +42,12 @@ class BlockPlan {
   int64_t channels, channels_in, channels_out;
   int64_t out_h, out_w;
   int64_t taps;
-  int64_t record;     // floats of a channel's taps and bias, a multiple of four
-  int64_t width;      // pixels of a bordered row of the depthwise layer's input
-  int64_t out_lanes;  // output channels of a block of the projection
+  int64_t record;   // floats of a channel's taps and bias, a multiple of four
+  int64_t width;    // pixels of a bordered row of the depthwise layer's input
+  int64_t out_row;  // floats of the projection's weights for one input channel, zero behind the last output channel
 
   int64_t in_pixels() const { return shape.height * shape.width; }
   int64_t out_pixels() const { return out_h * out_w; }
-  int64_t out_blocks() const { return (channels_out + out_lanes - 1) / out_lanes; }
-  // Floats of the projection's weights for one input channel, zero behind the last output channel.
-  int64_t out_row() const { return out_blocks() * out_lanes; }
   // Rows of the depthwise layer's input that this many rows of its output need.
   int64_t rows_in(int64_t rows) const {
     return (rows - 1) * shape.stride_y + (shape.kernel_h - 1) * shape.dilation_y + 1;

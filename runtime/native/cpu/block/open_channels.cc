@@ -77,8 +77,7 @@ OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t
 void OpenChannels::list_steps(int64_t pixels) const {
   for (int64_t j = 0; j < n_steps; ++j) {
     const int32_t lane = open_lane_[j], block = lane / kBlockLanes;
-    steps[j] = {static_cast<int32_t>(block * pixels * kBlockLanes + lane % kBlockLanes),
-                static_cast<int32_t>(lane_[lane] * plan_.out_blocks())};
+    steps[j] = {static_cast<int32_t>(block * pixels * kBlockLanes + lane % kBlockLanes), lane_[lane]};
   }
 }
 

@@ -49,7 +49,9 @@ class ChannelsRun {
     c->shift = s.shift + first;
     c->y = s.y + at;
     c->residual = s.residual ? s.residual + at : nullptr;
-    plan_.isa->channels[vecs < most_vecs ? vecs : most_vecs][layout_.tile_pixels](*c);
+    const int64_t block_vecs = vecs < most_vecs ? vecs : most_vecs;
+    c->w_step = block_vecs * plan_.isa->lanes;
+    plan_.isa->channels[block_vecs][layout_.tile_pixels](*c);
   }
 
   const ChannelsPlan& layout_;

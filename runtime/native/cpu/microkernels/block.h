@@ -63,7 +63,7 @@ struct BlockKernels {
   ChannelsFn project[kMostChannelVecs + 1][kMostChannelPixels + 1];
   DepthwiseBlockFn depthwise;
   TurnRowsFn turn_rows;
-  int expand_pixels, project_vecs, project_pixels;  // the most
+  int expand_pixels, project_pixels[kMostChannelVecs + 1];  // the most
 };
 
 }  // namespace sanp

@@ -14,7 +14,8 @@ struct ChannelsCall {
   ptrdiff_t x_step;
   const Step* steps;  // w_offset is the input channel
   ptrdiff_t n_steps;
-  const float* w;       // [channels in][vectors of the block][lanes], zero behind the last channel
+  const float* w;       // [vectors of the block][lanes] for each channel in, zero behind the last channel
+  ptrdiff_t w_step;     // from one channel in to the next
   const float* next_w;  // those of the block that is computed next, or w
   int32_t fetch_lines;  // cache lines fetched at each step: of the block, and of those behind it
   int32_t outputs;      // channels of the block: more than all its vectors but one hold

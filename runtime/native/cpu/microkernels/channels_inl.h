@@ -64,10 +64,10 @@ void channels_tile(const ChannelsCall& c) {
   const Step* const end = c.steps + c.n_steps;
   for (const Step* s = c.steps; s != end; ++s) {
     const float* const x = c.x + s->x_index * c.x_step;
-    const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * (NV * V::kLanes);
+    const float* const w = c.w + s->w_offset * c.w_step;
     const Step* const far = s + channels_ahead<P>();
     const ptrdiff_t ahead = far < end ? far->w_offset : (far - end < c.n_steps ? c.steps[far - end].w_offset : 0);
-    const float* const far_w = (far < end ? c.w : c.next_w) + ahead * (NV * V::kLanes);
+    const float* const far_w = (far < end ? c.w : c.next_w) + ahead * c.w_step;
     fetch(far_w, 0);
     for (int32_t line = 1; line < c.fetch_lines; ++line) fetch_far(far_w, line * kLineBytes);
     F weight[NV];

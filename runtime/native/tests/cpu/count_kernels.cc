@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "cpu/block/block.h"
 #include "cpu/conv/conv.h"
 #include "cpu/gate/gate.h"
 #include "cpu/isa/isa.h"
@@ -45,11 +46,42 @@ const Layer kLayers[] = {
 extern "C" __attribute__((noinline)) void sanp_counted_conv(const Plan* plan, const ConvCall* call) {
   if (!run_conv(*plan, *call, Pool{nullptr, nullptr})) puts("memory");
 }
+extern "C" __attribute__((noinline)) void sanp_counted_block(const BlockPlan* plan, const BlockCall* call) {
+  if (!run_block(*plan, *call, Pool{nullptr, nullptr})) puts("memory");
+}
 extern "C" __attribute__((noinline)) void sanp_counted_gate(const IsaKernels* isa, const GateCall* call) {
   if (!run_gate(*isa, *call, Pool{nullptr, nullptr})) puts("memory");
 }
 
 namespace {
+
+// Expansion, 3x3 depthwise layer and projection; open_of_8 as above, of the channels between the layers.
+void count_block(const IsaKernels& isa, const char* name, int64_t ends, int64_t channels, int64_t size, int open_of_8) {
+  BlockProblem p{};
+  p.depthwise = {channels, size, size, channels, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, channels};
+  p.channels_in = p.channels_out = ends;
+  p.depthwise.output_size(&p.out_h, &p.out_w);
+  const BlockPlan plan(p, isa, 256 << 10);
+  const std::vector<float> weights(channels * (ends > 9 ? ends : 9), 1.0f), x(ends * size * size, 1.0f);
+  const std::vector<float> ones(channels, 1.0f);
+  std::vector<float> prepared(plan.prepared_floats()), scale(channels), y(ends * size * size);
+  int64_t open = 0;
+  for (int64_t c = 0; c < channels; ++c) open += (scale[c] = c % 8 < open_of_8 ? 1.0f : 0.0f) != 0.0f;
+  BlockCall call{};
+  call.batch = 1;
+  call.x = call.residual = x.data();
+  call.residual_is_map = true;
+  call.weights = {weights.data(), weights.data(), ones.data(), weights.data()};
+  call.scale = call.shift = scale.data();
+  call.in_active = call.scale_project = call.shift_project = ones.data();
+  call.expand = call.depthwise = call.act = {0.0f, 6.0f};
+  call.y = y.data();
+  plan.prepare(call.weights, prepared.data());
+  call.prepared = prepared.data();
+  if (!run_block(plan, call, Pool{nullptr, nullptr})) puts("memory");  // scratch memory grows here
+  sanp_counted_block(&plan, &call);
+  printf("%s\t%lld\tblock\n", name, static_cast<long long>(open * size * size * (2 * ends + 9)));
+}
 
 void count_layer(const IsaKernels& isa, const Layer& l) {
   const ConvShape s{l.ci,  l.size, l.size, l.co,  l.kernel, l.kernel, l.stride, l.stride,
@@ -104,6 +136,9 @@ int main() {
   if (isa == nullptr) return 2;
   printf("GCC %d\n", __GNUC__);
   for (const Layer& l : kLayers) count_layer(*isa, l);
+  count_block(*isa, "block, 24-144-24 @28, all open", 24, 144, 28, 8);
+  count_block(*isa, "block, 24-144-24 @28, half open", 24, 144, 28, 4);
+  count_block(*isa, "block, 64-384-64 @7, half open", 64, 384, 7, 4);
   count_gate(*isa);
   return 0;
 }
