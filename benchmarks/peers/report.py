@@ -28,8 +28,9 @@ def conditions(report: dict[str, Any], clock: str) -> str:
     versions = [*sorted(ours), *sorted({s["version"] for s in settings}), f"Python {machine['python']}"]
     loads = [cell["load"] for cell in cells]
     wall = f"Medians of wall-clock time; a * marks a middle half of the calls wider than {UNSTEADY:.0%} of the median."
+    name = machine["cpu_model"] + (", AVX-512 ruled out" if machine.get("without_avx512") else "")
     return (
-        f"{machine['cpu_model']}, {machine['cores']} cores, load average {min(loads):.1f} to {max(loads):.1f}, "
+        f"{name}, {machine['cores']} cores, load average {min(loads):.1f} to {max(loads):.1f}, "
         f"{', '.join(versions)}. {wall if clock == 'wall' else 'Processor time of all threads per call.'}"
     )
 

@@ -179,6 +179,15 @@ def test_table_shows_scaling_and_unsteady_cells():
     assert rows[3] == "| SANP, gates computed | 25.0% | 1.00 ms, 4.00x |"
 
 
+def test_conditions_say_that_avx512_was_ruled_out():
+    cell = {"load": 1.0, "engines": {"onnxruntime": {"settings": {"version": "onnxruntime 1"}}}}
+    machine = {"cpu_model": "CPU", "cores": 2, "python": "3"}
+    results = {"machine": machine, "networks": {"net": {"cells": [cell]}}}
+    assert report.conditions(results, "wall").startswith("CPU, 2 cores"), "a file of an older version"
+    machine["without_avx512"] = True
+    assert report.conditions(results, "wall").startswith("CPU, AVX-512 ruled out, 2 cores")
+
+
 def test_turns_with_distant_cores_are_told_apart():
     def timed(turns, trips):
         median = {"median_ms": turns[0], "q1_ms": turns[0], "q3_ms": turns[0]}
