@@ -17,13 +17,17 @@ ATTRIBUTES = {"strides": [1, 1], "pads": [1, 1, 1, 1], "dilations": [1, 1], "exp
               "depthwise_min": 0.0, "depthwise_max": 6.0, "act_min": -4.0, "act_max": 4.0}  # fmt: skip
 
 
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
 def inputs_of(rng, n=2, c_in=5, wide=19, c_out=7, size=(6, 9), kernel=(3, 3), keep=0.5):
     """Inputs of one node whose promises are kept: closed channels have no shift, and no input without in_active."""
     scale = (rng.random((n, wide)) + 0.5) * (rng.random((n, wide)) < keep)
     active = (rng.random((n, c_in)) < 0.8).astype("f")
     values = dict(zip(INPUTS, (
-        rng.standard_normal((n, c_in, *size)) * active[:, :, None, None], rng.standard_normal((wide, c_in, 1, 1)), scale,
-        scale * rng.standard_normal(wide), active, rng.standard_normal((wide, 1, *kernel)),
+        rng.standard_normal((n, c_in, *size)) * active[:, :, None, None], rng.standard_normal((wide, c_in, 1, 1)),
+        scale, scale * rng.standard_normal(wide), active, rng.standard_normal((wide, 1, *kernel)),
         rng.standard_normal(wide), rng.standard_normal((c_out, wide, 1, 1)) / 4, rng.random((1, c_out)),
         rng.standard_normal((1, c_out)), np.zeros(1),
     )))  # fmt: skip
@@ -84,8 +88,8 @@ def test_sizes_that_change_while_others_run():
     rng = np.random.default_rng(3)
     values = inputs_of(rng)
     model, sizes = model_of(values), [(6, 9), (9, 6), (33, 20), (70, 70)]
-    feeds = [{**feeds_of(values), "x": rng.standard_normal((2, 5, *size)).astype("f"), "in_active": np.ones((1, 5), "f")}
-             for size in sizes]  # fmt: skip
+    images = [rng.standard_normal((2, 5, *size)).astype("f") for size in sizes]
+    feeds = [{**feeds_of(values), "x": x, "in_active": ones(1, 5)} for x in images]
     body = models.session(model, accelerated=False)
     expected, fused, wrong = [body.run(None, feed)[0] for feed in feeds], models.session(model), []
 
@@ -100,10 +104,6 @@ def test_sizes_that_change_while_others_run():
     for thread in threads:
         thread.join()
     assert not wrong
-
-
-def ones(*shape):
-    return np.ones(shape, np.float32)
 
 
 @pytest.mark.parametrize(

@@ -147,13 +147,13 @@ def test_weights_in_blocks_keep_their_32_bits(tmp_path):
     small = set(small_maps(made.bundle.manifest.layers))
     assert small == {"stem", "first.expand", "second.expand", "last"}
     assert set(made.bundle.manifest.rounded) == {"stem", "last"}
-    with pytest.raises(ConfigError, match="outside of a fused block.*--blocks apart"):
+    with pytest.raises(ConfigError, match=r"outside of a fused block.*--blocks apart"):
         round_small_maps(onnx.load(path), None, small)
 
 
 def test_a_variant_that_lacks_a_block_is_refused(model, tmp_path, monkeypatch):
     monkeypatch.setattr(compiled_blocks, "fuse_blocks", lambda graph, nodes: fuse_blocks(graph, sorted(nodes)[1:]))
-    with pytest.raises(AccelerationError, match="1 inverted residual blocks.* the 2 of variant 'gated'.*apart"):
+    with pytest.raises(AccelerationError, match=r"1 inverted residual blocks.* the 2 of variant 'gated'.*apart"):
         compile_model(model, tmp_path / "m.sanp")
 
 

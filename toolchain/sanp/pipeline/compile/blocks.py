@@ -36,8 +36,8 @@ def with_blocks(
         graph = to_graph(models[name])
         if (made := fuse_blocks(graph, blocks)) != len(blocks):
             raise AccelerationError(
-                f"variant {name!r} has {made} inverted residual blocks that can be one node, expected the {len(blocks)} "
-                f"of variant {GATED!r}; compile with --blocks apart"
+                f"variant {name!r} has {made} inverted residual blocks that can be one node, expected the "
+                f"{len(blocks)} of variant {GATED!r}; compile with --blocks apart"
             )
         fused[name] = to_model(graph, metadata_of(models[name]))
     return {**models, **fused}, {node: list(layers) for node, layers in blocks.items()}
