@@ -66,6 +66,7 @@ def require_close(model, feeds, **options):
         ({"kernel": (5, 3)}, {"pads": [0, 2, 9, 0], "dilations": [1, 3], "strides": [2, 1]}),
         ({"size": (1, 1), "c_in": 1, "c_out": 1, "wide": 1}, {}),
         ({"size": (2, 3000)}, {"strides": [1, 2]}),
+        ({"size": (1, 150_000), "n": 1, "c_in": 1}, {}),  # columns times parts of a row exceed 32 bits
         ({"size": (400, 70)}, {"strides": [3, 1]}),  # strips
     ],
 )
@@ -119,6 +120,8 @@ def test_sizes_that_change_while_others_run():
         ({"scale": ones(2, 18)}, ["'scale'", "[2, 19]"]),
         ({"shift": ones(3, 19)}, ["'shift'", "[3, 19]"]),
         ({"in_active": ones(2, 19)}, ["'in_active'", "[2, 5]"]),
+        ({"scale_project": ones(2, 6)}, ["'scale_project'", "[2, 7]"]),
+        ({"shift_project": ones(3, 7)}, ["'shift_project'", "[3, 7]"]),
         ({"residual": ones(2, 7, 6, 8)}, ["'residual'", "[2, 7, 6, 9]"]),
     ],
 )
@@ -139,6 +142,8 @@ def test_wrong_input_is_explained(change, words):
         ({"pads": [0, 0]}, ["'pads'", "expected 4"]),
         ({"dilations": None}, ["'dilations'", "missing"]),
         ({"expand_min": 0.5}, ["'expand_min'", "0.5", "with 0 between"]),
+        ({"depthwise_max": -0.5}, ["'depthwise_max'", "-0.5", "0 between"]),
+        ({"expand_max": float("nan")}, ["'expand_max'", "nan", "0 between"]),
         ({"act_max": -5.0}, ["'act_max'", "-5"]),
         ({"act_min": None}, ["'act_min'", "missing"]),
     ],

@@ -42,10 +42,11 @@ Shape<int64_t> shape_of(std::initializer_list<int64_t> dims) {
 }  // namespace
 
 Error check(const BlockAttributes& a) noexcept {
-  if (Error e = check(depthwise(a))) return e;
-  if (Error e = check(pointwise(a.act))) return e;
+  // Before the checks of a single layer, which would call these clamps act_min and act_max.
   if (Error e = check_keeps_zero("expand", a.expand)) return e;
-  return check_keeps_zero("depthwise", a.depthwise);
+  if (Error e = check_keeps_zero("depthwise", a.depthwise)) return e;
+  if (Error e = check(depthwise(a))) return e;
+  return check(pointwise(a.act));
 }
 
 Error check(const BlockAttributes& a, const Shape<int64_t>* const (&in)[kBlockInputs], BlockProblem* p) noexcept {
@@ -79,8 +80,9 @@ Error check(const BlockAttributes& a, const Shape<int64_t>* const (&in)[kBlockIn
   p->out_h = inner.out_h;
   p->out_w = inner.out_w;
   const Shape<int64_t> between = shape_of({p->batch, channels, p->out_h, p->out_w});
-  const Shape<int64_t>* const last[kConvInputs] = {
-      &between, &project, in[kBlockScaleProject], in[kBlockShiftProject], &row, in[kBlockResidual]};
+  const Shape<int64_t> row_project = shape_of({1, p->channels_out});  // the given rows are checked by their names below
+  const Shape<int64_t>* const last[kConvInputs] = {&between,     &project, &row_project,
+                                                   &row_project, &row,     in[kBlockResidual]};
   GatedConvProblem outer;
   if (Error e = check(pointwise(a.act), last, &outer)) return e;
   p->residual_is_map = outer.residual_is_map;

@@ -114,8 +114,8 @@ void depthwise_rows(const DepthwiseBlockCall& c) {
     int begin = 0, end = c.taps_h;
     while (begin < end && row * c.row_step + begin * c.tap_rows < c.first_row) ++begin;
     while (begin < end && row * c.row_step + (end - 1) * c.tap_rows >= c.end_row) --end;
-    for (int part = 0; part < parts; ++part) {
-      const int first = c.columns * part / parts, count = c.columns * (part + 1) / parts - first;
+    for (int part = 0, first = 0; part < parts; ++part) {
+      const int count = c.columns / parts + (part < c.columns % parts);
       const float* const x = c.x + row * c.x_row + first * c.x_step;
       float* const y = c.y + (static_cast<ptrdiff_t>(row) * c.columns + first) * kBlockLanes;
       switch (count) {
@@ -144,6 +144,7 @@ void depthwise_rows(const DepthwiseBlockCall& c) {
           depthwise_outputs < V, KW, most<8 ? 1 : 8>(c, begin, end, x, y);
           break;
       }
+      first += count;
     }
   }
 }
