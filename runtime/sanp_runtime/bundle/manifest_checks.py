@@ -171,12 +171,14 @@ def _check_blocks(manifest: Manifest) -> None:
     names = frozenset(manifest.names())
     seen: "set[str]" = set()
     for node, layers in manifest.blocks.items():
-        if len(layers) != 3 or not set(map(str, layers)) <= names or seen & set(layers):
+        found = {layer for layer in layers if isinstance(layer, str)}
+        if len(layers) != 3 or len(found) != 3 or not found <= names or seen & found:
             fail(f"build.blocks.{node}", list(layers), "three layers of the table, each in one block")
-        seen |= set(layers)
-        leader, follower = map(manifest.layer, layers[:2])
-        if node != block_node(leader.name) or not leader.gated or follower.follows != Gate(leader.name):
-            fail(f"build.blocks.{node}", list(layers), "a gated layer, one that follows it, and a third")
+        seen |= found
+        leader, follower, last = map(manifest.layer, layers)
+        ours = Gate(leader.name)
+        if node != block_node(leader.name) or not leader.gated or (follower.follows, last.support) != (ours, ours):
+            fail(f"build.blocks.{node}", list(layers), "a gated layer, one that follows it, and one that reads that")
     if manifest.blocks and (manifest.target["backend"] != ONNXRUNTIME or manifest.int8):
         fail("build.blocks", sorted(manifest.blocks), "none for TensorRT and for bytes")
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -12,11 +13,14 @@ import sanp
 from sanp.cli.app import app
 from sanp.cost.latency import LatencyCounter
 from sanp.gating import gated_layers
+from sanp.pipeline.compile import blocks as compiled_blocks
+from sanp.pipeline.compile.bf16_weights import round_small_maps, small_maps
 from sanp.pipeline.compile.compile import compile_model
 from sanp.pipeline.inspect import inspect
 from sanp.pipeline.profile import profile_bundle
 from sanp.pipeline.report import report_bundle
 from sanp.pipeline.tune import search
+from sanp_export.passes.fuse_blocks import fuse_blocks
 from sanp_runtime import load
 from sanp_runtime.bundle.manifest_checks import check
 from sanp_runtime.cli.app import main
@@ -24,7 +28,7 @@ from sanp_runtime.contract import GATED, GATED_CONV, INVERTED_RESIDUAL, OPEN, RE
 from sanp_runtime.latency.measure import measure_table
 from sanp_runtime.latency.prediction import require_predictable
 from sanp_runtime.profile.text import profile_lines
-from sanp_targets.errors import ConfigError, InputError
+from sanp_targets.errors import AccelerationError, ConfigError, InputError
 
 BLOCKS = {
     "first.expand/block": ("first.expand", "first.depthwise", "first.project"),
@@ -134,8 +138,26 @@ def test_every_setting_goes_with_blocks(model, tmp_path, monkeypatch):
         assert engine(made.bundle.reference().x, budget=0.8).macs.mean() < engine(made.bundle.reference().x).macs.mean()
 
 
-def test_images_of_any_size(tmp_path):
+def test_weights_in_blocks_keep_their_32_bits(tmp_path):
+    torch.manual_seed(2)
+    images, path = torch.randn(4, 3, 8, 8), tmp_path / "m.onnx"
+    gated = sanp.gate(Small(), images[:2], layers="inner", standardise=False).eval()
+    sanp.export(gated, path, example_input=images[:2], images=images)
+    made = compile_model(path, tmp_path / "m.sanp", bf16_weights=True)
+    small = set(small_maps(made.bundle.manifest.layers))
+    assert small == {"stem", "first.expand", "second.expand", "last"}
+    assert set(made.bundle.manifest.rounded) == {"stem", "last"}
+    with pytest.raises(ConfigError, match=r"outside of a fused block.*--blocks apart"):
+        round_small_maps(onnx.load(path), None, small)
 
+
+def test_a_variant_that_lacks_a_block_is_refused(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled_blocks, "fuse_blocks", lambda graph, nodes: fuse_blocks(graph, sorted(nodes)[1:]))
+    with pytest.raises(AccelerationError, match=r"1 inverted residual blocks.* the 2 of variant 'gated'.*apart"):
+        compile_model(model, tmp_path / "m.sanp")
+
+
+def test_images_of_any_size(tmp_path):
     torch.manual_seed(2)
     images = torch.randn(4, 3, 16, 16)
     gated = sanp.gate(Small(), images[:2], layers="inner", standardise=False).eval()
@@ -162,6 +184,9 @@ def test_where_the_setting_is_refused(model, tmp_path):
         {"other/block": ["first.expand", "first.depthwise", "first.project"]},
         {"first.expand/block": ["first.expand", "second.depthwise", "first.project"]},
         {"first.expand/block": ["first.expand", "first.depthwise", "nobody"]},
+        {"first.expand/block": ["first.expand", "first.depthwise", "first.expand"]},
+        {"first.expand/block": ["first.expand", "first.depthwise", "last"]},
+        {"first.expand/block": ["first.expand", "first.depthwise", ["first.project"]]},
         {"first.expand/block": "first.expand"},
         [],
     ],

@@ -29,7 +29,9 @@ class OnnxruntimePart(BackendPart):
 
     tune: bool = Field(False, description="time the kernels of each layer on this machine and keep the fastest")
     bf16_weights: bool = Field(
-        False, description="round the weights of maps of 16 pixels or fewer to bfloat16, which the kernels read faster"
+        False,
+        description="round the weights of maps of 16 pixels or fewer, outside of fused blocks, to bfloat16, which the "
+        "kernels read faster",
     )
     kernels: Literal["auto", "ours", "onnxruntime"] = Field(
         "onnxruntime", description="who computes a network without gates; auto times both on this machine"

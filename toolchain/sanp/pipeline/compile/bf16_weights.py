@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,16 +43,20 @@ class Rounding:
         return {"layers": self.layers, "answers": self.answers}
 
 
-def round_small_maps(model: onnx.ModelProto, answers: Reference | None) -> Rounding:
+def round_small_maps(
+    model: onnx.ModelProto, answers: Reference | None, in_blocks: Collection[str] = frozenset()
+) -> Rounding:
     """Round the weights of every gated layer whose output map has at most 16 pixels to bfloat16.
 
+    in_blocks: layers that run inside of a fused block, whose kernel reads 32 bits: they would lose and gain nothing.
     Raises ConfigError if there is no such layer.
     """
-    small = small_maps(model_file.layers_of(model))
+    small = [name for name in small_maps(model_file.layers_of(model)) if name not in in_blocks]
     if not small:
+        where = " outside of a fused block" if in_blocks else ""
         raise ConfigError(
-            f"no gated layer has an output map of at most {SMALL_MAP} pixels, and only those gain from 16-bit weights; "
-            "leave out --bf16-weights"
+            f"no gated layer{where} has an output map of at most {SMALL_MAP} pixels, and only those gain from 16-bit "
+            f"weights; leave out --bf16-weights{', or compile with --blocks apart' if in_blocks else ''}"
         )
     rewritten = model_file.to_graph(model)
     before = _weights(rewritten)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sanp.pipeline.compile.acceptance import Acceptance, check_reach, library_of, runs_here
 from sanp.pipeline.compile.bf16_weights import round_small_maps
-from sanp.pipeline.compile.blocks import with_blocks
+from sanp.pipeline.compile.blocks import fusable, with_blocks
 from sanp.pipeline.compile.budgets.calibrate import with_budgets
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
 from sanp.pipeline.compile.int8.requirements import check_answers, check_network
@@ -26,6 +26,7 @@ from sanp_runtime.engines.glibc import glibc_floor
 from sanp_runtime.engines.load import load_bundle
 from sanp_runtime.engines.onnxruntime.library import find_library
 from sanp_runtime.engines.proof import Proof
+from sanp_runtime.network.blocks import inside
 from sanp_targets.errors import AccelerationError, ConfigError
 
 KEPT = "onnxruntime"  # --kernels: a network without gates stays as it was exported
@@ -50,7 +51,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
     options: dict[str, Any] = {}
     build: dict[str, Any] = {"glibc": glibc_floor(library)}
     if part.bf16_weights:
-        rounded = round_small_maps(model, job.answers)
+        rounded = round_small_maps(model, job.answers, inside(fusable(job, model)))
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
     models, blocks = with_blocks(job, variants(model, job.parent))
     build.update({"blocks": blocks} if blocks else {})
