@@ -67,8 +67,36 @@ void expand_tile(const ExpandCall& c) {
   }
 }
 
-// T outputs of one row, from rows of taps [begin, end); KW taps in a row, or any number where KW is 0.
+// One row of KW taps for T outputs, where outputs are as far apart as taps: a pixel that is loaded once meets every
+// tap.
 template <class V, int KW, int T>
+__attribute__((always_inline)) inline void slide_row(const float* w, const float* x, ptrdiff_t step,
+                                                     typename V::F (&acc)[T][kBlockLanes / V::kLanes]) {
+  constexpr int NV = kBlockLanes / V::kLanes;
+  typename V::F weight[KW][NV];
+#pragma GCC unroll 5
+  for (int k = 0; k < KW; ++k)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) weight[k][v] = V::load(w + k * kBlockLanes + v * V::kLanes);
+#pragma GCC unroll 16
+  for (int i = 0; i < T + KW - 1; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) {
+      const typename V::F pixel = V::load(x + i * step + v * V::kLanes);
+#pragma GCC unroll 5
+      for (int k = 0; k < KW; ++k)
+        if (i - k >= 0 && i - k < T) V::accumulate(acc[i - k][v], weight[k][v], pixel);
+    }
+}
+
+// Whether the sums, the weights of a row of taps and a pixel fit the registers.
+template <class V, int KW, int T>
+constexpr bool slides() {
+  return KW > 0 && (T + KW + 1) * (kBlockLanes / V::kLanes) <= V::kRegisters;
+}
+
+// T outputs of one row, from rows of taps [begin, end); KW taps in a row, or any number where KW is 0.
+template <class V, int KW, int T, bool kSlide>
 __attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBlockCall& c, int begin, int end,
                                                              const float* x, float* y) {
   constexpr int NV = kBlockLanes / V::kLanes;
@@ -82,6 +110,11 @@ __attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBloc
   const float* w = c.w + static_cast<ptrdiff_t>(begin) * taps_w * kBlockLanes;
   x += begin * c.tap_row;
   for (int ky = begin; ky < end; ++ky, x += c.tap_row) {
+    if constexpr (kSlide) {
+      slide_row<V, KW, T>(w, x, c.x_step, acc);
+      w += KW * kBlockLanes;
+      continue;
+    }
     const float* tap = x;
 #pragma GCC unroll 5
     for (int kx = 0; kx < taps_w; ++kx, tap += c.tap_step, w += kBlockLanes) {
@@ -105,9 +138,9 @@ __attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBloc
 }
 
 // Rows of at most eight, or as many outputs as registers hold, at once; shares are nearly equal.
-template <class V, int KW>
+template <class V, int KW, bool kSlide>
 void depthwise_rows(const DepthwiseBlockCall& c) {
-  constexpr int most = V::kLanes == 16 ? 8 : V::kRegisters == 32 ? 5 : V::kLanes == 8 ? 5 : 2;
+  constexpr int most = V::kLanes == 16 ? 8 : V::kLanes == 8 ? (kSlide && KW == 3 ? 4 : 5) : V::kRegisters == 32 ? 5 : 2;
   const int parts = (c.columns + most - 1) / most;
   for (int row = 0; row < c.rows; ++row) {
     // Half of a 5x5 kernel lies outside of a 3x3 map.
@@ -120,28 +153,34 @@ void depthwise_rows(const DepthwiseBlockCall& c) {
       float* const y = c.y + (static_cast<ptrdiff_t>(row) * c.columns + first) * kBlockLanes;
       switch (count) {
         case 1:
-          depthwise_outputs<V, KW, 1>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, 1, kSlide && slides<V, KW, 1>()>(c, begin, end, x, y);
           break;
         case 2:
-          depthwise_outputs<V, KW, 2>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, 2, kSlide && slides<V, KW, 2>()>(c, begin, end, x, y);
           break;
         case 3:
-          depthwise_outputs < V, KW, most<3 ? 1 : 3>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, (most < 3 ? 1 : 3), kSlide && slides<V, KW, (most < 3 ? 1 : 3)>()>(c, begin, end, x,
+                                                                                                      y);
           break;
         case 4:
-          depthwise_outputs < V, KW, most<4 ? 1 : 4>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, (most < 4 ? 1 : 4), kSlide && slides<V, KW, (most < 4 ? 1 : 4)>()>(c, begin, end, x,
+                                                                                                      y);
           break;
         case 5:
-          depthwise_outputs < V, KW, most<5 ? 1 : 5>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, (most < 5 ? 1 : 5), kSlide && slides<V, KW, (most < 5 ? 1 : 5)>()>(c, begin, end, x,
+                                                                                                      y);
           break;
         case 6:
-          depthwise_outputs < V, KW, most<6 ? 1 : 6>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, (most < 6 ? 1 : 6), kSlide && slides<V, KW, (most < 6 ? 1 : 6)>()>(c, begin, end, x,
+                                                                                                      y);
           break;
         case 7:
-          depthwise_outputs < V, KW, most<7 ? 1 : 7>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, (most < 7 ? 1 : 7), kSlide && slides<V, KW, (most < 7 ? 1 : 7)>()>(c, begin, end, x,
+                                                                                                      y);
           break;
         case 8:
-          depthwise_outputs < V, KW, most<8 ? 1 : 8>(c, begin, end, x, y);
+          depthwise_outputs<V, KW, (most < 8 ? 1 : 8), kSlide && slides<V, KW, (most < 8 ? 1 : 8)>()>(c, begin, end, x,
+                                                                                                      y);
           break;
       }
       first += count;
@@ -151,9 +190,10 @@ void depthwise_rows(const DepthwiseBlockCall& c) {
 
 template <class V>
 void depthwise_block(const DepthwiseBlockCall& c) {
-  if (c.taps_w == 3) return depthwise_rows<V, 3>(c);
-  if (c.taps_w == 5) return depthwise_rows<V, 5>(c);
-  depthwise_rows<V, 0>(c);
+  const bool slide = c.x_step == c.tap_step;
+  if (c.taps_w == 3) return slide ? depthwise_rows<V, 3, true>(c) : depthwise_rows<V, 3, false>(c);
+  if (c.taps_w == 5) return slide ? depthwise_rows<V, 5, true>(c) : depthwise_rows<V, 5, false>(c);
+  depthwise_rows<V, 0, false>(c);
 }
 
 template <class V>
