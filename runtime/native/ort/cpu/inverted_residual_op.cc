@@ -52,7 +52,7 @@ std::shared_ptr<const KeptMemory> InvertedResidualKernel::weights_for(const Bloc
   auto made = std::make_shared<KeptMemory>();
   const size_t bytes = static_cast<size_t>(plan.prepared_floats()) * sizeof(float);
   if (!made->allocate(bytes))
-    fail("%zu MB for prepared weights could not be allocated; compile the bundle without fused blocks", bytes >> 20);
+    fail("%zu MB for prepared weights could not be allocated; compile the bundle with --blocks apart", bytes >> 20);
   plan.prepare(weights, static_cast<float*>(made->data()));
   if (constant_weights_) prepared_ = made;
   return made;
