@@ -30,7 +30,8 @@ def blocks_of(network: Network) -> list[Block]:
             continue
         alone = readers[project.source] == 1 and readers[depthwise.source] == 1
         is_depthwise = depthwise.layer.group == depthwise.layer.c_in == depthwise.layer.c_out > 1
-        if alone and is_depthwise and depthwise.mask == depthwise.source and expand.mask == "own":
+        plain = not expand.residual and not depthwise.residual
+        if alone and plain and is_depthwise and depthwise.mask == depthwise.source and expand.mask == "own":
             found.append(Block(depthwise.source, project.source, name))
     return found
 

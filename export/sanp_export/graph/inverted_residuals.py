@@ -25,21 +25,6 @@ from sanp_runtime.contract import GATED_CONV, block_node
 
 
 @dataclass(frozen=True)
-class BlockShape:
-    """Channels that come in, between and out; kernel and strides of the depthwise layer; height and width of the map.
-
-    in_hw is None where images have any size.
-    """
-
-    c_in: int
-    channels: int
-    c_out: int
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    in_hw: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
 class Block:
     """The three convolutions of a block. project: a gated convolution, or a plain one."""
 
@@ -57,21 +42,6 @@ class Block:
         """Names of the three layers, in the order in which they run."""
         last = layer_of(self.project) if self.project.op == GATED_CONV else module_name(self.project)
         return layer_of(self.expand), layer_of(self.depthwise), last
-
-    @property
-    def shape(self) -> BlockShape:
-        """What a rule may ask about."""
-        wide, filters, narrow = (node.inputs[WEIGHT].shape for node in (self.expand, self.depthwise, self.project))
-        height, width = map(int, self.depthwise.attrs["strides"])
-        size = tuple(self.expand.inputs[X].shape or ())[2:]
-        return BlockShape(
-            c_in=int(wide[1]),
-            channels=int(wide[0]),
-            c_out=int(narrow[0]),
-            kernel=(int(filters[2]), int(filters[3])),
-            strides=(height, width),
-            in_hw=(size[0], size[1]) if [type(item) for item in size] == [int, int] else None,
-        )
 
 
 def inverted_residuals(graph: gs.Graph) -> Iterator[Block]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import onnx_graphsurgeon as gs
 
-from sanp_export.graph.inverted_residuals import Block, BlockShape, inverted_residuals
+from sanp_export.graph.inverted_residuals import Block, inverted_residuals
 from sanp_export.graph.patterns import IN_ACTIVE, RESIDUAL, SCALE, SHIFT, WEIGHT, X
 from sanp_export.passes.always_open import always_open
 from sanp_runtime.contract import DOMAIN, GATED_CONV, INVERTED_RESIDUAL
@@ -16,14 +16,9 @@ BLOCK_DEPTHWISE, BLOCK_BIAS, BLOCK_PROJECT, BLOCK_SCALE, BLOCK_SHIFT, BLOCK_RESI
 _SHIFT_BIAS = 1  # of a follower's shift = open * bias
 
 
-def pays(shape: BlockShape) -> bool:
-    """Whether a block of this shape is worth one node."""
-    return True
-
-
-def blocks_worth_it(graph: gs.Graph) -> dict[str, tuple[str, str, str]]:
-    """Node -> the three layers that it would compute, of every block that can be one node and gains by it."""
-    return {block.node: block.layers for block in inverted_residuals(graph) if pays(block.shape)}
+def fusable_blocks(graph: gs.Graph) -> dict[str, tuple[str, str, str]]:
+    """Node -> the three layers that it would compute, of every block that can be one node."""
+    return {block.node: block.layers for block in inverted_residuals(graph)}
 
 
 def fuse_blocks(graph: gs.Graph, nodes: Collection[str] | None = None) -> int:
@@ -34,10 +29,10 @@ def fuse_blocks(graph: gs.Graph, nodes: Collection[str] | None = None) -> int:
     2. One node `<expansion>/block` takes the inputs of all three; the decision of the depthwise layer goes unless
        another layer reads it.
 
-    nodes: those to make, by default all that pay. Last in line: passes that look for gated convolutions, and the
+    nodes: those to make, by default all. Last in line: passes that look for gated convolutions, and the
     support algebra, do not look into a block.
     """
-    wanted = blocks_worth_it(graph) if nodes is None else nodes
+    wanted = fusable_blocks(graph) if nodes is None else nodes
     blocks = [block for block in inverted_residuals(graph) if block.node in wanted]
     plain = [block.layers[2] for block in blocks if block.project.op != GATED_CONV]
     if plain:

@@ -26,6 +26,7 @@ SHOWN = {
         "choices?": {"*": {"plugin": (bool,), "reason": _TEXT}},
         "tuning?": _TUNING,
         "plugin_layers?": _TEXT,
+        "blocks?": _TEXT,
     },
     "method": {"name?": _TEXT, "options?": {}},
     "build": {"glibc?": _MAYBE_TEXT, "sm?": (int, type(None)), "fingerprint?": {"*": (str, int, type(None))}},

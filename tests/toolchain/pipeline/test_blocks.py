@@ -20,6 +20,7 @@ from sanp.pipeline.inspect import inspect
 from sanp.pipeline.profile import profile_bundle
 from sanp.pipeline.report import report_bundle
 from sanp.pipeline.tune import search
+from sanp.report.sections.commands import engine_options
 from sanp_export.passes.fuse_blocks import fuse_blocks
 from sanp_runtime import load
 from sanp_runtime.bundle.manifest_checks import check
@@ -100,6 +101,10 @@ def apart(model, tmp_path_factory):
 def test_blocks_run_as_one_node_and_prove_their_layers(made, apart):
     manifest = made.bundle.manifest
     assert manifest.blocks == BLOCKS and not apart.bundle.manifest.blocks
+    assert (
+        engine_options(manifest.to_json()) == ""
+        and engine_options(apart.bundle.manifest.to_json()) == " --blocks apart"
+    )
     assert apart.bundle.manifest.layers == manifest.layers and apart.bundle.manifest.dense_macs == manifest.dense_macs
     nodes = made.proof.gated_nodes
     assert {name: op for name, op in nodes.items() if op == INVERTED_RESIDUAL} == dict.fromkeys(

@@ -38,7 +38,7 @@ class OnnxruntimePart(BackendPart):
     )
     blocks: Literal["fused", "apart"] = Field(
         "fused",
-        description="inverted residual blocks: fused into one node each where that is faster, or apart",
+        description="inverted residual blocks: fused into one node each, or apart",
     )
     library: Path | None = Field(
         None, description="operator library of the target, for one of another architecture than this machine"

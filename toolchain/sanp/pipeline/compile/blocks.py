@@ -8,7 +8,7 @@ import onnx
 
 from sanp.pipeline.compile.job import Job
 from sanp_export.graph.model_file import metadata_of, to_graph, to_model
-from sanp_export.passes.fuse_blocks import blocks_worth_it, fuse_blocks
+from sanp_export.passes.fuse_blocks import fusable_blocks, fuse_blocks
 from sanp_runtime.contract import BLOCK_VARIANTS, GATED
 from sanp_targets.errors import AccelerationError
 
@@ -17,7 +17,7 @@ FUSED = "fused"
 
 def fusable(job: Job, model: onnx.ModelProto) -> dict[str, tuple[str, str, str]]:
     """Node -> its three layers, of every block of the network as trained that the settings make one node."""
-    return blocks_worth_it(to_graph(model)) if job.settings.onnxruntime.blocks == FUSED else {}
+    return fusable_blocks(to_graph(model)) if job.settings.onnxruntime.blocks == FUSED else {}
 
 
 def with_blocks(

@@ -10,7 +10,7 @@ import numpy as np
 
 from sanp.pipeline.compile.acceptance import Acceptance, check_reach, library_of, runs_here
 from sanp.pipeline.compile.bf16_weights import round_small_maps
-from sanp.pipeline.compile.blocks import fusable, with_blocks
+from sanp.pipeline.compile.blocks import FUSED, fusable, with_blocks
 from sanp.pipeline.compile.budgets.calibrate import with_budgets
 from sanp.pipeline.compile.int8.quantise import build_part, quantise
 from sanp.pipeline.compile.int8.requirements import check_answers, check_network
@@ -55,6 +55,7 @@ def compile_job(job: Job, bundle: Path, log: Log) -> Compiled:
         model, build["bf16_weights"], options["bf16_weights"] = rounded.model, rounded.to_json(), True
     models, blocks = with_blocks(job, variants(model, job.parent))
     build.update({"blocks": blocks} if blocks else {})
+    options.update({"blocks": part.blocks} if part.blocks != FUSED else {})
     with BundleWriter(bundle, replace=job.settings.replace) as writer:
         if part.tune:
             _require_one_size(job)

@@ -32,7 +32,8 @@ def engine_options(bundle: Mapping[str, Any]) -> str:
     build = bundle.get("build") or {}
     if "batch" not in build:
         tuned = " --tune" if "tuning" in bundle["options"] else ""
-        return tuned + (" --bf16-weights" if "bf16_weights" in build else "")
+        apart = f" --blocks {bundle['options']['blocks']}" if "blocks" in bundle["options"] else ""
+        return tuned + (" --bf16-weights" if "bf16_weights" in build else "") + apart
     layers, batch = bundle["options"].get("plugin_layers", "auto"), build["batch"]
     return (
         f" --precision {build['precision']} --plugin-layers {layers}"
