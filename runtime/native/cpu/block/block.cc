@@ -1,4 +1,4 @@
-// Runs a fused block: samples, strips of rows, sixteen open channels at a time.
+// Runs a fused block: samples, strips of rows, packs of sixteen open channels.
 #include "cpu/block/block.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 namespace sanp {
 namespace {
 
-constexpr size_t kPixelBytes = kBlockLanes * sizeof(float);
+constexpr size_t kPixelBytes = kPackLanes * sizeof(float);
 
 // Bordered rows of the depthwise layer's input: sixteen channels, some rows, of which a strip keeps the last.
 class BorderedRows {
@@ -30,7 +30,7 @@ class BorderedRows {
   void keep(int64_t used, int64_t kept) const {
     if (kept > 0) memmove(at(0, 0), at(used - kept, 0), kept * plan_.width * kPixelBytes);
   }
-  float* at(int64_t row, int64_t column) const { return rows_ + (row * plan_.width + column) * kBlockLanes; }
+  float* at(int64_t row, int64_t column) const { return rows_ + (row * plan_.width + column) * kPackLanes; }
 
  private:
   const BlockPlan& plan_;
@@ -52,30 +52,30 @@ class SampleRun {
         call_(call),
         open_(open),
         weights_(plan.prepared(call.prepared)),
-        rows_(plan.strip_rows(open.blocks)) {
+        rows_(plan.strip_rows(open.packs)) {
     x_ = call.x + n * plan.channels_in * plan.in_pixels();
     y_ = call.y + n * plan.channels_out * plan.out_pixels();
     residual_ = call.residual_is_map ? call.residual + n * plan.channels_out * plan.out_pixels() : nullptr;
     residual_value_ = call.residual_is_map ? 0.0f : call.residual[0];
     scale_project_ = call.scale_project + n * call.scale_project_step;
     shift_project_ = call.shift_project + n * call.shift_project_step;
-    for (int64_t j = 0; j < kBlockLanes; ++j) lanes_[j] = j * plan.out_pixels();
+    for (int64_t j = 0; j < kPackLanes; ++j) lanes_[j] = j * plan.out_pixels();
   }
 
   bool run(const Pool& pool) {
     one_strip_ = rows_ >= plan_.out_h;
-    const int64_t blocks = open_.blocks, in_rows = plan_.rows_in(rows_);
-    if (!plan_.within_offsets(1, in_rows * plan_.width) || !plan_.within_offsets(blocks, rows_ * plan_.out_w))
+    const int64_t packs = open_.packs, in_rows = plan_.rows_in(rows_);
+    if (!plan_.within_offsets(1, in_rows * plan_.width) || !plan_.within_offsets(packs, rows_ * plan_.out_w))
       return false;
     // Rows and weights of one strip belong to a task; those of several are kept from one strip to the next.
-    const int64_t between = blocks * rows_ * plan_.out_w;
-    const int64_t kept_rows = one_strip_ ? 0 : blocks * in_rows * plan_.width;
-    const int64_t kept_weights = one_strip_ ? 0 : blocks * (plan_.channels_in + plan_.record);
+    const int64_t between = packs * rows_ * plan_.out_w;
+    const int64_t kept_rows = one_strip_ ? 0 : packs * in_rows * plan_.width;
+    const int64_t kept_weights = one_strip_ ? 0 : packs * (plan_.channels_in + plan_.record);
     float* const memory = static_cast<float*>(pixel_arena().get((between + kept_rows + kept_weights) * kPixelBytes));
     if (memory == nullptr) return false;
     between_ = memory;
-    kept_rows_ = between_ + between * kBlockLanes;
-    kept_weights_ = kept_rows_ + kept_rows * kBlockLanes;
+    kept_rows_ = between_ + between * kPackLanes;
+    kept_weights_ = kept_rows_ + kept_rows * kPackLanes;
     open_.list_steps(rows_ * plan_.out_w);
     Strip strip{};
     for (int64_t first = 0; first < plan_.out_h; first += rows_) {
@@ -98,14 +98,14 @@ class SampleRun {
     s->kept = follows && old_end > s->in_first ? old_end - s->in_first : 0;
   }
 
-  // Expansion and depthwise layer of every block.
+  // Expansion and depthwise layer of every pack.
   bool expand(const Strip& s, const Pool& pool) {
-    const int64_t blocks = open_.blocks;
+    const int64_t packs = open_.packs;
     const int64_t work =
-        blocks * plan_.out_w * s.rows * (open_.n_inputs * plan_.shape.stride_x * plan_.shape.stride_y + plan_.taps);
-    const size_t tasks = task_count(work, blocks);
+        packs * plan_.out_w * s.rows * (open_.n_inputs * plan_.shape.stride_x * plan_.shape.stride_y + plan_.taps);
+    const size_t tasks = task_count(work, packs);
     return parallel_all(pool, tasks, [&](size_t index) {
-      const int64_t begin = share(blocks, index, tasks), end = share(blocks, index + 1, tasks);
+      const int64_t begin = share(packs, index, tasks), end = share(packs, index + 1, tasks);
       return one_strip_ ? expand_whole(s, begin, end) : expand_strip(s, begin, end);
     });
   }
@@ -114,14 +114,14 @@ class SampleRun {
     const int64_t weights = plan_.channels_in + plan_.record, pixels = s.in_rows * plan_.width;
     float* const memory = static_cast<float*>(block_arena().get((weights + pixels) * kPixelBytes));
     if (memory == nullptr) return false;
-    const BorderedRows rows(plan_, memory + weights * kBlockLanes, s.in_rows);
+    const BorderedRows rows(plan_, memory + weights * kPackLanes, s.in_rows);
     rows.clear_borders();
     for (int64_t b = begin; b < end; ++b) {
-      const float* row[kBlockLanes];
+      const float* row[kPackLanes];
       FetchRows next{};
       if (b + 1 < end) next = open_.fetched(b + 1, weights_, row);
-      const OpenBlock block = open_.block(b, weights_, memory, true, &next);
-      compute(s, block, rows, b, next);
+      const OpenPack pack = open_.pack(b, weights_, memory, true, &next);
+      compute(s, pack, rows, b, next);
     }
     return true;
   }
@@ -129,17 +129,17 @@ class SampleRun {
   bool expand_strip(const Strip& s, int64_t begin, int64_t end) {
     const int64_t weights = plan_.channels_in + plan_.record, count = plan_.rows_in(rows_);
     for (int64_t b = begin; b < end; ++b) {
-      float* const own = kept_weights_ + b * weights * kBlockLanes;
-      const BorderedRows rows(plan_, kept_rows_ + b * count * plan_.width * kBlockLanes, count);
+      float* const own = kept_weights_ + b * weights * kPackLanes;
+      const BorderedRows rows(plan_, kept_rows_ + b * count * plan_.width * kPackLanes, count);
       if (s.first == 0) rows.clear_borders();
       rows.keep(count, s.kept);
       FetchRows none{};
-      compute(s, open_.block(b, weights_, own, s.first == 0, &none), rows, b, none);
+      compute(s, open_.pack(b, weights_, own, s.first == 0, &none), rows, b, none);
     }
     return true;
   }
 
-  void compute(const Strip& s, const OpenBlock& block, const BorderedRows& rows, int64_t b, const FetchRows& next) {
+  void compute(const Strip& s, const OpenPack& pack, const BorderedRows& rows, int64_t b, const FetchRows& next) {
     const ConvShape& shape = plan_.shape;
     int64_t begin = s.in_first + s.kept, end = s.in_first + s.in_rows;
     begin = begin < 0 ? 0 : begin;
@@ -150,9 +150,9 @@ class SampleRun {
       e.x_step = plan_.in_pixels();
       e.steps = open_.inputs;
       e.n_steps = open_.n_inputs;
-      e.w = block.expand;
-      e.scale = block.scale;
-      e.shift = block.shift;
+      e.w = pack.expand;
+      e.scale = pack.scale;
+      e.shift = pack.shift;
       e.low = call_.expand.low;
       e.high = call_.expand.high;
       e.y = rows.at(begin - s.in_first, shape.pad_left);
@@ -162,11 +162,11 @@ class SampleRun {
     }
     DepthwiseBlockCall d{};
     d.x = rows.at(0, 0);
-    d.x_row = shape.stride_y * plan_.width * kBlockLanes;
-    d.x_step = shape.stride_x * kBlockLanes;
-    d.tap_row = shape.dilation_y * plan_.width * kBlockLanes;
-    d.tap_step = shape.dilation_x * kBlockLanes;
-    d.w = block.record;
+    d.x_row = shape.stride_y * plan_.width * kPackLanes;
+    d.x_step = shape.stride_x * kPackLanes;
+    d.tap_row = shape.dilation_y * plan_.width * kPackLanes;
+    d.tap_step = shape.dilation_x * kPackLanes;
+    d.w = pack.record;
     d.low = call_.depthwise.low;
     d.high = call_.depthwise.high;
     d.taps_h = static_cast<int32_t>(shape.kernel_h);
@@ -178,7 +178,7 @@ class SampleRun {
     d.tap_rows = static_cast<int32_t>(shape.dilation_y);
     d.rows = static_cast<int32_t>(s.rows);
     d.columns = static_cast<int32_t>(plan_.out_w);
-    d.y = between_ + b * rows_ * plan_.out_w * kBlockLanes;
+    d.y = between_ + b * rows_ * plan_.out_w * kPackLanes;
     plan_.isa->block.depthwise(d);
   }
 
@@ -200,8 +200,8 @@ class SampleRun {
   void project(const Strip& s, const Pool& pool) const {
     const BlockKernels& k = plan_.isa->block;
     const int64_t pixels = s.rows * plan_.out_w, lanes = plan_.isa->lanes;
-    // Two vectors share the broadcast of a pixel where that is an instruction of its own. With AVX-512 one is faster for
-    // maps of any size: two took 2 to 5 % more in networks whose last maps have nine pixels.
+    // Two vectors share the broadcast of a pixel where that is an instruction of its own. With AVX-512 one is faster
+    // for maps of any size: two took 2 to 5 % more in networks whose last maps have nine pixels.
     const int64_t vecs = lanes < 16 ? 2 : 1;
     const int64_t whole = plan_.channels_out / (vecs * lanes), rest = plan_.channels_out % (vecs * lanes);
     const int64_t rest_vecs = (rest + lanes - 1) / lanes;
@@ -212,10 +212,10 @@ class SampleRun {
       const int64_t end = share(jobs, index + 1, tasks);
       for (int64_t job = share(jobs, index, tasks); job < end; ++job) {
         const bool in_rest = job >= whole * tiles;
-        const int64_t block = in_rest ? whole : job / tiles, tile = job - block * tiles;
+        const int64_t part = in_rest ? whole : job / tiles, tile = job - part * tiles;
         const int64_t count = in_rest ? rest_tiles : tiles;
         const Span span{share(pixels, tile, count), share(pixels, tile + 1, count)};
-        project_tile(s, block * vecs * lanes, in_rest ? rest_vecs : vecs, span, tile + 1 == count);
+        project_tile(s, part * vecs * lanes, in_rest ? rest_vecs : vecs, span, tile + 1 == count);
       }
     };
     parallel_for(pool, tasks, task);
@@ -230,7 +230,7 @@ class SampleRun {
     const int64_t lanes = vecs * plan_.isa->lanes, left = plan_.channels_out - first;
     const int64_t at = first * plan_.out_pixels() + s.first * plan_.out_w + span.begin;
     ChannelsCall c{};
-    c.x = between_ + span.begin * kBlockLanes;
+    c.x = between_ + span.begin * kPackLanes;
     c.x_step = 1;
     c.steps = open_.steps;
     c.n_steps = open_.n_steps;
@@ -239,7 +239,7 @@ class SampleRun {
     c.next_w = c.w + (last && left > lanes ? lanes : 0);
     // Rows of open channels lie apart; whole ones are fetched faster than parts of them, one after the other.
     const bool coldest = s.first == 0 && first == 0 && span.begin == 0;
-    c.fetch_lines = coldest ? static_cast<int32_t>(plan_.out_row / kBlockLanes) : 1;
+    c.fetch_lines = coldest ? static_cast<int32_t>(plan_.out_row / kPackLanes) : 1;
     c.outputs = static_cast<int32_t>(left < lanes ? left : lanes);
     c.scale = scale_project_ + first;
     c.shift = shift_project_ + first;
@@ -277,7 +277,7 @@ class SampleRun {
   const float* residual_;
   float residual_value_;
   const float *scale_project_, *shift_project_;
-  ptrdiff_t lanes_[kBlockLanes];
+  ptrdiff_t lanes_[kPackLanes];
   float *between_ = nullptr, *kept_rows_ = nullptr, *kept_weights_ = nullptr;
 };
 

@@ -7,7 +7,7 @@
 namespace sanp {
 namespace {
 
-constexpr int64_t kPixelBytes = kBlockLanes * sizeof(float);
+constexpr int64_t kPixelBytes = kPackLanes * sizeof(float);
 
 // Processors whose second-level cache is not known have at least this for each core, but for the smallest.
 constexpr int64_t kUsualCacheBytes = 512 << 10;
@@ -17,9 +17,9 @@ int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Rows of `columns` floats, sixteen of them side by side.
 void turn(const float* rows, int64_t channels, int64_t columns, float* out) {
-  for (int64_t first = 0; first < channels; first += kBlockLanes)
+  for (int64_t first = 0; first < channels; first += kPackLanes)
     for (int64_t i = 0; i < columns; ++i)
-      for (int64_t j = first; j < first + kBlockLanes; ++j) *out++ = j < channels ? rows[j * columns + i] : 0.0f;
+      for (int64_t j = first; j < first + kPackLanes; ++j) *out++ = j < channels ? rows[j * columns + i] : 0.0f;
 }
 
 }  // namespace
@@ -44,41 +44,41 @@ BlockPlan::BlockPlan(const BlockProblem& p, const IsaKernels& kernels, int64_t c
       record((taps + 4) / 4 * 4),
       width(at_least(shape.pad_left + shape.width,
                      (out_w - 1) * shape.stride_x + (shape.kernel_w - 1) * shape.dilation_x + 1)),
-      out_row((channels_out + kBlockLanes - 1) / kBlockLanes * kBlockLanes),
+      out_row((channels_out + kPackLanes - 1) / kPackLanes * kPackLanes),
       cache_pixels_(cache_bytes / kPixelBytes) {
   if (!within_offsets(1, rows_in(1) * width)) return;
   // No strip has more rows than one of the fewest open channels.
   const int64_t rows = at_most(rows_in(strip_rows(1)), shape.height);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t column = 0; column < shape.width; ++column)
-      at_.push_back(static_cast<int32_t>((row * width + column) * kBlockLanes));
+      at_.push_back(static_cast<int32_t>((row * width + column) * kPackLanes));
 }
 
 bool BlockPlan::fits(const BlockProblem& p) const {
   return shape == p.depthwise && channels_in == p.channels_in && channels_out == p.channels_out;
 }
 
-bool BlockPlan::within_offsets(int64_t blocks, int64_t pixels) const {
-  return pixels <= kMaxOffset / kBlockLanes / at_least(1, blocks);
+bool BlockPlan::within_offsets(int64_t packs, int64_t pixels) const {
+  return pixels <= kMaxOffset / kPackLanes / at_least(1, packs);
 }
 
-int64_t BlockPlan::strip_rows(int64_t blocks) const {
-  blocks = at_least(1, blocks);
-  if (blocks * out_pixels() + rows_in(out_h) * width <= cache_pixels_) return out_h;
+int64_t BlockPlan::strip_rows(int64_t packs) const {
+  packs = at_least(1, packs);
+  if (packs * out_pixels() + rows_in(out_h) * width <= cache_pixels_) return out_h;
   const int64_t kept = rows_in(1) - shape.stride_y, row = shape.stride_y * width + out_w;
-  const int64_t rows = at_least(1, (cache_pixels_ / blocks - kept * width) / row);
+  const int64_t rows = at_least(1, (cache_pixels_ / packs - kept * width) / row);
   const int64_t strips = (out_h + rows - 1) / rows;
   return (out_h + strips - 1) / strips;  // nearly equal ones
 }
 
 int64_t BlockPlan::prepared_floats() const {
-  const int64_t turned = turned_blocks() * kBlockLanes;
+  const int64_t turned = turned_packs() * kPackLanes;
   return turned * (channels_in + record) + channels * record + channels * out_row;
 }
 
 PreparedBlock BlockPlan::prepared(const float* floats) const {
   PreparedBlock p{};
-  const int64_t turned = turned_blocks() * kBlockLanes;
+  const int64_t turned = turned_packs() * kPackLanes;
   p.expand = floats;
   p.turned = p.expand + turned * channels_in;
   p.project = p.turned + turned * record;

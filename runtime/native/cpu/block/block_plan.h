@@ -21,9 +21,9 @@ struct BlockWeights {
 
 // Weights as the kernels read them. "turned": sixteen channels, then the next sixteen, zero behind the last.
 struct PreparedBlock {
-  const float* expand;   // turned: [channels in][kBlockLanes]
+  const float* expand;   // turned: [channels in][kPackLanes]
   const float* records;  // [channels][record]: the taps of a channel and its bias
-  const float* turned;   // records, turned: [record][kBlockLanes]
+  const float* turned;   // records, turned: [record][kPackLanes]
   const float* project;  // [channels][out_row]
 };
 
@@ -54,9 +54,9 @@ class BlockPlan {
   }
   // Output rows computed at once, so that what lies between the layers stays in the second-level cache; all of them
   // where that is possible without keeping rows for the next strip.
-  int64_t strip_rows(int64_t blocks) const;
-  // Whether 32 bits hold the distances within this many pixels of this many blocks of channels.
-  bool within_offsets(int64_t blocks, int64_t pixels) const;
+  int64_t strip_rows(int64_t packs) const;
+  // Whether 32 bits hold the distances within this many pixels of this many packs.
+  bool within_offsets(int64_t packs, int64_t pixels) const;
   // Where pixel i of whole rows of the input is in bordered rows, in floats; as many as a strip can need.
   const int32_t* at() const { return at_.data(); }
 
@@ -65,7 +65,7 @@ class BlockPlan {
   PreparedBlock prepared(const float* floats) const;
 
  private:
-  int64_t turned_blocks() const { return (channels + kBlockLanes - 1) / kBlockLanes; }
+  int64_t turned_packs() const { return (channels + kPackLanes - 1) / kPackLanes; }
 
   int64_t cache_pixels_;  // of sixteen channels
   std::vector<int32_t> at_;

@@ -9,19 +9,19 @@ namespace {
 // Turning sixteen rows costs as much as this many pixels of the expansion: what it reads it uses once.
 constexpr int64_t kTurnPixels = 8;
 
-int64_t blocks_of(int64_t lanes) { return (lanes + kBlockLanes - 1) / kBlockLanes; }
+int64_t packs_of(int64_t lanes) { return (lanes + kPackLanes - 1) / kPackLanes; }
 
 }  // namespace
 
 size_t OpenChannels::bytes(const BlockPlan& plan) {
-  const size_t lanes = static_cast<size_t>(blocks_of(plan.channels) * kBlockLanes);
+  const size_t lanes = static_cast<size_t>(packs_of(plan.channels) * kPackLanes);
   return (static_cast<size_t>(plan.channels_in) + 1) * sizeof(Step) +
          lanes * (sizeof(Step) + 2 * sizeof(int32_t) + 2 * sizeof(float)) + 10 * 64;
 }
 
 OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t n, void* memory)
     : plan_(plan), call_(call) {
-  const int64_t channels = plan.channels, most = blocks_of(channels) * kBlockLanes;
+  const int64_t channels = plan.channels, most = packs_of(channels) * kPackLanes;
   Carver c{static_cast<char*>(memory)};
   inputs = c.take<Step>(plan.channels_in + 1);
   steps = c.take<Step>(most);
@@ -38,9 +38,9 @@ OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t
   const float* const scale = call.scale + n * call.scale_step;
   const float* const shift = call.shift + n * call.shift_step;
   n_steps = 0;
-  int64_t touched = 0;  // blocks with an open channel, of channels as they are numbered
-  for (int64_t first = 0; first < channels; first += kBlockLanes) {
-    const int64_t before = n_steps, end = first + kBlockLanes < channels ? first + kBlockLanes : channels;
+  int64_t touched = 0;  // packs with an open channel, if every channel were in one
+  for (int64_t first = 0; first < channels; first += kPackLanes) {
+    const int64_t before = n_steps, end = first + kPackLanes < channels ? first + kPackLanes : channels;
     for (int64_t i = first; i < end; ++i) {
       lane_[n_steps] = static_cast<int32_t>(i);
       n_steps += scale[i] != 0.0f;
@@ -48,16 +48,16 @@ OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t
     touched += n_steps > before;
   }
   const int64_t pixels = plan.in_pixels();
-  const bool packed = blocks_of(n_steps) * (pixels + kTurnPixels) < touched * pixels || n_steps == channels;
+  const bool packed = packs_of(n_steps) * (pixels + kTurnPixels) < touched * pixels || n_steps == channels;
   if (packed) {
     lanes_ = n_steps;
     for (int64_t j = 0; j < lanes_; ++j) open_lane_[j] = static_cast<int32_t>(j);
   } else {
-    // Every channel of a block that has an open one.
+    // Every channel of a pack that has an open one.
     int64_t open = 0;
     lanes_ = 0;
-    for (int64_t first = 0; first < channels; first += kBlockLanes) {
-      const int64_t end = first + kBlockLanes < channels ? first + kBlockLanes : channels, before = open;
+    for (int64_t first = 0; first < channels; first += kPackLanes) {
+      const int64_t end = first + kPackLanes < channels ? first + kPackLanes : channels, before = open;
       for (int64_t i = first; i < end; ++i) {
         open_lane_[open] = static_cast<int32_t>(lanes_ + i - first);
         open += scale[i] != 0.0f;
@@ -66,9 +66,9 @@ OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t
       for (int64_t i = first; i < end; ++i) lane_[lanes_++] = static_cast<int32_t>(i);
     }
   }
-  blocks = blocks_of(lanes_);
-  for (int64_t j = lanes_; j < blocks * kBlockLanes; ++j) lane_[j] = lane_[lanes_ - 1];
-  for (int64_t j = 0; j < blocks * kBlockLanes; ++j) {
+  packs = packs_of(lanes_);
+  for (int64_t j = lanes_; j < packs * kPackLanes; ++j) lane_[j] = lane_[lanes_ - 1];
+  for (int64_t j = 0; j < packs * kPackLanes; ++j) {
     scale_[j] = scale[lane_[j]];
     shift_[j] = shift[lane_[j]];
   }
@@ -76,50 +76,50 @@ OpenChannels::OpenChannels(const BlockPlan& plan, const BlockCall& call, int64_t
 
 void OpenChannels::list_steps(int64_t pixels) const {
   for (int64_t j = 0; j < n_steps; ++j) {
-    const int32_t lane = open_lane_[j], block = lane / kBlockLanes;
-    steps[j] = {static_cast<int32_t>(block * pixels * kBlockLanes + lane % kBlockLanes), lane_[lane]};
+    const int32_t lane = open_lane_[j], pack = lane / kPackLanes;
+    steps[j] = {static_cast<int32_t>(pack * pixels * kPackLanes + lane % kPackLanes), lane_[lane]};
   }
 }
 
 // Nobody reads the lanes behind the last channel, so any weights may stand there.
 bool OpenChannels::stored(int64_t b) const {
-  const int32_t* const lane = lane_ + b * kBlockLanes;
-  const int64_t used = lanes_ - b * kBlockLanes;
-  bool same = lane[0] % kBlockLanes == 0;
-  for (int64_t j = 1; same && j < kBlockLanes && j < used; ++j) same = lane[j] == lane[0] + j;
+  const int32_t* const lane = lane_ + b * kPackLanes;
+  const int64_t used = lanes_ - b * kPackLanes;
+  bool same = lane[0] % kPackLanes == 0;
+  for (int64_t j = 1; same && j < kPackLanes && j < used; ++j) same = lane[j] == lane[0] + j;
   return same;
 }
 
 FetchRows OpenChannels::fetched(int64_t b, const PreparedBlock& weights, const float** row) const {
-  const int32_t* const lane = lane_ + b * kBlockLanes;
+  const int32_t* const lane = lane_ + b * kPackLanes;
   const bool in_order = stored(b);
   const float* const from = in_order ? weights.expand : call_.weights.expand;
   const float* const records = in_order ? weights.turned : weights.records;
-  for (int j = 0; j < kBlockLanes; ++j) {
+  for (int j = 0; j < kPackLanes; ++j) {
     const int64_t channel = in_order ? lane[0] + j : lane[j];
     row[j] = from + channel * plan_.channels_in;
-    for (int64_t i = 0; i < plan_.record; i += kBlockLanes) fetch(records + channel * plan_.record + i, 0);
+    for (int64_t i = 0; i < plan_.record; i += kPackLanes) fetch(records + channel * plan_.record + i, 0);
   }
-  return {row, kBlockLanes, static_cast<int32_t>((plan_.channels_in + kBlockLanes - 1) / kBlockLanes), 1};
+  return {row, kPackLanes, static_cast<int32_t>((plan_.channels_in + kPackLanes - 1) / kPackLanes), 1};
 }
 
-OpenBlock OpenChannels::block(int64_t b, const PreparedBlock& weights, float* own, bool turn, FetchRows* next) const {
-  const int32_t* const lane = lane_ + b * kBlockLanes;
-  OpenBlock block{own, own + plan_.channels_in * kBlockLanes, scale_ + b * kBlockLanes, shift_ + b * kBlockLanes};
+OpenPack OpenChannels::pack(int64_t b, const PreparedBlock& weights, float* own, bool turn, FetchRows* next) const {
+  const int32_t* const lane = lane_ + b * kPackLanes;
+  OpenPack pack{own, own + plan_.channels_in * kPackLanes, scale_ + b * kPackLanes, shift_ + b * kPackLanes};
   if (stored(b)) {
-    block.expand = weights.expand + lane[0] * plan_.channels_in;
-    block.record = weights.turned + lane[0] * plan_.record;
+    pack.expand = weights.expand + lane[0] * plan_.channels_in;
+    pack.record = weights.turned + lane[0] * plan_.record;
   } else if (turn) {
-    ptrdiff_t at[kBlockLanes];
-    for (int j = 0; j < kBlockLanes; ++j) at[j] = lane[j] * plan_.channels_in;
-    // The other half while the block is multiplied, which takes as long as turning where there are few pixels.
+    ptrdiff_t at[kPackLanes];
+    for (int j = 0; j < kPackLanes; ++j) at[j] = lane[j] * plan_.channels_in;
+    // The other half while the pack is multiplied, which takes as long as turning where there are few pixels.
     const int32_t half = next->count / 2;
     plan_.isa->block.turn_rows(call_.weights.expand, at, plan_.channels_in, own, {next->rows, half, next->lines, 1});
     *next = {next->rows + half, next->count - half, next->lines, 2};
-    for (int j = 0; j < kBlockLanes; ++j) at[j] = lane[j] * plan_.record;
-    plan_.isa->block.turn_rows(weights.records, at, plan_.record, own + plan_.channels_in * kBlockLanes, FetchRows{});
+    for (int j = 0; j < kPackLanes; ++j) at[j] = lane[j] * plan_.record;
+    plan_.isa->block.turn_rows(weights.records, at, plan_.record, own + plan_.channels_in * kPackLanes, FetchRows{});
   }
-  return block;
+  return pack;
 }
 
 }  // namespace sanp

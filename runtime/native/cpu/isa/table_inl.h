@@ -71,17 +71,17 @@ constexpr void add_channels(IsaKernels& k) {
 // Kernels of a fused block for P and for fewer pixels, as many as fit the registers.
 template <class V, int P = kMostChannelPixels>
 constexpr void add_block(IsaKernels& k) {
-  constexpr int expand_vecs = kBlockLanes / V::kLanes;
+  constexpr int expand_vecs = kPackLanes / V::kLanes;
   if constexpr (expand_vecs * P + expand_vecs + 1 <= V::kRegisters) {
     k.block.expand[P] = expand_tile<V, P>;
     if (k.block.expand_pixels < P) k.block.expand_pixels = P;
   }
   if constexpr (P + 2 <= V::kRegisters) {
-    k.block.project[1][P] = channels_tile<V, P, 1, kBlockLanes>;
+    k.block.project[1][P] = channels_tile<V, P, 1, kPackLanes>;
     if (k.block.project_pixels[1] < P) k.block.project_pixels[1] = P;
   }
   if constexpr (2 * P + 3 <= V::kRegisters) {
-    k.block.project[2][P] = channels_tile<V, P, 2, kBlockLanes>;
+    k.block.project[2][P] = channels_tile<V, P, 2, kPackLanes>;
     if (k.block.project_pixels[2] < P) k.block.project_pixels[2] = P;
   }
   if constexpr (P > 1) add_block<V, P - 1>(k);

@@ -1,4 +1,4 @@
-// What one call of a kernel of a fused block is told: a block of sixteen open channels between its layers.
+// What one call of a kernel of a fused block is told: a pack of sixteen open channels between its layers.
 //
 // Between the layers a pixel is sixteen floats, one for each of sixteen open channels, whatever the width of a vector.
 #pragma once
@@ -11,7 +11,7 @@
 
 namespace sanp {
 
-constexpr int kBlockLanes = 16;
+constexpr int kPackLanes = 16;
 
 // Rows of weights that are used next, to be fetched meanwhile, a line after every few steps.
 struct FetchRows {
@@ -27,8 +27,8 @@ struct ExpandCall {
   ptrdiff_t x_step;
   const Step* steps;  // open input channels; w_offset is the channel
   ptrdiff_t n_steps;
-  const float* w;              // [channels in][kBlockLanes]
-  const float *scale, *shift;  // [kBlockLanes]
+  const float* w;              // [channels in][kPackLanes]
+  const float *scale, *shift;  // [kPackLanes]
   float low, high;
   float* y;           // a pixel may be at any of
   const int32_t* at;  // these distances, in floats
@@ -42,14 +42,14 @@ struct DepthwiseBlockCall {
   ptrdiff_t x_step;    // from one output of a row to the next
   ptrdiff_t tap_row;   // from one row of taps to the next
   ptrdiff_t tap_step;  // from one tap of a row to the next
-  const float* w;      // [taps + 1][kBlockLanes]: the weights, then the bias
+  const float* w;      // [taps + 1][kPackLanes]: the weights, then the bias
   float low, high;
   int32_t taps_h, taps_w;
   // Rows of x, counted from the first tap of the first output, that lie in the map; taps in others are left out.
   int32_t first_row, end_row;
   int32_t row_step, tap_rows;  // such rows from one row of outputs to the next, and from one row of taps to the next
   int32_t rows, columns;
-  float* y;  // [rows][columns][kBlockLanes]
+  float* y;  // [rows][columns][kPackLanes]
 };
 
 using ExpandFn = void (*)(const ExpandCall&);

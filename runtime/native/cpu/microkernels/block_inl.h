@@ -27,10 +27,10 @@ class RowFetcher {
   int32_t wait_, row_ = 0, line_ = 0;
 };
 
-// P pixels of one block. The order of products is that of tile_inl.h.
+// P pixels of one pack. The order of products is that of tile_inl.h.
 template <class V, int P>
 void expand_tile(const ExpandCall& c) {
-  constexpr int NV = kBlockLanes / V::kLanes;
+  constexpr int NV = kPackLanes / V::kLanes;
   using F = typename V::F;
   F acc[P][NV];
 #pragma GCC unroll 32
@@ -42,7 +42,7 @@ void expand_tile(const ExpandCall& c) {
   for (const Step* s = c.steps; s != end; ++s) {
     next.step();
     const float* const x = c.x + s->x_index * c.x_step;
-    const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * kBlockLanes;
+    const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * kPackLanes;
     F weight[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
@@ -71,13 +71,13 @@ void expand_tile(const ExpandCall& c) {
 // tap.
 template <class V, int KW, int T>
 __attribute__((always_inline)) inline void slide_row(const float* w, const float* x, ptrdiff_t step,
-                                                     typename V::F (&acc)[T][kBlockLanes / V::kLanes]) {
-  constexpr int NV = kBlockLanes / V::kLanes;
+                                                     typename V::F (&acc)[T][kPackLanes / V::kLanes]) {
+  constexpr int NV = kPackLanes / V::kLanes;
   typename V::F weight[KW][NV];
 #pragma GCC unroll 5
   for (int k = 0; k < KW; ++k)
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) weight[k][v] = V::load(w + k * kBlockLanes + v * V::kLanes);
+    for (int v = 0; v < NV; ++v) weight[k][v] = V::load(w + k * kPackLanes + v * V::kLanes);
 #pragma GCC unroll 16
   for (int i = 0; i < T + KW - 1; ++i)
 #pragma GCC unroll 4
@@ -92,14 +92,14 @@ __attribute__((always_inline)) inline void slide_row(const float* w, const float
 // Whether the sums, the weights of a row of taps and a pixel fit the registers.
 template <class V, int KW, int T>
 constexpr bool slides() {
-  return KW > 0 && (T + KW + 1) * (kBlockLanes / V::kLanes) <= V::kRegisters;
+  return KW > 0 && (T + KW + 1) * (kPackLanes / V::kLanes) <= V::kRegisters;
 }
 
 // T outputs of one row, from rows of taps [begin, end); KW taps in a row, or any number where KW is 0.
 template <class V, int KW, int T, bool kSlide>
 __attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBlockCall& c, int begin, int end,
                                                              const float* x, float* y) {
-  constexpr int NV = kBlockLanes / V::kLanes;
+  constexpr int NV = kPackLanes / V::kLanes;
   using F = typename V::F;
   const int taps_w = KW == 0 ? c.taps_w : KW;
   F acc[T][NV];
@@ -107,17 +107,17 @@ __attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBloc
   for (int t = 0; t < T; ++t)
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) acc[t][v] = V::zero();
-  const float* w = c.w + static_cast<ptrdiff_t>(begin) * taps_w * kBlockLanes;
+  const float* w = c.w + static_cast<ptrdiff_t>(begin) * taps_w * kPackLanes;
   x += begin * c.tap_row;
   for (int ky = begin; ky < end; ++ky, x += c.tap_row) {
     if constexpr (kSlide) {
       slide_row<V, KW, T>(w, x, c.x_step, acc);
-      w += KW * kBlockLanes;
+      w += KW * kPackLanes;
       continue;
     }
     const float* tap = x;
 #pragma GCC unroll 5
-    for (int kx = 0; kx < taps_w; ++kx, tap += c.tap_step, w += kBlockLanes) {
+    for (int kx = 0; kx < taps_w; ++kx, tap += c.tap_step, w += kPackLanes) {
       F weight[NV];
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
@@ -130,10 +130,10 @@ __attribute__((always_inline)) inline void depthwise_outputs(const DepthwiseBloc
   const F low = V::set1(c.low), high = V::set1(c.high);
 #pragma GCC unroll 4
   for (int v = 0; v < NV; ++v) {
-    const F bias = V::load(c.w + static_cast<ptrdiff_t>(c.taps_h) * taps_w * kBlockLanes + v * V::kLanes);
+    const F bias = V::load(c.w + static_cast<ptrdiff_t>(c.taps_h) * taps_w * kPackLanes + v * V::kLanes);
 #pragma GCC unroll 16
     for (int t = 0; t < T; ++t)
-      V::store(y + t * kBlockLanes + v * V::kLanes, V::min(high, V::max(low, V::add(acc[t][v], bias))));
+      V::store(y + t * kPackLanes + v * V::kLanes, V::min(high, V::max(low, V::add(acc[t][v], bias))));
   }
 }
 
@@ -150,7 +150,7 @@ void depthwise_rows(const DepthwiseBlockCall& c) {
     for (int part = 0, first = 0; part < parts; ++part) {
       const int count = c.columns / parts + (part < c.columns % parts);
       const float* const x = c.x + row * c.x_row + first * c.x_step;
-      float* const y = c.y + (static_cast<ptrdiff_t>(row) * c.columns + first) * kBlockLanes;
+      float* const y = c.y + (static_cast<ptrdiff_t>(row) * c.columns + first) * kPackLanes;
       switch (count) {
         case 1:
           depthwise_outputs<V, KW, 1, kSlide && slides<V, KW, 1>()>(c, begin, end, x, y);
@@ -198,7 +198,7 @@ void depthwise_block(const DepthwiseBlockCall& c) {
 
 template <class V>
 void turn_rows(const float* w, const ptrdiff_t* at, int64_t columns, float* out, const FetchRows& rows) {
-  constexpr int NV = kBlockLanes / V::kLanes;
+  constexpr int NV = kPackLanes / V::kLanes;
   int64_t i = 0;
   RowFetcher next(rows);
   for (; i + 4 <= columns; i += 4) {
@@ -207,11 +207,11 @@ void turn_rows(const float* w, const ptrdiff_t* at, int64_t columns, float* out,
     for (int v = 0; v < NV; ++v) {
       typename V::F four[4];
       V::load_4_each(w + i, at + v * V::kLanes, four);
-      for (int k = 0; k < 4; ++k) V::store(out + (i + k) * kBlockLanes + v * V::kLanes, four[k]);
+      for (int k = 0; k < 4; ++k) V::store(out + (i + k) * kPackLanes + v * V::kLanes, four[k]);
     }
   }
   for (; i < columns; ++i)
-    for (int j = 0; j < kBlockLanes; ++j) out[i * kBlockLanes + j] = w[at[j] + i];
+    for (int j = 0; j < kPackLanes; ++j) out[i * kPackLanes + j] = w[at[j] + i];
 }
 
 }  // namespace sanp
