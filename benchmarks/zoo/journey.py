@@ -108,8 +108,8 @@ def settle(network: nn.Module, images: Tensor) -> None:
     network.eval()
 
 
-def random_gates(gated: nn.Module) -> None:
-    """Gates that open about `OPEN` of the channels, with scales near 1 that differ a little between samples.
+def random_gates(gated: nn.Module, share: float = OPEN) -> None:
+    """Gates that open about this share of the channels, with scales near 1 that differ a little between samples.
 
     A tenth of the channels are open for some samples and closed for others.
     """
@@ -117,7 +117,7 @@ def random_gates(gated: nn.Module) -> None:
         for layer in gated_layers(gated).values():
             *_, last = [item for item in layer.gate.modules() if isinstance(item, nn.Linear)]
             last.weight.normal_(0, 0.1 / max(last.in_features, 1) ** 0.5)
-            is_open = torch.rand_like(last.bias) < OPEN
+            is_open = torch.rand_like(last.bias) < share
             last.bias.copy_(torch.where(is_open, 1.0, -1.0) + 0.1 * torch.randn_like(last.bias))
             varies = torch.rand_like(last.bias) < VARYING
             last.bias[varies] = 0

@@ -8,7 +8,7 @@ import sys
 import pytest
 from torch import nn
 
-from benchmarks.zoo import journey, run, torchvision_names
+from benchmarks.zoo import journey, run, times, torchvision_names
 from benchmarks.zoo.catalog import ENTRIES
 from benchmarks.zoo.journey import row_of
 from benchmarks.zoo.table import markdown
@@ -73,3 +73,37 @@ def test_names_of_torchvision_do_nothing(monkeypatch):
     finally:
         for name in set(sys.modules) - before:
             del sys.modules[name]
+
+
+class Inverted(nn.Module):
+    """A stem, one inverted residual block and a head."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = ((3, 8, 3, 1), (8, 24, 1, 1), (24, 24, 3, 24), (24, 8, 1, 1), (8, 16, 1, 1))
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, k, padding=k // 2, groups=g, bias=False) for a, b, k, g in sizes)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b, _, _ in sizes)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        for index, (conv, norm) in enumerate(zip(self.convs, self.norms)):
+            x = norm(conv(x))
+            x = x if index == 3 else x.relu()
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_network_is_timed_whole(tmp_path, monkeypatch, capsys):
+    class Entry:
+        key, name, size = "lib/net", "net", 12
+
+        def build(self):
+            return Inverted()
+
+    monkeypatch.setattr(times, "ENTRIES", (Entry(),))
+    file = tmp_path / "times.json"
+    assert times.main(["--json", str(file), "--rounds", "2"]) == 0
+    (row,) = json.loads(file.read_text())["networks"].values()
+    assert row["blocks"] == 1 and row["gates"] == 3 and 0 < row["kept"] < 1
+    assert min(row[variant] for variant in times.VARIANTS) > 0
+    capsys.readouterr()
+    assert times.main(["--table", str(file)]) == 0 and "| lib/net | 3 | 1 |" in capsys.readouterr().out
