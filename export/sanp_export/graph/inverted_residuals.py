@@ -21,7 +21,7 @@ from sanp_export.graph.patterns import (
     layer_of,
     only_consumer,
 )
-from sanp_runtime.contract import GATED_CONV, block_node
+from sanp_runtime.contract import CHANNEL_GATE, GATED_CONV, block_node
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,41 @@ def inverted_residuals(graph: gs.Graph) -> Iterator[Block]:
             yield block
 
 
+def gated_projections(graph: gs.Graph) -> list[str]:
+    """Projections whose learned gate is all that keeps their block from being one node, in graph order."""
+    found = []
+    for depthwise in gated_convs(graph):
+        readers = depthwise.outputs[0].outputs
+        convs = [node for node in readers if node.op == GATED_CONV]
+        if sorted(node.op for node in readers) != [CHANNEL_GATE, GATED_CONV] or _expansion(depthwise, graph) is None:
+            continue
+        if _projects(convs[0], depthwise):
+            found.append(layer_of(convs[0]))
+    return found
+
+
 def _around(depthwise: gs.Node, graph: gs.Graph) -> Block | None:
+    expand, project = _expansion(depthwise, graph), only_consumer(depthwise.outputs[0], graph)
+    if expand is None or project is None or not _projects(project, depthwise):
+        return None
+    return Block(expand, depthwise, project)
+
+
+def _projects(conv: gs.Node, depthwise: gs.Node) -> bool:
+    """Whether a reader of the depthwise layer can be the projection of its block."""
+    return conv.op in (GATED_CONV, "Conv") and conv.inputs[X] is depthwise.outputs[0] and _is_pointwise(conv)
+
+
+def _expansion(depthwise: gs.Node, graph: gs.Graph) -> gs.Node | None:
+    """The expansion that a depthwise layer follows, and that nobody else reads."""
     if not depthwise.inputs[X].inputs or not _is_depthwise(depthwise):
         return None
     expand: gs.Node = depthwise.inputs[X].inputs[0]
-    project = only_consumer(depthwise.outputs[0], graph)
-    if project is None or project.inputs[X] is not depthwise.outputs[0]:
-        return None
     if expand.op != GATED_CONV or only_consumer(expand.outputs[0], graph) is not depthwise:
         return None
     if not (_is_pointwise(expand) and _ends_at_zero(expand) and _ends_at_zero(depthwise)):
         return None
-    if project.op not in (GATED_CONV, "Conv") or not _is_pointwise(project) or not _follows(depthwise, expand):
-        return None
-    return Block(expand, depthwise, project)
+    return expand if _follows(depthwise, expand) else None
 
 
 def _weights(conv: gs.Node) -> np.ndarray | None:

@@ -241,3 +241,15 @@ def test_a_table_of_layers_apart_is_refused(made, apart):
 
 def test_the_self_test_passes(made):
     assert main(["self-test", str(made.bundle.path)]) == 0
+
+
+def test_gates_that_keep_blocks_apart_are_named(made, tmp_path):
+    assert "blocks_apart" not in made.record
+    images = torch.randn(2, 3, 16, 16)
+    sanp.export(sanp.gate(Small(), images).eval(), tmp_path / "all.onnx", example_input=images)
+    record = compile_model(tmp_path / "all.onnx", tmp_path / "all.sanp").record
+    assert record["blocks_apart"] == ["first.project", "second.project"]
+    done = CliRunner().invoke(app, ["compile", str(tmp_path / "all.onnx"), "-o", str(tmp_path / "b.sanp")])
+    assert "2 inverted residual blocks run layer by layer" in done.stdout and "layers=inner" in done.stdout
+    quiet = compile_model(tmp_path / "all.onnx", tmp_path / "apart.sanp", blocks="apart")
+    assert "blocks_apart" not in quiet.record

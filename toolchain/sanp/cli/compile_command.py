@@ -29,6 +29,7 @@ def compile_(
     Example: sanp compile model.onnx -o model.sanp --target host
     """
     from sanp.pipeline.compile.bf16_weights import summary
+    from sanp.pipeline.compile.blocks import summary as apart_summary
     from sanp.pipeline.compile.compile import compile_model
     from sanp.pipeline.compile.fold import summary as fold_summary
     from sanp.pipeline.compile.int8.summary import summary as int8_summary
@@ -68,6 +69,9 @@ def compile_(
         )
     if blocks := blocks_note(len(manifest.blocks)):
         out.print(f"{blocks}.")
+    if "blocks_apart" in record:
+        for line in apart_summary(record["blocks_apart"]):
+            out.print(line)
     if "losing_gates" in record:
         for line in losing_summary(record["losing_gates"]):
             out.print(line)

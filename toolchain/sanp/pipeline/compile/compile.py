@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 
 from sanp.pipeline.compile import fold, onnxruntime, tensorrt
+from sanp.pipeline.compile.blocks import kept_apart
 from sanp.pipeline.compile.describe import describe, properties_of
 from sanp.pipeline.compile.job import Compiled, Job, Log
 from sanp.pipeline.compile.large import check_large
@@ -70,7 +71,8 @@ def compile_model(
         job = _folded(path, job)
     made = COMPILERS[target.backend](job, Path(bundle), log)
     losing = [] if chosen.int8 else losing_gates(job)  # by rates of float32
-    return replace(made, record={**made.record, "losing_gates": losing}) if losing else made
+    advice = {"losing_gates": losing, "blocks_apart": kept_apart(job)}
+    return replace(made, record={**made.record, **{key: rows for key, rows in advice.items() if rows}})
 
 
 def _folded(path: Path, job: Job) -> Job:

@@ -63,7 +63,8 @@ class Compiled:
 
     record: what was decided, for people and logs, as far as it was asked for: `choices` and `plugin_layers` (TensorRT),
     `tuning`, `kernels`, `bf16_weights`, `int8`, `budgets` (ONNX Runtime), `fold`; `self_test`, the validation on the
-    board of --host (ONNX Runtime); and `losing_gates`, if there are any.
+    board of --host (ONNX Runtime); and, if there are any, `losing_gates`, and `blocks_apart`, the
+    projections whose gates keep their blocks from being one node.
     """
 
     bundle: Bundle
