@@ -60,3 +60,22 @@ def test_those_of_mobilenet_v2_are_its_projections():
     assert {row.name for row in gated.gating.skipped if "linear bottleneck" in row.reason} == projections
     again = sanp.gate(network, x, layers=gated.gating.options["layers"])
     assert list(gated_layers(again)) == list(gated_layers(gated))
+
+
+class NormAct(nn.BatchNorm2d):
+    """As timm has it: a norm with dropout and activation inside, of which either may be an identity."""
+
+    def __init__(self, channels, act):
+        super().__init__(channels)
+        self.drop, self.act = nn.Identity(), act
+
+    def forward(self, x):
+        return self.act(self.drop(super().forward(x)))
+
+
+@pytest.mark.parametrize(("act", "left_open"), [(nn.Identity(), True), (nn.ReLU(), False)])
+def test_a_norm_with_an_identity_inside_is_linear(act, left_open):
+    network = Block(nn.Identity())
+    network.norm = NormAct(4, act)
+    gated = sanp.gate(network, torch.rand(2, 3, 8, 8), layers="inner")
+    assert ("narrow" not in gated_layers(gated)) == left_open

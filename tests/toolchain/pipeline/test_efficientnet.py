@@ -70,7 +70,9 @@ def test_the_weights_know_a_flower(plain):
     assert (confidence.values > 0.2).all()
 
 
-@pytest.mark.parametrize(("share", "layers"), [("depthwise", "all"), ("depthwise", "auto"), ("none", "all")])
+@pytest.mark.parametrize(
+    ("share", "layers"), [("depthwise", "all"), ("depthwise", "inner"), ("depthwise", "auto"), ("none", "all")]
+)
 def test_the_whole_way(plain, images, share, layers, tmp_path, capsys):
     torch.manual_seed(0)
     example = torch.from_numpy(images[:2])
@@ -82,9 +84,10 @@ def test_the_whole_way(plain, images, share, layers, tmp_path, capsys):
             nn.init.normal_(layer.gate.net.fc2.bias, 0.1, 0.7)
     gated.eval()  # the statistics of ImageNet stay: with every gate open it is the real network
     followers = len(gated.gating.followers)
-    assert followers == {"all": 16, "auto": followers}[layers] if share == "depthwise" else not followers
+    assert followers == {"all": 16, "inner": 16, "auto": followers}[layers] if share == "depthwise" else not followers
     export(gated, tmp_path / "net.onnx", example_input=example, images=images, labels=labels)
     bundle = compile_model(tmp_path / "net.onnx", tmp_path / "net.sanp").bundle
+    assert len(bundle.manifest.blocks) >= (15 if layers == "inner" else 0)
     report = self_test(bundle.path)
     assert report.passed, [level.summary() for level in report.levels().values()]
     profile = profile_bundle(bundle.path, duration=3.0)
@@ -92,6 +95,7 @@ def test_the_whole_way(plain, images, share, layers, tmp_path, capsys):
     with capsys.disabled():
         print(
             f"\n{share} {layers}: {len(gated.gating.gated)} gates, {followers} followers, "
+            f"{len(bundle.manifest.blocks)} blocks as one node, "
             f"{', '.join(f'{name} {time:.2f} ms' for name, time in times.items())}, "
             f"MACs left {profile['macs']['gated_mean'] / profile['macs']['dense']:.1%}, "
             f"{sum(row['saved_ms'] <= row['price_ms'] for row in profile['gates'])} gates do not pay"

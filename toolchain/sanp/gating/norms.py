@@ -57,7 +57,9 @@ def divided(norm: nn.BatchNorm2d) -> tuple[nn.BatchNorm2d, nn.Module] | None:
     if type(norm).forward is nn.modules.batchnorm._BatchNorm.forward:
         return norm, nn.Identity()
     parts = [part for part in norm.children() if not isinstance(part, nn.Identity)]
-    plain, rest = _shared(norm), parts[0] if len(parts) == 1 else nn.Sequential(*parts)
+    # Nothing but identities, as timm has it where a block ends without an activation, is an identity.
+    rest = nn.Identity() if not parts else parts[0] if len(parts) == 1 else nn.Sequential(*parts)
+    plain = _shared(norm)
     whole = nn.Sequential(plain, rest)
     assert norm.running_mean is not None
     return (plain, rest) if _equal(norm, whole, norm.num_features, norm.running_mean.device) else None
