@@ -33,12 +33,6 @@ Error require_pointwise(const Shape<int64_t>& w, const char* name, int64_t chann
   return require_shape(w, name, {w.dims[0], channels_in, 1, 1}, what);
 }
 
-Shape<int64_t> shape_of(std::initializer_list<int64_t> dims) {
-  Shape<int64_t> s;
-  for (int64_t d : dims) s.dims[s.rank++] = d;
-  return s;
-}
-
 }  // namespace
 
 Error check(const BlockAttributes& a) noexcept {

@@ -20,12 +20,6 @@ GatedConvAttributes convolution_of(const PixelGatedConvAttributes& a) {
   return c;
 }
 
-Shape<int64_t> shape_of(std::initializer_list<int64_t> dims) {
-  Shape<int64_t> s;
-  for (int64_t d : dims) s.dims[s.rank++] = d;
-  return s;
-}
-
 }  // namespace
 
 Error check(const PixelGatedConvAttributes& a) noexcept {

@@ -6,13 +6,13 @@ namespace {
 
 long long ll(int64_t v) { return static_cast<long long>(v); }
 
-Shape<int64_t> shape_of(std::initializer_list<int64_t> dims) {
+}  // namespace
+
+Shape<int64_t> shape_of(std::initializer_list<int64_t> dims) noexcept {
   Shape<int64_t> shape;
   for (int64_t d : dims) shape.dims[shape.rank++] = d;
   return shape;
 }
-
-}  // namespace
 
 bool equal(const Shape<int64_t>& shape, std::initializer_list<int64_t> dims) noexcept {
   if (shape.rank < 0 || static_cast<size_t>(shape.rank) != dims.size()) return false;

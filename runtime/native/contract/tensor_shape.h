@@ -18,6 +18,7 @@ struct Shape {
   Value dims[kMaxRank] = {};
 };
 
+Shape<int64_t> shape_of(std::initializer_list<int64_t> dims) noexcept;
 bool equal(const Shape<int64_t>& shape, std::initializer_list<int64_t> dims) noexcept;
 bool is_one_element(const Shape<int64_t>& shape) noexcept;
 

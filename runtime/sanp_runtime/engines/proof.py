@@ -25,6 +25,7 @@ from sanp_runtime.contract import (
     conv_node,
     gate_node,
 )
+from sanp_runtime.network.blocks import inside
 from sanp_targets.errors import AccelerationError, InputError
 
 
@@ -105,13 +106,13 @@ def expected_nodes(manifest: Manifest, variant: str) -> Dict[str, str]:
     nodes: Dict[str, str] = {}
     made = {} if variant == FLOAT_GATED else manifest.int8
     blocks = manifest.blocks_of(variant)
-    inside = {layer for members in blocks.values() for layer in members}
+    in_blocks = inside(blocks)
     nodes.update(dict.fromkeys(blocks, INVERTED_RESIDUAL))
     layers, gates = made.get("layers", ()), made.get("byte_gates", ())
     for name in manifest.masked:
         if variant != REPLAY and manifest.layer(name).has_saliency and manifest.gate_kernels:
             nodes[gate_node(name)] = QLINEAR_CHANNEL_GATE if name in gates else CHANNEL_GATE
-        if name not in manifest.native and name not in inside:
+        if name not in manifest.native and name not in in_blocks:
             nodes[conv_node(name)] = GATED_QLINEAR_CONV if name in layers else GATED_CONV
     # Layers of bytes without a gate run in our kernels too.
     if manifest.target["backend"] == ONNXRUNTIME:  # elsewhere bytes are the backend's own

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cpu/base/arena.h"
+#include "cpu/base/masked_row.h"
 #include "cpu/base/task_count.h"
 #include "cpu/block/open_channels.h"
 
@@ -258,11 +259,8 @@ class SampleRun {
     const int64_t pixels = plan_.out_pixels();
     for (int64_t o = 0; o < plan_.channels_out; ++o) {
       if (scale_project_[o] != 0.0f) continue;
-      const float base = shift_project_[o] + residual_value_;
-      for (int64_t p = 0; p < pixels; ++p) {
-        const float v = base + (residual_ ? residual_[o * pixels + p] : 0.0f);
-        y_[o * pixels + p] = v < call_.act.low ? call_.act.low : v > call_.act.high ? call_.act.high : v;
-      }
+      fill_masked_row(shift_project_[o] + residual_value_, residual_ ? residual_ + o * pixels : nullptr, pixels,
+                      call_.act.low, call_.act.high, y_ + o * pixels);
     }
   }
 

@@ -2,6 +2,7 @@
 #include "cpu/conv/sample.h"
 
 #include "cpu/base/carver.h"
+#include "cpu/base/masked_row.h"
 
 namespace sanp {
 namespace {
@@ -19,11 +20,6 @@ Carver carve(const Plan& plan, void* memory, Sample* s) {
   s->step_begin = c.take<int32_t>(groups + 1);
   s->steps = c.take<Step>(plan.shape.channels_in + 1);
   return c;
-}
-
-float clamp(float v, float low, float high) {
-  v = v < low ? low : v;
-  return v > high ? high : v;
 }
 
 // Entries are written always and counted when open: random masks mispredict a branch on every second channel, which
@@ -96,17 +92,9 @@ void list_sample(void* memory, Sample* s) {
 }
 
 void fill_channel(const Sample& s, int64_t o) {
-  const int64_t pixels = s.plan->pixels;
-  const float low = s.call->act_min, high = s.call->act_max;
-  float* const y = s.y + o * pixels;
-  const float base = s.shift[o] + s.residual_value;
-  if (s.residual) {
-    const float* const r = s.residual + o * pixels;
-    for (int64_t p = 0; p < pixels; ++p) y[p] = clamp(base + r[p], low, high);
-  } else {
-    const float value = clamp(base, low, high);
-    for (int64_t p = 0; p < pixels; ++p) y[p] = value;
-  }
+  const int64_t at = o * s.plan->pixels;
+  fill_masked_row(s.shift[o] + s.residual_value, s.residual ? s.residual + at : nullptr, s.plan->pixels,
+                  s.call->act_min, s.call->act_max, s.y + at);
 }
 
 void fill_masked(const Sample& s, size_t index, size_t count) {

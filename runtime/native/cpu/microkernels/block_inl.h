@@ -43,19 +43,7 @@ void expand_tile(const ExpandCall& c) {
     next.step();
     const float* const x = c.x + s->x_index * c.x_step;
     const float* const w = c.w + static_cast<ptrdiff_t>(s->w_offset) * kPackLanes;
-    F weight[NV];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
-#pragma GCC unroll 32
-    for (int p = 0; p < P; ++p) {
-      if (NV == 1) {
-        V::accumulate_weight(acc[p][0], weight[0], x + p);
-        continue;
-      }
-      const F pixel = V::broadcast(x + p);
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) V::accumulate(acc[p][v], pixel, weight[v]);
-    }
+    add_pixels<V, P, NV, 1>(w, x, acc);
   }
   const F low = V::set1(c.low), high = V::set1(c.high);
 #pragma GCC unroll 4

@@ -51,6 +51,24 @@ constexpr int channels_ahead() {
 
 constexpr ptrdiff_t kLineBytes = 64;
 
+// One input channel: each of P pixels, kPixel floats apart, times NV vectors of weights.
+template <class V, int P, int NV, int kPixel>
+__attribute__((always_inline)) inline void add_pixels(const float* w, const float* x, typename V::F (&acc)[P][NV]) {
+  typename V::F weight[NV];
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
+#pragma GCC unroll 32
+  for (int p = 0; p < P; ++p) {
+    if (NV == 1) {
+      V::accumulate_weight(acc[p][0], weight[0], x + p * kPixel);
+      continue;
+    }
+    const typename V::F pixel = V::broadcast(x + p * kPixel);
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) V::accumulate(acc[p][v], pixel, weight[v]);
+  }
+}
+
 // P pixels of NV vectors of channels; kPixel floats from one pixel of x to the next.
 template <class V, int P, int NV, int kPixel = 1>
 void channels_tile(const ChannelsCall& c) {
@@ -70,19 +88,7 @@ void channels_tile(const ChannelsCall& c) {
     const float* const far_w = (far < end ? c.w : c.next_w) + ahead * c.w_step;
     fetch(far_w, 0);
     for (int32_t line = 1; line < c.fetch_lines; ++line) fetch_far(far_w, line * kLineBytes);
-    F weight[NV];
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) weight[v] = V::load(w + v * V::kLanes);
-#pragma GCC unroll 32
-    for (int p = 0; p < P; ++p) {
-      if (NV == 1) {
-        V::accumulate_weight(acc[p][0], weight[0], x + p * kPixel);
-        continue;
-      }
-      const F pixel = V::broadcast(x + p * kPixel);
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) V::accumulate(acc[p][v], pixel, weight[v]);
-    }
+    add_pixels<V, P, NV, kPixel>(w, x, acc);
   }
   const F low = V::set1(c.act_min), high = V::set1(c.act_max), more = V::set1(c.shift_more);
 #pragma GCC unroll 4

@@ -21,6 +21,14 @@ inline void read_ints(const OrtApi* api, const OrtKernelInfo* info, const char* 
   check(api, ort::KernelInfoGetAttributeArray_int64(api, info, name, out, &size));
 }
 
+// Where the kernel of a convolution stands: the attributes of every operator that has one.
+template <class Attributes>
+void read_window(const OrtApi* api, const OrtKernelInfo* info, Attributes* a) {
+  read_ints(api, info, "strides", a->strides, 2);
+  read_ints(api, info, "pads", a->pads, 4);
+  read_ints(api, info, "dilations", a->dilations, 2);
+}
+
 inline int64_t read_int(const OrtApi* api, const OrtKernelInfo* info, const char* name) {
   int64_t value = 0;
   if (!succeeded(api, ort::KernelInfoGetAttribute_int64(api, info, name, &value)))

@@ -7,9 +7,7 @@ namespace sanp {
 
 GatedConvAttributes gated_conv_attributes(const OrtApi* api, const OrtKernelInfo* info) {
   GatedConvAttributes a{};
-  read_ints(api, info, "strides", a.strides, 2);
-  read_ints(api, info, "pads", a.pads, 4);
-  read_ints(api, info, "dilations", a.dilations, 2);
+  read_window(api, info, &a);
   a.group = read_int(api, info, "group");
   a.act_min = read_float(api, info, "act_min");
   a.act_max = read_float(api, info, "act_max");

@@ -12,9 +12,7 @@ ClampBounds read_bounds(const OrtApi* api, const OrtKernelInfo* info, const char
 
 BlockAttributes read_attributes(const OrtApi* api, const OrtKernelInfo* info) {
   BlockAttributes a{};
-  read_ints(api, info, "strides", a.strides, 2);
-  read_ints(api, info, "pads", a.pads, 4);
-  read_ints(api, info, "dilations", a.dilations, 2);
+  read_window(api, info, &a);
   a.group = read_int(api, info, "group");
   a.expand = read_bounds(api, info, "expand_min", "expand_max");
   a.depthwise = read_bounds(api, info, "depthwise_min", "depthwise_max");

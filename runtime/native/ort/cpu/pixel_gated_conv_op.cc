@@ -11,9 +11,7 @@ static_assert(int{kPixelX} == int{kConvX} && int{kPixelW} == int{kConvW}, "shape
 
 PixelGatedConvAttributes read_attributes(const OrtApi* api, const OrtKernelInfo* info) {
   PixelGatedConvAttributes a{};
-  read_ints(api, info, "strides", a.strides, 2);
-  read_ints(api, info, "pads", a.pads, 4);
-  read_ints(api, info, "dilations", a.dilations, 2);
+  read_window(api, info, &a);
   a.parts = read_int(api, info, "parts");
   check(check(a));
   return a;
