@@ -43,7 +43,7 @@ def alone(network: Network, block: Block) -> Network:
 def distinct() -> dict[str, tuple[Network, Block]]:
     """Name such as `16-96-24 3x3/2 @112` and the block, of every network, with the networks in front."""
     found: dict[str, tuple[Network, Block]] = {}
-    names: dict[tuple[Any, ...], str] = {}
+    seen: set[tuple[Any, ...]] = set()
     for network_name, make in EDGE_NETWORKS.items():
         network = make()
         for block in blocks_of(network):
@@ -51,13 +51,14 @@ def distinct() -> dict[str, tuple[Network, Block]]:
             expand, depthwise, project = (conv.layer for conv in made.convs.values())
             residual = bool(made.convs[block.project].residual)
             key = (expand, depthwise, project, residual)
-            if key in names:
+            if key in seen:
                 continue
+            seen.add(key)
             stride = f"/{depthwise.stride}" if depthwise.stride > 1 else ""
             kernel = f"{depthwise.kernel}x{depthwise.kernel}{stride}"
             channels = f"{expand.c_in}-{expand.c_out}-{project.c_out}"
-            names[key] = f"{network_name} {channels} {kernel} @{expand.size}{' +' if residual else ''}"
-            found[names[key]] = (made, block)
+            name = f"{network_name} {channels} {kernel} @{expand.size}{' +' if residual else ''}"
+            found[name] = (made, block)
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from benchmarks.networks.shapes import OPERATING_POINTS, Conv, Network
@@ -15,41 +17,34 @@ def random_mask(channels: int, keep: float, rng: np.random.Generator) -> np.ndar
     return mask
 
 
-def network_masks(network: Network, keep: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Random gates for one sample, and the channels that can be non-zero: an addition takes the union of its inputs.
-
-    channels: of the input x."""
-    feeds: dict[str, np.ndarray] = {}
+def _followed(network: Network, mask_of: Callable[[Conv], np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each convolution: its mask, that of `mask_of` or of the one that it follows, and the input channels that can be
+    non-zero. An addition takes the union of its inputs."""
+    masks: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     support = {"x": np.ones((1, network.channels), np.float32)}
     for name, node in network.nodes.items():
         if not isinstance(node, Conv):
             support[name] = step_support(node, support)
             continue
-        if node.mask in ("own", "open"):
-            scale = random_mask(node.layer.c_out, keep if node.mask == "own" else 1.0, rng)
-        else:
-            scale = feeds[f"{node.mask}.scale"]
-        feeds[f"{name}.scale"], feeds[f"{name}.shift"] = scale, np.zeros_like(scale)
-        feeds[f"{name}.active"] = support[node.source]
+        scale = mask_of(node) if node.mask in ("own", "open") else masks[node.mask][0]
+        masks[name] = scale, support[node.source]
         support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
+    return masks
+
+
+def network_masks(network: Network, keep: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Random gates for one sample, and the channels that can be non-zero, as the inputs of a gated network."""
+    feeds: dict[str, np.ndarray] = {}
+    found = _followed(network, lambda conv: random_mask(conv.layer.c_out, keep if conv.mask == "own" else 1.0, rng))
+    for name, (scale, active) in found.items():
+        feeds |= {f"{name}.scale": scale, f"{name}.shift": np.zeros_like(scale), f"{name}.active": active}
     return feeds
 
 
 def never_gated(network: Network) -> set[str]:
-    """Convolutions without a gate that read channels without one."""
-    support, found = {"x": np.ones((1, network.channels), np.float32)}, set[str]()
-    for name, node in network.nodes.items():
-        if not isinstance(node, Conv):
-            support[name] = step_support(node, support)
-            continue
-        if node.mask in ("own", "open"):
-            scale = np.full((1, node.layer.c_out), float(node.mask == "open"), np.float32)
-        else:
-            scale = support[node.mask]
-        if node.mask != "own" and scale.all() and support[node.source].all():
-            found.add(name)
-        support[name] = np.maximum(scale, support[node.residual]) if node.residual else scale
-    return found
+    """Convolutions without a gate that read channels without one: what stays open when every gate is closed."""
+    found = _followed(network, lambda conv: np.full((1, conv.layer.c_out), float(conv.mask == "open"), np.float32))
+    return {name for name, (scale, active) in found.items() if scale.all() and active.all()}
 
 
 def network_cost(network: Network, masks: dict[str, np.ndarray]) -> float:

@@ -32,8 +32,7 @@ def fuse_blocks(graph: gs.Graph, nodes: Collection[str] | None = None) -> int:
     nodes: those to make, by default all. Last in line: passes that look for gated convolutions, and the
     support algebra, do not look into a block.
     """
-    wanted = fusable_blocks(graph) if nodes is None else nodes
-    blocks = [block for block in inverted_residuals(graph) if block.node in wanted]
+    blocks = [block for block in inverted_residuals(graph) if nodes is None or block.node in nodes]
     plain = [block.layers[2] for block in blocks if block.project.op != GATED_CONV]
     if plain:
         always_open(graph, plain)

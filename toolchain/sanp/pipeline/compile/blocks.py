@@ -29,11 +29,8 @@ def kept_apart(job: Job) -> list[str]:
 
 def summary(projections: Sequence[str]) -> list[str]:
     """Lines for people."""
-    blocks = (
-        "1 inverted residual block runs"
-        if len(projections) == 1
-        else (f"{len(projections)} inverted residual blocks run")
-    )
+    count = len(projections)
+    blocks = "1 inverted residual block runs" if count == 1 else f"{count} inverted residual blocks run"
     return [
         f"{blocks} layer by layer, because a gate on the last layer ({', '.join(projections)[:100]}) reads the whole "
         "map in front of it.",
